@@ -1,0 +1,111 @@
+"""The engine port: what the node needs from something that runs a language model.
+
+Implementations: `ctransformers`, `xllamacpp` (both in a worker process, engine/worker.py) and
+`memory.py`. All pass the same contract tests. A missing capability is refused, never faked.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from p2p_modelex.ids import Digest
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.receipt import Finish
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a loaded model is and can do. weights: SHA-256 of the file."""
+
+    engine: str
+    version: str
+    library: str
+    model: str
+    weights: Digest
+    kinds: tuple[Kind, ...]
+    context_length: int
+    features: tuple[str, ...]
+    slots: int
+    device: str
+
+    @property
+    def fingerprint(self) -> str:
+        """`engine/version/library`: its SHA-256 goes into receipts."""
+        return f"{self.engine}/{self.version}/{self.library}"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The request was admitted and its prompt has this many tokens."""
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Output as it comes: text (whole UTF-8 characters), how many tokens made it, and the log
+    probability of each where the request's engine has the `logprobs` feature.
+    """
+
+    text: str
+    tokens: int
+    logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of a completion, with the tokens counted by the engine's own tokenizer."""
+
+    finish: Finish
+    prompt_tokens: int
+    completion_tokens: int
+
+
+Output = Started | Piece | Done
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """Load now and counters since the start; an immutable snapshot."""
+
+    running: int
+    waiting: int
+    finished: int
+    failed: int
+    restarts: int
+    first_token_ms: int
+    """Median time to the first token over the last requests, 0 if none."""
+
+
+class Engine(ABC):
+    """One loaded model. Use as `async with engine:`; the worker lives inside the block."""
+
+    @abstractmethod
+    async def __aenter__(self) -> "Engine": ...
+
+    @abstractmethod
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    @property
+    @abstractmethod
+    def info(self) -> EngineInfo: ...
+
+    @abstractmethod
+    async def count_tokens(self, request: Request) -> int:
+        """Return the prompt's tokens with the chat template applied.
+
+        Raises PromptTooLong if prompt and `max_tokens` do not fit the context, Unsupported for a
+        kind or feature this model lacks, EngineCrashed.
+        """
+
+    @abstractmethod
+    def generate(self, request: Request) -> AsyncGenerator[Output, None]:
+        """Run a request: one Started, any number of Pieces, one Done.
+
+        Closing or cancelling the generator really stops the work. Raises EngineBusy when the
+        admission queue is full, PromptTooLong, Unsupported, EngineCrashed.
+        """
+
+    @abstractmethod
+    def statistics(self) -> EngineStatistics: ...

@@ -1,0 +1,86 @@
+"""Identifiers, each a type of its own so that two byte strings of different meaning cannot be swapped."""
+
+import hashlib
+from typing import NewType
+
+import base58
+
+from p2p_modelex.errors import BadInput
+
+PeerId = NewType("PeerId", bytes)
+"""A libp2p peer id: the identity multihash of an Ed25519 public key, 38 bytes."""
+
+PublicKey = NewType("PublicKey", bytes)
+"""A raw Ed25519 public key, 32 bytes."""
+
+Address = NewType("Address", bytes)
+"""An EVM account or contract, 20 bytes."""
+
+Digest = NewType("Digest", bytes)
+"""A SHA-256 or Keccak-256 digest, 32 bytes; the field's name or docstring says which."""
+
+NetworkId = NewType("NetworkId", bytes)
+"""SHA-256 over chain id and registry address, 32 bytes: part of every signed statement."""
+
+ChannelId = NewType("ChannelId", bytes)
+"""A payment channel's identifier on chain, 32 bytes."""
+
+JobId = NewType("JobId", bytes)
+"""One inference request, 16 random bytes chosen by the requester."""
+
+# libp2p peer-id specification: identity multihash (0x00, length) of the protobuf
+# PublicKey{Type: Ed25519 (1), Data: 32 bytes}.
+_ED25519_PREFIX = bytes.fromhex("002408011220")
+PEER_ID_BYTES = len(_ED25519_PREFIX) + 32
+
+
+def peer_id_of(public_key: PublicKey) -> PeerId:
+    """Return the peer id of a raw Ed25519 public key (32 bytes)."""
+    if len(public_key) != 32:
+        raise BadInput(f"an Ed25519 public key has 32 bytes, not {len(public_key)}")
+    return PeerId(_ED25519_PREFIX + public_key)
+
+
+def public_key_of(peer: PeerId) -> PublicKey:
+    """Return the raw Ed25519 public key inside a peer id; BadInput if it is of another kind."""
+    if len(peer) != PEER_ID_BYTES or not peer.startswith(_ED25519_PREFIX):
+        raise BadInput("not an Ed25519 peer id")
+    return PublicKey(peer[len(_ED25519_PREFIX) :])
+
+
+def format_peer_id(peer: PeerId) -> str:
+    """Return the base58 text form, as in `12D3KooW...`."""
+    return base58.b58encode(peer).decode("ascii")
+
+
+def parse_peer_id(text: str) -> PeerId:
+    """Parse the base58 text form; BadInput if it is not an Ed25519 peer id."""
+    try:
+        peer = PeerId(base58.b58decode(text))
+    except ValueError as error:
+        raise BadInput(f"not a peer id: {text[:80]!r}") from error
+    public_key_of(peer)
+    return peer
+
+
+def parse_address(text: str) -> Address:
+    """Parse `0x` and 40 hexadecimal digits; BadInput otherwise."""
+    try:
+        raw = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        raise BadInput(f"not an EVM address: {text[:80]!r}") from error
+    if len(raw) != 20:
+        raise BadInput(f"an EVM address has 20 bytes, {text[:80]!r} has {len(raw)}")
+    return Address(raw)
+
+
+def format_address(address: Address) -> str:
+    """Return `0x` and 40 lower-case hexadecimal digits."""
+    return "0x" + address.hex()
+
+
+def network_id_of(chain_id: int, registry: Address) -> NetworkId:
+    """Return the network's identifier: SHA-256("modelex/network" | uint64 chain id | registry)."""
+    return NetworkId(
+        hashlib.sha256(b"modelex/network" + chain_id.to_bytes(8, "big") + registry).digest()
+    )

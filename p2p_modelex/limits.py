@@ -1,0 +1,49 @@
+"""Every bound in one place, each with its reason. Protocol bounds also stand in protocols/."""
+
+from p2p_modelex.units import Millis
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# Records. ARCHITECTURE's 4 KiB keeps 10,000 advertisements under 40 MiB of memory and disk.
+ADVERTISEMENT_BYTES = 4 * KIB
+ADDRESSES_MAX = 8
+ADDRESS_TEXT_BYTES = 256
+OFFERS_MAX = 16
+ACCOUNTS_MAX = 4
+FEATURES_MAX = 16
+NAME_BYTES = 64
+TTL_MIN_MS = Millis(10_000)
+TTL_MAX_MS = Millis(24 * 3600 * 1000)
+# A sender's clock may run ahead by this much before its records are refused.
+CLOCK_SKEW_MS = Millis(60_000)
+
+# Frames on streams: 4-byte length, then at most this much.
+EXCHANGE_FRAME_BYTES = 256 * KIB
+RECONCILE_FRAME_BYTES = 512 * KIB
+PING_FRAME_BYTES = 64
+
+# Exchange.
+PROMPT_BYTES = 192 * KIB
+MESSAGES_MAX = 256
+STOPS_MAX = 8
+STOP_BYTES = 64
+GRAMMAR_BYTES = 8 * KIB
+CHUNK_TEXT_BYTES = 16 * KIB
+COMPLETION_TOKENS_MAX = 65_536
+REASON_BYTES = 512
+LANES_MAX = 64  # concurrent jobs on one channel
+
+# Gossip. 4 KiB advertisements travel by reconciliation; an announcement is about 100 bytes.
+ANNOUNCEMENTS_PER_MESSAGE = 64
+GOSSIP_MESSAGE_BYTES = 16 * KIB
+
+# Directory.
+DIRECTORY_ENTRIES_MAX = 50_000
+RECONCILE_ROUNDS_MAX = 64
+RECONCILE_RANGES_MAX = 256
+RECONCILE_BATCH_RECORDS = 64
+
+# Transport.
+STREAMS_PER_PEER_MAX = 192  # py-libp2p hangs silently at 256
+CONNECTIONS_MAX = 1024

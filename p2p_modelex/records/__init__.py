@@ -1,0 +1,1 @@
+"""Signed statements that travel between peers, and the wire forms of every message."""

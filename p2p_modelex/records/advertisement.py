@@ -1,0 +1,95 @@
+"""The advertisement: what a peer says about itself, and the announcement that says it changed.
+
+Rules: protocols/directory/README.md (ADV-1 ..., ANN-1 ...). Load is not in it: it is probed.
+"""
+
+from enum import IntEnum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from p2p_modelex import limits
+from p2p_modelex.records.ownership import SignedOwnership
+from p2p_modelex.records.types import U16, U32, U64, Bytes32, Name
+from p2p_modelex.units import Wei
+
+DOMAIN = "advertisement"
+
+Kind = Literal["chat", "completion", "score", "embedding"]
+
+
+class Section(IntEnum):
+    """The registry section a node claims; anyone can check it on chain."""
+
+    UNREGISTERED = 0
+    PUBLIC = 1
+    WHITELISTED = 2
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One model and its terms (a capability).
+
+    model: name, such as `smollm2-135m-instruct`. weights: SHA-256 of the file. kinds: what it
+    serves. context_length, max_tokens: tokens. features: sorted, such as `grammar`, `logprobs`.
+    prompt_price, completion_price: wei a token, in split epoch `epoch`. credit_tokens: how many
+    completion tokens it works ahead of vouchers. deferred_discount: basis points off.
+    """
+
+    model: Name
+    weights: Bytes32
+    kinds: Annotated[tuple[Kind, ...], Meta(min_length=1, max_length=4)]
+    context_length: U32
+    max_tokens: U32
+    features: Annotated[tuple[Name, ...], Meta(max_length=limits.FEATURES_MAX)]
+    prompt_price: Wei
+    completion_price: Wei
+    epoch: U16
+    credit_tokens: U32
+    deferred_discount: Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class Advertisement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A peer's signed statement about itself; the newest sequence replaces all older ones.
+
+    sequence: unix ms when it was made. ttl_ms: how long it holds. addresses: multiaddrs without
+    the /p2p part. farms: digests of farm names. evidence: SHA-256, or zeros for none.
+    No offers and no addresses: the peer withdraws.
+    """
+
+    sequence: U64
+    ttl_ms: Annotated[int, Meta(ge=limits.TTL_MIN_MS, le=limits.TTL_MAX_MS)]
+    agent: Name
+    addresses: Annotated[
+        tuple[Annotated[str, Meta(max_length=limits.ADDRESS_TEXT_BYTES)], ...],
+        Meta(max_length=limits.ADDRESSES_MAX),
+    ]
+    offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_MAX)]
+    accounts: Annotated[tuple[SignedOwnership, ...], Meta(max_length=limits.ACCOUNTS_MAX)]
+    section: Section
+    farms: Annotated[tuple[Bytes32, ...], Meta(max_length=8)]
+    evidence: Bytes32
+
+
+class Change(IntEnum):
+    """What an announcement says happened."""
+
+    NEW = 0
+    CHANGED = 1
+    WITHDRAWN = 2
+
+
+class Announcement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A hint that `peer` (Ed25519 key) has an advertisement with `sequence`; fetched, never trusted."""
+
+    peer: Bytes32
+    sequence: U64
+    change: Change
+
+
+class Announcements(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One gossip message."""
+
+    items: Annotated[
+        tuple[Announcement, ...], Meta(min_length=1, max_length=limits.ANNOUNCEMENTS_PER_MESSAGE)
+    ]

@@ -1,0 +1,81 @@
+"""The one msgpack codec: arrays in field order, strict types, every limit named.
+
+Untrusted bytes pass three gates, cheap ones first: the size limit, msgpack's own structural
+limits, and msgspec's typed conversion into frozen structs. Anything else is RemoteProtocolError.
+Wire format: protocols/records/README.md.
+"""
+
+from typing import Any, TypeVar
+
+import msgpack
+import msgspec
+
+from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError
+from p2p_modelex.units import Wei
+
+T = TypeVar("T")
+
+WEI_BYTES = 16
+_ARRAY_MAX = 1024
+_NOT_MINIMAL = "WIRE-4"
+
+
+def _encode_foreign(value: Any) -> Any:
+    if isinstance(value, Wei):
+        return value.to_bytes(WEI_BYTES, "big")
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode_foreign(kind: type, value: Any) -> Any:
+    if kind is Wei:
+        if not isinstance(value, bytes) or len(value) != WEI_BYTES:
+            raise ValueError(f"an amount is {WEI_BYTES} bytes")
+        return Wei(int.from_bytes(value, "big"))
+    raise NotImplementedError(kind.__name__)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_foreign)
+
+
+def encode(value: Any) -> bytes:
+    """Return the msgpack form of a struct of this package."""
+    return _encoder.encode(value)
+
+
+def encode_bounded(value: Any, limit: int) -> bytes:
+    """As `encode`; LocalProtocolError if the result is over `limit` bytes."""
+    data = encode(value)
+    if len(data) > limit:
+        raise LocalProtocolError(f"{type(value).__name__} has {len(data)} bytes, limit {limit}")
+    return data
+
+
+def decode(kind: Any, data: bytes, *, limit: int) -> Any:
+    """Decode one value of `kind` (a struct type or a union of tagged ones).
+
+    Raises RemoteProtocolError (WIRE-1 size, WIRE-2 msgpack, WIRE-3 types, WIRE-4 not minimal).
+    """
+    if len(data) > limit:
+        raise RemoteProtocolError("WIRE-1", f"{len(data)} bytes, limit {limit}")
+    try:
+        plain = msgpack.unpackb(
+            data,
+            raw=False,
+            use_list=True,
+            strict_map_key=True,
+            max_str_len=limit,
+            max_bin_len=limit,
+            max_array_len=_ARRAY_MAX,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    # msgpack raises several unrelated classes, and RecursionError-like StackError, on bad input.
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError("WIRE-2", f"not msgpack: {error}") from error
+    try:
+        value = msgspec.convert(plain, kind, strict=True, dec_hook=_decode_foreign)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise RemoteProtocolError("WIRE-3", str(error)) from error
+    if encode(value) != data:
+        raise RemoteProtocolError(_NOT_MINIMAL, "not the minimal msgpack form")
+    return value

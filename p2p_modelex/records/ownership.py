@@ -1,0 +1,64 @@
+"""The ownership proof: an EVM operator vouches for a peer and names the hot key that acts for it.
+
+Rules: protocols/records/README.md (OWN-1 ...). The reverse direction, the peer vouching for the
+operator, is the advertisement that carries the proof.
+"""
+
+import msgspec
+from eth_hash.backends.pysha3 import keccak256 as keccak
+
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import Digest, PublicKey
+from p2p_modelex.records import eip712
+from p2p_modelex.records.types import U64, Bytes20, Bytes32, Signature65
+from p2p_modelex.units import UnixMs
+
+TYPE = b"Ownership(bytes32 peer,address operator,address delegate,uint64 notAfter)"
+_TYPE_HASH = keccak(TYPE)
+
+
+class Ownership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """`operator` owns the peer with Ed25519 key `peer`; `delegate` signs its receipts until `not_after`.
+
+    Payments to the node go to channels whose payee is `operator`. `not_after` is unix ms.
+    """
+
+    peer: Bytes32
+    operator: Bytes20
+    delegate: Bytes20
+    not_after: U64
+
+
+class SignedOwnership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An ownership statement and the operator's signature."""
+
+    ownership: Ownership
+    signature: Signature65
+
+
+def compute_digest(ownership: Ownership, domain: Digest) -> Digest:
+    """Return the EIP-712 digest; `domain` is that of the NodeRegistry contract."""
+    return eip712.compute_digest(
+        domain,
+        _TYPE_HASH,
+        ownership.peer,
+        eip712.left(ownership.operator),
+        eip712.left(ownership.delegate),
+        eip712.word(ownership.not_after),
+    )
+
+
+def sign(ownership: Ownership, domain: Digest, signer: eip712.AccountSigner) -> SignedOwnership:
+    """Sign with the operator's key."""
+    return SignedOwnership(ownership, signer.sign_digest(compute_digest(ownership, domain)))
+
+
+def validate(signed: SignedOwnership, peer: PublicKey, domain: Digest, now: UnixMs) -> None:
+    """Raise RemoteProtocolError unless the proof is for `peer`, in date, and by its operator."""
+    if signed.ownership.peer != peer:
+        raise RemoteProtocolError("OWN-1", "the proof is for another peer")
+    if signed.ownership.not_after < now:
+        raise RemoteProtocolError("OWN-2", "the proof has expired")
+    signer = eip712.recover(compute_digest(signed.ownership, domain), signed.signature)
+    if signer != signed.ownership.operator:
+        raise RemoteProtocolError("OWN-3", "the proof is not signed by its operator")
