@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, network_id_of
+from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import compute_domain
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
@@ -36,28 +37,6 @@ class Deployment:
     @property
     def registry_domain(self) -> Digest:
         return compute_domain(self.chain_id, self.registry)
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelState:
-    """A channel as the chain has it, at a confirmed block.
-
-    claimed: wei claimed so far over all lanes. signer: who signs vouchers (payer or delegate).
-    closes_at: unix seconds when the payer may take the rest, 0 while open.
-    """
-
-    channel: ChannelId
-    payer: Address
-    payee: Address
-    signer: Address
-    deposit: Wei
-    claimed: Wei
-    epoch: Epoch
-    closes_at: int
-
-    @property
-    def is_open(self) -> bool:
-        return self.closes_at == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What decides. Synchronous, deterministic machines: `step(input, now) -> effects`."""

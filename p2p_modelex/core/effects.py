@@ -1,0 +1,216 @@
+"""What a core may ask its driver to do. Each says which input answers it, if any.
+
+The driver carries effects out in order; a `Persist` is durable before what follows it is begun.
+"""
+
+from dataclasses import dataclass
+from typing import NewType
+
+from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.rows import ReceiptRow, Row
+from p2p_modelex.units import UnixMs, Wei
+
+StreamId = NewType("StreamId", int)
+"""A stream, numbered by whoever opened it: the driver uses odd numbers, the core even ones."""
+
+TimerId = NewType("TimerId", str)
+"""A timer's name, such as `exchange/12/idle`; the part before the first `/` names its machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Dial if need be and open a stream. Answer: StreamReady or StreamFailed."""
+
+    stream: StreamId
+    peer: PeerId
+    addresses: tuple[str, ...]
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Queue one frame on a stream. If that fails, StreamEnded arrives."""
+
+    stream: StreamId
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Close in good order after what was sent. No answer, and no more inputs about it."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class ResetStream:
+    """Drop a stream at once. No answer, and no more inputs about it."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Gossip a message. No answer."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make rows durable, all or none, before any later effect. A failure stops the node."""
+
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Set or move a timer. Answer: TimerFired, once."""
+
+    timer: TimerId
+    at: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer, if set."""
+
+    timer: TimerId
+
+
+@dataclass(frozen=True, slots=True)
+class CountTokens:
+    """Count a prompt's tokens. Answer: TokensCounted or EngineFailed."""
+
+    job: JobId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Run a request. Answers: EngineStarted, EngineProduced..., EngineFinished or EngineFailed."""
+
+    job: JobId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class StopGenerating:
+    """Stop a run. Answer: EngineFinished with Finish.CANCELLED, unless it ended already."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class FetchChannel:
+    """Read a channel from the chain. Answer: ChannelFetched (state None if there is none or the
+    chain is out of reach)."""
+
+    channel: ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed."""
+
+    payee: Address
+    deposit: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Penalize:
+    """A peer committed an offence (a name of core/reputation, such as `bad_signature`)."""
+
+    peer: PeerId
+    offence: str
+    reason: str
+
+
+# What a local caller of a run sees.
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A provider admitted the job."""
+
+    job: JobId
+    peer: PeerId
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunText:
+    """A piece of output; `tokens` counts all completion tokens so far."""
+
+    job: JobId
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The provider's receipt verified; `row` is durable."""
+
+    job: JobId
+    row: ReceiptRow
+    finish: Finish
+    paid: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """The job ended without a receipt at this provider.
+
+    code: a RefusalCode or FailureCode of records/job.py, or `dial`, `stream`, `protocol`,
+    `timeout`, `no_provider`, `no_channel`, `over_ceiling`, `cancelled`. paid: wei spent on it.
+    refused: nothing was begun, so nothing is owed.
+    """
+
+    job: JobId
+    peer: PeerId | None
+    code: str
+    reason: str
+    refused: bool
+    retry_after_ms: int
+    paid: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class RunRestarted:
+    """The job begins again at another provider; text seen before is void. `why` ended the last."""
+
+    job: JobId
+    peer: PeerId
+    why: RunFailed
+
+
+RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the local caller of a run."""
+
+    event: RunEvent
+
+
+Effect = (
+    OpenStream
+    | Send
+    | CloseStream
+    | ResetStream
+    | Publish
+    | Persist
+    | SetTimer
+    | CancelTimer
+    | CountTokens
+    | Generate
+    | StopGenerating
+    | FetchChannel
+    | OpenChannel
+    | Penalize
+    | Emit
+)

@@ -1,0 +1,103 @@
+"""What a node keeps on disk: the rows that `Persist` effects carry and the store holds.
+
+A row replaces the older one with the same key (named in each docstring).
+"""
+
+import msgspec
+
+from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.ownership import SignedOwnership
+from p2p_modelex.records.receipt import SignedReceipt
+from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.units import UnixMs, Wei
+
+
+class ChannelRow(msgspec.Struct, frozen=True):
+    """A channel we pay into or are paid from. Key: channel."""
+
+    state: ChannelState
+    is_payer: bool
+    peer: PeerId | None
+    """The peer at the other end, where known."""
+
+
+class IssuedVoucherRow(msgspec.Struct, frozen=True):
+    """The newest voucher we signed on a lane; durable before it is sent. Key: channel, lane."""
+
+    signed: SignedVoucher
+
+
+class ReceivedVoucherRow(msgspec.Struct, frozen=True):
+    """The newest voucher we hold on a lane, and what we earned there. Key: channel, lane.
+
+    earned: cumulative wei of work done on the lane; over the voucher's amount it is the payer's debt.
+    """
+
+    signed: SignedVoucher
+    earned: Wei
+
+
+class RedeemedRow(msgspec.Struct, frozen=True):
+    """How much of a lane the chain has credited. Key: channel, lane."""
+
+    channel: ChannelId
+    lane: int
+    amount: Wei
+
+
+class ReceiptRow(msgspec.Struct, frozen=True):
+    """A finished job with all that is needed to verify it offline. Key: job, role.
+
+    This is also the content of a receipt file (protocols/exchange, receipt file).
+    """
+
+    is_provider: bool
+    peer: PeerId
+    """The peer at the other end."""
+    receipt: SignedReceipt
+    request: Request
+    completion: str
+    ownership: SignedOwnership
+    """Who may sign receipts for the provider."""
+
+
+class JobRow(msgspec.Struct, frozen=True):
+    """A job's state, for telling after a crash what was cut off. Key: job, is_provider."""
+
+    job: JobId
+    is_provider: bool
+    peer: PeerId
+    state: str
+    owed: Wei
+    paid: Wei
+    updated_at: UnixMs
+
+
+class RecordRow(msgspec.Struct, frozen=True):
+    """The newest advertisement known of a peer, its exact envelope bytes. Key: peer."""
+
+    peer: PeerId
+    sequence: int
+    expires_at: UnixMs
+    envelope: bytes
+
+
+class SettingRow(msgspec.Struct, frozen=True):
+    """A name and a small value of the node itself, such as its last sequence. Key: name."""
+
+    name: str
+    value: bytes
+
+
+Row = (
+    ChannelRow
+    | IssuedVoucherRow
+    | ReceivedVoucherRow
+    | RedeemedRow
+    | ReceiptRow
+    | JobRow
+    | RecordRow
+    | SettingRow
+)
