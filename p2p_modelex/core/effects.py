@@ -10,6 +10,7 @@ from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
+from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
 StreamId = NewType("StreamId", int)
@@ -107,7 +108,8 @@ class StopGenerating:
 @dataclass(frozen=True, slots=True)
 class FetchChannel:
     """Read a channel from the chain. Answer: ChannelFetched (state None if there is none or the
-    chain is out of reach)."""
+    chain is out of reach).
+    """
 
     channel: ChannelId
 
@@ -118,6 +120,13 @@ class OpenChannel:
 
     payee: Address
     deposit: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Redeem:
+    """Redeem vouchers in one transaction. Answer: Redeemed or RedeemFailed."""
+
+    vouchers: tuple[SignedVoucher, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +220,7 @@ Effect = (
     | StopGenerating
     | FetchChannel
     | OpenChannel
+    | Redeem
     | Penalize
     | Emit
 )

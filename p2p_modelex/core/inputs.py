@@ -6,6 +6,8 @@ from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.units import Wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,22 @@ class ChannelOpenFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Redeemed:
+    """Answers Redeem: wei credited for each voucher, in order (0: skipped by the contract)."""
+
+    vouchers: tuple[SignedVoucher, ...]
+    credited: tuple[Wei, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemFailed:
+    """Answers Redeem: nothing was credited."""
+
+    vouchers: tuple[SignedVoucher, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRun:
     """The local caller no longer wants the job."""
 
@@ -179,6 +197,8 @@ Input = (
     | ChannelFetched
     | ChannelOpened
     | ChannelOpenFailed
+    | Redeemed
+    | RedeemFailed
     | CancelRun
     | ShutDown
 )
