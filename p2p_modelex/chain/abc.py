@@ -120,7 +120,7 @@ class Chain(ABC):
 
     @abstractmethod
     async def redeem(self, vouchers: Sequence[SignedVoucher]) -> Redemption:
-        """Claim many vouchers and pay out, in one transaction; a bad one does not spoil the rest."""
+        """Claim many vouchers and pay out in one transaction; a bad one spoils only itself."""
 
     @abstractmethod
     async def start_close(self, channel: ChannelId) -> ChannelState:

@@ -1,0 +1,131 @@
+"""A private EVM chain for trying Modelex out: anvil as a child process, on loopback only."""
+
+import subprocess
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from p2p_modelex.chain.anvil import fetch_anvil
+from p2p_modelex.errors import ChainUnreachable, ConfigurationError
+
+CHAIN_ID = 31337
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 10
+# --state alone survives SIGTERM but not SIGKILL or a power cut.
+STATE_INTERVAL_S = 5
+_LOG_CHUNKS = 32
+
+# The ten accounts of the mnemonic "test test test test test test test test test test test junk",
+# which every development node shares. Anyone can spend what they hold: never for a real network.
+TEST_KEYS = tuple(
+    bytes.fromhex(key)
+    for key in (
+        "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+        "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+        "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+        "7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+        "47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
+        "8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba",
+        "92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e",
+        "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356",
+        "dbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97",
+        "2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Devnet:
+    """A running devnet. keys: private keys of accounts that hold 10,000 of the native coin each."""
+
+    url: str
+    keys: tuple[bytes, ...]
+    pid: int
+
+
+@asynccontextmanager
+async def devnet(
+    port: int = 0, *, state_file: Path | None = None, block_time: int | None = None
+) -> AsyncGenerator[Devnet, None]:
+    """Run anvil on 127.0.0.1:`port` (0: a free one) until the block ends, cancelled or not.
+
+    state_file: loaded at start, written every few seconds and at the end. block_time: seconds
+    between blocks; None mines one for each transaction at once. Raises ConfigurationError if
+    anvil cannot be fetched, ChainUnreachable if it does not start (the port taken, say).
+    """
+    binary = await fetch_anvil()
+    command = [str(binary), *_arguments(port, state_file, block_time)]
+    try:
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot run {binary}: {error}", hint="it needs Linux with glibc 2.35 or newer"
+        ) from error
+    assert process.stdout is not None
+    try:
+        url = await _read_url(process.stdout)
+        # Not a nursery's task: a nursery here would wrap every error of the caller's block in a
+        # group. It ends when _stop closes the pipe.
+        trio.lowlevel.spawn_system_task(_drain, process.stdout)
+        yield Devnet(url, TEST_KEYS, process.pid)
+    finally:
+        await _stop(process)
+
+
+def _arguments(port: int, state_file: Path | None, block_time: int | None) -> list[str]:
+    # The gas cap for one transaction (EIP-7825) is off by default in anvil and on in mainnet.
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)]
+    arguments += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--no-request-size-limit"]
+    if state_file is not None:
+        arguments += ["--state", str(state_file), "--state-interval", str(STATE_INTERVAL_S)]
+    if block_time is not None:
+        arguments += ["--block-time", str(block_time)]
+    return arguments
+
+
+async def _read_url(output: trio.abc.ReceiveStream) -> str:
+    """Return the URL once anvil listens; ChainUnreachable if it ends or stays silent."""
+    tail: deque[str] = deque(maxlen=_LOG_CHUNKS)
+    with trio.move_on_after(START_TIMEOUT_S):
+        async for chunk in output:
+            tail.append(chunk.decode(errors="replace"))
+            url = _find_url("".join(tail))
+            if url is not None:
+                return url
+    raise ChainUnreachable(
+        f"anvil did not start: {''.join(tail).strip()[-300:]}",
+        hint="is the port taken by another devnet?",
+    )
+
+
+async def _drain(output: trio.abc.ReceiveStream) -> None:
+    """Keep the pipe empty: anvil logs every call, and a full pipe would stop it."""
+    with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+        async for _ in output:
+            pass
+
+
+def _find_url(text: str) -> str | None:
+    _, mark, rest = text.partition("Listening on ")
+    address, newline, _ = rest.partition("\n")
+    return f"http://{address.strip()}" if mark and newline else None
+
+
+async def _stop(process: trio.Process) -> None:
+    """SIGTERM, so that anvil writes its state; SIGKILL if it takes too long."""
+    with trio.CancelScope(shield=True):
+        if process.returncode is None:
+            process.terminate()
+        with trio.move_on_after(STOP_TIMEOUT_S) as stopping:
+            await process.wait()
+        if stopping.cancelled_caught:
+            process.kill()
+            await process.wait()
+        if process.stdout is not None:
+            await process.stdout.aclose()

@@ -1,0 +1,214 @@
+"""One account's transactions: nonces, fees, gas, signing, and waiting until they are mined.
+
+One Sender owns a key inside a process: eight tasks that each read the nonce from the endpoint got
+9 of 40 transactions accepted; through one lock and a local nonce all 40 are.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
+from p2p_modelex.chain.evm.transaction import SignedTransaction, Transaction, sign_transaction
+from p2p_modelex.chain.evm.wire import TransactionReceipt, read_quantity, read_receipt, to_hex
+from p2p_modelex.errors import ChainUnreachable, TransactionFailed
+from p2p_modelex.ids import Address, format_address
+from p2p_modelex.records.eip712 import AccountSigner
+
+# A transaction's gas may rise between estimate and block: other channels change storage from
+# zero to non-zero under it. What is not used is refunded.
+GAS_MARGIN_PERCENT = 30
+GAS_MAX = 16_777_216  # EIP-7825, since Osaka
+FEE_BLOCKS = 5
+TIP_MIN = 10**6  # native wei a gas: 0.001 gwei, the least that layer-2 sequencers take
+NONCE_ATTEMPTS = 3
+RECEIPT_TIMEOUT_S = 180.0  # fifteen of mainnet's blocks
+REPAIR_S = 6.0
+POLL_MIN_S = 0.02
+POLL_MAX_S = 2.0
+# Transactions kept for sending again after a reorg dropped them.
+KEPT_MAX = 256
+
+_KNOWN = ("already known", "already imported", "known transaction")
+_NONCE_TAKEN = ("nonce too low", "replacement transaction underpriced", "nonce is too low")
+
+
+class Sender:
+    """Sends from one account. Safe for several tasks at once; only one Sender may own a key."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        signer: AccountSigner,
+        chain_id: int,
+        explain: Callable[[bytes], str],
+        *,
+        receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
+        repair_s: float = REPAIR_S,
+    ) -> None:
+        """explain: turns revert bytes into a sentence."""
+        self._rpc = rpc
+        self._signer = signer
+        self._chain_id = chain_id
+        self._explain = explain
+        self._receipt_timeout_s = receipt_timeout_s
+        self._repair_s = repair_s
+        self._lock = trio.Lock()
+        self._nonce: int | None = None
+        self._kept: dict[int, SignedTransaction] = {}
+
+    async def send(
+        self, to: Address | None, payload: bytes = b"", value: int = 0
+    ) -> TransactionReceipt:
+        """Send and wait until mined. TransactionFailed if refused, reverted or too late."""
+        request = {"from": format_address(self._signer.address), "data": to_hex(payload)}
+        request |= {"value": hex(value)} | ({"to": format_address(to)} if to else {})
+        gas, tip, fee_cap = await self._price(request)
+        signed = await self._broadcast_next(
+            lambda nonce: Transaction(self._chain_id, nonce, tip, fee_cap, gas, to, value, payload)
+        )
+        receipt = await self._wait(signed)
+        if not receipt.succeeded:
+            raise TransactionFailed(
+                f"transaction {to_hex(receipt.transaction)} reverted: "
+                + await self._find_reason(request, receipt.block)
+            )
+        return receipt
+
+    async def repair(self) -> None:
+        """Send again what a reorg or a full pool dropped; harmless when nothing was."""
+        mined = await self._count("latest")
+        for nonce, signed in sorted(self._kept.items()):
+            if nonce >= mined:
+                # Known already, or refused: then whoever waits for it says so in time.
+                with suppress(RpcError):
+                    await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
+
+    async def _price(self, request: dict[str, str]) -> tuple[int, int, int]:
+        """Return the gas limit, tip and fee cap for a transaction."""
+        try:
+            estimate, fees = await self._rpc.batch(
+                [
+                    Call("eth_estimateGas", (request,)),
+                    Call("eth_feeHistory", (hex(FEE_BLOCKS), "latest", (50,))),
+                ]
+            )
+        except RpcError as error:
+            raise self._refusal(error) from error
+        gas = read_quantity(estimate)
+        if gas > GAS_MAX:
+            raise TransactionFailed(
+                f"the transaction needs {gas} gas, a transaction may use {GAS_MAX}",
+                hint="redeem fewer vouchers at once",
+            )
+        tip, fee_cap = compute_fees(fees)
+        return min(GAS_MAX, gas + gas * GAS_MARGIN_PERCENT // 100), tip, fee_cap
+
+    async def _broadcast_next(self, build: Callable[[int], Transaction]) -> SignedTransaction:
+        async with self._lock:
+            for _ in range(NONCE_ATTEMPTS):
+                nonce = await self._take_nonce()
+                signed = sign_transaction(build(nonce), self._signer)
+                try:
+                    await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
+                except RpcError as error:
+                    if _says(error, _NONCE_TAKEN):
+                        continue
+                    if not _says(error, _KNOWN):
+                        raise self._refusal(error) from error
+                self._nonce = nonce + 1
+                self._keep(signed)
+                return signed
+        raise TransactionFailed(
+            f"the nonce was taken {NONCE_ATTEMPTS} times over",
+            hint="is another program sending from the same key? one node, one key",
+        )
+
+    async def _take_nonce(self) -> int:
+        """Return the next nonce and forget it: any error from here on has it read again."""
+        nonce, self._nonce = self._nonce, None
+        if nonce is None:
+            await self.repair()  # else a dropped transaction would lose its nonce to the next one
+            nonce = await self._count("pending")
+        return nonce
+
+    def _keep(self, signed: SignedTransaction) -> None:
+        self._kept[signed.nonce] = signed
+        while len(self._kept) > KEPT_MAX:
+            del self._kept[min(self._kept)]
+
+    async def _wait(self, signed: SignedTransaction) -> TransactionReceipt:
+        pause = POLL_MIN_S
+        repair_at = trio.current_time() + self._repair_s
+        with trio.move_on_after(self._receipt_timeout_s):
+            while True:
+                receipt = await self._fetch_receipt(signed)
+                if receipt is not None:
+                    return receipt
+                if trio.current_time() >= repair_at:
+                    await self._refuse_replaced(signed)
+                    await self.repair()
+                    repair_at = trio.current_time() + self._repair_s
+                await trio.sleep(pause)
+                pause = min(pause * 1.5, POLL_MAX_S)
+        raise TransactionFailed(
+            f"transaction {to_hex(signed.hash)} was not mined in {self._receipt_timeout_s:g} s",
+            hint="it may still be: look for its hash before you repeat it",
+        )
+
+    async def _fetch_receipt(self, signed: SignedTransaction) -> TransactionReceipt | None:
+        found = await self._rpc.call("eth_getTransactionReceipt", to_hex(signed.hash))
+        if found is None or found.get("blockNumber") is None:
+            return None
+        return read_receipt(found)
+
+    async def _refuse_replaced(self, signed: SignedTransaction) -> None:
+        """Raise TransactionFailed if another transaction was mined with this one's nonce."""
+        taken = await self._count("latest") > signed.nonce
+        if taken and await self._fetch_receipt(signed) is None:
+            self._kept.pop(signed.nonce, None)
+            raise TransactionFailed(
+                f"another transaction took nonce {signed.nonce} from {to_hex(signed.hash)}",
+                hint="is another program sending from the same key? one node, one key",
+            )
+
+    async def _count(self, block: str) -> int:
+        account = format_address(self._signer.address)
+        return read_quantity(await self._rpc.call("eth_getTransactionCount", account, block))
+
+    async def _find_reason(self, request: dict[str, str], block: int) -> str:
+        """Replay a reverted transaction to learn why; its state is near that of its block."""
+        try:
+            await self._rpc.call("eth_call", request, hex(block))
+        except RpcError as error:
+            return self._explain(error.reason) if error.reason else error.text
+        return "no reason found (out of gas?)"
+
+    def _refusal(self, error: RpcError) -> TransactionFailed:
+        if error.reason:
+            return TransactionFailed(f"it would revert: {self._explain(error.reason)}")
+        if "insufficient funds" in error.text.lower():
+            account = format_address(self._signer.address)
+            return TransactionFailed(
+                f"{account} cannot pay for gas", hint=f"send some native coin to {account}"
+            )
+        return TransactionFailed(f"the endpoint refused it: {error.text}")
+
+
+def compute_fees(history: Any) -> tuple[int, int]:
+    """Return (tip, fee cap) from an `eth_feeHistory` answer: cap = 2 x next base fee + tip.
+
+    Twice the base fee stays enough for five full blocks in a row (each raises it by an eighth).
+    """
+    if not isinstance(history, dict) or not history.get("baseFeePerGas"):
+        raise ChainUnreachable("the endpoint sent a malformed fee history")
+    base = read_quantity(history["baseFeePerGas"][-1])
+    rewards = sorted(read_quantity(row[0]) for row in history.get("reward") or () if row)
+    tip = max(TIP_MIN, rewards[len(rewards) // 2] if rewards else 0)
+    return tip, 2 * base + tip
+
+
+def _says(error: RpcError, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in error.text.lower() for phrase in phrases)
