@@ -1,0 +1,95 @@
+"""The `modelex` command: parse, call, print. Each command's module is imported when it is used."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from p2p_modelex import __version__
+from p2p_modelex.errors import ModelexError
+
+# One line for each command: name -> (module of p2p_modelex.cli, what `modelex --help` says).
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("setup", "Create a home: keys and a configuration with every option explained."),
+    "up": ("serve", "Run the node."),
+    "bootstrap": ("serve", "Run a node in the bootstrap role: peers meet here."),
+    "nodes": ("mesh", "List the nodes of the mesh with models and prices."),
+    "run": ("mesh", "Run a prompt on the mesh and pay for it as it streams."),
+    "verify": ("verify", "Verify a receipt file, offline."),
+    "channels": ("money", "List payment channels and what is owed on them."),
+    "settle": ("money", "Redeem the vouchers held, in one transaction."),
+    "close": ("money", "Close a channel and take back what is not spent."),
+    "balance": ("money", "Show the account's $AI, gas and channels."),
+    "models": ("models", "Add, list and remove models."),
+    "chain": ("chain", "Run a development chain; deploy contracts; fund accounts."),
+    "doctor": ("doctor", "Say what is wrong with this set-up and what to do."),
+    "demo": ("demo", "Run a whole mesh on this machine: nodes, models, chain, payments."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name and imports the module of the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"p2p_modelex.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def modelex() -> None:
+    """A peer-to-peer exchange for language models: signed completions, paid as they stream."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error of ours ends with its message, its hint and its exit code."""
+    try:
+        modelex.main(arguments, standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except ModelexError as error:
+        fail(error)
+    except BaseExceptionGroup as group:
+        fail(_only(group))
+
+
+def fail(error: ModelexError) -> None:
+    """Print an error of ours and exit with its code."""
+    click.echo(f"error: {error}", err=True)
+    if error.hint:
+        click.echo(f"  try: {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> ModelexError:
+    """Return the first error of ours inside a nursery's group; raise the group if there is none."""
+    ours, rest = group.split(ModelexError)
+    if group.subgroup(KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    if ours is None or rest is not None:
+        raise group
+    first: BaseException = ours
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, ModelexError)
+    return first
+
+

@@ -1,0 +1,191 @@
+"""The driver: turns IO into inputs on one bounded channel, steps the core, carries effects out.
+
+It knows no protocol. One task steps the core, so there are no locks and no torn state. A
+`Persist` is awaited before the effects after it are begun: nothing is promised to a peer before
+it is durable here.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import structlog
+import trio
+
+from p2p_modelex.chain.abc import Chain
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core.inputs import (
+    GossipArrived,
+    Input,
+    PeerConnected,
+    PeerDisconnected,
+    TimerFired,
+)
+from p2p_modelex.engine.abc import Engine
+from p2p_modelex.ids import JobId, format_peer_id
+from p2p_modelex.net.abc import Network
+from p2p_modelex.node.jobs import Jobs
+from p2p_modelex.node.money import Money
+from p2p_modelex.node.streams import Streams
+from p2p_modelex.node.timers import Timers
+from p2p_modelex.store.abc import Store
+from p2p_modelex.units import UnixMs
+
+INPUTS_MAX = 1024
+"""Inputs waiting for the core; when it is full, readers wait and TCP pushes back on peers."""
+
+RUN_EVENTS_MAX = 4096
+"""Events a local caller may leave unread before its job is cancelled."""
+
+Effects = Iterable[fx.Effect]
+log = structlog.get_logger("modelex.driver")
+
+
+class Core(Protocol):
+    """What the driver needs of a node's core."""
+
+    @property
+    def frame_limits(self) -> Mapping[str, int]:
+        """The frame limit in bytes of each protocol served or spoken."""
+        ...
+
+    def start(self, now: UnixMs) -> Effects: ...
+
+    def step(self, happened: Input, now: UnixMs) -> Effects: ...
+
+
+def wall_clock() -> UnixMs:
+    """Milliseconds since 1970."""
+    return UnixMs(time.time_ns() // 1_000_000)
+
+
+class Driver:
+    """Runs one core over one network, store, chain and set of engines."""
+
+    def __init__(
+        self,
+        core: Core,
+        network: Network,
+        store: Store,
+        chain: Chain | None,
+        engines: Mapping[str, Engine],
+        clock: Callable[[], UnixMs] = wall_clock,
+    ) -> None:
+        self._core = core
+        self._network = network
+        self._store = store
+        self._chain = chain
+        self._engines = engines
+        self._clock = clock
+        self._inputs, self._queue = trio.open_memory_channel[Input](INPUTS_MAX)
+        self._timers = Timers(clock, lambda timer: self.tell(TimerFired(timer)))
+        self._runs: dict[JobId, trio.MemorySendChannel[fx.RunEvent]] = {}
+        self._carry: dict[type, Callable[[fx.Effect], None]] = {}
+
+    async def tell(self, happened: Input) -> None:
+        """Queue an input for the core."""
+        await self._inputs.send(happened)
+
+    def listen(self, job: JobId) -> trio.MemoryReceiveChannel[fx.RunEvent]:
+        """Return the channel on which the events of a local run will come."""
+        send, receive = trio.open_memory_channel[fx.RunEvent](RUN_EVENTS_MAX)
+        self._runs[job] = send
+        return receive
+
+    def forget(self, job: JobId) -> None:
+        """The local caller of a run is gone."""
+        send = self._runs.pop(job, None)
+        if send is not None:
+            send.close()
+
+    async def carry_out(self, effects: Effects) -> None:
+        """Carry out effects in their order."""
+        for effect in effects:
+            if isinstance(effect, fx.Persist):
+                await self._store.apply(effect.rows)
+            else:
+                self._carry[type(effect)](effect)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[None, None]:
+        """Serve until the block ends."""
+        async with trio.open_nursery() as nursery:
+            self._wire(nursery)
+            async with self._network.run():
+                nursery.start_soon(self._timers.run)
+                nursery.start_soon(self._watch_gossip)
+                nursery.start_soon(self._watch_peers)
+                await self.carry_out(self._core.start(self._clock()))
+                nursery.start_soon(self._step_for_ever)
+                yield
+                nursery.cancel_scope.cancel()
+
+    def _wire(self, nursery: trio.Nursery) -> None:
+        limits = dict(self._core.frame_limits)
+        streams = Streams(self._network, self.tell, nursery, limits)
+        for protocol, limit in limits.items():
+            self._network.handle(protocol, streams.serve, frame_limit=limit)
+        jobs = Jobs(self._engines, self.tell, nursery)
+        self._carry = {
+            fx.OpenStream: streams.open,
+            fx.Send: streams.send,
+            fx.CloseStream: streams.close,
+            fx.ResetStream: streams.reset,
+            fx.SetTimer: lambda effect: self._timers.set(effect.timer, effect.at),
+            fx.CancelTimer: lambda effect: self._timers.cancel(effect.timer),
+            fx.CountTokens: jobs.count,
+            fx.Generate: jobs.generate,
+            fx.StopGenerating: jobs.stop,
+            fx.Publish: lambda effect: nursery.start_soon(
+                self._network.publish, effect.topic, effect.payload
+            ),
+            fx.Penalize: self._penalize,
+            fx.Emit: self._emit,
+        }
+        if self._chain is not None:
+            money = Money(self._chain, self.tell, nursery)
+            self._carry |= {
+                fx.FetchChannel: money.fetch,
+                fx.OpenChannel: money.open,
+                fx.Redeem: money.redeem,
+            }
+
+    async def _step_for_ever(self) -> None:
+        async for happened in self._queue:
+            await self.carry_out(self._core.step(happened, self._clock()))
+
+    async def _watch_gossip(self) -> None:
+        while True:
+            message = await self._network.gossip()
+            await self.tell(
+                GossipArrived(message.topic, message.origin, message.forwarder, message.payload)
+            )
+
+    async def _watch_peers(self) -> None:
+        while True:
+            seen = await self._network.seen()
+            if seen.how == "connected":
+                await self.tell(PeerConnected(seen.peer))
+            elif seen.how == "disconnected":
+                await self.tell(PeerDisconnected(seen.peer))
+
+    def _penalize(self, effect: fx.Effect) -> None:
+        assert isinstance(effect, fx.Penalize)
+        log.warning(
+            "offence",
+            peer=format_peer_id(effect.peer),
+            offence=effect.offence,
+            reason=effect.reason,
+        )
+
+    def _emit(self, effect: fx.Effect) -> None:
+        assert isinstance(effect, fx.Emit)
+        send = self._runs.get(effect.event.job)
+        if send is None:
+            return
+        try:
+            send.send_nowait(effect.event)
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            log.warning("run_forgotten", job=effect.event.job.hex(), reason="its caller is gone")
+            self.forget(effect.event.job)

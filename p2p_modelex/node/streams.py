@@ -1,0 +1,161 @@
+"""Streams: frames in become inputs, queued frames go out, each stream with two small tasks."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+import structlog
+import trio
+
+from p2p_modelex.core.effects import CloseStream, OpenStream, ResetStream, Send, StreamId
+from p2p_modelex.core.inputs import (
+    FrameReceived,
+    Input,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
+    StreamReady,
+)
+from p2p_modelex.errors import NetworkError, RemoteProtocolError, StreamClosed
+from p2p_modelex.net.abc import Network, Stream
+
+SEND_QUEUE_FRAMES = 256
+"""Frames waiting on one stream. A peer that lets more pile up is not reading: it is reset."""
+
+DIAL_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 5.0
+
+Tell = Callable[[Input], Awaitable[None]]
+log = structlog.get_logger("modelex.streams")
+
+
+@dataclass
+class _Open:
+    """One live stream and its queue of outgoing frames; None in the queue means close."""
+
+    stream: Stream
+    frames: trio.MemorySendChannel[bytes | None]
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class Streams:
+    """Carries out the stream effects of a core on a network."""
+
+    def __init__(
+        self, network: Network, tell: Tell, nursery: trio.Nursery, frame_limits: dict[str, int]
+    ) -> None:
+        self._network = network
+        self._tell = tell
+        self._nursery = nursery
+        self._frame_limits = frame_limits
+        self._open: dict[StreamId, _Open] = {}
+        self._dialling: dict[StreamId, trio.CancelScope] = {}
+        self._numbers = count(1, 2)
+
+    async def serve(self, stream: Stream) -> None:
+        """Handle one inbound stream until it is over."""
+        number = StreamId(next(self._numbers))
+        await self._tell(StreamOpened(number, stream.peer, stream.protocol))
+        await self._run(number, stream)
+
+    def open(self, effect: OpenStream) -> None:
+        self._nursery.start_soon(self._dial_and_run, effect)
+
+    def send(self, effect: Send) -> None:
+        entry = self._open.get(effect.stream)
+        if entry is None:
+            return
+        try:
+            entry.frames.send_nowait(effect.payload)
+        except trio.WouldBlock:
+            log.warning("stream_reset", reason="the peer does not read", stream=effect.stream)
+            entry.scope.cancel()
+
+    def close(self, effect: CloseStream) -> None:
+        entry = self._open.pop(effect.stream, None)
+        if entry is None:
+            self._cancel_dial(effect.stream)
+            return
+        try:
+            entry.frames.send_nowait(None)
+        except trio.WouldBlock:
+            entry.scope.cancel()
+
+    def reset(self, effect: ResetStream) -> None:
+        entry = self._open.pop(effect.stream, None)
+        if entry is None:
+            self._cancel_dial(effect.stream)
+        else:
+            entry.scope.cancel()
+
+    def _cancel_dial(self, number: StreamId) -> None:
+        scope = self._dialling.pop(number, None)
+        if scope is not None:
+            scope.cancel()
+
+    async def _dial_and_run(self, effect: OpenStream) -> None:
+        with trio.CancelScope() as scope:
+            self._dialling[effect.stream] = scope
+            try:
+                with trio.fail_after(DIAL_TIMEOUT_S):
+                    await self._network.dial(effect.peer, effect.addresses)
+                    stream = await self._network.open_stream(
+                        effect.peer,
+                        effect.protocol,
+                        frame_limit=self._frame_limits[effect.protocol],
+                    )
+            except (NetworkError, trio.TooSlowError) as error:
+                if self._dialling.pop(effect.stream, None):
+                    reason = str(error) or "the peer did not answer in time"
+                    await self._tell(StreamFailed(effect.stream, reason))
+                return
+        if self._dialling.pop(effect.stream, None) is None:
+            return
+        await self._run(effect.stream, stream, StreamReady(effect.stream))
+
+    async def _run(self, number: StreamId, stream: Stream, first: Input | None = None) -> None:
+        frames, queue = trio.open_memory_channel[bytes | None](SEND_QUEUE_FRAMES)
+        entry = self._open[number] = _Open(stream, frames)
+        if first is not None:
+            await self._tell(first)
+        ended = StreamEnded(number, clean=False, reason="reset")
+        try:
+            with entry.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, entry, queue, nursery.cancel_scope)
+                    ended = await self._read(number, stream)
+                    if not ended.clean:
+                        nursery.cancel_scope.cancel()
+                    elif self._open.get(number) is entry:
+                        await self._tell(ended)
+        finally:
+            was_open = self._open.pop(number, None) is not None
+            with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_TIMEOUT_S):
+                await (stream.reset() if entry.scope.cancelled_caught else stream.aclose())
+        if was_open and not ended.clean:
+            await self._tell(ended)
+
+    async def _write(
+        self,
+        entry: _Open,
+        queue: trio.MemoryReceiveChannel[bytes | None],
+        both: trio.CancelScope,
+    ) -> None:
+        """Send queued frames; at None close and end both directions."""
+        try:
+            async for frame in queue:
+                if frame is None:
+                    break
+                await entry.stream.send_frame(frame)
+        except NetworkError as error:
+            log.debug("stream_write_failed", reason=str(error))
+        both.cancel()
+
+    async def _read(self, number: StreamId, stream: Stream) -> StreamEnded:
+        try:
+            while True:
+                await self._tell(FrameReceived(number, await stream.receive_frame()))
+        except StreamClosed:
+            return StreamEnded(number, clean=True, reason="")
+        except (NetworkError, RemoteProtocolError) as error:
+            return StreamEnded(number, clean=False, reason=str(error))
