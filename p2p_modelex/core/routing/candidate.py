@@ -1,0 +1,53 @@
+"""What routing chooses among, and what for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from p2p_modelex.ids import PeerId
+from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, Section
+from p2p_modelex.units import Epoch, UnixMs, Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One offer of one peer."""
+
+    peer: PeerId
+    offer: Offer
+    advertisement: Advertisement
+    expires_at: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a request needs.
+
+    model: None for any. weights: SHA-256, or None for any. prompt_tokens: an estimate.
+    max_cost: wei for the whole job, None for no ceiling. section: the lowest acceptable.
+    only: the peers allowed, empty for all. denied: peers never to use.
+    """
+
+    kind: Kind
+    model: str | None = None
+    weights: bytes | None = None
+    features: tuple[str, ...] = ()
+    prompt_tokens: int = 0
+    max_tokens: int = 1
+    max_cost: Wei | None = None
+    epoch: Epoch = Epoch(0)
+    section: Section = Section.UNREGISTERED
+    only: tuple[PeerId, ...] = ()
+    denied: tuple[PeerId, ...] = ()
+
+
+def build_candidates(
+    peer: PeerId, advertisement: Advertisement, expires_at: UnixMs
+) -> Iterable[Candidate]:
+    """Yield a candidate for each offer."""
+    for offer in advertisement.offers:
+        yield Candidate(peer, offer, advertisement, expires_at)
+
+
+def compute_cost(offer: Offer, want: Want) -> int:
+    """Return the most the job can cost, in wei: prompt and completion at the offer's prices."""
+    return offer.prompt_price * want.prompt_tokens + offer.completion_price * want.max_tokens
