@@ -47,3 +47,22 @@ RECONCILE_BATCH_RECORDS = 64
 # Transport.
 STREAMS_PER_PEER_MAX = 192  # py-libp2p hangs silently at 256
 CONNECTIONS_MAX = 1024
+
+# Store. A receipt row holds a prompt (a frame at most) and a completion of COMPLETION_TOKENS_MAX.
+ROW_BYTES = 4 * MIB
+# Finished jobs are kept a week, to tell the operator what happened; their receipts for ever.
+JOBS_KEPT_MS = Millis(7 * 24 * 3600 * 1000)
+# Inbound connections from one address; loopback is exempt (a test mesh lives there).
+CONNECTIONS_PER_IP_MAX = 32
+# The fewest connections a node keeps by redialling its bootstrap peers.
+NEIGHBOURS_MIN = 4
+# Accepted gossip waiting for the node, and peers seen; the oldest are dropped and counted.
+GOSSIP_QUEUE_MAX = 1024
+SEEN_QUEUE_MAX = 1024
+# Gossip for each origin: a token bucket. ARCHITECTURE's budget is 5 messages/s network-wide.
+GOSSIP_ORIGIN_RATE = 1.0
+GOSSIP_ORIGIN_BURST = 16
+GOSSIP_ORIGINS_MAX = 10_000
+# Gossip of all origins together: bounds CPU (5 ms a message) and the duplicate cache.
+GOSSIP_TOTAL_RATE = 50.0
+GOSSIP_TOTAL_BURST = 500

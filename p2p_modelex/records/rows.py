@@ -14,7 +14,7 @@ from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
 
-class ChannelRow(msgspec.Struct, frozen=True):
+class ChannelRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A channel we pay into or are paid from. Key: channel."""
 
     state: ChannelState
@@ -23,13 +23,13 @@ class ChannelRow(msgspec.Struct, frozen=True):
     """The peer at the other end, where known."""
 
 
-class IssuedVoucherRow(msgspec.Struct, frozen=True):
+class IssuedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The newest voucher we signed on a lane; durable before it is sent. Key: channel, lane."""
 
     signed: SignedVoucher
 
 
-class ReceivedVoucherRow(msgspec.Struct, frozen=True):
+class ReceivedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The newest voucher we hold on a lane, and what we earned there. Key: channel, lane.
 
     earned: cumulative wei of work done on the lane; over the voucher's amount it is the payer's debt.
@@ -39,7 +39,7 @@ class ReceivedVoucherRow(msgspec.Struct, frozen=True):
     earned: Wei
 
 
-class RedeemedRow(msgspec.Struct, frozen=True):
+class RedeemedRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """How much of a lane the chain has credited. Key: channel, lane."""
 
     channel: ChannelId
@@ -47,7 +47,7 @@ class RedeemedRow(msgspec.Struct, frozen=True):
     amount: Wei
 
 
-class ReceiptRow(msgspec.Struct, frozen=True):
+class ReceiptRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A finished job with all that is needed to verify it offline. Key: job, role.
 
     This is also the content of a receipt file (protocols/exchange, receipt file).
@@ -63,7 +63,7 @@ class ReceiptRow(msgspec.Struct, frozen=True):
     """Who may sign receipts for the provider."""
 
 
-class JobRow(msgspec.Struct, frozen=True):
+class JobRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A job's state, for telling after a crash what was cut off. Key: job, is_provider."""
 
     job: JobId
@@ -75,7 +75,7 @@ class JobRow(msgspec.Struct, frozen=True):
     updated_at: UnixMs
 
 
-class RecordRow(msgspec.Struct, frozen=True):
+class RecordRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The newest advertisement known of a peer, its exact envelope bytes. Key: peer."""
 
     peer: PeerId
@@ -84,7 +84,7 @@ class RecordRow(msgspec.Struct, frozen=True):
     envelope: bytes
 
 
-class SettingRow(msgspec.Struct, frozen=True):
+class SettingRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A name and a small value of the node itself, such as its last sequence. Key: name."""
 
     name: str

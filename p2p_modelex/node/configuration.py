@@ -1,0 +1,245 @@
+"""A node's configuration: one frozen tree, read from `modelex.toml`.
+
+Each option stands here once, with its default and its meaning; the file that `modelex init`
+writes and docs/configuration.md are made from it. Reading: node/configuration_file.py.
+"""
+
+from dataclasses import MISSING, dataclass, field
+from typing import Literal
+
+from p2p_modelex import limits
+from p2p_modelex.node.options import AMOUNT, PRICE, SWITCH, TEXT, choice, option, texts, whole
+from p2p_modelex.units import AI, Wei
+
+Role = Literal["provider", "requester", "bootstrap"]
+
+MODELS_MAX = limits.OFFERS_MAX
+THREADS_MAX = 1024
+_DAY_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Which mesh and which chain this node belongs to."""
+
+    deployment: str = option(
+        TEXT,
+        "network.toml",
+        "File with the network's name, chain id, contract addresses and bootstrap peers; a "
+        "relative path starts at this file's folder. All nodes of a mesh have the same one.",
+    )
+    rpc_url: str = option(
+        TEXT,
+        "http://127.0.0.1:8545",
+        "JSON-RPC endpoint of an EVM node on that chain. It sees your accounts and could lie "
+        "about balances, so use your own or one you trust. MODELEX_RPC_URL overrides it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """How this node meets its peers."""
+
+    listen: tuple[str, ...] = option(
+        texts(limits.ADDRESSES_MAX),
+        ("/ip4/0.0.0.0/tcp/4701",),
+        "Multiaddrs to listen on. Port 0 takes any free one, which no peer can know beforehand.",
+    )
+    announce: tuple[str, ...] = option(
+        texts(limits.ADDRESSES_MAX),
+        (),
+        "Multiaddrs to tell other peers instead of those listened on; needed behind NAT with a "
+        "forwarded port.",
+        example='["/ip4/203.0.113.7/tcp/4701"]',
+    )
+    bootstrap: tuple[str, ...] = option(
+        texts(64),
+        (),
+        "Peers to join through, besides those in the deployment file. More of them make joining "
+        "surer and cost one connection each.",
+        example='["/ip4/203.0.113.7/tcp/4701/p2p/12D3KooW..."]',
+    )
+    dht: bool = option(SWITCH, True, "Find peers and be found in the Kademlia DHT.")
+    mdns: bool = option(
+        SWITCH, False, "Find peers on the local network by mDNS; tells the network you are there."
+    )
+    connections: int = option(
+        whole(8, limits.CONNECTIONS_MAX, "connections"),
+        256,
+        "Most connections at once. Each costs about 100 KiB of memory; a bootstrap peer wants more.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """A model to sell. One `[[models]]` table for each."""
+
+    model: str = option(
+        TEXT,
+        MISSING,
+        "Name as `modelex models` lists it; peers ask for it by this name.",
+        example='"smollm2-135m-instruct"',
+    )
+    engine: str = option(
+        choice("auto", "ctransformers", "xllamacpp"),
+        "auto",
+        "What runs it. `auto` takes xllamacpp where it is installed and can run the file.",
+    )
+    prompt_price: Wei = option(
+        PRICE, Wei(0), "What 1,000 prompt tokens cost, in AI. At most 15 decimals."
+    )
+    completion_price: Wei = option(
+        PRICE,
+        Wei(AI // 50 // 1000),
+        "What 1,000 completion tokens cost, in AI. At most 15 decimals.",
+    )
+    credit_tokens: int = option(
+        whole(1, limits.COMPLETION_TOKENS_MAX, "tokens"),
+        64,
+        "Completion tokens to work ahead of the payer's vouchers. A cheat costs you this many; "
+        "fewer make a distant payer wait at every voucher.",
+    )
+    max_tokens: int = option(
+        whole(1, limits.COMPLETION_TOKENS_MAX, "tokens"),
+        1024,
+        "Longest completion to sell.",
+    )
+    context_length: int = option(
+        whole(0, 2**20, "tokens"),
+        0,
+        "Context to load the model with; 0 takes the model's own. Memory rises with it.",
+    )
+    slots: int = option(
+        whole(1, limits.LANES_MAX, "requests"),
+        2,
+        "Requests to run at once where the engine batches (xllamacpp); ctransformers runs one.",
+    )
+    queue: int = option(
+        whole(0, 1024, "requests"),
+        16,
+        "Requests that may wait for a slot; more are refused as busy and go to other nodes.",
+    )
+    threads: int = option(
+        whole(0, THREADS_MAX, "threads"), 0, "CPU threads; 0 takes one for each physical core."
+    )
+    gpu_layers: int = option(
+        whole(0, 1000, "layers"),
+        0,
+        "Layers to put on the GPU; 1000 is all. Without a usable GPU the model runs on the CPU "
+        "and the log says so.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterSettings:
+    """What this node may spend when it buys completions."""
+
+    max_cost: Wei = option(
+        AMOUNT, Wei(AI), "Most that one job may cost, in AI; `--max-price` overrides it."
+    )
+    max_prompt_price: Wei = option(
+        PRICE, Wei(AI // 1000), "Providers that ask more for 1,000 prompt tokens are not chosen."
+    )
+    max_completion_price: Wei = option(
+        PRICE,
+        Wei(AI // 1000),
+        "Providers that ask more for 1,000 completion tokens are not chosen.",
+    )
+    max_window: Wei = option(
+        AMOUNT,
+        Wei(AI // 10),
+        "Most to pay ahead of the tokens received. A provider that cheats gets this much; one that "
+        "needs more is not chosen.",
+    )
+    auto_deposit: Wei = option(
+        AMOUNT,
+        Wei(10 * AI),
+        "What to put into a new channel, or add to an exhausted one. 0 never does so by itself.",
+    )
+    max_deposits: Wei = option(
+        AMOUNT,
+        Wei(100 * AI),
+        "Most that may lie in all channels together by automatic deposits.",
+    )
+    timeout_s: int = option(
+        whole(1, 3600, "seconds"),
+        60,
+        "How long a provider may be silent before the job goes to another.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementSettings:
+    """When this node takes what it earned to the chain."""
+
+    redeem_above: Wei = option(
+        AMOUNT,
+        Wei(5 * AI),
+        "Redeem when unredeemed vouchers are worth this much. Lower risks less and pays more gas.",
+    )
+    redeem_every_s: int = option(
+        whole(60, 30 * _DAY_S, "seconds"),
+        _DAY_S,
+        "Redeem whatever there is at least this often.",
+    )
+    answer_closing: bool = option(
+        SWITCH,
+        True,
+        "Redeem at once when a payer begins to close a channel. Off, you lose what you do not "
+        "redeem by hand within the challenge period.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """How the keystore in `keys/` is opened."""
+
+    passphrase_file: str = option(
+        TEXT,
+        "",
+        "File (mode 0600) whose first line is the passphrase, for nodes that start unattended. "
+        "Empty: MODELEX_PASSPHRASE, else a prompt.",
+        example='"/etc/modelex/passphrase"',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the node writes about itself."""
+
+    level: str = option(
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "Least severe event to write. MODELEX_LOG_LEVEL overrides it.",
+    )
+    format: str = option(
+        choice("auto", "console", "json"),
+        "auto",
+        "`auto` is console on a terminal and JSON, one object a line, elsewhere.",
+    )
+    file: str = option(
+        TEXT,
+        "",
+        "File to write JSON to as well; a relative path starts in `logs/`. It is rotated at 10 MiB "
+        "and five are kept. Empty: none.",
+        example='"modelex.log"',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything an operator may choose."""
+
+    role: Role = option(
+        choice("provider", "requester", "bootstrap"),
+        "requester",
+        "`provider` sells the models below (and may buy), `requester` only buys, `bootstrap` only "
+        "helps others to join.",
+    )
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    mesh: MeshSettings = field(default_factory=MeshSettings)
+    requester: RequesterSettings = field(default_factory=RequesterSettings)
+    settlement: SettlementSettings = field(default_factory=SettlementSettings)
+    keys: KeySettings = field(default_factory=KeySettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    models: tuple[ModelSettings, ...] = ()
