@@ -1,0 +1,4 @@
+"""What is owed and promised: channels, lanes, cumulative vouchers, debts, when to settle.
+
+Rules: protocols/ledger/README.md.
+"""

@@ -1,0 +1,54 @@
+"""The exchange's times and sizes. protocols/exchange/README.md has them for other implementations."""
+
+from p2p_modelex import limits
+from p2p_modelex.units import Millis
+
+PROTOCOL = "/modelex/exchange/1"
+
+REQUEST_TIMEOUT_MS = Millis(15_000)
+"""From a stream's opening to its first message: longer than a slow dial, short enough to shed."""
+
+START_TIMEOUT_MS = Millis(60_000)
+"""From Ask or Order to the answer. It covers the engine's queue, so it is generous."""
+
+IDLE_TIMEOUT_MS = Millis(60_000)
+"""Between two signs of life of a running job, on either side."""
+
+PAY_TIMEOUT_MS = Millis(15_000)
+"""How long a provider holds output back, or waits for the last voucher, before it gives up."""
+
+QUOTE_VALID_MS = Millis(30_000)
+"""How long a quote binds the provider."""
+
+CHUNK_INTERVAL_MS = Millis(30)
+"""A write on a libp2p stream costs 0.4-0.6 ms CPU, so tokens are coalesced for this long."""
+
+CHUNK_FLUSH_BYTES = 256
+"""Text that is sent without waiting for the interval."""
+
+CREDIT_TOKENS_MIN = 2
+"""With less credit the requester's half window would be less than a token and both would wait."""
+
+TEMPLATE_TOKENS = 64
+"""What a chat template may add to a prompt as a whole (a default system message)."""
+
+TEMPLATE_TOKENS_PER_MESSAGE = 16
+"""What a chat template may add around each message."""
+
+TEXT_BYTES_PER_TOKEN = 64
+"""With COMPLETION_SLACK_BYTES, the most text a provider may stream for its tokens."""
+
+COMPLETION_SLACK_BYTES = 64 * limits.KIB
+"""Scores and embeddings have more text than tokens."""
+
+OPEN_JOBS_MAX = 256
+"""Streams with a request being counted, admitted or run; more are refused `busy`."""
+
+BUSY_RETRY_MS = Millis(1_000)
+"""When a requester should ask again after a refusal that is about load or a race."""
+
+QUOTE_BYTES = 512
+"""An encoded Quote has about 250 bytes."""
+
+RECEIPT_FILE_BYTES = 32 * limits.MIB
+"""The largest completion, each character escaped, and the largest request."""

@@ -1,0 +1,77 @@
+"""What the two ends are given: what a provider sells, what a requester buys."""
+
+from dataclasses import dataclass, field
+
+from p2p_modelex.core.exchange import parameters
+from p2p_modelex.ids import Digest, JobId, NetworkId
+from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.eip712 import AccountSigner
+from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.ownership import SignedOwnership
+from p2p_modelex.units import Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Ware:
+    """One advertised offer and the digest of the engine that serves it (Receipt.engine)."""
+
+    offer: Offer
+    engine: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """Who a provider is and what it sells. Made anew when prices change; a job keeps its own.
+
+    peer_signer signs quotes, receipt_signer (the ownership's delegate) receipts. registry_domain
+    is the EIP-712 domain of NodeRegistry.
+    """
+
+    peer_signer: PeerSigner
+    receipt_signer: AccountSigner
+    ownership: SignedOwnership
+    network: NetworkId
+    registry_domain: Digest
+    wares: tuple[Ware, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One job a requester wants of one provider.
+
+    offer, ownership: from the provider's verified advertisement. max_cost: wei, the most the whole
+    job may cost; the lane has it reserved. max_window: wei, the most we let a provider work or be
+    paid ahead. prepay: wei paid ahead with the first voucher, at most max_window. is_fast: order
+    at the advertised prices without a quote where max_window allows it.
+    """
+
+    job: JobId
+    request: Request
+    offer: Offer
+    ownership: SignedOwnership
+    max_cost: Wei
+    max_window: Wei
+    network: NetworkId
+    registry_domain: Digest
+    prepay: Wei = Wei(0)
+    is_fast: bool = True
+
+
+@dataclass(slots=True)
+class OpenJobs:
+    """The jobs a provider has in hand, shared by its exchanges: none twice, and not too many."""
+
+    limit: int = parameters.OPEN_JOBS_MAX
+    _jobs: dict[JobId, None] = field(default_factory=dict)
+
+    def claim(self, job: JobId) -> bool:
+        """Take a job in hand; False if there are too many or it is in hand already."""
+        if job in self._jobs or len(self._jobs) >= self.limit:
+            return False
+        self._jobs[job] = None
+        return True
+
+    def release(self, job: JobId) -> None:
+        """Put a job out of hand; nothing happens if it is not in hand."""
+        self._jobs.pop(job, None)
