@@ -20,7 +20,7 @@ class ModelexError(Exception):
 
 
 class BadInput(ModelexError):
-    """A value given by the caller is malformed. Not for data from peers: see RemoteProtocolError."""
+    """A value given by the caller is malformed. For data from peers: RemoteProtocolError."""
 
     exit_code = 2
 
@@ -38,7 +38,7 @@ class KeystoreError(ModelexError):
 
 
 class StoreError(ModelexError):
-    """The local database is corrupt, full, or of a newer version. What was promised before holds."""
+    """The local database is corrupt, full or of a newer version; what was promised still holds."""
 
     exit_code = 5
 
@@ -159,3 +159,7 @@ class VerificationFailed(ModelexError):
     """A receipt, voucher or record does not verify; the message says which check failed."""
 
     exit_code = 14
+
+
+class ProtocolNotSpoken(NetworkError):
+    """The peer is connected but does not serve the protocol that was asked for."""

@@ -1,6 +1,7 @@
-"""Identifiers, each a type of its own so that two byte strings of different meaning cannot be swapped."""
+"""Identifiers, each a type of its own, so that two byte strings of different meaning stay apart."""
 
 import hashlib
+import re
 from typing import NewType
 
 import base58
@@ -32,6 +33,9 @@ JobId = NewType("JobId", bytes)
 # PublicKey{Type: Ed25519 (1), Data: 32 bytes}.
 _ED25519_PREFIX = bytes.fromhex("002408011220")
 PEER_ID_BYTES = len(_ED25519_PREFIX) + 32
+# 38 bytes are at most 52 base58 digits; the bound matters because decoding is quadratic.
+_PEER_ID_TEXT_MAX = 64
+_ADDRESS_TEXT = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def peer_id_of(public_key: PublicKey) -> PeerId:
@@ -56,22 +60,22 @@ def format_peer_id(peer: PeerId) -> str:
 def parse_peer_id(text: str) -> PeerId:
     """Parse the base58 text form; BadInput if it is not an Ed25519 peer id."""
     try:
-        peer = PeerId(base58.b58decode(text))
+        peer = PeerId(base58.b58decode(text[:_PEER_ID_TEXT_MAX]))
     except ValueError as error:
         raise BadInput(f"not a peer id: {text[:80]!r}") from error
     public_key_of(peer)
+    if format_peer_id(peer) != text:
+        raise BadInput(f"not the plain form of a peer id: {text[:80]!r}")
     return peer
 
 
 def parse_address(text: str) -> Address:
     """Parse `0x` and 40 hexadecimal digits; BadInput otherwise."""
-    try:
-        raw = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError as error:
-        raise BadInput(f"not an EVM address: {text[:80]!r}") from error
-    if len(raw) != 20:
-        raise BadInput(f"an EVM address has 20 bytes, {text[:80]!r} has {len(raw)}")
-    return Address(raw)
+    if _ADDRESS_TEXT.fullmatch(text) is None:
+        raise BadInput(
+            f"not an EVM address: {text[:80]!r}", hint="write 0x and 40 hexadecimal digits"
+        )
+    return Address(bytes.fromhex(text[2:]))
 
 
 def format_address(address: Address) -> str:
@@ -80,7 +84,12 @@ def format_address(address: Address) -> str:
 
 
 def network_id_of(chain_id: int, registry: Address) -> NetworkId:
-    """Return the network's identifier: SHA-256("modelex/network" | uint64 chain id | registry)."""
+    """Return the network's identifier: SHA-256("modelex/network" | uint64 chain id | registry).
+
+    BadInput if the chain id is not a uint64. Rule: ENV-3.
+    """
+    if not 0 <= chain_id < 2**64:
+        raise BadInput(f"a chain id lies in 0..2^64-1, not {chain_id}")
     return NetworkId(
         hashlib.sha256(b"modelex/network" + chain_id.to_bytes(8, "big") + registry).digest()
     )

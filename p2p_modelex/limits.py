@@ -23,7 +23,7 @@ EXCHANGE_FRAME_BYTES = 256 * KIB
 RECONCILE_FRAME_BYTES = 512 * KIB
 PING_FRAME_BYTES = 64
 
-# Exchange.
+# Exchange. Bounds on text count code points (WIRE-3); the frame above bounds the bytes.
 PROMPT_BYTES = 192 * KIB
 MESSAGES_MAX = 256
 STOPS_MAX = 8

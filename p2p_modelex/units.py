@@ -1,7 +1,7 @@
-"""Quantities with their units: money is integers of 10^-18 $AI, time is integers of milliseconds."""
+"""Quantities with their units: money is integers of 10^-18 $AI, time is integer milliseconds."""
 
-from decimal import Decimal, InvalidOperation
-from typing import NewType
+import re
+from typing import NewType, Self
 
 from p2p_modelex.errors import BadInput
 
@@ -20,6 +20,8 @@ Epoch = NewType("Epoch", int)
 DECIMALS = 18
 AI = 10**DECIMALS
 UINT128_MAX = 2**128 - 1
+# 2^128-1 wei has 21 digits before the point. Matched as text: Decimal would round at 28 digits.
+_AMOUNT = re.compile(r"([0-9]{1,21})(?:\.([0-9]{1,18}))?")
 
 
 class Wei(int):
@@ -27,21 +29,25 @@ class Wei(int):
 
     __slots__ = ()
 
-    def __new__(cls, value: int) -> "Wei":
+    def __new__(cls, value: int) -> Self:
         if not 0 <= value <= UINT128_MAX:
             raise BadInput(f"an amount lies in 0..2^128-1, not {value}")
         return super().__new__(cls, value)
 
 
 def parse_ai(text: str) -> Wei:
-    """Parse a decimal amount of $AI such as `0.25`; BadInput if it is not one or is finer than 10^-18."""
-    try:
-        scaled = Decimal(text.strip()).scaleb(DECIMALS)
-    except InvalidOperation as error:
-        raise BadInput(f"not an amount of AI: {text[:80]!r}") from error
-    if not scaled.is_finite() or scaled != scaled.to_integral_value():
-        raise BadInput(f"not an amount of AI with at most {DECIMALS} decimals: {text[:80]!r}")
-    return Wei(int(scaled))
+    """Parse a decimal amount of $AI such as `0.25`, exactly.
+
+    BadInput if it is not one, is finer than 10^-18 or is over 2^128-1 wei.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise BadInput(
+            f"not an amount of AI: {text[:80]!r}",
+            hint=f"write digits, and at most {DECIMALS} after the point, such as 0.25",
+        )
+    whole, fraction = match[1], match[2] or ""
+    return Wei(int(whole) * AI + int(fraction.ljust(DECIMALS, "0")))
 
 
 def format_ai(amount: int) -> str:

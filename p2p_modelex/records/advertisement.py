@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from p2p_modelex import limits
 from p2p_modelex.records.ownership import SignedOwnership
-from p2p_modelex.records.types import U16, U32, U64, Bytes32, Name
+from p2p_modelex.records.types import U16, U32, U64, AddressText, Bytes32, Name
 from p2p_modelex.units import Wei
 
 DOMAIN = "advertisement"
@@ -60,10 +60,7 @@ class Advertisement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     sequence: U64
     ttl_ms: Annotated[int, Meta(ge=limits.TTL_MIN_MS, le=limits.TTL_MAX_MS)]
     agent: Name
-    addresses: Annotated[
-        tuple[Annotated[str, Meta(max_length=limits.ADDRESS_TEXT_BYTES)], ...],
-        Meta(max_length=limits.ADDRESSES_MAX),
-    ]
+    addresses: Annotated[tuple[AddressText, ...], Meta(max_length=limits.ADDRESSES_MAX)]
     offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_MAX)]
     accounts: Annotated[tuple[SignedOwnership, ...], Meta(max_length=limits.ACCOUNTS_MAX)]
     section: Section
@@ -80,7 +77,10 @@ class Change(IntEnum):
 
 
 class Announcement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A hint that `peer` (Ed25519 key) has an advertisement with `sequence`; fetched, never trusted."""
+    """A hint that `peer` (Ed25519 key) has an advertisement with `sequence`.
+
+    It decides what to fetch and is never trusted.
+    """
 
     peer: Bytes32
     sequence: U64

@@ -5,19 +5,17 @@ limits, and msgspec's typed conversion into frozen structs. Anything else is Rem
 Wire format: protocols/records/README.md.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgpack
 import msgspec
 
-from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError
+from p2p_modelex.errors import BadInput, LocalProtocolError, RemoteProtocolError
 from p2p_modelex.units import Wei
 
-T = TypeVar("T")
-
 WEI_BYTES = 16
+# More than any record holds; msgpack allocates what a length claims before it has read so much.
 _ARRAY_MAX = 1024
-_NOT_MINIMAL = "WIRE-4"
 
 
 def _encode_foreign(value: Any) -> Any:
@@ -38,8 +36,14 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_foreign)
 
 
 def encode(value: Any) -> bytes:
-    """Return the msgpack form of a struct of this package."""
-    return _encoder.encode(value)
+    """Return the msgpack form of a struct of this package (rules WIRE-2 to WIRE-5).
+
+    BadInput if a text has lone surrogates, as command-line arguments that are not UTF-8 do.
+    """
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{type(value).__name__} holds text that is not Unicode") from error
 
 
 def encode_bounded(value: Any, limit: int) -> bytes:
@@ -69,13 +73,14 @@ def decode(kind: Any, data: bytes, *, limit: int) -> Any:
             max_map_len=0,
             max_ext_len=0,
         )
-    # msgpack raises several unrelated classes, and RecursionError-like StackError, on bad input.
+    # msgpack raises several unrelated classes on bad input; StackError, for depth, is a ValueError.
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise RemoteProtocolError("WIRE-2", f"not msgpack: {error}") from error
     try:
         value = msgspec.convert(plain, kind, strict=True, dec_hook=_decode_foreign)
-    except (msgspec.ValidationError, ValueError) as error:
+    except msgspec.ValidationError as error:
         raise RemoteProtocolError("WIRE-3", str(error)) from error
+    # The one form: no cheaper check sees every long form of a number, a length or a float.
     if encode(value) != data:
-        raise RemoteProtocolError(_NOT_MINIMAL, "not the minimal msgpack form")
+        raise RemoteProtocolError("WIRE-4", "not the minimal msgpack form")
     return value

@@ -48,13 +48,13 @@ def right(value: bytes) -> bytes:
 
 
 def compute_domain(chain_id: int, contract: Address) -> Digest:
-    """Return the EIP-712 domain separator of a Modelex contract on a chain."""
+    """Return the EIP-712 domain separator of a Modelex contract on a chain (EIP712-2)."""
     fields = (_DOMAIN_TYPE, keccak(NAME.encode()), keccak(VERSION.encode()))
     return Digest(keccak(b"".join(fields) + word(chain_id) + left(contract)))
 
 
 def compute_digest(domain: Digest, type_hash: bytes, *words: bytes) -> Digest:
-    """Return the digest to sign: keccak(0x1901 | domain | keccak(type hash | words))."""
+    """Return the digest to sign: keccak(0x1901 | domain | keccak(type hash | words)) (EIP712-3)."""
     return Digest(keccak(b"\x19\x01" + domain + keccak(type_hash + b"".join(words))))
 
 

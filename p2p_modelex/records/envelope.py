@@ -21,7 +21,7 @@ _PREFIX = b"modelex/1\x00"
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A signed payload: who signed (raw Ed25519 key), the payload's bytes, the signature (64 bytes)."""
+    """A signed payload: the signer (raw Ed25519 key), the exact bytes, the signature (64 bytes)."""
 
     signer: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     payload: bytes
@@ -45,7 +45,7 @@ class PeerSigner(Protocol):
 
 
 def signing_input(domain: str, network: NetworkId, payload: bytes) -> bytes:
-    """Return the bytes that an envelope's signature covers."""
+    """Return the bytes that an envelope's signature covers (ENV-1); `domain` is ASCII, no NUL."""
     return _PREFIX + domain.encode("ascii") + b"\x00" + network + payload
 
 

@@ -18,9 +18,10 @@ _TYPE_HASH = keccak(TYPE)
 
 
 class Ownership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """`operator` owns the peer with Ed25519 key `peer`; `delegate` signs its receipts until `not_after`.
+    """`operator` owns the peer with Ed25519 key `peer`; `delegate` signs the peer's receipts.
 
-    Payments to the node go to channels whose payee is `operator`. `not_after` is unix ms.
+    Payments to the node go to channels whose payee is `operator`. not_after: unix ms, the last
+    at which the statement holds.
     """
 
     peer: Bytes32

@@ -32,7 +32,8 @@ class IssuedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
 class ReceivedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The newest voucher we hold on a lane, and what we earned there. Key: channel, lane.
 
-    earned: cumulative wei of work done on the lane; over the voucher's amount it is the payer's debt.
+    earned: cumulative wei of work done on the lane; what it has over the voucher's amount is the
+    payer's debt.
     """
 
     signed: SignedVoucher

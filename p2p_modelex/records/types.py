@@ -1,4 +1,4 @@
-"""Constrained field types shared by the records; the constraints are rule WIRE-3's numbers."""
+"""Constrained field types shared by the records; the constraints are those of rule WIRE-3."""
 
 from typing import Annotated
 
@@ -15,4 +15,8 @@ Bytes20 = Annotated[bytes, Meta(min_length=20, max_length=20)]
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature65 = Annotated[bytes, Meta(min_length=65, max_length=65)]
 """A secp256k1 signature r | s | v with v in {27, 28} and s in the lower half (EIP-2)."""
-Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_BYTES)]
+# Names and addresses end on people's terminals: no space, no control character, no look-alike.
+_PRINTABLE_ASCII = r"\A[!-~]+\Z"
+Name = Annotated[str, Meta(max_length=limits.NAME_BYTES, pattern=_PRINTABLE_ASCII)]
+AddressText = Annotated[str, Meta(max_length=limits.ADDRESS_TEXT_BYTES, pattern=_PRINTABLE_ASCII)]
+"""A multiaddr as text; whether it parses is the network's to say."""
