@@ -1,4 +1,4 @@
-"""The network file `bootstrap/<network>/network.toml`: a chain and where our contracts are on it."""
+"""The network file `bootstrap/<network>/network.toml`: which chain, and our contracts on it."""
 
 import tomllib
 from pathlib import Path

@@ -9,12 +9,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-import httpx
 import trio
 
-from p2p_modelex.errors import ChainError, ChainUnreachable, ConfigurationError
+from p2p_modelex.chain.evm.http import FAILURES, HttpEndpoint, TooLarge
+from p2p_modelex.errors import ChainError, ChainUnreachable
 from p2p_modelex.limits import MIB
 
 TIMEOUT_S = 10.0
@@ -22,7 +21,6 @@ ATTEMPTS = 4  # 0.2 + 0.4 + 0.8 s of pauses: a restart of the endpoint is surviv
 BACKOFF_S = 0.2
 BATCH_MAX = 100  # public endpoints refuse more
 RESPONSE_BYTES = 16 * MIB  # the logs of a thousand busy blocks fit
-CONNECTIONS = 8
 
 # Answers that say "later": HTTP too many requests and server errors, and -32005 (EIP-1474).
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -64,34 +62,20 @@ class Rpc:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """timeout_s bounds each attempt as a whole. ConfigurationError if `url` is not http(s)."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                f"not an HTTP endpoint: {url[:100]!r}", hint="give a URL such as http://host:8545"
-            )
-        self._url = url
-        # Keys of paid endpoints are in the path; errors and logs name the host only.
-        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._endpoint = HttpEndpoint(url)
+        self.name = self._endpoint.name
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._backoff_s = backoff_s
         self._jitter = jitter
         self._next_id = 0
-        # A proxy from the environment must not be asked for our own machine.
-        loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        self._http = httpx.AsyncClient(
-            timeout=None,  # noqa: S113 - _exchange bounds the whole attempt, not its parts
-            trust_env=not loopback,
-            limits=httpx.Limits(max_connections=CONNECTIONS),
-            headers={"content-type": "application/json"},
-        )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         with trio.CancelScope(shield=True):
-            await self._http.aclose()
+            await self._endpoint.aclose()
 
     async def call(self, method: str, *params: Any, retry: bool = True) -> Any:
         """Return one result. RpcError if the endpoint refuses, ChainUnreachable if it is silent.
@@ -125,7 +109,7 @@ class Rpc:
                     return await self._attempt(calls)
             except trio.TooSlowError:
                 problem = f"no answer in {self._timeout_s:g} s"
-            except (_Later, httpx.TransportError, httpx.InvalidURL) as error:
+            except (_Later, *FAILURES) as error:
                 problem = str(error) or type(error).__name__
         raise ChainUnreachable(
             f"{self.name} failed {attempts} attempts at {calls[0].method}: {problem}",
@@ -152,20 +136,20 @@ class Rpc:
             raise _Later("an answer is missing from the batch") from error
 
     async def _post(self, body: str) -> dict[str, Any] | list[Any]:
-        received = bytearray()
-        async with self._http.stream("POST", self._url, content=body) as response:
-            if response.status_code in _RETRY_STATUS:
-                raise _Later(f"HTTP {response.status_code}")
-            async for chunk in response.aiter_bytes():
-                received += chunk
-                if len(received) > RESPONSE_BYTES:
-                    raise ChainUnreachable(f"{self.name} answered more than {RESPONSE_BYTES} bytes")
+        try:
+            status, received = await self._endpoint.post(body.encode(), RESPONSE_BYTES)
+        except TooLarge as error:
+            raise ChainUnreachable(
+                f"{self.name} answered more than {RESPONSE_BYTES} bytes"
+            ) from error
+        if status in _RETRY_STATUS:
+            raise _Later(f"HTTP {status}")
         try:
             answer = json.loads(received)
         except (ValueError, RecursionError) as error:
-            raise self._not_json_rpc(response.status_code) from error
+            raise self._not_json_rpc(status) from error
         if not isinstance(answer, dict | list):
-            raise self._not_json_rpc(response.status_code)
+            raise self._not_json_rpc(status)
         return answer
 
     def _not_json_rpc(self, status: int) -> ChainUnreachable:
