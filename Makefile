@@ -1,0 +1,80 @@
+# Everything a contributor does. `make` alone explains itself.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## Check the machine, create .venv, install the locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml tools/check_machine.sh
+	@PYTHON="$(PYTHON)" tools/check_machine.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: contracts
+contracts: setup ## Compile the contracts and write their artifacts into the package
+	cd contracts && npm ci --no-audit --no-fund --silent
+	$(BIN)/python contracts/tools/build.py
+
+.PHONY: test
+test: lint types test-python ## Lint, check types, run every Python test: what must pass before a commit
+
+.PHONY: test-python
+test-python: setup ## Run every Python test; branch coverage of core/ and records/ must be 100%
+	$(BIN)/python -m pytest --cov
+
+.PHONY: test-contracts
+test-contracts: setup ## Run the contracts' unit, fuzz and invariant tests under forge
+	cd contracts && npm ci --no-audit --no-fund --silent
+	$(BIN)/python contracts/tools/forge.py test
+
+.PHONY: lint
+lint: setup ## Check style, formatting and the import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: setup ## Check types (mypy, strict)
+	$(BIN)/mypy
+
+.PHONY: format
+format: setup ## Format the code and apply safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: vectors
+vectors: setup ## Rewrite the vectors of protocols/records; read the difference before committing it
+	$(BIN)/python -m tests.records.make_vectors
+
+.PHONY: lock
+lock: ## Resolve pyproject.toml again into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --group dev --universal \
+	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
+	    --quiet -o requirements.lock
+
+.PHONY: demo
+demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client
+	$(BIN)/modelex demo
+
+.PHONY: demo-up
+demo-up: setup ## As demo, and leave the mesh running to play with
+	$(BIN)/modelex demo --keep
+
+.PHONY: clean
+clean: ## Remove what was built; .venv too
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	    contracts/out contracts/cache contracts/node_modules
