@@ -1,0 +1,321 @@
+"""The engine behind a pipe: a worker process, watched and restarted, as an Engine."""
+
+import logging
+import math
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import trio
+
+from p2p_modelex.engine import frames
+from p2p_modelex.engine.abc import (
+    Done,
+    Engine,
+    EngineInfo,
+    EngineStatistics,
+    Output,
+    Piece,
+    Started,
+)
+from p2p_modelex.engine.admission import Admission
+from p2p_modelex.engine.child import Child
+from p2p_modelex.engine.spec import EngineSpec
+from p2p_modelex.errors import EngineBusy, EngineCrashed, EngineError, ModelexError, Unsupported
+from p2p_modelex.records.job import Request
+
+LOG = logging.getLogger(__name__)
+
+# Counting is quick; this many at once is more than a node's quotes ever need.
+COUNTS_MAX = 32
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MAX_S = 30.0
+_ANY_WEIGHTS = bytes(32)
+
+_Delivery = Output | frames.Counted | ModelexError
+
+
+@dataclass(slots=True)
+class _Job:
+    """A command the worker has not finished. heard: when it last gave a sign of life."""
+
+    outlet: trio.MemorySendChannel[_Delivery]
+    inlet: trio.MemoryReceiveChannel[_Delivery]
+    heard: float
+    holds_slot: bool
+    began: float = field(default_factory=trio.current_time)
+    spoke: bool = False
+
+
+class ProcessEngine(Engine):
+    """Runs the engine of `spec` in a worker process. Use as `async with ProcessEngine(spec)`.
+
+    Entering raises ModelRejected, Unsupported or EngineCrashed if the model does not load. A
+    worker that dies or stalls costs the jobs it had, each ending in EngineCrashed; requests that
+    wait go to its successor.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._spec = spec
+        self._jobs: dict[int, _Job] = {}
+        self._next_job = 1
+        self._finished = self._failed = self._restarts = 0
+        self._ready = trio.Event()
+        self._gave_up: EngineCrashed | None = None
+        self._info: EngineInfo | None = None
+        self._child: Child | None = None
+        self._nursery = trio.open_nursery()
+
+    async def __aenter__(self) -> "ProcessEngine":
+        child = await self._boot()
+        self._admission = Admission(self.info.slots, self._spec.waiting_max)
+        self._counts = trio.CapacityLimiter(COUNTS_MAX)
+        nursery = await self._nursery.__aenter__()
+        self._scope = nursery.cancel_scope
+        nursery.start_soon(self._keep_running, child)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        # The body's exception is not the nursery's: passing it in would wrap it in a group.
+        self._gave_up = EngineCrashed("the engine is closed")
+        self._scope.cancel()
+        await self._nursery.__aexit__(None, None, None)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What is loaded; only inside the block."""
+        if self._info is None:
+            raise EngineError("the engine has not been started")
+        return self._info
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id, 0 while there is none."""
+        return self._child.pid if self._child else 0
+
+    def statistics(self) -> EngineStatistics:
+        """See Engine."""
+        return EngineStatistics(
+            running=self._admission.running,
+            waiting=self._admission.waiting,
+            finished=self._finished,
+            failed=self._failed,
+            restarts=self._restarts,
+            first_token_ms=self._admission.first_token_ms,
+        )
+
+    async def count_tokens(self, request: Request) -> int:
+        """See Engine."""
+        self._check_weights(request)
+        async with self._counts:
+            await self._wait_ready()
+            number, job = self._submit(frames.Count(self._next_job, request), room=1)
+            try:
+                answer = await job.inlet.receive()
+            finally:
+                job.inlet.close()
+        if isinstance(answer, ModelexError):
+            raise answer
+        assert isinstance(answer, frames.Counted), number
+        return answer.prompt_tokens
+
+    async def generate(self, request: Request) -> AsyncGenerator[Output, None]:
+        """See Engine."""
+        self._check_weights(request)
+        began = trio.current_time()
+        await self._admission.acquire()
+        try:
+            await self._wait_ready()
+            # A piece has a token or ends a held-back text, so this much is never exceeded.
+            room = 2 * request.max_tokens + 8
+            number, job = self._submit(frames.Run(self._next_job, request), room=room)
+        except BaseException:
+            self._admission.release()
+            raise
+        job.began = began
+        try:
+            async for output in job.inlet:
+                if isinstance(output, ModelexError):
+                    raise output
+                assert not isinstance(output, frames.Counted)
+                yield output
+        finally:
+            job.inlet.close()
+            self._stop(number)
+
+    def _check_weights(self, request: Request) -> None:
+        if request.weights not in (_ANY_WEIGHTS, self.info.weights):
+            raise Unsupported("the request asks for other weights than are loaded")
+
+    async def _wait_ready(self) -> None:
+        with trio.move_on_after(self._spec.startup_s + BACKOFF_MAX_S):
+            while not self._ready.is_set() and self._gave_up is None:
+                await self._ready.wait()
+        if self._gave_up is not None:
+            raise EngineCrashed(self._gave_up.message, hint=self._gave_up.hint)
+        if not self._ready.is_set():
+            raise EngineCrashed("the worker did not come back in time")
+
+    def _submit(self, command: frames.Run | frames.Count, *, room: int) -> tuple[int, _Job]:
+        raw = frames.encode(command)
+        outlet, inlet = trio.open_memory_channel[_Delivery](room)
+        try:
+            self._outbox.send_nowait(raw)
+        except trio.WouldBlock:
+            raise EngineBusy("the worker reads too slowly", retry_after_ms=1000) from None
+        except trio.BrokenResourceError:
+            raise EngineCrashed("the worker is being restarted") from None
+        self._next_job += 1
+        job = _Job(outlet, inlet, trio.current_time(), isinstance(command, frames.Run))
+        self._jobs[command.job] = job
+        return command.job, job
+
+    def _stop(self, number: int) -> None:
+        if number in self._jobs:
+            with suppress(trio.WouldBlock, trio.BrokenResourceError):
+                self._outbox.send_nowait(frames.encode(frames.Stop(number)))
+
+    async def _boot(self) -> Child:
+        child = await Child.spawn(self._spec)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(child.follow_log)
+                try:
+                    self._info, failure = await child.wait_booted(self._spec.startup_s), None
+                except ModelexError as error:
+                    failure = error
+                nursery.cancel_scope.cancel()
+        except BaseException:
+            await child.end()
+            raise
+        if failure is not None:
+            ending = await child.end()
+            if isinstance(failure, EngineCrashed):
+                raise EngineCrashed(f"{failure.message} ({ending})") from failure
+            raise failure
+        return child
+
+    async def _keep_running(self, child: Child | None) -> None:
+        """Serve with one worker after another until there were too many failures in a row."""
+        failures = 0
+        while True:
+            before = self._finished
+            crash = await (self._serve(child) if child else self._retry_boot())
+            if isinstance(crash, Child):
+                child = crash
+                continue
+            child = None
+            failures = 1 if self._finished > before else failures + 1
+            LOG.warning("engine %s: %s", self._spec.engine, crash)
+            if failures > self._spec.restarts_max:
+                break
+            await trio.sleep(min(BACKOFF_FIRST_S * 2 ** (failures - 1), BACKOFF_MAX_S))
+        self._gave_up = EngineCrashed(
+            f"the worker failed {failures} times in a row; last: {crash}",
+            hint="Look at the log, then restart the node.",
+        )
+        self._ready.set()
+
+    async def _retry_boot(self) -> Child | ModelexError:
+        self._restarts += 1
+        try:
+            return await self._boot()
+        except ModelexError as error:
+            return error
+
+    async def _serve(self, child: Child) -> ModelexError:
+        """Carry frames until the worker fails; return why. Its jobs are told."""
+        crash: EngineCrashed | None = None
+        self._outbox, pending = trio.open_memory_channel[bytes](
+            2 * (self.info.slots + COUNTS_MAX)
+        )
+        self._child = child
+        self._ready.set()
+        try:
+            async with trio.open_nursery() as nursery:
+
+                async def guard(carry: "trio.lowlevel.Task | object") -> None:
+                    nonlocal crash
+                    try:
+                        await carry(child, pending)  # type: ignore[operator]
+                    except EngineCrashed as error:
+                        crash = crash or error
+                        nursery.cancel_scope.cancel()
+
+                for carry in (self._carry_in, self._carry_out, self._watch):
+                    nursery.start_soon(guard, carry)
+                nursery.start_soon(child.follow_log)
+        finally:
+            self._child, self._ready = None, trio.Event()
+            pending.close()
+            ending = await child.end()
+            told = EngineCrashed(f"{crash.message if crash else 'engine closed'} ({ending})")
+            self._fail_jobs(told)
+        return told
+
+    def _fail_jobs(self, error: EngineCrashed) -> None:
+        for number in list(self._jobs):
+            self._settle(number, EngineCrashed(error.message, hint="Ask again, or another node."))
+
+    async def _carry_out(self, child: Child, pending: trio.MemoryReceiveChannel[bytes]) -> None:
+        async for raw in pending:
+            await child.write(raw)
+
+    async def _carry_in(self, child: Child, _: object) -> None:
+        while True:
+            self._on_event(await child.read())
+
+    async def _watch(self, _child: Child, _: object) -> None:
+        """Raise EngineCrashed when a job has been silent for stall_s."""
+        stall_s = self._spec.stall_s
+        while True:
+            await trio.sleep(stall_s / 4)
+            oldest = min((job.heard for job in self._jobs.values()), default=math.inf)
+            if trio.current_time() - oldest > stall_s:
+                raise EngineCrashed(f"no sign of life from the worker for {stall_s:g} s")
+
+    def _on_event(self, event: frames.Event) -> None:
+        if isinstance(event, frames.Booted):
+            raise EngineCrashed("the worker said Booted twice")
+        job = self._jobs.get(event.job)
+        if job is None:
+            return
+        job.heard = trio.current_time()
+        match event:
+            case frames.Admitted():
+                self._deliver(job, Started(event.prompt_tokens))
+            case frames.Produced():
+                if not job.spoke:
+                    job.spoke = True
+                    self._admission.note_first_token(job.began)
+                self._deliver(job, Piece(event.text, event.tokens, event.logprobs))
+            case frames.Alive():
+                pass
+            case frames.Counted():
+                self._settle(event.job, event)
+            case frames.Ended():
+                done = Done(event.finish, event.prompt_tokens, event.completion_tokens)
+                self._settle(event.job, done)
+            case frames.Failed():
+                self._settle(event.job, frames.unpack_error(event))
+
+    def _deliver(self, job: _Job, delivery: _Delivery) -> None:
+        try:
+            job.outlet.send_nowait(delivery)
+        except trio.BrokenResourceError:
+            return  # nobody listens: the job was stopped and its last frames are under way
+        except trio.WouldBlock:
+            raise EngineCrashed("the worker produced more than was asked for") from None
+
+    def _settle(self, number: int, last: _Delivery) -> None:
+        """Deliver the last word of a job and free its slot."""
+        job = self._jobs.pop(number)
+        try:
+            self._deliver(job, last)
+        finally:
+            job.outlet.close()
+            if job.holds_slot:
+                self._admission.release()
+                self._admission.note_finished(job.began)
+                self._finished += isinstance(last, Done)
+                self._failed += isinstance(last, EngineError)

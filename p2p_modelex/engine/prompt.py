@@ -1,0 +1,99 @@
+"""From a request to the prompt's token ids; the same rules for every engine with a GGUF file."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from p2p_modelex.engine.template import ChatTemplate, special_tokens_of
+from p2p_modelex.engine.vetting import Header
+from p2p_modelex.errors import PromptTooLong, Unsupported
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.job import Request
+
+Tokenize = Callable[[str], list[int]]
+"""The engine's own tokenizer: plain text to ids, no special tokens parsed, none added."""
+
+SCORE_ANSWERS = "123456789"
+
+
+def kinds_of(header: Header, asked: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    """Return what to serve: what was asked for, or what the file shows it can do."""
+    if asked:
+        return asked
+    return ("chat", "completion") if header.get_text("tokenizer.chat_template") else ("completion",)
+
+
+class PromptBuilder:
+    """Builds prompts for one model and refuses what it cannot take.
+
+    context_length: tokens for prompt and completion together.
+    """
+
+    def __init__(self, header: Header, kinds: tuple[Kind, ...], context_length: int) -> None:
+        self._kinds = kinds
+        self._context_length = context_length
+        self._bos = _beginning_of(header)
+        source = header.get_text("tokenizer.chat_template")
+        self._template = _template_of(header, source) if source else None
+
+    def build(self, request: Request, tokenize: Tokenize) -> tuple[int, ...]:
+        """Return the prompt's ids.
+
+        Raises Unsupported for a kind the model does not serve, a NUL character (C strings end at
+        it) or an empty prompt; PromptTooLong if prompt and max_tokens exceed the context.
+        """
+        segments = self._segments(request)
+        ids: list[int] = [] if self._bos is None else [self._bos]
+        for segment in segments:
+            if isinstance(segment, int):
+                ids += [] if [segment] == ids == [self._bos] else [segment]
+            elif "\0" in segment:
+                raise Unsupported("the prompt has a NUL character")
+            else:
+                ids += tokenize(segment)
+        if not segments or not ids:
+            raise Unsupported("the prompt is empty")
+        if len(ids) + request.max_tokens > self._context_length:
+            raise PromptTooLong(
+                f"{len(ids)} prompt tokens and {request.max_tokens} to generate exceed the "
+                f"context of {self._context_length}",
+                hint="Shorten the prompt or lower --max-tokens.",
+            )
+        return tuple(ids)
+
+    def _segments(self, request: Request) -> list[str | int]:
+        if request.kind not in self._kinds:
+            raise Unsupported(
+                f"this model serves {', '.join(self._kinds)}, not {request.kind}",
+                hint="`modelex nodes` shows who serves what.",
+            )
+        match request.kind:
+            case "chat":
+                if self._template is None:
+                    raise Unsupported("the model has no chat template")
+                return self._template.render(request.messages) if request.messages else []
+            case "completion":
+                return [request.text] if request.text else []
+            case "score":
+                # The answer is one digit after a space; giving the space leaves one token to ask.
+                return [request.text.rstrip() + " "] if request.text.strip() else []
+            case "embedding":
+                raise Unsupported("no engine here makes embeddings yet")
+            case _ as never:
+                assert_never(never)
+
+
+def _beginning_of(header: Header) -> int | None:
+    """Return the token every prompt begins with, or None; SentencePiece models have one."""
+    wanted = header.metadata.get("tokenizer.ggml.add_bos_token")
+    if wanted is None:
+        wanted = header.get_text("tokenizer.ggml.model") == "llama"
+    token = header.get_int("tokenizer.ggml.bos_token_id", 1)
+    return token if wanted and 0 <= token < len(header.tokens) else None
+
+
+def _template_of(header: Header, source: str) -> ChatTemplate:
+    def text_of(name: str) -> str:
+        token = header.get_int(f"tokenizer.ggml.{name}_token_id")
+        return header.tokens[token] if 0 <= token < len(header.tokens) else ""
+
+    return ChatTemplate(source, special_tokens_of(header), bos=text_of("bos"), eos=text_of("eos"))

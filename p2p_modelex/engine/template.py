@@ -1,0 +1,104 @@
+"""Chat templates: the model's own Jinja template, rendered in a sandbox.
+
+The rule: special tokens come from the template's text only, never from what people wrote. Each
+first and last character of a special token that occurs in a message is marked with a Unicode
+noncharacter; marked text cannot match a special token, and the marks are taken out again after
+the rendered text has been split. Marking, unlike placeholders, leaves the text in place, so that
+a template that trims or inspects a message still works.
+"""
+
+import re
+from collections.abc import Mapping
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from p2p_modelex import limits
+from p2p_modelex.engine.vetting import CONTROL, USER_DEFINED, Header
+from p2p_modelex.errors import ModelRejected, Unsupported
+from p2p_modelex.records.job import Message
+
+# A template is a file's code run by us: the sandbox bounds what it reaches, this what it makes.
+TEMPLATE_BYTES = 64 * limits.KIB
+RENDERED_BYTES = 4 * limits.PROMPT_BYTES
+_NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # never valid in exchanged text
+
+
+def special_tokens_of(header: Header) -> dict[str, int]:
+    """Return text and id of the tokens a template may write; texts of one character are left out."""
+    return {
+        text: number
+        for number, (text, kind) in enumerate(zip(header.tokens, header.token_types, strict=False))
+        if kind in (CONTROL, USER_DEFINED) and len(text) > 1 and not text.isspace()
+    }
+
+
+class ChatTemplate:
+    """A compiled template. `bos`, `eos`: texts of those tokens, which templates refer to."""
+
+    def __init__(self, source: str, special: Mapping[str, int], *, bos: str, eos: str) -> None:
+        if len(source) > TEMPLATE_BYTES:
+            raise ModelRejected(f"the chat template is over {TEMPLATE_BYTES} bytes")
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals = {"raise_exception": _refuse}
+        try:
+            self._template = environment.from_string(source)
+        except (TemplateError, RecursionError) as error:
+            raise ModelRejected(f"the chat template does not compile: {error}") from error
+        self._special = dict(special)
+        self._bos, self._eos = bos, eos
+        longest_first = sorted(special, key=lambda text: (-len(text), text))
+        self._split = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        first = "".join(sorted({text[0] for text in special}))
+        last = "".join(sorted({text[-1] for text in special}))
+        self._first = re.compile(f"([{re.escape(first)}])" if first else r"((?!))")
+        self._last = re.compile(f"([{re.escape(last)}])" if last else r"((?!))")
+
+    def render(self, messages: tuple[Message, ...]) -> list[str | int]:
+        """Return plain texts and ids of special tokens in order, ending where the answer begins.
+
+        Raises Unsupported if the template refuses these messages (some know no system role).
+        """
+        mark = _choose_mark(messages)
+        marked = [
+            {"role": message.role, "content": self._mark(message.content, mark)}
+            for message in messages
+        ]
+        try:
+            rendered = self._template.render(
+                messages=marked,
+                add_generation_prompt=True,
+                bos_token=self._bos,
+                eos_token=self._eos,
+            )
+        except Unsupported:
+            raise
+        except Exception as error:  # templates are code from a file: anything may come out
+            raise Unsupported(f"the model's chat template failed: {error}") from error
+        if len(rendered) > RENDERED_BYTES:
+            raise Unsupported("the model's chat template rendered too much text")
+        return self._segment(rendered, mark)
+
+    def _mark(self, text: str, mark: str) -> str:
+        return self._first.sub(rf"\1{mark}", self._last.sub(rf"{mark}\1", text))
+
+    def _segment(self, rendered: str, mark: str) -> list[str | int]:
+        segments: list[str | int] = []
+        position = 0
+        for match in self._split.finditer(rendered):
+            segments.append(rendered[position : match.start()].replace(mark, ""))
+            segments.append(self._special[match.group()])
+            position = match.end()
+        segments.append(rendered[position:].replace(mark, ""))
+        return [segment for segment in segments if segment != ""]
+
+
+def _refuse(message: object) -> str:
+    raise Unsupported(f"the model's chat template refuses this: {str(message)[:200]}")
+
+
+def _choose_mark(messages: tuple[Message, ...]) -> str:
+    for mark in _NONCHARACTERS:
+        if not any(mark in message.content for message in messages):
+            return mark
+    raise Unsupported("the messages use every Unicode noncharacter from U+FDD0 to U+FDEF")
