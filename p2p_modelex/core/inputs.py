@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Wei
@@ -168,6 +169,27 @@ class RedeemFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class RunRequested:
+    """A local caller wants a completion. Answers: RunEvents, ending in RunFinished or RunFailed.
+
+    max_cost: wei for the whole job. max_prompt_price, max_completion_price: wei a token.
+    max_window: wei to be ahead of the provider or it of us. only: peers allowed, empty for all.
+    attempts: providers to try at most. is_fast: order at advertised prices without a quote.
+    """
+
+    job: JobId
+    request: Request
+    max_cost: Wei
+    max_prompt_price: Wei
+    max_completion_price: Wei
+    max_window: Wei
+    only: tuple[PeerId, ...]
+    denied: tuple[PeerId, ...]
+    attempts: int
+    is_fast: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRun:
     """The local caller no longer wants the job."""
 
@@ -199,6 +221,7 @@ Input = (
     | ChannelOpenFailed
     | Redeemed
     | RedeemFailed
+    | RunRequested
     | CancelRun
     | ShutDown
 )

@@ -8,7 +8,7 @@ it is durable here.
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 import trio
@@ -23,6 +23,7 @@ from p2p_modelex.core.inputs import (
     TimerFired,
 )
 from p2p_modelex.engine.abc import Engine
+from p2p_modelex.errors import NetworkError
 from p2p_modelex.ids import JobId, format_peer_id
 from p2p_modelex.net.abc import Network
 from p2p_modelex.node.jobs import Jobs
@@ -81,7 +82,8 @@ class Driver:
         self._inputs, self._queue = trio.open_memory_channel[Input](INPUTS_MAX)
         self._timers = Timers(clock, lambda timer: self.tell(TimerFired(timer)))
         self._runs: dict[JobId, trio.MemorySendChannel[fx.RunEvent]] = {}
-        self._carry: dict[type, Callable[[fx.Effect], None]] = {}
+        # Any: each takes its own effect's type, which a dict cannot say.
+        self._carry: dict[type, Callable[[Any], None]] = {}
 
     async def tell(self, happened: Input) -> None:
         """Queue an input for the core."""
@@ -137,9 +139,7 @@ class Driver:
             fx.CountTokens: jobs.count,
             fx.Generate: jobs.generate,
             fx.StopGenerating: jobs.stop,
-            fx.Publish: lambda effect: nursery.start_soon(
-                self._network.publish, effect.topic, effect.payload
-            ),
+            fx.Publish: lambda effect: nursery.start_soon(self._publish, effect),
             fx.Penalize: self._penalize,
             fx.Emit: self._emit,
         }
@@ -170,8 +170,14 @@ class Driver:
             elif seen.how == "disconnected":
                 await self.tell(PeerDisconnected(seen.peer))
 
-    def _penalize(self, effect: fx.Effect) -> None:
-        assert isinstance(effect, fx.Penalize)
+    async def _publish(self, effect: fx.Publish) -> None:
+        try:
+            await self._network.publish(effect.topic, effect.payload)
+        except NetworkError as error:
+            # Gossip is a hint: reconciliation brings what it misses.
+            log.warning("publish_failed", reason=str(error))
+
+    def _penalize(self, effect: fx.Penalize) -> None:
         log.warning(
             "offence",
             peer=format_peer_id(effect.peer),
@@ -179,8 +185,7 @@ class Driver:
             reason=effect.reason,
         )
 
-    def _emit(self, effect: fx.Effect) -> None:
-        assert isinstance(effect, fx.Emit)
+    def _emit(self, effect: fx.Emit) -> None:
         send = self._runs.get(effect.event.job)
         if send is None:
             return

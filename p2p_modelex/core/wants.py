@@ -1,0 +1,46 @@
+"""What a local request needs of a provider, and the most it can cost."""
+
+from p2p_modelex.core.exchange import parameters
+from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.routing.candidate import Want
+from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.job import Request
+from p2p_modelex.units import Wei
+
+BYTES_PER_TOKEN = 4
+"""A guess for choosing; English text has 3 to 5."""
+
+
+def build_want(wanted: RunRequested) -> Want:
+    """Return what routing looks for."""
+    request = wanted.request
+    features = ("grammar",) if request.grammar else ()
+    return Want(
+        kind=request.kind,
+        model=request.model,
+        weights=request.weights if any(request.weights) else None,
+        features=features,
+        prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
+        max_tokens=request.max_tokens,
+        max_cost=wanted.max_cost,
+        only=wanted.only,
+        denied=wanted.denied,
+    )
+
+
+def prompt_bytes(request: Request) -> int:
+    """Return the UTF-8 bytes of a request's prompt."""
+    texts = [request.text, *(message.content for message in request.messages)]
+    return sum(len(text.encode()) for text in texts)
+
+
+def compute_ceiling(wanted: RunRequested, offer: Offer) -> Wei:
+    """Return the most the job can cost at an offer's prices: a token has at least one byte."""
+    request = wanted.request
+    prompt_tokens = (
+        prompt_bytes(request)
+        + parameters.TEMPLATE_TOKENS
+        + parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
+    )
+    most = prompt_tokens * offer.prompt_price + request.max_tokens * offer.completion_price
+    return Wei(min(wanted.max_cost, most))
