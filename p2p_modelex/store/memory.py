@@ -40,7 +40,8 @@ class MemoryStore(Store):
     async def apply(self, rows: Sequence[Row]) -> None:
         staged: dict[tuple[type[msgspec.Struct], Key], Row] = {}
         for row in rows:
-            kind, key = type(row), table_of(type(row)).key_of(row)
+            kind: type[msgspec.Struct] = type(row)
+            key = table_of(kind).key_of(row)
             validate_not_lower(staged.get((kind, key)) or self._held(kind).get(key), row)
             staged[kind, key] = row
         for (kind, key), row in staged.items():

@@ -1,0 +1,67 @@
+"""The database's schema, as numbered steps; `PRAGMA user_version` says how many were taken.
+
+A step that has shipped is never edited: a change is a new step at the end.
+"""
+
+import sqlite3
+
+from p2p_modelex.errors import StoreError
+
+APPLICATION_ID = 0x4D444C58
+"""`MDLX`, so that another program's database is not taken for ours."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE channel (channel BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE issued_voucher (channel BLOB, lane INTEGER, body BLOB NOT NULL,"
+        " PRIMARY KEY (channel, lane)) WITHOUT ROWID",
+        "CREATE TABLE received_voucher (channel BLOB, lane INTEGER, body BLOB NOT NULL,"
+        " PRIMARY KEY (channel, lane)) WITHOUT ROWID",
+        "CREATE TABLE redeemed (channel BLOB, lane INTEGER, body BLOB NOT NULL,"
+        " PRIMARY KEY (channel, lane)) WITHOUT ROWID",
+        # Receipts and records are kilobytes each, so these two keep their rowid.
+        "CREATE TABLE receipt (job BLOB, is_provider INTEGER, finished_at INTEGER NOT NULL,"
+        " body BLOB NOT NULL, PRIMARY KEY (job, is_provider))",
+        "CREATE INDEX receipt_by_time ON receipt (finished_at)",
+        "CREATE TABLE job (job BLOB, is_provider INTEGER, state TEXT NOT NULL,"
+        " updated_at INTEGER NOT NULL, body BLOB NOT NULL,"
+        " PRIMARY KEY (job, is_provider)) WITHOUT ROWID",
+        "CREATE TABLE record (peer BLOB PRIMARY KEY, expires_at INTEGER NOT NULL,"
+        " body BLOB NOT NULL)",
+        "CREATE INDEX record_by_expiry ON record (expires_at)",
+        "CREATE TABLE setting (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def validate_schema(connection: sqlite3.Connection, path: object) -> int:
+    """Return the schema's version, 0 for a fresh file; StoreError if it is not one we can use."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    if owner != APPLICATION_ID and (tables or version):
+        raise StoreError(
+            f"{path} is another program's database", hint="choose another data directory"
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version (schema {version}, known {SCHEMA_VERSION})",
+            hint="update p2p-modelex, or use another data directory",
+        )
+    return version
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Take the missing steps, each in a transaction of its own."""
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")

@@ -1,0 +1,73 @@
+"""Rows to store, and how to make many of them."""
+
+from p2p_modelex.ids import ChannelId, JobId, PeerId, PublicKey, peer_id_of
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.ownership import Ownership, SignedOwnership
+from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
+from p2p_modelex.records.rows import (
+    ChannelRow,
+    IssuedVoucherRow,
+    JobRow,
+    ReceiptRow,
+    ReceivedVoucherRow,
+    RecordRow,
+    RedeemedRow,
+)
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.units import UnixMs, Wei
+
+CHANNEL = ChannelId(b"\xc1" * 32)
+
+
+def peer(number: int) -> PeerId:
+    return peer_id_of(PublicKey(number.to_bytes(32, "big")))
+
+
+def voucher(
+    amount: int, *, lane: int = 0, epoch: int = 0, channel: bytes = CHANNEL
+) -> SignedVoucher:
+    return SignedVoucher(Voucher(channel, lane, Wei(amount), epoch), b"\x55" * 65)
+
+
+def issued(amount: int, *, lane: int = 0, epoch: int = 0) -> IssuedVoucherRow:
+    return IssuedVoucherRow(voucher(amount, lane=lane, epoch=epoch))
+
+
+def received(amount: int, *, lane: int = 0, earned: int = 0) -> ReceivedVoucherRow:
+    return ReceivedVoucherRow(voucher(amount, lane=lane), Wei(earned))
+
+
+def channel(number: int, *, is_payer: bool = True, deposit: int = 10**18) -> ChannelRow:
+    state = ChannelState(
+        number.to_bytes(32, "big"), b"\1" * 20, b"\2" * 20, b"\3" * 20, Wei(deposit), Wei(0), 0, 0
+    )
+    return ChannelRow(state, is_payer, peer(number) if number % 2 else None)
+
+
+def redeemed(amount: int, *, lane: int = 0) -> RedeemedRow:
+    return RedeemedRow(CHANNEL, lane, Wei(amount))
+
+
+def job(number: int, *, state: str = "streaming", at: int = 1, provider: bool = True) -> JobRow:
+    name = JobId(number.to_bytes(16, "big"))
+    return JobRow(name, provider, peer(1), state, Wei(7), Wei(5), UnixMs(at))
+
+
+def record(number: int, *, sequence: int = 1, expires_at: int = 1000) -> RecordRow:
+    return RecordRow(peer(number), sequence, UnixMs(expires_at), b"envelope %d" % number)
+
+
+def receipt(number: int, *, finished_at: int, provider: bool = True) -> ReceiptRow:
+    zeros = bytes(32)
+    account = Receipt(
+        number.to_bytes(16, "big"), zeros, zeros, zeros, zeros, zeros,
+        3, 4, Wei(11), 0, CHANNEL, 0, finished_at, Finish.STOP,
+    )  # fmt: skip
+    request = Request(
+        "smollm2", zeros, "chat", "", (Message("user", "hello"),), 16, 0.7, 0.9, 40, 1, ("\n",), ""
+    )
+    ownership = SignedOwnership(Ownership(zeros, b"\1" * 20, b"\2" * 20, 5), b"\x66" * 65)
+    return ReceiptRow(
+        provider, peer(1), SignedReceipt(account, b"\x77" * 65), request, "Hi é", ownership
+    )
