@@ -135,7 +135,10 @@ class Chain(ABC):
         """Register the peer under our account, or anchor a newer digest; the transaction's hash."""
 
     @abstractmethod
-    async def fetch_registration(self, peer: PublicKey) -> RegistryEntry | None: ...
+    async def fetch_registration(
+        self, peer: PublicKey, operator: Address | None = None
+    ) -> RegistryEntry | None:
+        """The entry that `operator` (None: our account) made for the peer; anyone may make one."""
 
     @abstractmethod
     def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
