@@ -32,9 +32,7 @@ class Child:
         """Start a worker process; it says Booted when the model is loaded."""
         command = [sys.executable, "-m", "p2p_modelex.engine.worker", encode_spec(spec)]
         pipe = subprocess.PIPE
-        return cls(
-            await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe)
-        )
+        return cls(await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe))
 
     @property
     def pid(self) -> int:

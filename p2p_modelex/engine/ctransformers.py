@@ -118,7 +118,9 @@ def _answer_tokens(header: Header) -> list[int]:
     try:
         return [tokens.index(digit) for digit in SCORE_ANSWERS]
     except ValueError as error:
-        raise ModelRejected("the vocabulary lacks a token for a digit, so it cannot score") from error
+        raise ModelRejected(
+            "the vocabulary lacks a token for a digit, so it cannot score"
+        ) from error
 
 
 def _end_tokens(header: Header) -> frozenset[int]:

@@ -226,9 +226,7 @@ class ProcessEngine(Engine):
     async def _serve(self, child: Child) -> ModelexError:
         """Carry frames until the worker fails; return why. Its jobs are told."""
         crash: EngineCrashed | None = None
-        self._outbox, pending = trio.open_memory_channel[bytes](
-            2 * (self.info.slots + COUNTS_MAX)
-        )
+        self._outbox, pending = trio.open_memory_channel[bytes](2 * (self.info.slots + COUNTS_MAX))
         self._child = child
         self._ready.set()
         try:

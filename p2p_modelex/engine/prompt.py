@@ -74,8 +74,8 @@ class PromptBuilder:
             case "completion":
                 return [request.text] if request.text else []
             case "score":
-                # The answer is one digit after a space; giving the space leaves one token to ask.
-                return [request.text.rstrip() + " "] if request.text.strip() else []
+                # A space after "Sentiment:" makes the sentiment model answer 1 to everything.
+                return [request.text.rstrip()] if request.text.strip() else []
             case "embedding":
                 raise Unsupported("no engine here makes embeddings yet")
             case _ as never:

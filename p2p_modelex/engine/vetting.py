@@ -28,7 +28,19 @@ HEADER_BYTES = 64 * limits.MIB
 DIMENSIONS_MAX = 4
 CONTEXT_MAX = 16 * limits.MIB
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 
 # ggml tensor type: name, elements of a block, bytes of a block (ggml.h, ggml-common.h).
@@ -145,7 +157,9 @@ class _Reader:
         length = self.count("Q", ARRAY_MAX, "length of an array")
         if kind in _SCALARS:
             code = _SCALARS[kind]
-            return list(struct.unpack(f"<{length}{code}", self.take(length * struct.calcsize(code))))
+            return list(
+                struct.unpack(f"<{length}{code}", self.take(length * struct.calcsize(code)))
+            )
         if kind != _STRING:
             raise ModelRejected(f"an array of unknown or nested type {kind}")
         return [self.string() for _ in range(length)]

@@ -1,0 +1,201 @@
+"""The llama.cpp engine (extra `llamacpp`): continuous batching, grammars, log probabilities.
+
+xllamacpp wraps llama.cpp's own server. Completions go through its in-process call; only the
+tokenizer is asked over the loopback port it opens, which a random key closes to others.
+"""
+
+import http.client
+import json
+import queue
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import xllamacpp
+
+from p2p_modelex.engine.abc import EngineInfo
+from p2p_modelex.engine.architecture import vet_vocabulary
+from p2p_modelex.engine.backend import Backend, Step, Steps
+from p2p_modelex.engine.prompt import PromptBuilder, kinds_of
+from p2p_modelex.engine.spec import CONTEXT_DEFAULT, EngineSpec, default_threads
+from p2p_modelex.engine.vetting import read_header, vet_digest
+from p2p_modelex.errors import EngineError, ModelRejected, PromptTooLong, Unsupported
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.receipt import Finish
+
+_SCORE_GRAMMAR = "root ::= [1-9]"
+_TOKENIZE_TIMEOUT_S = 30.0
+
+
+class XllamacppBackend(Backend):
+    """Up to `slots` requests at once; each has the whole context_length to itself."""
+
+    concurrent = True
+
+    def __init__(self, spec: EngineSpec) -> None:
+        if spec.path is None:
+            raise ModelRejected("llama.cpp needs the path of a GGUF file")
+        digest = vet_digest(spec.path, spec.weights)
+        header = read_header(spec.path)
+        vet_vocabulary(header)
+        context = min(spec.context_length or CONTEXT_DEFAULT, header.context_length)
+        self._key = secrets.token_hex(16)
+        self._server = _start(spec, context, self._key)
+        kinds = kinds_of(header, spec.kinds)
+        self._builder = PromptBuilder(header, kinds, context)
+        device = _device(spec.gpu_layers)
+        self.info = EngineInfo(
+            engine="xllamacpp",
+            version=str(xllamacpp.__version__),
+            library=_library(),
+            model=spec.model,
+            weights=digest,
+            kinds=kinds,
+            context_length=context,
+            features=("grammar", "logprobs", "seed", "stop"),
+            slots=spec.slots,
+            device=device,
+        )
+
+    def build_prompt(self, request: Request) -> tuple[int, ...]:
+        """See Backend."""
+        return self._builder.build(request, self._tokenize)
+
+    def _tokenize(self, text: str) -> list[int]:
+        address = urlsplit(str(self._server.listening_address))
+        connection = http.client.HTTPConnection(
+            str(address.hostname), address.port, timeout=_TOKENIZE_TIMEOUT_S
+        )
+        body = json.dumps({"content": text, "add_special": False, "parse_special": False})
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", "/tokenize", body, headers)
+            answer = json.loads(connection.getresponse().read())
+            return [int(token) for token in answer["tokens"]]
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+            raise EngineError(f"llama.cpp did not tokenize: {error!r}") from error
+        finally:
+            connection.close()
+
+    def run(self, request: Request, prompt: tuple[int, ...], stopped: Callable[[], bool]) -> Steps:
+        """See Backend.
+
+        The native call blocks and calls back; it runs in a thread of its own and its frames come
+        through a queue, so that this side can be an ordinary generator.
+        """
+        # Frames are few for one request: one a token and one a prompt batch.
+        frames: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        abandoned = threading.Event()
+
+        def on_frame(frame: dict[str, Any]) -> bool:
+            # An exception here would be swallowed, so nothing that can fail is done here.
+            frames.put(frame)
+            return abandoned.is_set() or stopped()
+
+        thread = threading.Thread(target=self._complete, args=(request, prompt, on_frame, frames))
+        thread.start()
+        try:
+            return (yield from _read_frames(frames))
+        finally:
+            abandoned.set()
+            thread.join()
+
+    def _complete(
+        self,
+        request: Request,
+        prompt: tuple[int, ...],
+        on_frame: Callable[[dict[str, Any]], bool],
+        frames: "queue.SimpleQueue[dict[str, Any] | None]",
+    ) -> None:
+        try:
+            self._server.handle_completions(_body(request, prompt), on_frame)
+        except Exception as error:  # whatever native code raises ends the job, not the worker
+            frames.put({"error": {"type": "exception", "message": repr(error)}})
+        finally:
+            frames.put(None)
+
+
+def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]") -> Steps:
+    counted = 0
+    while (frame := frames.get()) is not None:
+        if "error" in frame:
+            raise _error_of(frame["error"])
+        choice = frame["choices"][0]
+        if choice["finish_reason"] is not None:
+            total = int(frame["usage"]["completion_tokens"])
+            if choice["text"] or total > counted:
+                # Tokens held back for half a character or a stop string were not shown.
+                yield Step(choice["text"], max(total - counted, 0))
+            return Finish.LENGTH if choice["finish_reason"] == "length" else Finish.STOP
+        if "prompt_progress" in frame:
+            yield Step()
+            continue
+        shown = (choice["logprobs"] or {}).get("content") or []
+        counted += 1
+        yield Step(choice["text"], 1, tuple(float(token["logprob"]) for token in shown))
+    return Finish.CANCELLED
+
+
+def _start(spec: EngineSpec, context: int, key: str) -> Any:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(spec.path)
+    # llama.cpp divides its context among the slots.
+    parameters.n_ctx = context * spec.slots
+    parameters.n_parallel = spec.slots
+    threads = spec.threads or default_threads()
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+    parameters.n_gpu_layers = spec.gpu_layers
+    parameters.warmup = parameters.fit_params = parameters.ui = False
+    parameters.verbosity = -1
+    parameters.api_keys = [key]
+    try:
+        return xllamacpp.Server(parameters)
+    except RuntimeError as error:
+        raise ModelRejected(f"llama.cpp could not load {parameters.model.path}: {error}") from error
+
+
+def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
+    scoring = request.kind == "score"
+    return {
+        "prompt": list(prompt),
+        "max_tokens": 1 if scoring else request.max_tokens,
+        "temperature": 0.0 if scoring else request.temperature,
+        "top_k": request.top_k,
+        "top_p": request.top_p,
+        "min_p": 0.0,
+        "repeat_penalty": 1.0,
+        "seed": _fold_seed(request.seed),
+        "stop": list(request.stop),
+        "grammar": _SCORE_GRAMMAR if scoring else request.grammar,
+        "logprobs": 1,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "return_progress": True,
+    }
+
+
+def _fold_seed(seed: int) -> int:
+    """Return a 32-bit seed other than 2^32-1, which means `random` to llama.cpp."""
+    return (seed ^ seed >> 32) % (2**32 - 1)
+
+
+def _library() -> str:
+    build = xllamacpp.BUILD_INFO
+    return f"llama.cpp {build['compiler']} {build['build_target']}"
+
+
+def _device(gpu_layers: int) -> str:
+    kinds = [str(device["type"]) for device in xllamacpp.get_device_info()]
+    found = gpu_layers > 0 and any("GPU" in kind for kind in kinds)
+    return f"gpu, {gpu_layers} layers" if found else "cpu"
+
+
+def _error_of(error: dict[str, Any]) -> EngineError:
+    kind, message = str(error.get("type", "")), str(error.get("message", ""))
+    if kind == "exceed_context_size_error":
+        return PromptTooLong(message)
+    if kind == "invalid_request_error":
+        return Unsupported(message, hint="Check the grammar.")
+    return EngineError(f"llama.cpp: {message}")
