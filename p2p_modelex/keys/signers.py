@@ -18,6 +18,7 @@ from p2p_modelex.ids import (
 from p2p_modelex.records.eip712 import address_of
 
 SEED_BYTES = 32
+KEY_BYTES = 32
 
 
 class Ed25519Signer:
@@ -60,8 +61,11 @@ class EvmSigner:
     def __init__(self, private_key: bytes) -> None:
         """Take a secp256k1 private key of 32 bytes; BadInput if it is not one."""
         try:
+            # The library pads what is too short, which would make another key of it.
+            if len(private_key) != KEY_BYTES:
+                raise ValueError
             self._key = coincurve.PrivateKey(private_key)
-        except (ValueError, TypeError):
+        except ValueError:
             # Without a cause: the library's message may quote the key.
             raise BadInput("an EVM key is 32 bytes, within the order of secp256k1") from None
         self._address = address_of(self._key.public_key)

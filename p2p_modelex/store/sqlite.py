@@ -238,7 +238,7 @@ def _damaged(path: Path, found: object) -> StoreError:
 
 def _make_private(path: Path) -> None:
     """Create the file before SQLite does, so that it never has another mode; the WAL follows it."""
-    with open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:  # noqa: PTH123 - Path.open has no opener
+    with open(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.seek(0)
         start = file.read(len(_MAGIC))
     # SQLite takes a file shorter than its header for an empty database, and would overwrite it.

@@ -1,7 +1,7 @@
 """What only the file on disk promises: crashes, full disks, damage, versions, other processes."""
 
 # Small files and short processes: blocking on them is what these tests are about.
-# ruff: noqa: ASYNC
+# ruff: noqa: ASYNC240
 
 import contextlib
 import os
