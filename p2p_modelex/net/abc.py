@@ -33,11 +33,15 @@ class GossipMessage:
 
 @dataclass(frozen=True, slots=True)
 class PeerSeen:
-    """A peer that connected, disconnected, or was found by mDNS, the DHT or bootstrap."""
+    """A peer that connected, told its addresses, disconnected, or was found.
+
+    `connected` comes at once with the addresses we dialled (none for an inbound connection);
+    `identified` follows when the peer has told which addresses it listens on.
+    """
 
     peer: PeerId
     addresses: tuple[str, ...]
-    how: Literal["connected", "disconnected", "mdns", "dht", "bootstrap"]
+    how: Literal["connected", "identified", "disconnected", "mdns", "dht", "bootstrap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class Stream(ABC):
     """A bidirectional stream of frames with one peer.
 
     One task may send while another receives. Cancelling either loses no data and leaves the
-    stream usable.
+    stream usable: a frame whose sending was cancelled is sent whole by the next `send_frame`,
+    `close_write` or `aclose`, or was never begun.
     """
 
     @property
@@ -120,8 +125,10 @@ class Network(ABC):
 
     @abstractmethod
     def handle(self, protocol: str, handler: StreamHandler, *, frame_limit: int) -> None:
-        """Serve inbound streams of `protocol`; call before `run`. What a handler raises is logged
-        and resets its stream, nothing more.
+        """Serve inbound streams of `protocol`; call before `run`.
+
+        The stream is the handler's for as long as it runs: on return it is closed, and what the
+        handler raises is logged and resets it, nothing more.
         """
 
     @abstractmethod
@@ -130,7 +137,7 @@ class Network(ABC):
 
     @abstractmethod
     async def dial(self, peer: PeerId, addresses: Sequence[str]) -> None:
-        """Connect, trying the addresses in turn; returns at once if connected. Raises DialFailed."""
+        """Connect, trying the addresses in turn; at once if connected. Raises DialFailed."""
 
     @abstractmethod
     async def disconnect(self, peer: PeerId) -> None:
@@ -138,8 +145,10 @@ class Network(ABC):
 
     @abstractmethod
     async def open_stream(self, peer: PeerId, protocol: str, *, frame_limit: int) -> Stream:
-        """Open a stream to a connected peer. Raises DialFailed, or Unsupported-like NetworkError
-        if the peer does not speak `protocol`.
+        """Open a stream to a connected peer.
+
+        Raises DialFailed if it is not connected, ProtocolNotSpoken if it does not serve
+        `protocol`, NetworkError over `limits.STREAMS_PER_PEER_MAX` or on a time-out.
         """
 
     @abstractmethod
@@ -148,7 +157,10 @@ class Network(ABC):
 
     @abstractmethod
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Gossip a message. Raises LocalProtocolError over `limits.GOSSIP_MESSAGE_BYTES`."""
+        """Gossip a message to the others; we do not receive our own.
+
+        Raises LocalProtocolError over `limits.GOSSIP_MESSAGE_BYTES` or if not subscribed.
+        """
 
     @abstractmethod
     async def gossip(self) -> GossipMessage:

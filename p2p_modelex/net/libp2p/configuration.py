@@ -1,0 +1,58 @@
+"""Every option of the libp2p network, with what it costs to raise it. Imports nothing heavy."""
+
+from dataclasses import dataclass, field
+
+from p2p_modelex.limits import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_IP_MAX,
+    NEIGHBOURS_MIN,
+    STREAMS_PER_PEER_MAX,
+)
+from p2p_modelex.net.bounded import GossipRates
+
+
+@dataclass(frozen=True, slots=True)
+class Libp2pConfiguration:
+    """How a Libp2pNetwork listens, whom it finds, and what it takes from others."""
+
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    """Multiaddrs to listen on, TCP only. Port 0 takes a free one. A port in use is an error."""
+
+    announce: tuple[str, ...] = ()
+    """Multiaddrs told to others in place of `listen`, for a node behind a forwarded port."""
+
+    bootstrap: tuple[str, ...] = ()
+    """Multiaddrs ending in /p2p/PEER, dialled at start and while there are few neighbours."""
+
+    neighbours_min: int = NEIGHBOURS_MIN
+    """Bootstrap peers are redialled while there are fewer connections than this."""
+
+    dht: bool = False
+    """Take part in the Kademlia DHT, so that `find_peer` works. Costs a few streams a minute."""
+
+    mdns: bool = False
+    """Find peers on the local network by multicast DNS, and be found."""
+
+    connections_max: int = CONNECTIONS_MAX
+    """All connections; about 85 KiB of memory each."""
+
+    connections_per_ip_max: int = CONNECTIONS_PER_IP_MAX
+    """Inbound connections, finished handshake or not, from one address other than loopback."""
+
+    streams_per_peer_max: int = STREAMS_PER_PEER_MAX
+    """Open streams with one peer; each may hold 256 KiB unread."""
+
+    dial_timeout_s: float = 5.0
+    """For each address tried, with both handshakes."""
+
+    stream_timeout_s: float = 10.0
+    """For agreeing on a protocol on a new stream, on either side."""
+
+    ping_interval_s: float = 15.0
+    """A peer silent for this long is asked for a sign of life; after three, it is dropped."""
+
+    heartbeat_interval_s: float = 1.0
+    """GossipSub's heartbeat: mesh repair and lazy gossip. Less costs CPU for each peer."""
+
+    gossip_rates: GossipRates = field(default_factory=GossipRates)
+    """What is taken from one origin and from all; the rest is dropped and counted."""

@@ -1,0 +1,190 @@
+"""A libp2p host with Noise, Yamux and TCP only, and the addresses around it."""
+
+import ipaddress
+import socket
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, cast
+
+from libp2p import new_swarm
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH_ID
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.peer.id import ID
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
+from multiaddr import Multiaddr
+
+from p2p_modelex.errors import BadInput, ConfigurationError
+from p2p_modelex.ids import PeerId, parse_peer_id, public_key_of
+from p2p_modelex.limits import ADDRESSES_MAX
+from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
+from p2p_modelex.net.libp2p.mends import apply_mends
+from p2p_modelex.net.libp2p.muxer import Yamux
+
+_HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
+
+
+class Admission:
+    """Counts inbound connections, finished or not, by remote address. Loopback is exempt."""
+
+    def __init__(self, *, total_max: int, per_ip_max: int) -> None:
+        self._total_max = total_max
+        self._per_ip_max = per_ip_max
+        self._counts: dict[str, int] = {}
+
+    def enter(self, host: str) -> bool:
+        """Take a place; False if there is none."""
+        count = self._counts.get(host, 0)
+        if sum(self._counts.values()) >= self._total_max:
+            return False
+        if count >= self._per_ip_max and not _is_loopback(host):
+            return False
+        self._counts[host] = count + 1
+        return True
+
+    def leave(self, host: str) -> None:
+        self._counts[host] -= 1
+        if self._counts[host] == 0:
+            del self._counts[host]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def build_host(
+    private_key: bytes, configuration: Libp2pConfiguration, listen: Sequence[str]
+) -> Any:
+    """Return a BasicHost, mended, not yet running. `private_key` is a 32-byte Ed25519 seed."""
+    apply_mends()
+    keys = create_new_key_pair(private_key)
+    noise = NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)
+    swarm: Any = new_swarm(
+        key_pair=keys,
+        sec_opt={TProtocol(NOISE_ID): noise},
+        muxer_opt={TProtocol(YAMUX_ID): cast(Any, Yamux)},
+        listen_addrs=[Multiaddr(text) for text in listen],
+        retry_config=RetryConfig(max_retries=0),
+        connection_config=ConnectionConfig(
+            # Watermarks at 0: its own connector is unreliable, the node decides whom to dial.
+            min_connections=0,
+            low_watermark=0,
+            high_watermark=configuration.connections_max,
+            max_connections=configuration.connections_max,
+            outbound_stream_protocol_negotiation_timeout=configuration.stream_timeout_s,
+            inbound_stream_protocol_negotiation_timeout=configuration.stream_timeout_s,
+        ),
+    )
+    swarm.modelex_admission = Admission(
+        total_max=configuration.connections_max, per_ip_max=configuration.connections_per_ip_max
+    )
+    announce = [Multiaddr(text) for text in configuration.announce] or None
+    host = BasicHost(
+        network=swarm, announce_addrs=announce, disable_identify_address_discovery=True
+    )
+    # It lets any peer write to our address book at any time.
+    host.remove_stream_handler(IDENTIFY_PUSH_ID)
+    return host
+
+
+def validate_listen(listen: Sequence[str]) -> None:
+    """Raise ConfigurationError if an address is malformed, not TCP, or already in use.
+
+    libp2p listens with SO_REUSEPORT, so a second node on a port would get half the connections
+    and no error: a socket without that option finds out first.
+    """
+    for text in listen:
+        family, host, port = _parse_listen(text)
+        if port == 0:
+            continue
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot listen on {text}: {error.strerror}",
+                    hint="another node may be running there; choose another port",
+                ) from error
+
+
+def _parse_listen(text: str) -> tuple[socket.AddressFamily, str, int]:
+    try:
+        address = Multiaddr(text)
+        names = [protocol.name for protocol in address.protocols()]
+        if len(names) != 2 or names[0] not in ("ip4", "ip6") or names[1] != "tcp":
+            raise ValueError("only /ip4/HOST/tcp/PORT and /ip6/HOST/tcp/PORT")
+        family = socket.AF_INET if names[0] == "ip4" else socket.AF_INET6
+        return family, address.value_for_protocol(names[0]), int(address.value_for_protocol("tcp"))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"cannot listen on {text!r}: {error}", hint="for example /ip4/0.0.0.0/tcp/4001"
+        ) from error
+
+
+def listening_addresses(host: Any) -> tuple[str, ...]:
+    """Return the multiaddrs a running host really listens on, without /p2p."""
+    return tuple(
+        str(address)
+        for listener in host.get_network().listeners.values()
+        for address in listener.get_addrs()
+    )
+
+
+def parse_dial_address(text: str) -> Multiaddr:
+    """Parse an address to dial, with or without /p2p; BadInput if it is not plain TCP."""
+    try:
+        address = Multiaddr(text)
+        names = [protocol.name for protocol in address.protocols()]
+    except Exception as error:  # multiaddr raises many kinds
+        raise BadInput(f"not a multiaddr: {text[:80]!r}") from error
+    if names[-1:] == ["p2p"]:
+        names.pop()
+        address = address.decapsulate_code(0x01A5)
+    if len(names) != 2 or names[0] not in _HOSTS or names[1] != "tcp":
+        raise BadInput(f"only TCP addresses are dialled, not {text[:80]!r}")
+    return address
+
+
+def parse_peer_address(text: str) -> tuple[PeerId, str]:
+    """Split `/ip4/../tcp/../p2p/PEER` into the peer and the address before it; BadInput."""
+    address, separator, peer = text.rpartition("/p2p/")
+    if not separator:
+        raise BadInput(f"a bootstrap address ends in /p2p/PEER: {text[:80]!r}")
+    parse_dial_address(address)
+    return parse_peer_id(peer), address
+
+
+def peer_of(identifier: ID) -> PeerId | None:
+    """Return our form of a libp2p peer id; None if its key is not Ed25519."""
+    peer = PeerId(identifier.to_bytes())
+    try:
+        public_key_of(peer)
+    except BadInput:
+        return None
+    return peer
+
+
+def known_addresses(host: Any, peer: PeerId) -> tuple[str, ...]:
+    """Return the TCP addresses the peer has told us, at most ADDRESSES_MAX."""
+    try:
+        told = host.get_peerstore().addrs(ID(peer))
+    except Exception:  # the peer store raises when it knows nothing
+        return ()
+    found: OrderedDict[str, None] = OrderedDict()
+    for address in told:
+        try:
+            found[str(parse_dial_address(str(address)))] = None
+        except BadInput:
+            continue
+        if len(found) == ADDRESSES_MAX:
+            break
+    return tuple(found)

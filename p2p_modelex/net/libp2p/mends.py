@@ -1,0 +1,279 @@
+"""What we change in py-libp2p 0.8.1, each with the fault it mends; the table is docs/libp2p.md.
+
+Every mend replaces private names, so the version is asserted. A mend can be taken out again
+(`unmended`), which is how tests/net/libp2p/test_mends.py shows that the fault is real.
+"""
+
+import importlib.metadata
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.io.trio import TrioTCPStream
+from libp2p.network import swarm
+from libp2p.network.connection import swarm_connection
+from libp2p.network.exceptions import SwarmException
+from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.pubsub import gossipsub, pubsub
+from libp2p.stream_muxer import muxer_multistream
+
+from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.limits import STREAMS_PER_PEER_MAX
+from p2p_modelex.net.libp2p.muxer import Yamux
+
+LIBP2P_VERSION = "0.8.1"
+if importlib.metadata.version("libp2p") != LIBP2P_VERSION:
+    raise ConfigurationError(
+        f"libp2p {importlib.metadata.version('libp2p')} is installed; the mends are for "
+        f"{LIBP2P_VERSION}",
+        hint=f"pip install libp2p=={LIBP2P_VERSION}",
+    )
+
+_log = logging.getLogger(__name__)
+_quiet = logging.getLogger("libp2p.network.connection")
+
+# One TCP read; a Noise message is at most 64 KiB.
+_READ_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Replaces `owner.attribute` by `build(original)`; `fault` says what happens without it."""
+
+    name: str
+    fault: str
+    owner: Any
+    attribute: str
+    build: Callable[[Any], Any]
+
+
+def _contain_handlers(original: Any) -> Any:
+    async def handle_muxed_stream(self: Any, muxed_stream: Any) -> None:
+        if len(self.streams) >= STREAMS_PER_PEER_MAX:
+            await muxed_stream.reset()
+            return
+        try:
+            await original(self, muxed_stream)
+        except Exception as error:  # anything else would end every connection of the host
+            _log.info("a stream of %s failed: %r", self.muxed_conn.peer_id, error)
+            with suppress(Exception):
+                await muxed_stream.reset()
+
+    return handle_muxed_stream
+
+
+def _refuse_bad_text(original: Any) -> Any:
+    async def read(self: Any) -> Any:
+        try:
+            return await original(self)
+        except UnicodeDecodeError as error:
+            raise MultiselectCommunicatorError("a protocol name is not UTF-8") from error
+
+    return read
+
+
+def _contain_gossip_message(original: Any) -> Any:
+    async def push_msg(self: Any, forwarder: Any, message: Any) -> None:
+        try:
+            await original(self, forwarder, message)
+        except Exception as error:  # it runs in a task whose failure would end all gossip
+            _log.info("a gossip message from %s failed: %r", forwarder, error)
+
+    return push_msg
+
+
+def _contain_gossip_stream(original: Any) -> Any:
+    async def stream_handler(self: Any, stream: Any) -> None:
+        try:
+            await original(self, stream)
+        except Exception as error:  # not protobuf: drop the peer's gossip, keep everyone else's
+            _log.info("gossip from %s is malformed: %r", stream.muxed_conn.peer_id, error)
+            await stream.reset()
+            self._handle_dead_peer(stream.muxed_conn.peer_id)
+
+    return stream_handler
+
+
+def _hold_token_while_open(original: Any) -> Any:
+    async def upgrade_inbound_raw_conn(self: Any, raw: Any, address: Any) -> Any:
+        connection = await original(self, raw, address)
+        await connection.event_closed.wait()
+        # The caller would go on waiting for the end of the host; an error makes it let go.
+        raise SwarmException("the connection is over")
+
+    return upgrade_inbound_raw_conn
+
+
+def _admit_first(original: Any) -> Any:
+    async def handle_inbound(self: Any, connection: Any, address: Any) -> None:
+        admission = getattr(self, "modelex_admission", None)
+        remote = connection.get_remote_address()
+        host = remote[0] if remote else ""
+        if admission is None:
+            await original(self, connection, address)
+        elif admission.enter(host):
+            try:
+                await original(self, connection, address)
+            finally:
+                admission.leave(host)
+        else:
+            with suppress(Exception):
+                await connection.close()
+
+    return handle_inbound
+
+
+def _read_ahead(_original: Any) -> Any:
+    async def read(self: Any, n: int | None = None) -> bytes:
+        if n == 0:
+            return b""
+        async with self.read_lock:
+            ahead: bytearray = self.__dict__.setdefault("modelex_ahead", bytearray())
+            if not ahead:
+                try:
+                    ahead += await self.stream.receive_some(_READ_BYTES)
+                except trio.BrokenResourceError as error:
+                    raise ConnectionClosedError("reset by the peer", transport="tcp") from error
+                except trio.ClosedResourceError:
+                    return b""
+            size = len(ahead) if n is None else min(n, len(ahead))
+            chunk = bytes(ahead[:size])
+            del ahead[:size]
+            return chunk
+
+    return read
+
+
+def _sign_record_once(original: Any) -> Any:
+    def signed_record(host: Any) -> tuple[bytes, bool]:
+        # Our addresses do not change while the host runs, so neither does the record.
+        record: bytes | None = host.__dict__.get("modelex_record")
+        if record is None:
+            record = host.modelex_record = original(host)[0]
+        return record, False
+
+    return signed_record
+
+
+MENDS = (
+    Mend(
+        "handlers",
+        "any exception in any stream handler ends the host; streams of a peer are not counted",
+        swarm_connection.SwarmConn,
+        "_handle_muxed_stream",
+        _contain_handlers,
+    ),
+    Mend(
+        "protocol-names",
+        "two bytes that are not UTF-8 in protocol negotiation end the host",
+        MultiselectCommunicator,
+        "read",
+        _refuse_bad_text,
+    ),
+    Mend(
+        "gossip-message",
+        "a gossip message whose origin is a hash with a garbage key ends the host",
+        pubsub.Pubsub,
+        "push_msg",
+        _contain_gossip_message,
+    ),
+    Mend(
+        "gossip-stream",
+        "a gossip frame that is not protobuf ends the host",
+        pubsub.Pubsub,
+        "stream_handler",
+        _contain_gossip_stream,
+    ),
+    Mend(
+        "inbound-tokens",
+        "closed inbound connections are counted for ever: after N in all, none is accepted",
+        swarm.Swarm,
+        "upgrade_inbound_raw_conn",
+        _hold_token_while_open,
+    ),
+    Mend(
+        "admission",
+        "one address can hold every inbound place with silent connections",
+        swarm.Swarm,
+        "_handle_inbound_connection",
+        _admit_first,
+    ),
+    Mend(
+        "dial-delay",
+        "every dial by peer id waits 250 ms before it starts",
+        swarm,
+        "_HAPPY_EYEBALLS_DELAY",
+        lambda _original: 0.0,
+    ),
+    Mend(
+        "muxer",
+        "a cancelled read or write ends the connection or loses data; a reader that pauses 5 s "
+        "is reset; a peer that ignores its window fills memory; 256 streams hang silently",
+        muxer_multistream,
+        "Yamux",
+        lambda _original: Yamux,
+    ),
+    Mend(
+        "root-logger",
+        "connections log through the root logger, which configures it behind the program's back",
+        swarm_connection,
+        "logging",
+        lambda _original: _quiet,
+    ),
+    Mend(
+        "read-ahead",
+        "(speed) two system calls for each Noise message",
+        TrioTCPStream,
+        "read",
+        _read_ahead,
+    ),
+    Mend(
+        "sender-record-hello",
+        "(speed) the address record is compared, and often signed, for every gossip message",
+        pubsub,
+        "env_to_send_in_RPC",
+        _sign_record_once,
+    ),
+    Mend(
+        "sender-record",
+        "(speed) as sender-record-hello, in the router",
+        gossipsub,
+        "env_to_send_in_RPC",
+        _sign_record_once,
+    ),
+)
+
+_originals: dict[str, Any] = {}
+
+
+def apply_mends() -> None:
+    """Put every mend in place; doing it again changes nothing. Also quietens libp2p's logger."""
+    for mend in MENDS:
+        if mend.name not in _originals:
+            original = getattr(mend.owner, mend.attribute)
+            _originals[mend.name] = original
+            setattr(mend.owner, mend.attribute, mend.build(original))
+    logger = logging.getLogger("libp2p")
+    # It ships a stderr handler and calls routine events errors: what matters, we log ourselves.
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def unmended(*names: str) -> Iterator[None]:
+    """Take mends out for the length of a block; for the tests that show the faults."""
+    chosen = [mend for mend in MENDS if mend.name in names]
+    mended = [getattr(mend.owner, mend.attribute) for mend in chosen]
+    for mend in chosen:
+        setattr(mend.owner, mend.attribute, _originals[mend.name])
+    try:
+        yield
+    finally:
+        for mend, replacement in zip(chosen, mended, strict=True):
+            setattr(mend.owner, mend.attribute, replacement)
