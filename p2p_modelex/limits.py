@@ -66,3 +66,6 @@ GOSSIP_ORIGINS_MAX = 10_000
 # Gossip of all origins together: bounds CPU (5 ms a message) and the duplicate cache.
 GOSSIP_TOTAL_RATE = 50.0
 GOSSIP_TOTAL_BURST = 500
+
+# Settlement. About 16,000-20,000 gas a voucher against 16,777,216 for one transaction (EIP-7825).
+REDEMPTION_VOUCHERS_MAX = 500

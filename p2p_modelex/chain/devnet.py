@@ -2,17 +2,27 @@
 
 import subprocess
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.chain.anvil import fetch_anvil
-from p2p_modelex.errors import ChainUnreachable, ConfigurationError
+from p2p_modelex.chain.deployment import read_deployment, write_deployment
+from p2p_modelex.chain.evm.deploy import deploy
+from p2p_modelex.chain.evm.port import DEVNET_CHAIN_ID, EvmChain
+from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.errors import ChainError, ChainUnreachable, ConfigurationError
+from p2p_modelex.ids import Address, format_address
+from p2p_modelex.units import Wei
 
-CHAIN_ID = 31337
+CHAIN_ID = DEVNET_CHAIN_ID
+CHALLENGE_S = 60
+GAS_MONEY = 100 * 10**18  # native wei given with a grant
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
 # --state alone survives SIGTERM but not SIGKILL or a power cut.
@@ -129,3 +139,62 @@ async def _stop(process: trio.Process) -> None:
             await process.wait()
         if process.stdout is not None:
             await process.stdout.aclose()
+
+
+@asynccontextmanager
+async def bring_up(
+    network_file: Path,
+    grants: Mapping[Address, Wei],
+    *,
+    port: int = 0,
+    state_file: Path | None = None,
+    block_time: int | None = None,
+    challenge_s: int = CHALLENGE_S,
+) -> AsyncGenerator[tuple[Devnet, Deployment], None]:
+    """Run a devnet with our contracts on it, write the network file, and pay the grants.
+
+    grants: $AI for each account, with native coin for gas. With a state file that has the
+    contracts of the network file already, nothing is deployed again. Errors: see `devnet`,
+    `deploy`, `write_deployment`.
+    """
+    async with devnet(port, state_file=state_file, block_time=block_time) as net:
+        deployment = await _find_deployment(net, network_file)
+        if deployment is None:
+            deployment = await deploy(net.url, net.keys[0], name="devnet", challenge_s=challenge_s)
+            write_deployment(network_file, deployment)
+        await grant(net.url, deployment, grants)
+        yield net, deployment
+
+
+async def _find_deployment(net: Devnet, network_file: Path) -> Deployment | None:
+    """Return what the network file names if this chain has it, from an earlier run's state."""
+    if not network_file.exists():
+        return None
+    try:
+        deployment = read_deployment(network_file)
+        async with EvmChain(net.url, deployment, KeyAccount(net.keys[0])) as chain:
+            await chain.check()
+    except (ConfigurationError, ChainError):
+        return None
+    return deployment
+
+
+async def grant(url: str, deployment: Deployment, grants: Mapping[Address, Wei]) -> None:
+    """Give each account $AI of the deployer's and native coin for gas; only on a devnet."""
+    async with EvmChain(url, deployment, KeyAccount(TEST_KEYS[0])) as chain:
+        for account, amount in grants.items():
+            await fund(url, account, GAS_MONEY)
+            await chain.transfer(account, amount)
+
+
+async def fund(url: str, account: Address, native: int) -> None:
+    """Set an account's native coin, wei; only on a devnet."""
+    async with Rpc(url) as rpc:
+        await rpc.call("anvil_setBalance", format_address(account), hex(native))
+
+
+async def advance_time(url: str, seconds: int) -> None:
+    """Let the next block be `seconds` later, and mine it; only on a devnet."""
+    async with Rpc(url) as rpc:
+        await rpc.call("evm_increaseTime", hex(seconds), retry=False)
+        await rpc.call("evm_mine", retry=False)

@@ -13,6 +13,7 @@ from p2p_modelex.chain.abc import (
     RegistryEntry,
 )
 from p2p_modelex.chain.memory_ledger import EPOCH, MemoryLedger
+from p2p_modelex.chain.redemption import validate_batch
 from p2p_modelex.errors import ChainUnreachable, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
 from p2p_modelex.records.channel import ChannelState
@@ -81,6 +82,7 @@ class MemoryChain(Chain):
         return (await self._reach()).top_up(self._account, channel, amount)
 
     async def redeem(self, vouchers: Sequence[SignedVoucher]) -> Redemption:
+        validate_batch(vouchers)
         return (await self._reach()).redeem(vouchers)
 
     async def start_close(self, channel: ChannelId) -> ChannelState:

@@ -74,6 +74,9 @@ class Rpc:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
         with trio.CancelScope(shield=True):
             await self._endpoint.aclose()
 

@@ -1,0 +1,68 @@
+"""Deploys the contracts of a new network. Administration, so web3.py in a thread will do."""
+
+from typing import Any
+
+import trio
+
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.evm.artifacts import Artifact, load_contracts
+from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed
+from p2p_modelex.ids import parse_address
+from p2p_modelex.units import AI
+
+SUPPLY = 10**9 * AI
+RECEIPT_TIMEOUT_S = 180
+REQUEST_TIMEOUT_S = 15
+
+
+async def deploy(url: str, private_key: bytes, *, name: str, challenge_s: int) -> Deployment:
+    """Deploy AIToken (the whole supply to the deployer), NodeRegistry and PaymentChannels.
+
+    private_key: of an account that can pay about 5 million gas. challenge_s: seconds between a
+    payer's startClose and finishClose. Addresses follow from the account and its nonce, so a
+    fresh devnet always gets the same three. Raises ChainUnreachable or TransactionFailed.
+    """
+    if challenge_s <= 0:
+        raise BadInput("the challenge period is at least one second")
+    return await trio.to_thread.run_sync(_deploy, url, private_key, name, challenge_s)
+
+
+def _deploy(url: str, private_key: bytes, name: str, challenge_s: int) -> Deployment:
+    import requests
+    from web3 import HTTPProvider, Web3
+    from web3.exceptions import Web3Exception
+
+    artifacts = load_contracts().artifacts
+    try:
+        # web3 leaves sessions of its own to the garbage collector; this one is closed.
+        with requests.Session() as session:
+            kwargs = {"timeout": REQUEST_TIMEOUT_S}
+            w3 = Web3(HTTPProvider(url, request_kwargs=kwargs, session=session))
+            account = w3.eth.account.from_key(private_key)
+            token = _create(w3, account, artifacts["AIToken"], [(account.address, SUPPLY)])
+            registry = _create(w3, account, artifacts["NodeRegistry"])
+            channels = _create(w3, account, artifacts["PaymentChannels"], token, challenge_s)
+            chain_id = w3.eth.chain_id
+    except requests.RequestException as error:
+        raise ChainUnreachable(
+            f"the endpoint failed while deploying: {type(error).__name__}",
+            hint="is the endpoint running, and its URL right?",
+        ) from error
+    except (Web3Exception, ValueError) as error:
+        raise TransactionFailed(f"deploying failed: {error}") from error
+    return Deployment(name, chain_id, *(parse_address(a) for a in (token, registry, channels)))
+
+
+def _create(w3: Any, account: Any, artifact: Artifact, *arguments: Any) -> str:
+    contract = w3.eth.contract(abi=artifact.entries, bytecode=artifact.creation)
+    nonce = w3.eth.get_transaction_count(account.address, "pending")
+    request = contract.constructor(*arguments).build_transaction(
+        {"from": account.address, "nonce": nonce}
+    )
+    sent = w3.eth.send_raw_transaction(account.sign_transaction(request).raw_transaction)
+    receipt = w3.eth.wait_for_transaction_receipt(sent, timeout=RECEIPT_TIMEOUT_S)
+    if receipt["status"] != 1:
+        raise TransactionFailed(
+            f"creating {artifact.name} reverted in transaction {sent.to_0x_hex()}"
+        )
+    return str(receipt["contractAddress"])
