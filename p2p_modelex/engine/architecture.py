@@ -4,7 +4,9 @@ from p2p_modelex.engine.vetting import Header, Tensor
 from p2p_modelex.errors import ModelRejected
 
 # What ctransformers 0.2.27 loads. Other types end in an error there, or worse.
-CTRANSFORMERS_TYPES = frozenset("F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K".split())
+CTRANSFORMERS_TYPES = frozenset(
+    ["F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+)
 
 _LAYERS_MAX = 1024
 _CONTEXT_MAX = 2**24

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from p2p_modelex.engine.abc import EngineInfo
+from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 
@@ -29,6 +30,9 @@ class Backend(ABC):
     """Whether several threads may call at once. If not, one thread makes all calls."""
 
     info: EngineInfo
+
+    @abstractmethod
+    def __init__(self, spec: EngineSpec) -> None: ...
 
     @abstractmethod
     def build_prompt(self, request: Request) -> tuple[int, ...]:

@@ -1,7 +1,6 @@
 """The embedded engine: ctransformers 0.2.27, on what `ctransformers_library` makes safe."""
 
 from collections.abc import Callable
-from typing import cast
 
 from p2p_modelex.engine.abc import EngineInfo
 from p2p_modelex.engine.architecture import vet_for_ctransformers
@@ -126,4 +125,4 @@ def _answer_tokens(header: Header) -> list[int]:
 def _end_tokens(header: Header) -> frozenset[int]:
     """Return the control tokens: writing any of them ends the answer."""
     ends = {number for number, kind in enumerate(header.token_types) if kind == CONTROL}
-    return frozenset(ends | {cast("int", header.get_int("tokenizer.ggml.eos_token_id", 2))})
+    return frozenset(ends | {header.get_int("tokenizer.ggml.eos_token_id", 2)})

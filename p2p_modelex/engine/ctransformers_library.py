@@ -93,7 +93,7 @@ class Library:
         self._model = self._library.ctransformers_llm_create(str(path).encode(), b"gguf", config)
         if not self._model:
             raise ModelRejected(f"ctransformers could not load {path.name}")
-        self._words = int(self._call("vocab_size"))
+        self._words = int(self._library.ctransformers_llm_vocab_size(self._model))
 
     def _load(self, gpu_layers: int) -> tuple[str, int]:
         if gpu_layers > 0:
@@ -171,7 +171,7 @@ class Library:
         if count != self._words:
             raise EngineError("ctransformers has no logits to give")
         pointer = self._call("logits_data")
-        return np.ctypeslib.as_array(pointer, (self._words,)).astype(np.float32)  # type: ignore[call-overload, no-any-return]
+        return np.ctypeslib.as_array(pointer, (self._words,)).astype(np.float32)
 
 
 def _bind(variant: str) -> ctypes.CDLL:

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 import trio
@@ -31,10 +31,33 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 
-_WORDS = (
-    "market price peer node signal open fair quick calm bright river stone light paper green "
-    "north south early late small large round plain sharp warm"
-).split()
+_WORDS = [
+    "market",
+    "price",
+    "peer",
+    "node",
+    "signal",
+    "open",
+    "fair",
+    "quick",
+    "calm",
+    "bright",
+    "river",
+    "stone",
+    "light",
+    "paper",
+    "green",
+    "north",
+    "south",
+    "early",
+    "late",
+    "small",
+    "large",
+    "round",
+    "plain",
+    "sharp",
+    "warm",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +108,7 @@ class MemoryEngine(Engine):
             device="cpu",
         )
 
-    async def __aenter__(self) -> "MemoryEngine":
+    async def __aenter__(self) -> Self:
         await trio.lowlevel.checkpoint()
         return self
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 import trio
 
@@ -66,7 +67,7 @@ class ProcessEngine(Engine):
         self._child: Child | None = None
         self._nursery = trio.open_nursery()
 
-    async def __aenter__(self) -> "ProcessEngine":
+    async def __aenter__(self) -> Self:
         child = await self._boot()
         self._admission = Admission(self.info.slots, self._spec.waiting_max)
         self._counts = trio.CapacityLimiter(COUNTS_MAX)

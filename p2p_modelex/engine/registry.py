@@ -1,62 +1,76 @@
-"""Engines by name: the entry point group `modelex.engines`, one line for each.
+"""Engines by name, from two entry point groups, one line for each engine.
 
-An entry point names either a `Backend` class, which then runs in a worker process, or a function
-from EngineSpec to Engine.
+`modelex.backends` names Backend classes, imported only inside a worker process, so that native
+code never enters the node. `modelex.engines` names functions from EngineSpec to Engine, which run
+in the node's own process (the memory engine, engines reached over HTTP).
 """
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.backend import Backend
+from p2p_modelex.engine.process import ProcessEngine
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import ConfigurationError, Unsupported
 
-GROUP = "modelex.engines"
+BACKENDS = "modelex.backends"
+ENGINES = "modelex.engines"
 
 
 def engine_names() -> list[str]:
     """Return the names of the engines that are registered, whether or not their extra is there."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    points = [*entry_points(group=BACKENDS), *entry_points(group=ENGINES)]
+    return sorted({point.name for point in points})
 
 
-def _load(name: str) -> object:
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
-    if not found:
-        raise ConfigurationError(
-            f"there is no engine {name!r}", hint=f"Engines: {', '.join(engine_names())}."
-        )
+def _find(group: str, name: str) -> EntryPoint | None:
+    return next((point for point in entry_points(group=group) if point.name == name), None)
+
+
+def _load(point: EntryPoint) -> object:
     try:
-        return found[0].load()
+        return point.load()
     except ImportError as error:
         raise Unsupported(
-            f"the engine {name!r} is not installed: {error}",
-            hint="llama.cpp: pip install 'p2p-modelex[llamacpp]'.",
+            f"the engine {point.name!r} is not installed: {error}",
+            hint="llama.cpp comes with: pip install 'p2p-modelex[llamacpp]'.",
         ) from error
 
 
+def _unknown(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"there is no engine {name!r}", hint=f"Engines: {', '.join(engine_names())}."
+    )
+
+
 def open_backend(spec: EngineSpec) -> Backend:
-    """Load a model in this process; for the worker. Raises as open_engine, and ModelRejected."""
-    made = _load(spec.engine)
+    """Load a model in this process: for the worker.
+
+    Raises ConfigurationError for an unknown name, Unsupported where the engine's package is
+    missing (with what to install) and ModelRejected.
+    """
+    point = _find(BACKENDS, spec.engine)
+    if point is None:
+        raise _unknown(spec.engine)
+    made = _load(point)
     if not isinstance(made, type) or not issubclass(made, Backend):
-        raise ConfigurationError(f"the engine {spec.engine!r} does not run in a worker")
-    # Abstract as far as the type goes: every Backend's constructor takes a spec.
-    return made(spec)  # type: ignore[call-arg]
+        raise ConfigurationError(f"the engine {spec.engine!r} is registered as {made!r}")
+    return made(spec)
 
 
 def open_engine(spec: EngineSpec) -> Engine:
-    """Return an engine, not yet started: use it as `async with open_engine(spec) as engine:`.
+    """Return an engine that has not been started: `async with` starts and ends it.
 
-    Raises ConfigurationError for an unknown name and Unsupported, with the extra to install, for
-    a known one whose package is missing.
+    Raises ConfigurationError for an unknown name. A missing package of an engine with a worker
+    shows on entering, as Unsupported; ProcessEngine lists what else entering raises.
     """
-    from p2p_modelex.engine.process import ProcessEngine
-
-    made = _load(spec.engine)
-    if isinstance(made, type) and issubclass(made, Backend):
+    if _find(BACKENDS, spec.engine) is not None:
         return ProcessEngine(spec)
-    if not callable(made):
-        raise ConfigurationError(f"the engine {spec.engine!r} is registered as {made!r}")
-    engine = made(spec)
+    point = _find(ENGINES, spec.engine)
+    if point is None:
+        raise _unknown(spec.engine)
+    made = _load(point)
+    engine = made(spec) if callable(made) else None
     if not isinstance(engine, Engine):
-        raise ConfigurationError(f"the engine {spec.engine!r} made a {type(engine).__name__}")
+        raise ConfigurationError(f"the engine {spec.engine!r} is registered as {made!r}")
     return engine

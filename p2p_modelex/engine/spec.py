@@ -10,7 +10,7 @@ from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
 
 CONTEXT_DEFAULT = 4096
-"""Tokens. A model made for more gets this unless asked: the cache of a long context costs memory."""
+"""Tokens. A model made for more gets this unless asked: a long context's cache costs memory."""
 
 
 def default_threads() -> int:
@@ -26,7 +26,7 @@ def default_threads() -> int:
 class EngineSpec:
     """One engine with one model.
 
-    engine: a name of the entry point group `modelex.engines`. model: the name offered to peers.
+    engine: a name of the entry point groups in `registry`. model: the name offered to peers.
     path: the GGUF file; None for engines without one. weights: SHA-256 the file must have, or
     None for any. kinds: what to serve; empty means what the file itself shows (completion, and
     chat if it has a template). context_length: tokens for each request, 0 for the model's own up

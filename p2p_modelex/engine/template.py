@@ -25,7 +25,7 @@ _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # never valid in
 
 
 def special_tokens_of(header: Header) -> dict[str, int]:
-    """Return text and id of the tokens a template may write; texts of one character are left out."""
+    """Return text and id of the tokens a template may write; one-character texts are left out."""
     return {
         text: number
         for number, (text, kind) in enumerate(zip(header.tokens, header.token_types, strict=False))

@@ -26,21 +26,8 @@ STRING_BYTES = limits.MIB
 ARRAY_MAX = 1_048_576
 HEADER_BYTES = 64 * limits.MIB
 DIMENSIONS_MAX = 4
-CONTEXT_MAX = 16 * limits.MIB
 
-_SCALARS = {
-    0: "B",
-    1: "b",
-    2: "H",
-    3: "h",
-    4: "I",
-    5: "i",
-    6: "f",
-    7: "?",
-    10: "Q",
-    11: "q",
-    12: "d",
-}
+_SCALARS = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _STRING, _ARRAY = 8, 9
 
 # ggml tensor type: name, elements of a block, bytes of a block (ggml.h, ggml-common.h).
@@ -61,7 +48,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One entry of the tensor table; dimensions fastest first, offset from the start of the file."""
+    """One entry of the tensor table; dimensions fastest first, offset from the file's start."""
 
     name: str
     dimensions: tuple[int, ...]
@@ -128,7 +115,9 @@ class _Reader:
         return found
 
     def scalar(self, code: str) -> int | float | bool:
-        value: int | float | bool = struct.unpack("<" + code, self.take(struct.calcsize(code)))[0]
+        value: int | float | bool = struct.unpack(
+            "<" + code, self.take(struct.calcsize("<" + code))
+        )[0]
         return value
 
     def count(self, code: str, most: int, what: str) -> int:
@@ -157,9 +146,8 @@ class _Reader:
         length = self.count("Q", ARRAY_MAX, "length of an array")
         if kind in _SCALARS:
             code = _SCALARS[kind]
-            return list(
-                struct.unpack(f"<{length}{code}", self.take(length * struct.calcsize(code)))
-            )
+            raw = self.take(length * struct.calcsize("<" + code))
+            return list(struct.unpack(f"<{length}{code}", raw))
         if kind != _STRING:
             raise ModelRejected(f"an array of unknown or nested type {kind}")
         return [self.string() for _ in range(length)]

@@ -97,7 +97,10 @@ class XllamacppBackend(Backend):
         thread = threading.Thread(target=self._complete, args=(request, prompt, on_frame, frames))
         thread.start()
         try:
-            return (yield from _read_frames(frames))
+            finish = yield from _read_frames(frames)
+            # One digit is the whole answer: the limit of one token has not cut anything.
+            scored = request.kind == "score" and finish is Finish.LENGTH
+            return Finish.STOP if scored else finish
         finally:
             abandoned.set()
             thread.join()
