@@ -1,27 +1,19 @@
 """What an exchange needs of the ledger. Its classes satisfy these by shape; node.py joins them."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.rows import Row
+from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, UnixMs, Wei
-
-
-@dataclass(frozen=True, slots=True)
-class LaneOpening:
-    """A job holds a lane: what its first voucher prepaid, and the rows that record it."""
-
-    paid: Wei
-    rows: tuple[Row, ...]
+from p2p_modelex.units import Epoch, Wei
 
 
 class Till(Protocol):
     """The provider's side of the money: `core.ledger.payee.PayeeLedger`.
 
-    Amounts of a job are relative to its lane's state at the job's start, in the job's epoch.
+    Amounts of a job are relative to its lane at the job's start, in the job's epoch.
+    Rows are to be persisted before anything is sent that relies on them.
     """
 
     def note_channel(self, state: ChannelState) -> tuple[Row, ...]:
@@ -29,13 +21,17 @@ class Till(Protocol):
         ...
 
     def open_lane(
-        self, job: JobId, signed: SignedVoucher, epoch: Epoch, window: Wei
-    ) -> LaneOpening:
-        """Give a job the lane of its first voucher; JobRefused says why not."""
+        self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
+    ) -> tuple[Row, ...]:
+        """Give a job the lane of its first voucher; JobRefused says why not.
+
+        epoch: that of the job's prices. window, ceiling: wei, how far the provider works ahead and
+        the most the job can cost.
+        """
         ...
 
-    def receive(self, job: JobId, signed: SignedVoucher) -> LaneOpening:
-        """Take a bigger voucher; `paid` is the job's total. JobRefused if it is no good."""
+    def receive(self, job: JobId, signed: SignedVoucher) -> tuple[Row, ...]:
+        """Take a bigger voucher of a job that holds or held a lane; JobRefused if it is no good."""
         ...
 
     def get_paid(self, job: JobId) -> Wei:
@@ -51,7 +47,7 @@ class Till(Protocol):
         ...
 
     def close(self, job: JobId) -> tuple[Row, ...]:
-        """The job is over: free the lane; what it earned over its voucher is now a debt."""
+        """The job is over: free the lane; what it earned over its vouchers is now a debt."""
         ...
 
 
@@ -70,15 +66,15 @@ class Purse(Protocol):
     def sign(self, paid: Wei) -> tuple[SignedVoucher, tuple[Row, ...]]:
         """Sign the voucher that brings what this job was paid to `paid`, in all.
 
-        LocalProtocolError if that is less than before or more than the reserved ceiling.
+        LocalProtocolError if that is more than the reserved ceiling.
         """
         ...
 
-    def note_debt(self, lane: int, earned: Wei) -> None:
-        """A provider refused `debt`: it says it earned this much in all on that lane."""
+    def note_debt(self, earned: Wei) -> tuple[Row, ...]:
+        """A provider refused `debt`: it wants a voucher of at least this amount on this lane."""
         ...
 
-    def close(self, owed: Wei, doubt: Wei, now: UnixMs) -> None:
-        """Free the lane. owed: wei the job cost by what we received. doubt: the most the provider
-        may in good faith say it cost, if it ended without agreement; else the same as owed."""
+    def close(self, owed: Wei, last: JobRow) -> None:
+        """Free the lane. owed: wei the job cost by what we received. last: the job's last row; if
+        its state is `lost`, its `owed` is the most the provider may ask in good faith."""
         ...

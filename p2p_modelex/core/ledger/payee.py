@@ -1,58 +1,212 @@
 """What we are paid: channels to us, the vouchers we hold, debts, and when to redeem."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from p2p_modelex import limits
+from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount, LaneAccount
+from p2p_modelex.core.ledger.settlement import Settlement, SettlementPolicy
+from p2p_modelex.core.ledger.splits import rescale
+from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
+from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.rows import Row
+from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import AI, Millis, UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 
-
-@dataclass(frozen=True, slots=True)
-class SettlementPolicy:
-    """When a channel's vouchers are worth a transaction.
-
-    threshold: wei not yet redeemed on the channel. max_age_ms: how long the oldest of them waits.
-    minimum: wei under which it is never worth the gas, even when the channel closes.
-    """
-
-    threshold: Wei = Wei(10 * AI)
-    max_age_ms: Millis = Millis(24 * 3600 * 1000)
-    minimum: Wei = Wei(1)
+CHANNELS_MAX = 10_000
+"""Each channel cost its payer a transaction; at about 1 KiB they take 10 MiB."""
 
 
 class PayeeLedger:
-    """All channels that pay `payee`: the `Till` of every provider exchange (see ports.Till).
+    """All channels that pay `payee`: the `Till` of every provider exchange (see exchange.ports).
 
-    domain: the EIP-712 domain of PaymentChannels.
+    domain: the EIP-712 domain of PaymentChannels. Rows that a method returns are to be persisted
+    before anything is sent that relies on them.
     """
 
     def __init__(
         self, payee: Address, domain: Digest, policy: SettlementPolicy | None = None
     ) -> None:
-        raise NotImplementedError
+        self._payee = payee
+        self._domain = domain
+        self._settlement = Settlement(policy or SettlementPolicy())
+        self._channels: dict[ChannelId, ChannelAccount] = {}
+        self._jobs: dict[JobId, JobAccount] = {}
 
-    def restore(self, rows: Iterable[Row], now: UnixMs) -> None:
-        """Take over ChannelRow, ReceivedVoucherRow, RedeemedRow; other rows are skipped."""
-        raise NotImplementedError
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over ChannelRow, ReceivedVoucherRow and RedeemedRow; other rows are skipped.
+
+        The rows may come in any order; those of channels that do not pay us are skipped too.
+        """
+        rows = tuple(rows)
+        for row in rows:
+            if isinstance(row, ChannelRow) and not row.is_payer:
+                self.note_channel(row.state)
+        for row in rows:
+            if isinstance(row, ReceivedVoucherRow):
+                self._restore_voucher(row)
+            elif isinstance(row, RedeemedRow):
+                self.note_redeemed(row.channel, row.lane, row.amount)
+
+    def _restore_voucher(self, row: ReceivedVoucherRow) -> None:
+        promise = row.signed.voucher
+        account = self._channels.get(ChannelId(promise.channel))
+        if account is not None:
+            lane = account.get_lane(promise.lane)
+            lane.signed, lane.amount, lane.earned = row.signed, promise.amount, row.earned
+            lane.epoch = Epoch(promise.epoch)
 
     def note_channel(self, state: ChannelState) -> tuple[Row, ...]:
-        """Take over a channel as the chain has it (also when it begins to close or is topped up)."""
-        raise NotImplementedError
+        """Take over a channel as the chain has it (also when it is topped up or begins to close).
+
+        Nothing happens, and no rows come, if it does not pay us or there are too many.
+        """
+        channel = ChannelId(state.channel)
+        if state.payee != self._payee:
+            return ()
+        account = self._channels.get(channel)
+        if account is not None:
+            account.state = state
+        elif len(self._channels) < CHANNELS_MAX:
+            self._channels[channel] = ChannelAccount(state)
+        else:
+            return ()
+        return (ChannelRow(state, is_payer=False, peer=None),)
+
+    def get_channels(self) -> tuple[ChannelState, ...]:
+        """All channels that pay us."""
+        return tuple(account.state for account in self._channels.values())
+
+    def open_lane(
+        self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
+    ) -> tuple[Row, ...]:
+        """Give a job the lane of its first voucher; JobRefused says why not (LED-1 to LED-8)."""
+        promise = signed.voucher
+        account = self._channels.get(ChannelId(promise.channel))
+        if account is None:
+            raise JobRefused("no_channel", "LED-1: the channel is not known to pay us")
+        if not account.state.is_open:
+            raise JobRefused("no_channel", "LED-1: the channel is closing")
+        if promise.lane >= limits.LANES_MAX:
+            raise JobRefused("bad_voucher", f"LED-2: lanes are under {limits.LANES_MAX}")
+        lane = account.get_lane(promise.lane)
+        self._validate_epoch(account, lane, signed, epoch)
+        if lane.holder is not None and not self._jobs[lane.holder].is_settling:
+            raise JobRefused("lane_in_use", "LED-5: another job runs on this lane")
+        if promise.amount < rescale(lane.amount, lane.epoch, epoch):
+            raise JobRefused("bad_voucher", "LED-4: less than the lane's last voucher")
+        # The exact text is protocol: the payer learns from it what its voucher must reach.
+        due = account.compute_due(promise.lane, epoch)
+        if promise.amount < due:
+            raise JobRefused("debt", f"earned={due}")  # LED-7
+        committed = account.compute_committed(promise.lane, epoch, self._jobs) + promise.amount
+        prepaid = promise.amount - due
+        if committed + max(0, window - prepaid) > account.compute_deposit(epoch):
+            raise JobRefused("channel_exhausted", "LED-6: the deposit left is under the window")
+        self._validate_signature(account, signed)
+        rows = account.move_debts(promise.lane, epoch)
+        lane.take(signed)
+        lane.holder = job
+        self._jobs[job] = JobAccount(
+            ChannelId(promise.channel), promise.lane, epoch, due, window, ceiling
+        )
+        return (*rows, lane.build_row(signed))
+
+    def receive(self, job: JobId, signed: SignedVoucher) -> tuple[Row, ...]:
+        """Take a bigger voucher of a job; JobRefused if it is no good.
+
+        One that brings nothing new is no offence and no row: it may have been overtaken.
+        """
+        held = self._jobs[job]
+        promise = signed.voucher
+        if (promise.channel, promise.lane) != (held.channel, held.lane):
+            raise JobRefused("bad_voucher", "LED-5: not the lane of this job")
+        account = self._channels[held.channel]
+        lane = account.get_lane(held.lane)
+        if lane.holder != job:
+            return ()
+        self._validate_epoch(account, lane, signed, held.epoch)
+        if promise.amount < lane.amount:
+            raise JobRefused("bad_voucher", "LED-4: less than the lane's last voucher")
+        if promise.amount == lane.amount:
+            return ()
+        others = account.compute_promised(held.lane, held.epoch)
+        if others + promise.amount > account.compute_deposit(held.epoch):
+            raise JobRefused("channel_exhausted", "LED-6: more than the deposit is promised")
+        self._validate_signature(account, signed)
+        lane.take(signed)
+        return (lane.build_row(signed),)
+
+    def _validate_epoch(
+        self, account: ChannelAccount, lane: LaneAccount, signed: SignedVoucher, epoch: Epoch
+    ) -> None:
+        if signed.voucher.epoch != epoch or epoch < max(account.state.epoch, lane.epoch):
+            raise JobRefused("wrong_epoch", "LED-3: not written in the epoch of the price")
+
+    def _validate_signature(self, account: ChannelAccount, signed: SignedVoucher) -> None:
+        try:
+            signer = voucher.recover_signer(signed, self._domain)
+        except RemoteProtocolError as error:
+            raise JobRefused("bad_voucher", f"LED-8: {error.message}") from error
+        if signer != account.state.signer:
+            raise JobRefused("bad_voucher", "LED-8: not signed by the channel's signer")
+
+    def get_paid(self, job: JobId) -> Wei:
+        """What the job was paid so far, credit left on its lane by earlier jobs included."""
+        held = self._jobs[job]
+        lane = self._channels[held.channel].get_lane(held.lane)
+        # A later job may have taken the settled lane over, in a later epoch.
+        return Wei((lane.amount >> (lane.epoch - held.epoch)) - held.base)
+
+    def earn(self, job: JobId, earned: Wei) -> None:
+        """Note what the job has earned so far in all."""
+        held = self._jobs[job]
+        lane = self._channels[held.channel].get_lane(held.lane)
+        if lane.holder == job:
+            lane.earned = held.base + earned
+
+    def settle(self, job: JobId) -> tuple[Row, ...]:
+        """The work is done: the lane may serve a new job whose voucher covers this one."""
+        held = self._jobs[job]
+        held.is_settling = True
+        return self._build_rows(job, held)
+
+    def close(self, job: JobId) -> tuple[Row, ...]:
+        """The job is over: free the lane; what it earned over its vouchers is now a debt."""
+        held = self._jobs[job]
+        rows = self._build_rows(job, held)
+        lane = self._channels[held.channel].get_lane(held.lane)
+        if lane.holder == job:
+            lane.holder = None
+        del self._jobs[job]
+        return rows
+
+    def _build_rows(self, job: JobId, held: JobAccount) -> tuple[Row, ...]:
+        lane = self._channels[held.channel].get_lane(held.lane)
+        if lane.holder != job or lane.signed is None:
+            return ()
+        return (lane.build_row(lane.signed),)
 
     def get_debt(self, channel: ChannelId) -> Wei:
-        """What ended jobs earned on the channel over their vouchers."""
-        raise NotImplementedError
+        """What ended jobs earned on the channel over their vouchers, in the channel's epoch."""
+        account = self._channels[channel]
+        return Wei(sum(lane.debt for lane in account.lanes.values() if lane.holder is None))
 
     def vouchers_to_redeem(
         self, now: UnixMs, *, is_forced: bool = False
     ) -> tuple[SignedVoucher, ...]:
-        """The vouchers worth redeeming now by the policy; with is_forced all that bring anything."""
-        raise NotImplementedError
+        """The vouchers worth redeeming now by the policy; with is_forced, all that bring anything.
+
+        Call it now and then: a voucher's age counts from the first call that saw it.
+        """
+        return self._settlement.choose(self._channels.values(), now, is_forced=is_forced)
 
     def note_redeemed(self, channel: ChannelId, lane: int, amount: Wei) -> tuple[Row, ...]:
-        """The chain has credited a lane with `amount` wei in all."""
-        raise NotImplementedError
-
+        """The chain has credited a lane with `amount` wei in all, in its newest voucher's epoch."""
+        account = self._channels.get(channel)
+        if account is None:
+            return ()
+        account.get_lane(lane).redeemed = amount
+        self._settlement.note_redeemed(channel)
+        return (RedeemedRow(channel, lane, amount),)

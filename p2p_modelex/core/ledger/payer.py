@@ -1,57 +1,208 @@
 """What we pay: our channels, their lanes, and the vouchers we sign."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from p2p_modelex.ids import Address, ChannelId, Digest, PeerId
+import msgspec
+
+from p2p_modelex import limits
+from p2p_modelex.core.ledger.splits import rescale
+from p2p_modelex.errors import LocalProtocolError, PaymentError
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
+from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import AccountSigner
-from p2p_modelex.records.rows import Row
-from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, UnixMs, Wei
+from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, Row
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.units import Epoch, Wei, format_ai
+
+RUNNING, LOST, CONCEDED = "running", "lost", "conceded"
+
+
+@dataclass(slots=True)
+class _Lane:
+    """amount: cumulative wei signed; owed: cumulative wei we agree to; both in `epoch`. held: the
+    most the job that holds it may bring `amount` to, or None while it is free."""
+
+    epoch: Epoch
+    amount: int = 0
+    owed: int = 0
+    held: int | None = None
+
+    @property
+    def most(self) -> int:
+        return max(self.amount, self.owed, self.held or 0)
+
+    def move(self, epoch: Epoch) -> None:
+        self.amount = rescale(self.amount, self.epoch, epoch)
+        self.owed = rescale(self.owed, self.epoch, epoch)
+        self.epoch = epoch
+
+
+@dataclass(slots=True)
+class _Channel:
+    """doubts: jobs that ended without agreement, and what more the payee may ask for each."""
+
+    state: ChannelState
+    peer: PeerId | None
+    lanes: dict[int, _Lane] = field(default_factory=dict)
+    doubts: dict[JobId, tuple[JobRow, int]] = field(default_factory=dict)
 
 
 class ReservedLane:
-    """One job's hold on a lane, up to a ceiling: the `Purse` of an exchange."""
+    """One job's hold on a lane, up to a ceiling: the `Purse` of an exchange (exchange.ports)."""
 
-    channel: ChannelId
-    lane: int
-    epoch: Epoch
+    def __init__(
+        self, ledger: "PayerLedger", account: _Channel, number: int, ceiling: int
+    ) -> None:
+        self._ledger = ledger
+        self._account = account
+        self._lane = account.lanes[number]
+        self._base = self._lane.owed
+        self._most = self._base + ceiling
+        self.channel = ChannelId(account.state.channel)
+        self.lane = number
+        self.epoch = self._lane.epoch
 
     def sign(self, paid: Wei) -> tuple[SignedVoucher, tuple[Row, ...]]:
-        """Sign the voucher that brings what this job was paid to `paid`, in all."""
-        raise NotImplementedError
+        """Sign the voucher that brings what this job was paid to `paid`, in all (LED-10).
 
-    def note_debt(self, lane: int, earned: Wei) -> None:
-        """The provider says it earned `earned` in all on that lane."""
-        raise NotImplementedError
+        What earlier jobs still owe is covered by it too, and credit they left is used up first.
+        LocalProtocolError if that is more than the reserved ceiling.
+        """
+        amount = max(self._base + paid, self._lane.amount)
+        if self._base + paid > self._most:
+            raise LocalProtocolError(f"{format_ai(paid)} is more than was reserved for the job")
+        promise = Voucher(self.channel, self.lane, Wei(amount), self.epoch)
+        signed = self._ledger.sign(promise)
+        self._lane.amount = amount
+        return signed, (IssuedVoucherRow(signed),)
 
-    def close(self, owed: Wei, doubt: Wei, now: UnixMs) -> None:
-        """Free the lane; what is owed over the vouchers is settled by the next job's first."""
-        raise NotImplementedError
+    def note_debt(self, earned: Wei) -> tuple[Row, ...]:
+        """The payee wants `earned` on this lane: the next job here pays it if we are in doubt of
+        that much (LED-11). The rows say that the doubt is used up."""
+        extra = earned - self._lane.owed
+        doubts = self._account.doubts
+        if not 0 < extra <= sum(doubt for _, doubt in doubts.values()):
+            return ()
+        self._lane.owed = earned
+        rows = tuple(msgspec.structs.replace(row, state=CONCEDED) for row, _ in doubts.values())
+        doubts.clear()
+        return rows
+
+    def close(self, owed: Wei, last: JobRow) -> None:
+        """Free the lane. owed: wei the job cost by what we received; what the vouchers do not
+        cover of it goes with the next job's first. last: the job's last row; if its state is
+        `lost`, its `owed` is the most the payee may ask in good faith."""
+        self._lane.held = None
+        self._lane.owed = max(self._lane.owed, self._base + owed)
+        if last.state == LOST and last.owed > owed:
+            self._account.doubts[last.job] = (last, last.owed - owed)
 
 
 class PayerLedger:
     """All channels we pay into. `signer` signs vouchers; `domain` is that of PaymentChannels."""
 
     def __init__(self, signer: AccountSigner, domain: Digest) -> None:
-        raise NotImplementedError
+        self._signer = signer
+        self._domain = domain
+        self._channels: dict[ChannelId, _Channel] = {}
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Take over what is on disk: ChannelRow, IssuedVoucherRow, JobRow; other rows are skipped."""
-        raise NotImplementedError
+        """Take over ChannelRow, IssuedVoucherRow and our JobRows; other rows are skipped.
+
+        A job that was running or lost leaves a doubt on the channel to its peer.
+        """
+        rows = tuple(rows)
+        for row in rows:
+            if isinstance(row, ChannelRow) and row.is_payer:
+                self._channels[ChannelId(row.state.channel)] = _Channel(row.state, row.peer)
+        for row in rows:
+            if isinstance(row, IssuedVoucherRow):
+                self._restore_voucher(row.signed.voucher)
+            elif isinstance(row, JobRow) and not row.is_provider and row.state in (RUNNING, LOST):
+                self._restore_doubt(row)
+
+    def _restore_voucher(self, promise: Voucher) -> None:
+        account = self._channels.get(ChannelId(promise.channel))
+        if account is not None:
+            lane = _Lane(Epoch(promise.epoch), promise.amount, promise.amount)
+            account.lanes[promise.lane] = lane
+
+    def _restore_doubt(self, row: JobRow) -> None:
+        for account in self._channels.values():
+            if account.peer == row.peer and row.owed > row.paid:
+                account.doubts[row.job] = (row, row.owed - row.paid)
 
     def note_channel(self, state: ChannelState, peer: PeerId | None) -> tuple[Row, ...]:
-        """Take over a channel as the chain has it; PaymentError if its signer is not ours."""
-        raise NotImplementedError
+        """Take over a channel as the chain has it; PaymentError if its signer is not our key."""
+        if state.signer != self._signer.address:
+            raise PaymentError("the channel's vouchers are signed by another key")
+        account = self._channels.setdefault(ChannelId(state.channel), _Channel(state, peer))
+        account.state = state
+        account.peer = peer or account.peer
+        return (ChannelRow(state, is_payer=True, peer=account.peer),)
 
-    def get_channels(self, payee: Address) -> tuple[ChannelState, ...]:
-        """Our open channels to that account, the one with the most left first."""
-        raise NotImplementedError
+    def get_channels(self, payee: Address | None = None) -> tuple[ChannelState, ...]:
+        """Our open channels, all or those to one account; the one with the most left first."""
+        found = [
+            account
+            for account in self._channels.values()
+            if account.state.is_open and payee in (None, account.state.payee)
+        ]
+        found.sort(key=lambda account: -_compute_left(account, Epoch(account.state.epoch)))
+        return tuple(account.state for account in found)
 
     def get_left(self, channel: ChannelId, epoch: Epoch) -> Wei:
         """What is neither promised by a voucher, nor owed, nor reserved by a running job."""
-        raise NotImplementedError
+        return Wei(max(0, _compute_left(self._channels[channel], epoch)))
 
     def reserve_lane(self, channel: ChannelId, ceiling: Wei, epoch: Epoch) -> ReservedLane:
         """Hold a free lane for a job of at most `ceiling` wei; PaymentError says why not."""
-        raise NotImplementedError
+        account = self._channels.get(channel)
+        if account is None or not account.state.is_open:
+            raise PaymentError("no open channel", hint="open one, or wait for it to be mined")
+        if epoch < max([account.state.epoch, *(lane.epoch for lane in account.lanes.values())]):
+            raise PaymentError(f"the price is of split epoch {epoch}, the channel of a later one")
+        left = _compute_left(account, epoch)
+        if left < ceiling:
+            raise PaymentError(
+                f"the job may cost {format_ai(ceiling)}, the channel has {format_ai(left)} left",
+                hint="lower --max-tokens, or top the channel up",
+            )
+        number = _choose_lane(account)
+        lane = account.lanes.setdefault(number, _Lane(epoch))
+        lane.move(epoch)
+        _move_debts(account, lane)
+        lane.held = lane.owed + ceiling
+        return ReservedLane(self, account, number, ceiling)
+
+    def sign(self, promise: Voucher) -> SignedVoucher:
+        """Sign a voucher of ours."""
+        return voucher.sign(promise, self._domain, self._signer)
+
+
+def _compute_left(account: _Channel, epoch: Epoch) -> int:
+    if epoch < max([account.state.epoch, *(lane.epoch for lane in account.lanes.values())]):
+        return 0
+    deposit = rescale(account.state.deposit, account.state.epoch, epoch)
+    return deposit - sum(rescale(x.most, x.epoch, epoch) for x in account.lanes.values())
+
+
+def _choose_lane(account: _Channel) -> int:
+    """The free lane with the most debt, then the lowest free one: few lanes are cheap to redeem."""
+    free = [number for number, lane in account.lanes.items() if lane.held is None]
+    if free:
+        lanes = account.lanes
+        return min(free, key=lambda number: (lanes[number].amount - lanes[number].owed, number))
+    if len(account.lanes) >= limits.LANES_MAX:
+        raise PaymentError("every lane of the channel is in use", hint="wait for a job to end")
+    return next(n for n in range(limits.LANES_MAX) if n not in account.lanes)
+
+
+def _move_debts(account: _Channel, lane: _Lane) -> None:
+    """Move the free lanes' debts to the lane whose next voucher will cover them (LED-7)."""
+    for other in account.lanes.values():
+        if other is not lane and other.held is None and other.owed > other.amount:
+            lane.owed += rescale(other.owed - other.amount, other.epoch, lane.epoch)
+            other.owed = other.amount

@@ -1,0 +1,87 @@
+"""Output on its way from the engine to the requester: coalesced, and held back until paid for."""
+
+from collections import deque
+
+from p2p_modelex import limits
+
+# A character has at most 4 UTF-8 bytes, so a part of this many fits a chunk.
+_PART_CHARACTERS = limits.CHUNK_TEXT_BYTES // 4
+
+
+class HeldOutput:
+    """Pieces in order. What was taken is the completion that the receipt covers."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self._room = max_tokens
+        self._held: deque[tuple[str, int]] = deque()
+        self._taken: list[str] = []
+        self.held_bytes = 0
+        self.put_bytes = 0
+        """UTF-8 bytes of all text ever put."""
+        self.put_tokens = 0
+        self.tokens = 0
+        """Completion tokens taken so far."""
+        self.chunks = 0
+        """Chunks taken so far, the index of the next."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held."""
+        return not self._held
+
+    @property
+    def completion(self) -> str:
+        """All text taken."""
+        return "".join(self._taken)
+
+    def put(self, text: str, tokens: int) -> None:
+        """Add a piece. Tokens over the job's max_tokens are not billed."""
+        tokens = max(0, min(tokens, self._room))
+        self._room -= tokens
+        self.put_tokens += tokens
+        parts = [
+            text[start : start + _PART_CHARACTERS]
+            for start in range(0, len(text), _PART_CHARACTERS)
+        ] or [""]
+        for part in parts[:-1]:
+            self._held.append((part, 0))
+        if parts[-1] or tokens:
+            self._held.append((parts[-1], tokens))
+        size = len(text.encode())
+        self.held_bytes += size
+        self.put_bytes += size
+
+    def take(self, allowance: int | None) -> tuple[str, int] | None:
+        """Take what fits one chunk and at most `allowance` more tokens (None: any number).
+
+        Returns the text and the cumulative token count, or None if nothing may go. A piece of more
+        tokens than are allowed is billed in parts; its text goes with the last.
+        """
+        texts: list[str] = []
+        size = billed = 0
+        while self._held:
+            text, tokens = self._held[0]
+            fits = tokens if allowance is None else min(tokens, allowance - billed)
+            if fits < tokens:
+                self._held[0] = (text, tokens - fits)
+                billed += fits
+                break
+            length = len(text.encode())
+            if size + length > limits.CHUNK_TEXT_BYTES:
+                break
+            self._held.popleft()
+            texts.append(text)
+            size += length
+            billed += tokens
+        if not texts and not billed:
+            return None
+        self.tokens += billed
+        self.held_bytes -= size
+        self.chunks += 1
+        self._taken.extend(texts)
+        return "".join(texts), self.tokens
+
+    def drop(self) -> None:
+        """Forget what is still held: it will be neither sent nor billed."""
+        self._held.clear()
+        self.held_bytes = 0

@@ -1,0 +1,111 @@
+"""The payee's books: a channel, its lanes, and the jobs that hold them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from p2p_modelex.core.ledger.splits import rescale
+from p2p_modelex.ids import ChannelId, JobId
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import ReceivedVoucherRow, Row
+from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.units import Epoch, Wei
+
+
+@dataclass(slots=True)
+class JobAccount:
+    """A job that holds or held a lane. base: the lane's cumulative wei before the job; window,
+    ceiling: wei it may be ahead, and cost at most."""
+
+    channel: ChannelId
+    lane: int
+    epoch: Epoch
+    base: int
+    window: int
+    ceiling: int
+    is_settling: bool = False
+
+
+@dataclass(slots=True)
+class LaneAccount:
+    """A lane: cumulative wei promised, earned and redeemed, all in `epoch`, and who holds it."""
+
+    epoch: Epoch
+    signed: SignedVoucher | None = None
+    amount: int = 0
+    earned: int = 0
+    redeemed: int = 0
+    holder: JobId | None = None
+
+    @property
+    def debt(self) -> int:
+        """What was earned over the voucher."""
+        return max(0, self.earned - self.amount)
+
+    def take(self, signed: SignedVoucher) -> None:
+        """Take over a bigger voucher of the lane's or a later epoch."""
+        wanted = Epoch(signed.voucher.epoch)
+        self.earned = rescale(self.earned, self.epoch, wanted)
+        self.redeemed = rescale(self.redeemed, self.epoch, wanted)
+        self.signed, self.amount, self.epoch = signed, signed.voucher.amount, wanted
+
+    def build_row(self, signed: SignedVoucher) -> ReceivedVoucherRow:
+        """Return what is to be kept of the lane."""
+        return ReceivedVoucherRow(signed, Wei(self.earned))
+
+
+@dataclass(slots=True)
+class ChannelAccount:
+    """A channel and its lanes. The compute methods answer in the units of a later or same epoch."""
+
+    state: ChannelState
+    lanes: dict[int, LaneAccount] = field(default_factory=dict)
+
+    def get_lane(self, lane: int) -> LaneAccount:
+        """The lane, made empty if it is new."""
+        return self.lanes.setdefault(lane, LaneAccount(Epoch(self.state.epoch)))
+
+    def compute_deposit(self, epoch: Epoch) -> int:
+        """The deposit."""
+        return rescale(self.state.deposit, self.state.epoch, epoch)
+
+    def compute_promised(self, but: int, epoch: Epoch) -> int:
+        """What the vouchers of all lanes but one promise."""
+        return sum(
+            rescale(lane.amount, lane.epoch, epoch)
+            for number, lane in self.lanes.items()
+            if number != but
+        )
+
+    def compute_committed(self, but: int, epoch: Epoch, jobs: Mapping[JobId, JobAccount]) -> int:
+        """As promised, and what running jobs may come to be owed on top (LED-6)."""
+        total = 0
+        for number, lane in self.lanes.items():
+            if number != but:
+                most = max(lane.amount, lane.earned)
+                job = jobs[lane.holder] if lane.holder is not None else None
+                if job is not None and not job.is_settling:
+                    most = max(lane.amount, min(lane.amount + job.window, job.base + job.ceiling))
+                total += rescale(most, lane.epoch, epoch)
+        return total
+
+    def compute_due(self, number: int, epoch: Epoch) -> int:
+        """What a voucher on this lane must reach: its own work and every free lane's debt."""
+        lane = self.get_lane(number)
+        due = rescale(lane.earned, lane.epoch, epoch)
+        return due + sum(
+            rescale(other.debt, other.epoch, epoch)
+            for key, other in self.lanes.items()
+            if key != number and other.holder is None
+        )
+
+    def move_debts(self, number: int, epoch: Epoch) -> tuple[Row, ...]:
+        """Move the free lanes' debts to this lane, whose new voucher covers them."""
+        lane = self.get_lane(number)
+        lane.earned = self.compute_due(number, epoch)
+        lane.amount, lane.epoch = rescale(lane.amount, lane.epoch, epoch), epoch
+        rows: list[Row] = []
+        for key, other in self.lanes.items():
+            if key != number and other.holder is None and other.debt and other.signed is not None:
+                other.earned = other.amount
+                rows.append(other.build_row(other.signed))
+        return tuple(rows)

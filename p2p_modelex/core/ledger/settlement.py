@@ -1,0 +1,59 @@
+"""When vouchers are worth a transaction."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from p2p_modelex.core.ledger.accounts import ChannelAccount, LaneAccount
+from p2p_modelex.ids import ChannelId
+from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.units import AI, Millis, UnixMs, Wei
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementPolicy:
+    """threshold: redeem a channel once this much wei is not yet redeemed on it; higher costs less
+    gas and risks more on one payer. max_age_ms: or once the oldest of it has waited this long.
+    minimum: wei on a channel under which it is never worth the gas, even when it closes.
+    """
+
+    threshold: Wei = Wei(10 * AI)
+    max_age_ms: Millis = Millis(24 * 3600 * 1000)
+    minimum: Wei = Wei(1)
+
+
+class Settlement:
+    """Applies a policy and remembers since when each channel has had something to redeem."""
+
+    def __init__(self, policy: SettlementPolicy) -> None:
+        self._policy = policy
+        self._since: dict[ChannelId, UnixMs] = {}
+
+    def choose(
+        self, channels: Iterable[ChannelAccount], now: UnixMs, *, is_forced: bool
+    ) -> tuple[SignedVoucher, ...]:
+        """Return the vouchers to redeem now, in order of channel and lane (LED-9)."""
+        chosen: list[SignedVoucher] = []
+        for account in channels:
+            lanes = [lane for _, lane in sorted(account.lanes.items()) if _compute_gain(lane)]
+            gain = sum(_compute_gain(lane) for lane in lanes)
+            if gain and (is_forced or self._is_worth(account, gain, now)):
+                chosen.extend(lane.signed for lane in lanes if lane.signed is not None)
+        return tuple(chosen)
+
+    def _is_worth(self, account: ChannelAccount, gain: int, now: UnixMs) -> bool:
+        since = self._since.setdefault(ChannelId(account.state.channel), now)
+        if gain < self._policy.minimum:
+            return False
+        return (
+            gain >= self._policy.threshold
+            or not account.state.is_open
+            or now - since >= self._policy.max_age_ms
+        )
+
+    def note_redeemed(self, channel: ChannelId) -> None:
+        """Something was redeemed: what is left is young."""
+        self._since.pop(channel, None)
+
+
+def _compute_gain(lane: LaneAccount) -> int:
+    return max(0, lane.amount - lane.redeemed)
