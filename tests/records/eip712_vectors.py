@@ -117,7 +117,8 @@ OWNERSHIPS: dict[str, dict[str, Any]] = {
 _WIDE = ("amount", "price", "finishedAt", "notAfter")
 
 
-def _parse_type(text: str) -> list[dict[str, str]]:
+def parse_type(text: str) -> list[dict[str, str]]:
+    """Return the fields of a type string as eth-account wants them."""
     inner = text[text.index("(") + 1 : -1]
     pairs = (field.split(" ") for field in inner.split(","))
     return [{"type": kind, "name": name} for kind, name in pairs]
@@ -127,8 +128,8 @@ def _sign(primary: str, contract: str, name: str, role: str, message: dict[str, 
     signable = encode_typed_data(
         full_message={
             "types": {
-                "EIP712Domain": _parse_type(DOMAIN_TYPE),
-                primary: _parse_type(TYPES[primary]),
+                "EIP712Domain": parse_type(DOMAIN_TYPE),
+                primary: parse_type(TYPES[primary]),
             },
             "primaryType": primary,
             "domain": {

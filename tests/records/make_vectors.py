@@ -7,10 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.records import eip712_vectors
+from tests.records import eip712_vectors, envelope_vectors, wire_vectors
 
 VECTORS = Path(__file__).parents[2] / "protocols" / "records" / "vectors"
-BUILDERS = {"eip712": eip712_vectors.build}
+BUILDERS = {
+    "eip712": eip712_vectors.build,
+    "envelope": envelope_vectors.build_envelopes,
+    "ownership": envelope_vectors.build_ownerships,
+    "wire": wire_vectors.build,
+}
 
 
 def render(content: dict[str, Any]) -> str:
