@@ -168,8 +168,6 @@ async def bring_up(
 
 async def _find_deployment(net: Devnet, network_file: Path) -> Deployment | None:
     """Return what the network file names if this chain has it, from an earlier run's state."""
-    if not network_file.exists():
-        return None
     try:
         deployment = read_deployment(network_file)
         async with EvmChain(net.url, deployment, KeyAccount(net.keys[0])) as chain:
