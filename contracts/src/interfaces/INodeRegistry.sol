@@ -63,7 +63,7 @@ interface INodeRegistry {
         bytes32 indexed peer, address indexed operator, bytes32 digest, uint64 sequence, string uri
     );
     /// @notice The entry is gone.
-    event Left(bytes32 indexed peer, address indexed operator);
+    event Deregistered(bytes32 indexed peer, address indexed operator);
     /// @notice `operator` would hand its entry to `successor`, who has to accept.
     event HandoverOffered(
         bytes32 indexed peer, address indexed operator, address indexed successor
@@ -93,7 +93,7 @@ interface INodeRegistry {
     function update(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external;
 
     /// @notice Remove the caller's entry for `peer`.
-    function leave(bytes32 peer) external;
+    function deregister(bytes32 peer) external;
 
     /// @notice Offer the caller's entry to `successor`; zero takes the offer back.
     /// @dev In two steps, so that nobody gets an entry forced upon them.
