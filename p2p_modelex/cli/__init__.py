@@ -91,5 +91,3 @@ def _only(group: BaseExceptionGroup[BaseException]) -> ModelexError:
         first = first.exceptions[0]
     assert isinstance(first, ModelexError)
     return first
-
-

@@ -1,0 +1,74 @@
+"""What commands share: the home option, unlocking, Trio, tables and amounts."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.home import Home
+
+
+def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--home DIR`, given to the command as a Home."""
+    return click.option(
+        "--home",
+        "home",
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=lambda _context, _parameter, path: Home(path) if path else Home(default_home()),
+        envvar="MODELEX_HOME",
+        help="Data directory of the node. [default: $MODELEX_HOME, or the user's data directory]",
+    )(command)
+
+
+def default_home() -> Path:
+    """Return the platform's data directory for us."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("modelex", appauthor=False))
+
+
+def read_home(home: Home) -> Configuration:
+    """Return the configuration of an initialised home; ConfigurationError if it is not one."""
+    from p2p_modelex.node.configuration_file import read_configuration
+
+    if not home.exists:
+        raise ConfigurationError(f"{home.path} is not a home of Modelex", hint="modelex init")
+    return read_configuration(home.configuration)
+
+
+def unlock(home: Home, configuration: Configuration) -> Any:
+    """Return the KeyRing of a home, asking for the passphrase if need be."""
+    from p2p_modelex.keys.keystore import unlock_keystore
+    from p2p_modelex.keys.passphrase import read_passphrase
+
+    file = configuration.keys.passphrase_file
+    return unlock_keystore(home.keys, read_passphrase(home.path / file if file else None))
+
+
+def run_trio(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    """Run an async function to its end."""
+    import trio
+
+    return trio.run(function, *arguments)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print rows as a table that fits the terminal; the first column is never cut."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for number, name in enumerate(columns):
+        table.add_column(name, overflow="fold" if number == 0 else "ellipsis")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_json(value: object) -> None:
+    """Print a value for programs."""
+    click.echo(json.dumps(value, indent=2))

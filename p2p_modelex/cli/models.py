@@ -1,0 +1,66 @@
+"""`modelex models`."""
+
+import click
+
+from p2p_modelex.cli.common import home_option, print_table, run_trio
+from p2p_modelex.node.home import Home
+
+MIB = 1024 * 1024
+
+
+@click.group()
+def models() -> None:
+    """Add, list and remove the models of a home."""
+
+
+@models.command()
+@home_option
+@click.argument("source")
+@click.option("--name", default="", help="Name to offer it by. [default: from the source]")
+@click.option("--sha256", default="", help="Digest the file must have; required with a URL.")
+def add(home: Home, source: str, name: str, sha256: str) -> None:
+    """Add a model: news-sentiment, smollm2-135m-instruct, a GGUF file, a URL, or hub:REPO/FILE."""
+    from p2p_modelex.engine.catalogue import Catalogue
+    from p2p_modelex.engine.sources import add_model
+
+    async def run() -> None:
+        model = await add_model(Catalogue(home.models), source, name=name, sha256=sha256)
+        click.echo(f"{model.name}: {model.size / MIB:.1f} MiB, sha256 {model.sha256}")
+        click.echo(f"  licence {model.licence} · from {model.source}")
+        click.echo(f"  serves {', '.join(model.kinds)} · runs in {', '.join(model.engines)}")
+
+    run_trio(run)
+
+
+@models.command("list")
+@home_option
+def list_models(home: Home) -> None:
+    """List the models of a home."""
+    from p2p_modelex.engine.catalogue import Catalogue
+
+    print_table(
+        ("name", "serves", "context", "MiB", "engines", "licence", "sha256"),
+        [
+            (
+                model.name,
+                ",".join(model.kinds),
+                str(model.context_length),
+                f"{model.size / MIB:.1f}",
+                ",".join(model.engines),
+                model.licence,
+                model.sha256[:16],
+            )
+            for model in Catalogue(home.models).list()
+        ],
+    )
+
+
+@models.command()
+@home_option
+@click.argument("name")
+def remove(home: Home, name: str) -> None:
+    """Delete a model's file."""
+    from p2p_modelex.engine.catalogue import Catalogue
+
+    Catalogue(home.models).remove(name)
+    click.echo(f"{name} is gone")

@@ -1,0 +1,69 @@
+"""`modelex up` and `modelex bootstrap`."""
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+import click
+import trio
+
+from p2p_modelex.cli.common import home_option, read_home, run_trio, unlock
+from p2p_modelex.ids import format_peer_id
+from p2p_modelex.keys.signers import KeyRing
+from p2p_modelex.node.assembly import open_node
+from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.home import Home
+from p2p_modelex.node.node import Node
+
+OpenNode = Callable[[Home, Configuration, KeyRing], AbstractAsyncContextManager[Node]]
+
+
+@click.command()
+@home_option
+@click.option("--register", is_flag=True, help="Put the node into the registry on chain first.")
+def up(home: Home, *, register: bool) -> None:
+    """Run the node until SIGINT or SIGTERM; jobs in hand may finish, vouchers are kept."""
+    configuration = read_home(home)
+    serve(home, configuration, open_node, register=register)
+
+
+@click.command()
+@home_option
+@click.option("--listen", multiple=True, help="Multiaddr to listen on, instead of the configured.")
+def bootstrap(home: Home, listen: tuple[str, ...]) -> None:
+    """Run a node in the bootstrap role: it sells nothing and helps others to meet."""
+    configuration = read_home(home)
+    mesh = replace(configuration.mesh, listen=listen or configuration.mesh.listen)
+    role = replace(configuration, role="bootstrap", models=(), mesh=mesh)
+    serve(home, role, open_node, register=False)
+
+
+def serve(home: Home, configuration: Configuration, open_node: OpenNode, *, register: bool) -> None:
+    """Run a node in the foreground until a signal; `open_node` is node.assembly's, or like it."""
+    from p2p_modelex.node.log import configure_log
+
+    keys = unlock(home, configuration)
+    configure_log(configuration.log, folder=home.logs)
+    run_trio(_run, open_node(home, configuration, keys), register)
+
+
+async def _run(opening: AbstractAsyncContextManager[Node], register: bool) -> None:  # noqa: FBT001
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with opening as node:
+            if register:
+                await node.register()
+            for address in node.parts.network.addresses:
+                click.echo(f"listening on {address}/p2p/{format_peer_id(node.peer)}")
+            async for _ in signals:
+                break
+            click.echo("leaving: jobs in hand may finish (again to stop at once)", err=True)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_at_second, signals, nursery.cancel_scope)
+                await node.leave()
+                nursery.cancel_scope.cancel()
+
+
+async def _stop_at_second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()

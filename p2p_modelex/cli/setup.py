@@ -1,0 +1,102 @@
+"""`modelex init`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import click
+
+from p2p_modelex.cli.common import home_option
+from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.ids import format_address, format_peer_id
+from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
+from p2p_modelex.node.home import Home
+from p2p_modelex.node.options import PRICE
+
+
+@click.command()
+@home_option
+@click.option("--role", type=click.Choice(["provider", "requester", "bootstrap"]))
+@click.option(
+    "--network",
+    "network_file",
+    type=click.Path(exists=True, dir_okay=False),
+    help=("The mesh's network.toml: `modelex chain devnet` writes one."),
+)
+@click.option("--rpc", "rpc_url", help="JSON-RPC endpoint of the chain.")
+@click.option("--bootstrap", "peers", multiple=True, help="Multiaddr of a peer to join through.")
+@click.option("--listen", multiple=True, help="Multiaddr to listen on.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME[:PRICE]",
+    help=("A model to sell, with AI for 1,000 completion tokens. Makes the role `provider`."),
+)
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=("Take this EVM key (a keystore or 64 hex digits) instead of making one."),
+)
+def init(
+    home: Home,
+    role: str | None,
+    network_file: str | None,
+    rpc_url: str | None,
+    peers: tuple[str, ...],
+    listen: tuple[str, ...],
+    models: tuple[str, ...],
+    key_file: Path | None,
+) -> None:
+    """Create a home: two keys, encrypted, and modelex.toml with every option explained.
+
+    The passphrase comes from MODELEX_PASSPHRASE or is asked for.
+    """
+    from p2p_modelex.keys.keystore import read_account_key
+    from p2p_modelex.keys.passphrase import read_passphrase
+    from p2p_modelex.node.initialise import init_home
+
+    configuration = _configure(role, network_file, rpc_url, peers, listen, models)
+    if home.exists:
+        raise ConfigurationError(
+            f"{home.path} is a home of Modelex already", hint="name another with --home"
+        )
+    passphrase = read_passphrase(None, confirm=True)
+    account_key = read_account_key(key_file) if key_file else None
+    keys = init_home(home, configuration, passphrase, account_key=account_key)
+    click.echo(f"home     {home.path}")
+    click.echo(f"role     {configuration.role}")
+    click.echo(f"peer     {format_peer_id(keys.peer.peer)}")
+    click.echo(f"account  {format_address(keys.account.address)}")
+
+
+def _configure(
+    role: str | None,
+    network_file: str | None,
+    rpc_url: str | None,
+    peers: tuple[str, ...],
+    listen: tuple[str, ...],
+    models: tuple[str, ...],
+) -> Configuration:
+    defaults = Configuration()
+    network = replace(
+        defaults.network,
+        deployment=str(Path(network_file).resolve()) if network_file else "network.toml",
+        rpc_url=rpc_url or defaults.network.rpc_url,
+    )
+    mesh = replace(defaults.mesh, bootstrap=peers, listen=listen or defaults.mesh.listen)
+    return replace(
+        defaults,
+        role=cast(Role, role or ("provider" if models else "requester")),
+        network=network,
+        mesh=mesh,
+        models=tuple(_parse_model(text) for text in models),
+    )
+
+
+def _parse_model(text: str) -> ModelSettings:
+    """Parse NAME or NAME:PRICE."""
+    name, _, price = text.partition(":")
+    if not price:
+        return ModelSettings(model=name)
+    return ModelSettings(model=name, completion_price=PRICE.read(price))

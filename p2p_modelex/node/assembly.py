@@ -1,0 +1,128 @@
+"""Assembly: from a home directory to a running node, with everything real."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from p2p_modelex.chain.abc import Chain, Deployment
+from p2p_modelex.chain.deployment import read_deployment
+from p2p_modelex.core.node import Shop
+from p2p_modelex.engine.abc import Engine
+from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.ids import format_peer_id
+from p2p_modelex.keys.signers import KeyRing
+from p2p_modelex.net.abc import Network
+from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.driver import wall_clock
+from p2p_modelex.node.home import Home
+from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.shop import build_shop
+from p2p_modelex.store.sqlite import SqliteStore
+
+OpenEngine = Callable[[Home, ModelSettings], Engine]
+Adjust = Callable[[Shop], Shop]
+log = structlog.get_logger("modelex.assembly")
+
+
+def open_configured_engine(home: Home, settings: ModelSettings) -> Engine:
+    """Return the engine of a configured model, not yet started."""
+    from p2p_modelex.engine.catalogue import Catalogue
+    from p2p_modelex.engine.registry import open_engine
+
+    name = "" if settings.engine == "auto" else settings.engine
+    spec = Catalogue(home.models).spec_for(settings.model, engine=name)
+    return open_engine(
+        replace(
+            spec,
+            context_length=settings.context_length,
+            threads=settings.threads,
+            slots=settings.slots,
+            waiting_max=settings.queue,
+            gpu_layers=settings.gpu_layers,
+        )
+    )
+
+
+def deployment_of(home: Home, configuration: Configuration) -> Deployment:
+    """Read the network file that a configuration names."""
+    return read_deployment(home.path / configuration.network.deployment)
+
+
+@asynccontextmanager
+async def open_node(
+    home: Home,
+    configuration: Configuration,
+    keys: KeyRing,
+    *,
+    open_engine: OpenEngine = open_configured_engine,
+    adjust: Adjust = lambda shop: shop,
+) -> AsyncGenerator[Node, None]:
+    """Lock the home, open its parts, and serve until the block ends.
+
+    open_engine, adjust: other engines, or other advertised offers, than the configuration says
+    (demo/mischief.py). Raises ConfigurationError, StoreError, ChainError, EngineError, each with
+    what to do.
+    """
+    deployment = deployment_of(home, configuration)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.lock())
+        store = await stack.enter_async_context(SqliteStore(home.database))
+        chain = await _open_chain(stack, configuration, deployment, keys)
+        engines = {
+            settings.model: await stack.enter_async_context(open_engine(home, settings))
+            for settings in configuration.models
+            if configuration.role == "provider"
+        }
+        shop = None
+        if configuration.role == "provider":
+            if not engines or chain is None:
+                raise ConfigurationError(
+                    "a provider needs a model to sell", hint="modelex init --model news-sentiment"
+                )
+            epoch = await chain.fetch_epoch()
+            shop = adjust(
+                build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
+            )
+        parts = Parts(_build_network(configuration, keys), store, chain, engines, keys, deployment)
+        node = Node(parts, configuration, shop)
+        await stack.enter_async_context(node.serve())
+        log.info(
+            "serving",
+            peer=format_peer_id(node.peer),
+            role=configuration.role,
+            addresses=list(parts.network.addresses),
+            models=list(engines),
+        )
+        yield node
+
+
+async def _open_chain(
+    stack: AsyncExitStack, configuration: Configuration, deployment: Deployment, keys: KeyRing
+) -> Chain | None:
+    """Open and check the chain; a bootstrap peer neither pays nor is paid, so it has none."""
+    if configuration.role == "bootstrap":
+        return None
+    from p2p_modelex.chain.evm.port import EvmChain
+
+    chain: Chain = EvmChain(configuration.network.rpc_url, deployment, keys.account)
+    await stack.enter_async_context(chain)
+    await chain.check()
+    return chain
+
+
+def _build_network(configuration: Configuration, keys: KeyRing) -> Network:
+    from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
+    from p2p_modelex.net.libp2p.network import Libp2pNetwork
+
+    mesh = configuration.mesh
+    settings = Libp2pConfiguration(
+        listen=mesh.listen,
+        announce=mesh.announce,
+        bootstrap=mesh.bootstrap,
+        dht=mesh.dht,
+        mdns=mesh.mdns,
+        connections_max=mesh.connections,
+    )
+    return Libp2pNetwork(keys.peer_seed, settings)
