@@ -4,6 +4,9 @@ Each option stands here once, with its default and its meaning; the file that `m
 writes and docs/configuration.md are made from it. Reading: node/configuration_file.py.
 """
 
+# `option` makes a dataclass field, which is what the rule would have here.
+# ruff: noqa: RUF009
+
 from dataclasses import MISSING, dataclass, field
 from typing import Literal
 
@@ -25,8 +28,8 @@ class NetworkSettings:
     deployment: str = option(
         TEXT,
         "network.toml",
-        "File with the network's name, chain id, contract addresses and bootstrap peers; a "
-        "relative path starts at this file's folder. All nodes of a mesh have the same one.",
+        "File with the network's name, chain id and contract addresses; a relative path starts at "
+        "the data directory. All nodes of a mesh have the same one.",
     )
     rpc_url: str = option(
         TEXT,
@@ -55,8 +58,7 @@ class MeshSettings:
     bootstrap: tuple[str, ...] = option(
         texts(64),
         (),
-        "Peers to join through, besides those in the deployment file. More of them make joining "
-        "surer and cost one connection each.",
+        "Peers to join through. More of them make joining surer and cost one connection each.",
         example='["/ip4/203.0.113.7/tcp/4701/p2p/12D3KooW..."]',
     )
     dht: bool = option(SWITCH, True, "Find peers and be found in the Kademlia DHT.")
@@ -66,7 +68,7 @@ class MeshSettings:
     connections: int = option(
         whole(8, limits.CONNECTIONS_MAX, "connections"),
         256,
-        "Most connections at once. Each costs about 100 KiB of memory; a bootstrap peer wants more.",
+        "Most connections at once. Each costs about 85 KiB of memory; a bootstrap peer wants more.",
     )
 
 

@@ -6,15 +6,18 @@ exact), and a wrong value is told what was expected, with its unit.
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from p2p_modelex.errors import BadInput
-from p2p_modelex.units import AI, DECIMALS, UINT128_MAX, Wei, parse_ai
+from p2p_modelex.units import AI, DECIMALS, Wei, parse_ai
 
 PRICE_TOKENS = 1000
 """Prices are written for this many tokens, because a price for one has too many zeros to read."""
+SUPPLY_AI = 10**9
+"""All $AI there is, before splits; no price or amount in a configuration can be more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def meaning_of(field: "dataclasses.Field[Any]") -> Meaning | None:
 
 
 def _quote(value: str) -> str:
-    # JSON strings are TOML basic strings, but for one character that JSON leaves alone.
+    # A JSON string is a TOML basic string, but for one control character that JSON leaves alone.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -114,7 +117,13 @@ def whole(low: int, high: int, unit: str) -> Kind:
 
 
 def _read_amount(value: object) -> Wei:
-    return parse_ai(_read_text(value))
+    text = _read_text(value)
+    if not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,18})?", text, re.ASCII):
+        raise BadInput("a decimal number in quotes, with at most 18 decimals")
+    amount = parse_ai(text)
+    if amount > SUPPLY_AI * AI:
+        raise BadInput(f"there are only {SUPPLY_AI} AI")
+    return amount
 
 
 def _read_price(value: object) -> Wei:
@@ -136,5 +145,5 @@ AMOUNT = Kind('amount of AI as text, such as "0.25"', _read_amount, _write_ai)
 PRICE = Kind(
     f'AI for {PRICE_TOKENS} tokens as text, such as "0.02"',
     _read_price,
-    lambda price: _write_ai(min(price * PRICE_TOKENS, UINT128_MAX)),
+    lambda price: _write_ai(price * PRICE_TOKENS),
 )
