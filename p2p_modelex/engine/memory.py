@@ -31,33 +31,10 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 
-_WORDS = [
-    "market",
-    "price",
-    "peer",
-    "node",
-    "signal",
-    "open",
-    "fair",
-    "quick",
-    "calm",
-    "bright",
-    "river",
-    "stone",
-    "light",
-    "paper",
-    "green",
-    "north",
-    "south",
-    "early",
-    "late",
-    "small",
-    "large",
-    "round",
-    "plain",
-    "sharp",
-    "warm",
-]
+_WORDS = (  # noqa: SIM905 - a text reads better than a list
+    "market price peer node signal open fair quick calm bright river stone light paper green "
+    "north south early late small large round plain sharp warm"
+).split()
 
 
 @dataclass(frozen=True, slots=True)
