@@ -18,6 +18,7 @@ WEI_BYTES = 16
 _ARRAY_MAX = 1024
 
 
+# WIRE-6: msgpack has no integer of 128 bits, so an amount travels as 16 bytes.
 def _encode_foreign(value: Any) -> Any:
     if isinstance(value, Wei):
         return value.to_bytes(WEI_BYTES, "big")
@@ -36,9 +37,9 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_foreign)
 
 
 def encode(value: Any) -> bytes:
-    """Return the msgpack form of a struct of this package (rules WIRE-2 to WIRE-5).
+    """Return the msgpack form of a struct of this package (rules WIRE-2 to WIRE-4).
 
-    BadInput if a text has lone surrogates, as command-line arguments that are not UTF-8 do.
+    BadInput if a text has lone surrogates (WIRE-5), as arguments that are not UTF-8 do.
     """
     try:
         return _encoder.encode(value)

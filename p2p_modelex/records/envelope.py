@@ -45,7 +45,10 @@ class PeerSigner(Protocol):
 
 
 def signing_input(domain: str, network: NetworkId, payload: bytes) -> bytes:
-    """Return the bytes that an envelope's signature covers (ENV-1); `domain` is ASCII, no NUL."""
+    """Return the bytes that an envelope's signature covers (ENV-1).
+
+    domain: ASCII without NUL, one for each kind of statement (ENV-4).
+    """
     return _PREFIX + domain.encode("ascii") + b"\x00" + network + payload
 
 

@@ -20,8 +20,8 @@ _TYPE_HASH = keccak(TYPE)
 class Ownership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """`operator` owns the peer with Ed25519 key `peer`; `delegate` signs the peer's receipts.
 
-    Payments to the node go to channels whose payee is `operator`. not_after: unix ms, the last
-    at which the statement holds.
+    Payments to the node go to channels whose payee is `operator` (OWN-4).
+    not_after: unix ms, the last at which the statement holds.
     """
 
     peer: Bytes32
@@ -55,7 +55,10 @@ def sign(ownership: Ownership, domain: Digest, signer: eip712.AccountSigner) -> 
 
 
 def validate(signed: SignedOwnership, peer: PublicKey, domain: Digest, now: UnixMs) -> None:
-    """Raise RemoteProtocolError unless the proof is for `peer`, in date, and by its operator."""
+    """Raise RemoteProtocolError unless the proof is for `peer`, by its operator, and holds at `now`.
+
+    OWN-1, OWN-2, OWN-3; EIP712-1 if the signature is malformed.
+    """
     if signed.ownership.peer != peer:
         raise RemoteProtocolError("OWN-1", "the proof is for another peer")
     if signed.ownership.not_after < now:
