@@ -215,7 +215,7 @@ class _Reader:
             return meaning.kind.read(raw)
         except (ValueError, BadInput) as error:
             why = f": {error}" if str(error) else ""
-            shown = str(raw) if isinstance(raw, bool | int | float) else repr(raw)
+            shown = str(raw).lower() if isinstance(raw, bool | int | float) else repr(raw)
             raise self._error(
                 place,
                 key,

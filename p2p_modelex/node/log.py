@@ -27,8 +27,9 @@ _ITEMS_MAX = 32
 _DEPTH_MAX = 4
 _HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"passphrase|password|secret|seed|private|mnemonic", re.IGNORECASE)
-# Control characters (C0, DEL, C1), line separators, and those that reorder text (Unicode UAX #9).
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters (C0, DEL, C1), marks that reorder text (Unicode UAX #9), line separators, and
+# lone surrogates, which no stream can encode.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _HANDLER = "modelex"
 
 
