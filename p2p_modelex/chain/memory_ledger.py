@@ -96,7 +96,7 @@ class MemoryLedger:
     ) -> ChannelState:
         if deposit == 0:
             raise _revert("InvalidAmount(amount=0)")
-        if not any(payee) or payee == self.deployment.channels:
+        if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
             raise _revert(f"InvalidPayee(payee={format_address(payee)})")
         self._take(payer, deposit)
         salt = word(len(self._channels))

@@ -6,7 +6,6 @@ from dataclasses import replace
 import msgspec
 import pytest
 import trio
-import trio.testing
 
 from p2p_modelex.chain.abc import Chain, ChannelEvent
 from p2p_modelex.chain.account import KeyAccount
@@ -291,7 +290,8 @@ async def test_events_come_while_one_waits_for_them(world: World) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()  # let it begin to wait, where waiting is possible
         await payer.open_channel(new_key().address, Wei(1), key.address)
     assert kinds == ["opened"]
 

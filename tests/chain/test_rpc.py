@@ -94,7 +94,7 @@ async def test_nobody_listening_is_unreachable() -> None:
             await rpc.call("eth_blockNumber")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"7", b"[" * 100_000, b'"' + b"9" * 10])
+@pytest.mark.parametrize("body", [b"<html>", b"7", b"[" * 100_000, b'{"a":' * 100_000])
 async def test_a_web_page_is_no_endpoint(body: bytes) -> None:
     async with fake_endpoint(lambda _: http(body)) as fake, _impatient(fake.url) as rpc:
         with pytest.raises(ChainUnreachable, match="without JSON-RPC"):

@@ -60,5 +60,5 @@ def _read_artifact(name: str) -> Artifact:
         tuple(raw["abi"]),
         bytes.fromhex(raw["bytecode"].removeprefix("0x")),
         bytes.fromhex(raw["deployedBytecode"].removeprefix("0x")),
-        tuple((start, length) for start, length in raw["immutableReferences"]),
+        tuple((start, length) for start, length in raw["immutables"]),
     )

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Self
 
 import trio
@@ -21,6 +22,12 @@ ATTEMPTS = 4  # 0.2 + 0.4 + 0.8 s of pauses: a restart of the endpoint is surviv
 BACKOFF_S = 0.2
 BATCH_MAX = 100  # public endpoints refuse more
 RESPONSE_BYTES = 16 * MIB  # the logs of a thousand busy blocks fit
+
+# json's parser recurses, and libraries raise Python's recursion limit past what the C stack holds
+# (eth_abi's parsimonious sets 100,000): nested brackets alone would end the process.
+NESTING_MAX = 64
+_BRACKETS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 
 # Answers that say "later": HTTP too many requests and server errors, and -32005 (EIP-1474).
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -147,9 +154,11 @@ class Rpc:
             ) from error
         if status in _RETRY_STATUS:
             raise _Later(f"HTTP {status}")
+        if measure_nesting(received) > NESTING_MAX:
+            raise self._not_json_rpc(status)
         try:
             answer = json.loads(received)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise self._not_json_rpc(status) from error
         if not isinstance(answer, dict | list):
             raise self._not_json_rpc(status)
@@ -160,6 +169,12 @@ class Rpc:
             f"{self.name} answered HTTP {status} without JSON-RPC",
             hint="the URL must be that of an Ethereum JSON-RPC endpoint",
         )
+
+
+def measure_nesting(text: bytes) -> int:
+    """Return how deep brackets nest, those inside strings included (few, in honest answers)."""
+    steps = map(_BRACKETS.__getitem__, text.translate(None, _NOT_BRACKETS))
+    return max(accumulate(steps, initial=0))
 
 
 def _read_answer(answer: dict[str, Any]) -> Any:
