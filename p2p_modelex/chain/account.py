@@ -13,9 +13,13 @@ class KeyAccount:
     def __init__(self, private_key: bytes) -> None:
         """Take a secp256k1 private key, 32 bytes; BadInput if it is not one."""
         try:
+            # The library pads what is too short, which would make another key of it.
+            if len(private_key) != 32:
+                raise ValueError
             self._key = coincurve.PrivateKey(private_key)
-        except (ValueError, TypeError) as error:
-            raise BadInput("an EVM private key is 32 bytes, in the order of secp256k1") from error
+        except (ValueError, TypeError):
+            # Without a cause: the library's message may quote the key.
+            raise BadInput("an EVM private key is 32 bytes, in the order of secp256k1") from None
         self._address = address_of(self._key.public_key)
 
     @property

@@ -1,6 +1,7 @@
 """One worker process from the parent's side: start it, talk frames to it, end it."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ LOG = logging.getLogger(__name__)
 
 _LAST_LINES = 8
 _LINE_BYTES = 2000
+_WITHHELD = frozenset({"MODELEX_PASSPHRASE", "MODELEX_RPC_URL"})
 
 
 class Child:
@@ -32,7 +34,13 @@ class Child:
         """Start a worker process; it says Booted when the model is loaded."""
         command = [sys.executable, "-m", "p2p_modelex.engine.worker", encode_spec(spec)]
         pipe = subprocess.PIPE
-        return cls(await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe))
+        # A worker runs native code over other people's files: it need not know our passphrase.
+        environ = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
+        return cls(
+            await trio.lowlevel.open_process(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environ
+            )
+        )
 
     @property
     def pid(self) -> int:
