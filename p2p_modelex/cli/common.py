@@ -9,7 +9,7 @@ import click
 
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.node.configuration import Configuration
-from p2p_modelex.node.home import Home
+from p2p_modelex.node.home import Home, default_home
 
 
 def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,17 +18,9 @@ def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--home",
         "home",
         type=click.Path(file_okay=False, path_type=Path),
-        callback=lambda _context, _parameter, path: Home(path) if path else Home(default_home()),
-        envvar="MODELEX_HOME",
+        callback=lambda _context, _parameter, path: Home(path) if path else default_home(),
         help="Data directory of the node. [default: $MODELEX_HOME, or the user's data directory]",
     )(command)
-
-
-def default_home() -> Path:
-    """Return the platform's data directory for us."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("modelex", appauthor=False))
 
 
 def read_home(home: Home) -> Configuration:

@@ -30,7 +30,7 @@ def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
     run_trio(_list_nodes, home, model, as_json)
 
 
-async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:  # noqa: FBT001
+async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
     from p2p_modelex.node.exchange import connect
 
     async with connect(home.path) as exchange:

@@ -19,7 +19,10 @@ def models() -> None:
 @click.option("--name", default="", help="Name to offer it by. [default: from the source]")
 @click.option("--sha256", default="", help="Digest the file must have; required with a URL.")
 def add(home: Home, source: str, name: str, sha256: str) -> None:
-    """Add a model: news-sentiment, smollm2-135m-instruct, a GGUF file, a URL, or hub:REPO/FILE."""
+    """Add a model.
+
+    SOURCE is news-sentiment, smollm2-135m-instruct, a GGUF file, a URL, or hf:OWNER/REPO/FILE.gguf.
+    """
     from p2p_modelex.engine.catalogue import Catalogue
     from p2p_modelex.engine.sources import add_model
 

@@ -2,56 +2,24 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import click
 
-from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.cli.common import home_option, print_json, print_table, read_home, run_trio, unlock
-from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, ChannelId, format_address
-from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.home import Home
-from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow, Row
-from p2p_modelex.store.abc import Store
+from p2p_modelex.node.settling import Books, open_books
+from p2p_modelex.node.settling import settle as redeem_all
+from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, Row
 from p2p_modelex.units import Wei, format_ai
 
 
-@dataclass(frozen=True)
-class _Books:
-    """A home's money, opened beside a node that may be running."""
-
-    chain: Chain
-    store: Store
-    deployment: Deployment
-    keys: KeyRing
-
-    async def rows(self) -> list[Row]:
-        store = self.store
-        return [
-            *await store.channels(),
-            *await store.issued_vouchers(),
-            *await store.received_vouchers(),
-            *await store.redeemed(),
-            *await store.jobs(),
-        ]
-
-
 @asynccontextmanager
-async def _open_books(home: Home) -> AsyncGenerator[_Books, None]:
-    from p2p_modelex.chain.evm.port import EvmChain
-    from p2p_modelex.node.assembly import deployment_of
-    from p2p_modelex.store.sqlite import SqliteStore
-
+async def _open(home: Home) -> AsyncGenerator[Books, None]:
     configuration = read_home(home)
-    keys = unlock(home, configuration)
-    deployment = deployment_of(home, configuration)
-    chain = EvmChain(configuration.network.rpc_url, deployment, keys.account)
-    async with SqliteStore(home.database) as store, chain:
-        await chain.check()
-        yield _Books(chain, store, deployment, keys)
+    async with open_books(home, unlock(home, configuration)) as books:
+        yield books
 
 
 @click.command()
@@ -62,8 +30,8 @@ def balance(home: Home, *, as_json: bool) -> None:
     run_trio(_balance, home, as_json)
 
 
-async def _balance(home: Home, as_json: bool) -> None:  # noqa: FBT001
-    async with _open_books(home) as books:
+async def _balance(home: Home, as_json: bool) -> None:
+    async with _open(home) as books:
         account = books.keys.account.address
         tokens = await books.chain.fetch_balance(account)
         gas = await books.chain.fetch_gas_balance(account)
@@ -86,8 +54,8 @@ def channels(home: Home, *, as_json: bool) -> None:
 COLUMNS = ("channel", "role", "other side", "deposit", "vouchers", "claimed", "debt", "state")
 
 
-async def _channels(home: Home, as_json: bool) -> None:  # noqa: FBT001
-    async with _open_books(home) as books:
+async def _channels(home: Home, as_json: bool) -> None:
+    async with _open(home) as books:
         rows = await books.rows()
         table = [await _describe(books, row, rows) for row in rows if isinstance(row, ChannelRow)]
     if as_json:
@@ -96,7 +64,7 @@ async def _channels(home: Home, as_json: bool) -> None:  # noqa: FBT001
         print_table(COLUMNS, table)
 
 
-async def _describe(books: _Books, row: ChannelRow, rows: list[Row]) -> tuple[str, ...]:
+async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> tuple[str, ...]:
     channel = ChannelId(row.state.channel)
     state = await books.chain.fetch_channel(channel) or row.state
     vouchers = sum(
@@ -129,25 +97,15 @@ def settle(home: Home) -> None:
 
 
 async def _settle(home: Home) -> None:
-    async with _open_books(home) as books:
-        ledger = PayeeLedger(books.keys.account.address, books.deployment.channels_domain)
-        ledger.restore(await books.rows(), wall_clock())
-        vouchers = ledger.vouchers_to_redeem(wall_clock(), is_forced=True)
-        if not vouchers:
-            click.echo("there is nothing to redeem")
-            return
-        redemption = await books.chain.redeem(vouchers)
-        await books.store.apply(
-            [
-                RedeemedRow(ChannelId(v.voucher.channel), v.voucher.lane, v.voucher.amount)
-                for v in vouchers
-            ]
-        )
-    skipped = sum(1 for amount in redemption.credited if not amount)
-    click.echo(f"transaction  0x{redemption.transaction.hex()}")
-    click.echo(f"vouchers     {len(vouchers)}, skipped {skipped}")
-    click.echo(f"credited     {format_ai(sum(redemption.credited))}")
-    click.echo(f"gas          {redemption.gas_used}")
+    async with _open(home) as books:
+        settled = await redeem_all(books)
+    if settled is None:
+        click.echo("there is nothing to redeem")
+        return
+    click.echo(f"transaction  0x{settled.transaction.hex()}")
+    click.echo(f"vouchers     {settled.vouchers}, skipped {settled.skipped}")
+    click.echo(f"credited     {format_ai(settled.credited)}")
+    click.echo(f"gas          {settled.gas_used}")
 
 
 @click.command()
@@ -165,7 +123,7 @@ def close(home: Home, channel: str) -> None:
 
 
 async def _close(home: Home, channel: ChannelId) -> None:
-    async with _open_books(home) as books:
+    async with _open(home) as books:
         state = await books.chain.fetch_channel(channel)
         if state is None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")

@@ -48,7 +48,7 @@ def serve(home: Home, configuration: Configuration, open_node: OpenNode, *, regi
     run_trio(_run, open_node(home, configuration, keys), register)
 
 
-async def _run(opening: AbstractAsyncContextManager[Node], register: bool) -> None:  # noqa: FBT001
+async def _run(opening: AbstractAsyncContextManager[Node], register: bool) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with opening as node:
             if register:

@@ -20,7 +20,7 @@ from p2p_modelex.node.options import PRICE
 @click.option(
     "--network",
     "network_file",
-    type=click.Path(exists=True, dir_okay=False),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=("The mesh's network.toml: `modelex chain devnet` writes one."),
 )
 @click.option("--rpc", "rpc_url", help="JSON-RPC endpoint of the chain.")
@@ -41,7 +41,7 @@ from p2p_modelex.node.options import PRICE
 def init(
     home: Home,
     role: str | None,
-    network_file: str | None,
+    network_file: Path | None,
     rpc_url: str | None,
     peers: tuple[str, ...],
     listen: tuple[str, ...],
@@ -56,14 +56,20 @@ def init(
     from p2p_modelex.keys.passphrase import read_passphrase
     from p2p_modelex.node.initialise import init_home
 
-    configuration = _configure(role, network_file, rpc_url, peers, listen, models)
+    configuration = _configure(role, rpc_url, peers, listen, models)
     if home.exists:
         raise ConfigurationError(
             f"{home.path} is a home of Modelex already", hint="name another with --home"
         )
     passphrase = read_passphrase(None, confirm=True)
     account_key = read_account_key(key_file) if key_file else None
-    keys = init_home(home, configuration, passphrase, account_key=account_key)
+    keys = init_home(
+        home,
+        configuration,
+        passphrase,
+        deployment_file=network_file,
+        account_key=account_key,
+    )
     click.echo(f"home     {home.path}")
     click.echo(f"role     {configuration.role}")
     click.echo(f"peer     {format_peer_id(keys.peer.peer)}")
@@ -72,7 +78,6 @@ def init(
 
 def _configure(
     role: str | None,
-    network_file: str | None,
     rpc_url: str | None,
     peers: tuple[str, ...],
     listen: tuple[str, ...],
@@ -81,7 +86,6 @@ def _configure(
     defaults = Configuration()
     network = replace(
         defaults.network,
-        deployment=str(Path(network_file).resolve()) if network_file else "network.toml",
         rpc_url=rpc_url or defaults.network.rpc_url,
     )
     mesh = replace(defaults.mesh, bootstrap=peers, listen=listen or defaults.mesh.listen)

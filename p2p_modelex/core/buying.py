@@ -50,7 +50,8 @@ RUNS_MAX = 1024
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What may be spent without asking. auto_deposit: wei into a new channel, 0 for never.
-    max_deposits: wei in all open channels together."""
+    max_deposits: wei in all open channels together.
+    """
 
     auto_deposit: Wei
     max_deposits: Wei
@@ -253,7 +254,7 @@ class Buying:
     def _translate(
         self, run: _Run, exchange: RequesterExchange, effects: Iterable[Effect], now: UnixMs
     ) -> list[Effect]:
-        """Turn the events of an attempt into those of its run; a failed attempt leads to the next."""
+        """Turn an attempt's events into its run's; a failed attempt leads to the next."""
         passed: list[Effect] = []
         for effect in effects:
             if isinstance(effect, Emit):

@@ -13,10 +13,10 @@ from p2p_modelex.core.buying import Budget, Buying
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.machine import (
     ANNOUNCEMENTS_TOPIC,
-    RECONCILE_PROTOCOL,
     DirectoryMachine,
     Rng,
 )
+from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
@@ -35,8 +35,9 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
-from p2p_modelex.core.ledger.payee import PayeeLedger, SettlementPolicy
+from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
@@ -134,7 +135,7 @@ class NodeCore:
     def restore(self, rows: Sequence[Row], now: UnixMs) -> None:
         """Take over what is on disk; call before `start`."""
         self.payer.restore(rows)
-        self.payee.restore(rows, now)
+        self.payee.restore(rows)
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""

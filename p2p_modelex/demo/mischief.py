@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import click
 import msgspec
@@ -33,7 +34,7 @@ class CrashingEngine(Engine):
         self._inner = inner
         self._jobs = jobs
 
-    async def __aenter__(self) -> "CrashingEngine":
+    async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
         return self
 

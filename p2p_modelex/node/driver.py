@@ -81,6 +81,7 @@ class Driver:
         self._clock = clock
         self._inputs, self._queue = trio.open_memory_channel[Input](INPUTS_MAX)
         self._timers = Timers(clock, lambda timer: self.tell(TimerFired(timer)))
+        self._stepped = trio.Event()
         self._runs: dict[JobId, trio.MemorySendChannel[fx.RunEvent]] = {}
         # Any: each takes its own effect's type, which a dict cannot say.
         self._carry: dict[type, Callable[[Any], None]] = {}
@@ -151,9 +152,16 @@ class Driver:
                 fx.Redeem: money.redeem,
             }
 
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the core holds; it is looked at after each step."""
+        while not condition():
+            await self._stepped.wait()
+
     async def _step_for_ever(self) -> None:
         async for happened in self._queue:
             await self.carry_out(self._core.step(happened, self._clock()))
+            self._stepped.set()
+            self._stepped = trio.Event()
 
     async def _watch_gossip(self) -> None:
         while True:

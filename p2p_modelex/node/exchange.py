@@ -40,7 +40,7 @@ from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration
-from p2p_modelex.node.home import find_home
+from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
@@ -106,7 +106,9 @@ class Completion:
     After a RunRestarted among the pieces, text seen before is void: another provider begins anew.
     """
 
-    def __init__(self, node: Node, configuration: Configuration, request: Request, terms: Terms):
+    def __init__(
+        self, node: Node, configuration: Configuration, request: Request, terms: Terms
+    ) -> None:
         self._node = node
         self._configuration = configuration
         self._request = request
@@ -196,8 +198,7 @@ class Exchange:
         """Dial a peer by its address and learn what it sells. Raises DialFailed, NetworkError."""
         await self.node.parts.network.dial(peer, [address])
         with trio.move_on_after(SYNC_TIMEOUT_S):
-            while self.node.core.directory.get(peer) is None:
-                await trio.sleep(0.02)
+            await self.node.wait_until(lambda: self.node.core.directory.get(peer) is not None)
             return
         raise NetworkError(f"{format_peer_id(peer)} did not advertise itself")
 
@@ -229,7 +230,7 @@ async def connect(
     MODELEX_PASSPHRASE, the configured file, or asks. Raises as `open_node` does; NetworkError if
     no peer answers within `wait_s` seconds.
     """
-    place = find_home(home)
+    place = default_home() if home is None else Home(Path(home).expanduser())
     configuration = read_configuration(place.configuration)
     if passphrase is None:
         file = configuration.keys.passphrase_file

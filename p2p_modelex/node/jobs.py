@@ -1,4 +1,4 @@
-"""Jobs: runs a core's generation effects on engines, one task each, and reports what they produce."""
+"""Jobs: runs a core's generation effects on engines, one task each, and reports the output."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

@@ -14,7 +14,7 @@ from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.core.buying import Budget
 from p2p_modelex.core.effects import RunEvent, RunFailed, RunFinished
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
-from p2p_modelex.core.ledger.payee import SettlementPolicy
+from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, Identity, NodeCore, Policies, Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.errors import ConfigurationError
@@ -87,8 +87,7 @@ class Node:
         await self._driver.tell(ShutDown())
         await self._driver.carry_out(self.core.withdraw(wall_clock()))
         with trio.move_on_after(SHUTDOWN_GRACE_S):
-            while not self.core.is_idle:
-                await trio.sleep(0.05)
+            await self._driver.wait_until(lambda: self.core.is_idle)
 
     async def register(self) -> None:
         """Put the peer into the registry on chain, or anchor its newest advertisement there."""
@@ -103,11 +102,14 @@ class Node:
         )
         log.info("registered", transaction="0x" + transaction.hex())
 
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the core holds."""
+        await self._driver.wait_until(condition)
+
     async def wait_synced(self, timeout_s: float) -> bool:
-        """Wait until the directory has been reconciled with a peer; False if that takes too long."""
+        """Wait until the directory was reconciled with a peer; False if that takes too long."""
         with trio.move_on_after(timeout_s):
-            while not self.core.mesh.knows_enough(wall_clock()):
-                await trio.sleep(0.02)
+            await self.wait_until(lambda: self.core.mesh.knows_enough(wall_clock()))
             return True
         return False
 

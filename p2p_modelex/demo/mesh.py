@@ -1,0 +1,218 @@
+"""The demonstration's mesh: devnet, bootstrap peer and five nodes, each a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import trio
+
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.devnet import Devnet, bring_up, grant
+from p2p_modelex.engine.catalogue import Catalogue
+from p2p_modelex.engine.sources import add_model
+from p2p_modelex.errors import NetworkError
+from p2p_modelex.ids import Address
+from p2p_modelex.keys.signers import KeyRing
+from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
+from p2p_modelex.node.home import Home
+from p2p_modelex.node.initialise import init_home
+from p2p_modelex.node.options import AMOUNT, PRICE
+from p2p_modelex.units import AI, Wei
+
+PASSPHRASE = "demo"  # noqa: S105 - of test money
+SCRYPT_N = 2**12
+"""These keys hold test money and are thrown away, so opening them need not be slow."""
+
+SENTIMENT = "news-sentiment"
+CHAT = "smollm2-135m-instruct"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 40.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """One node of the demonstration. mischief: arguments of demo/mischief.py, empty if honest."""
+
+    name: str
+    model: str
+    price: str
+    mischief: tuple[str, ...] = ()
+
+
+CAST = (
+    Character("ada", SENTIMENT, "0.02"),
+    Character("brittle", SENTIMENT, "0.012", ("--crash-jobs", "2")),
+    Character("cunning", SENTIMENT, "0.09", ("--advertise", "0.008")),
+    Character("dora", CHAT, "0.05"),
+    Character("emil", CHAT, "0.06"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """What is running. homes, keys: by name, with `client` and `bootstrap`."""
+
+    folder: Path
+    net: Devnet
+    deployment: Deployment
+    homes: dict[str, Home]
+    keys: dict[str, KeyRing]
+
+    @property
+    def names(self) -> dict[bytes, str]:
+        """Peer id -> name."""
+        return {keys.peer.peer: name for name, keys in self.keys.items()}
+
+
+@asynccontextmanager
+async def open_mesh(folder: Path, models: Path, say: Say) -> AsyncGenerator[Mesh, None]:
+    """Start everything in `folder`; it stops when the block ends. `models`: a shared catalogue."""
+    os.environ["MODELEX_PASSPHRASE"] = PASSPHRASE
+    await _add_models(Catalogue(models), say)
+    async with bring_up(folder / "network.toml", {}) as (net, deployment):
+        say(f"chain: anvil at {net.url}, contracts deployed")
+        homes, keys = _make_homes(folder, models, net.url)
+        mesh = Mesh(folder, net, deployment, homes, keys)
+        await grant(net.url, deployment, _grants(keys))
+        async with _run_node(mesh, "bootstrap", ()) as bootstrap_address:
+            say(f"bootstrap peer: {bootstrap_address}")
+            async with _run_cast(mesh, bootstrap_address, say):
+                yield mesh
+
+
+async def _add_models(catalogue: Catalogue, say: Say) -> None:
+    for name in (SENTIMENT, CHAT):
+        if name not in catalogue.names():
+            say(f"fetching the model {name}")
+            await add_model(catalogue, name)
+
+
+def _grants(keys: dict[str, KeyRing]) -> dict[Address, Wei]:
+    grants = {keys[character.name].account.address: Wei(0) for character in CAST}
+    return {keys["client"].account.address: Wei(1000 * AI), **grants}
+
+
+def _make_homes(folder: Path, models: Path, url: str) -> tuple[dict[str, Home], dict[str, KeyRing]]:
+    homes: dict[str, Home] = {}
+    keys: dict[str, KeyRing] = {}
+    parts: tuple[tuple[str, Role, tuple[ModelSettings, ...]], ...] = (
+        ("bootstrap", "bootstrap", ()),
+        ("client", "requester", ()),
+        *((one.name, "provider", (_settings_of(one),)) for one in CAST),
+    )
+    for name, role, settings in parts:
+        homes[name] = Home(folder / name)
+        configuration = _configure(role, settings, url)
+        keys[name] = init_home(
+            homes[name],
+            configuration,
+            PASSPHRASE,
+            deployment_file=folder / "network.toml",
+            scrypt_n=SCRYPT_N,
+        )
+        homes[name].models.rmdir()
+        homes[name].models.symlink_to(models)
+    return homes, keys
+
+
+def _settings_of(character: Character) -> ModelSettings:
+    return ModelSettings(
+        model=character.model,
+        completion_price=PRICE.read(character.price),
+        prompt_price=PRICE.read("0.001"),
+        threads=1,
+    )
+
+
+def _configure(role: Role, models: Sequence[ModelSettings], url: str) -> Configuration:
+    defaults = Configuration()
+    return replace(
+        defaults,
+        role=role,
+        network=replace(defaults.network, rpc_url=url),
+        mesh=replace(defaults.mesh, listen=("/ip4/127.0.0.1/tcp/0",), dht=False),
+        requester=replace(defaults.requester, auto_deposit=AMOUNT.read("1")),
+        models=tuple(models),
+    )
+
+
+@asynccontextmanager
+async def _run_cast(mesh: Mesh, bootstrap_address: str, say: Say) -> AsyncGenerator[None, None]:
+    """Start all nodes at once: most of a start is imports, and there is more than one core."""
+    for name in ("client", *(character.name for character in CAST)):
+        _join_through(mesh.homes[name], bootstrap_address)
+    ready = {character.name: trio.Event() for character in CAST}
+    leave = trio.Event()
+
+    async def live(character: Character) -> None:
+        async with _run_node(mesh, character.name, character.mischief) as address:
+            say(f"{character.name}: sells {character.model}, {address}")
+            ready[character.name].set()
+            await leave.wait()
+
+    async with trio.open_nursery() as nursery:
+        for character in CAST:
+            nursery.start_soon(live, character)
+        for event in ready.values():
+            await event.wait()
+        try:
+            yield
+        finally:
+            leave.set()
+
+
+def _join_through(home: Home, address: str) -> None:
+    """Write the bootstrap peer's address, known only now, into a configuration."""
+    text = home.configuration.read_text()
+    lines = [
+        f'bootstrap = ["{address}"]' if line.startswith(("bootstrap =", "# bootstrap =")) else line
+        for line in text.splitlines()
+    ]
+    home.configuration.write_text("\n".join(lines) + "\n")
+
+
+@asynccontextmanager
+async def _run_node(mesh: Mesh, name: str, mischief: tuple[str, ...]) -> AsyncGenerator[str, None]:
+    """Run one node as a process; gives its address once it listens, and stops it at the end."""
+    home = mesh.homes[name]
+    module = ["p2p_modelex", "bootstrap" if name == "bootstrap" else "up"]
+    if mischief:
+        module = ["p2p_modelex.demo.mischief"]
+    command = [sys.executable, "-m", *module, "--home", str(home.path), *mischief]
+    with (home.logs / "node.log").open("wb") as log:
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+        )
+        try:
+            yield await _read_address(process, home)
+        finally:
+            await _stop(process)
+
+
+async def _read_address(process: trio.Process, home: Home) -> str:
+    assert process.stdout is not None
+    heard = b""
+    with trio.move_on_after(START_TIMEOUT_S):
+        async for part in process.stdout:
+            heard += part
+            for line in heard.decode().splitlines(keepends=True):
+                if line.startswith("listening on ") and line.endswith("\n"):
+                    return line.removeprefix("listening on ").strip()
+    log = (home.logs / "node.log").read_text()[-2000:]
+    raise NetworkError(f"{home.path.name} did not start", hint=log)
+
+
+async def _stop(process: trio.Process) -> None:
+    with trio.CancelScope(shield=True):
+        if process.returncode is None:
+            process.terminate()
+        with trio.move_on_after(STOP_TIMEOUT_S):
+            await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -1,0 +1,228 @@
+"""The demonstration: headlines scored, prompts answered, failures survived, money settled."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import trio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from p2p_modelex.chain.evm.port import EvmChain
+from p2p_modelex.core.effects import RunRestarted, RunText
+from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.demo.mesh import CAST, CHAT, PASSPHRASE, SENTIMENT, Mesh, open_mesh
+from p2p_modelex.engine.sources import NAMED
+from p2p_modelex.errors import ModelexError, VerificationFailed
+from p2p_modelex.node.exchange import Completion, Exchange, build_request, connect
+from p2p_modelex.node.settling import Settled, settle_home
+from p2p_modelex.units import Wei, format_ai
+
+AT_ONCE = 3
+JOIN_TIMEOUT_S = 30.0
+CHAT_TOKENS = 48
+CHAT_PROMPTS = (
+    "What is the capital of France?",
+    "Write one sentence about the sea.",
+    "Name three fruits.",
+)
+
+
+@dataclass(slots=True)
+class Answer:
+    """One finished job: what was asked, and how it went."""
+
+    number: int
+    asked: str
+    completion: Completion
+    failovers: list[RunRestarted] = field(default_factory=list)
+    first_s: float = 0.0
+    total_s: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        assert self.completion.row is not None
+        return self.completion.row.receipt.receipt.completion_tokens
+
+
+async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> None:
+    """Run the demonstration; with `stay` the mesh then runs until it is interrupted."""
+    began = time.monotonic()
+    async with open_mesh(folder, models, console.print) as mesh:
+        console.print(f"mesh up after {time.monotonic() - began:.1f} s\n")
+        before = await _read_balances(mesh)
+        async with connect(mesh.homes["client"].path, PASSPHRASE) as exchange:
+            await _wait_for_cast(exchange)
+            scores = await _score_headlines(mesh, exchange, console)
+            chats = await _chat(mesh, exchange, console)
+            deposits = exchange.node.core.payer.get_deposits()
+        answers = [*scores, *chats]
+        _verify(mesh, answers, console)
+        settled = [await settle_home(mesh.homes[one.name], PASSPHRASE) for one in CAST]
+        after = await _read_balances(mesh)
+        _show_money(before, after, answers, deposits, settled, console)
+        console.print(f"\ndone in {time.monotonic() - began:.1f} s")
+        if stay:
+            _show_next(mesh, console)
+            await trio.sleep_forever()
+
+
+async def _wait_for_cast(exchange: Exchange) -> None:
+    with trio.fail_after(JOIN_TIMEOUT_S):
+        await exchange.node.wait_until(lambda: len(exchange.nodes()) == len(CAST))
+
+
+async def _score_headlines(mesh: Mesh, exchange: Exchange, console: Console) -> list[Answer]:
+    text = files("p2p_modelex.demo").joinpath("headlines.txt").read_text()
+    headlines = text.splitlines()
+    answers: list[Answer] = []
+    with _progress(console) as progress:
+        task = progress.add_task("headlines", total=len(headlines))
+        turn = trio.CapacityLimiter(AT_ONCE)
+
+        async def ask(number: int, headline: str) -> None:
+            async with turn:
+                prompt = NAMED[SENTIMENT].prompt.format(text=headline)
+                request = build_request(prompt, model=SENTIMENT, kind="score", max_tokens=2)
+                answers.append(await _ask(number, headline, exchange.request(request)))
+                progress.advance(task)
+
+        async with trio.open_nursery() as nursery:
+            for number, headline in enumerate(headlines):
+                nursery.start_soon(ask, number, headline)
+    answers.sort(key=lambda answer: answer.number)
+    _show_scores(mesh, answers, console)
+    return answers
+
+
+async def _chat(mesh: Mesh, exchange: Exchange, console: Console) -> list[Answer]:
+    answers = []
+    for number, prompt in enumerate(CHAT_PROMPTS):
+        console.print(f"\n[bold]> {prompt}[/bold]")
+        completion = exchange.run(prompt, model=CHAT, max_tokens=CHAT_TOKENS)
+        answer = await _ask(number, prompt, completion, lambda text: _write(console, text))
+        answers.append(answer)
+        rate = answer.tokens / max(answer.total_s - answer.first_s, 1e-3)
+        console.print(
+            f"\n[dim]{_name_of(mesh, completion)} · {answer.tokens} tokens, {rate:.1f}/s, "
+            f"first after {answer.first_s * 1000:.0f} ms · {format_ai(completion.paid)}[/dim]"
+        )
+    return answers
+
+
+def _write(console: Console, text: str) -> None:
+    console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+
+
+async def _ask(
+    number: int, asked: str, completion: Completion, say: Callable[[str], None] = lambda _: None
+) -> Answer:
+    answer = Answer(number, asked, completion)
+    began = time.monotonic()
+    async for piece in completion:
+        if isinstance(piece, RunRestarted):
+            answer.failovers.append(piece)
+        elif isinstance(piece, RunText):
+            answer.first_s = answer.first_s or time.monotonic() - began
+            say(piece.text)
+    answer.total_s = time.monotonic() - began
+    return answer
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _name_of(mesh: Mesh, completion: Completion) -> str:
+    return mesh.names.get(completion.provider or b"", "?")
+
+
+def _show_scores(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
+    table = Table(title="Sentiment, 1 (very bad) to 9 (very good)", title_justify="left")
+    for column in ("headline", "score", "node", "AI", "failover"):
+        table.add_column(column)
+    for answer in answers:
+        failed = "; ".join(
+            f"{mesh.names.get(one.why.peer or b'', '?')}: {one.why.code}"
+            for one in answer.failovers
+        )
+        table.add_row(
+            answer.asked,
+            answer.completion.text.strip(),
+            _name_of(mesh, answer.completion),
+            format_ai(answer.completion.paid).removesuffix(" AI"),
+            failed,
+        )
+    console.print(table)
+
+
+def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
+    """Verify every receipt again, as a third party would."""
+    for answer in answers:
+        if answer.completion.row is None:
+            raise VerificationFailed(f"there is no receipt for {answer.asked!r}")
+        verify_receipt_row(answer.completion.row, mesh.deployment.registry_domain, None)
+    console.print(f"\n{len(answers)} of {len(answers)} receipts verified")
+
+
+async def _read_balances(mesh: Mesh) -> dict[str, Wei]:
+    names = ["client", *(one.name for one in CAST)]
+    async with EvmChain(mesh.net.url, mesh.deployment, mesh.keys["client"].account) as chain:
+        return {name: await chain.fetch_balance(mesh.keys[name].account.address) for name in names}
+
+
+def _show_money(
+    before: dict[str, Wei],
+    after: dict[str, Wei],
+    answers: Sequence[Answer],
+    deposits: Wei,
+    settled: Sequence[Settled | None],
+    console: Console,
+) -> None:
+    table = Table(title="Settlement", title_justify="left")
+    for column in ("account", "before", "after", "vouchers", "transaction"):
+        table.add_column(column, overflow="fold")
+    table.add_row("client", format_ai(before["client"]), format_ai(after["client"]), "", "")
+    for one, result in zip(CAST, settled, strict=True):
+        table.add_row(
+            one.name,
+            format_ai(before[one.name]),
+            format_ai(after[one.name]),
+            str(result.vouchers) if result else "0",
+            "0x" + result.transaction.hex() if result else "nothing to redeem",
+        )
+    console.print(table)
+    earned = sum(after[one.name] - before[one.name] for one in CAST)
+    paid = sum(answer.completion.paid for answer in answers)
+    locked = before["client"] - after["client"]
+    console.print(f"paid for {len(answers)} jobs by vouchers: {format_ai(paid)}")
+    console.print(f"earned by all nodes on chain:      {format_ai(earned)}")
+    console.print(
+        f"client's deposits in channels:     {format_ai(locked)}, of which unspent "
+        f"{format_ai(locked - earned)}"
+    )
+    if locked != deposits or earned != paid:
+        raise ModelexError("the money does not add up")
+    console.print("the money adds up")
+
+
+def _show_next(mesh: Mesh, console: Console) -> None:
+    client = mesh.homes["client"].path
+    console.print(
+        "\nThe mesh is running; Ctrl-C stops it. In another terminal:\n\n"
+        f"  export MODELEX_HOME={client} MODELEX_PASSPHRASE={PASSPHRASE}\n"
+        "  modelex nodes\n"
+        f'  modelex run "Tell me about the moon." --model {CHAT}\n'
+        "  modelex channels\n",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,93 @@
+"""Settling a home's vouchers from outside its node, which may be running."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from p2p_modelex.chain.abc import Chain, Deployment
+from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.ids import ChannelId, Digest
+from p2p_modelex.keys.keystore import unlock_keystore
+from p2p_modelex.keys.signers import KeyRing
+from p2p_modelex.node.assembly import deployment_of
+from p2p_modelex.node.configuration_file import read_configuration
+from p2p_modelex.node.driver import wall_clock
+from p2p_modelex.node.home import Home
+from p2p_modelex.records.rows import RedeemedRow, Row
+from p2p_modelex.store.abc import Store
+from p2p_modelex.store.sqlite import SqliteStore
+from p2p_modelex.units import Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """A home's money: its chain, its store and its keys."""
+
+    chain: Chain
+    store: Store
+    deployment: Deployment
+    keys: KeyRing
+
+    async def rows(self) -> list[Row]:
+        """Return every row about money."""
+        store = self.store
+        return [
+            *await store.channels(),
+            *await store.issued_vouchers(),
+            *await store.received_vouchers(),
+            *await store.redeemed(),
+            *await store.jobs(),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One settlement. skipped: vouchers the contract gave nothing for."""
+
+    transaction: Digest
+    vouchers: int
+    skipped: int
+    credited: Wei
+    gas_used: int
+
+
+@asynccontextmanager
+async def open_books(home: Home, keys: KeyRing) -> AsyncGenerator[Books, None]:
+    """Open a home's store and chain beside its node. Raises as `open_node` does."""
+    from p2p_modelex.chain.evm.port import EvmChain
+
+    configuration = read_configuration(home.configuration)
+    deployment = deployment_of(home, configuration)
+    chain = EvmChain(configuration.network.rpc_url, deployment, keys.account)
+    async with SqliteStore(home.database) as store, chain:
+        await chain.check()
+        yield Books(chain, store, deployment, keys)
+
+
+async def settle(books: Books) -> Settled | None:
+    """Redeem every voucher that brings anything, in one transaction; None if there is none."""
+    ledger = PayeeLedger(books.keys.account.address, books.deployment.channels_domain)
+    ledger.restore(await books.rows())
+    vouchers = ledger.vouchers_to_redeem(wall_clock(), is_forced=True)
+    if not vouchers:
+        return None
+    redemption = await books.chain.redeem(vouchers)
+    redeemed = [
+        RedeemedRow(ChannelId(v.voucher.channel), v.voucher.lane, v.voucher.amount)
+        for v in vouchers
+    ]
+    await books.store.apply(redeemed)
+    credited = redemption.credited
+    return Settled(
+        transaction=redemption.transaction,
+        vouchers=len(vouchers),
+        skipped=sum(1 for amount in credited if not amount),
+        credited=Wei(sum(credited)),
+        gas_used=redemption.gas_used,
+    )
+
+
+async def settle_home(home: Home, passphrase: str) -> Settled | None:
+    """Settle a home by its passphrase."""
+    async with open_books(home, unlock_keystore(home.keys, passphrase)) as books:
+        return await settle(books)

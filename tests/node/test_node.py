@@ -1,0 +1,109 @@
+"""Whole nodes against each other, everything real but the outside."""
+
+import pytest
+import trio
+
+from p2p_modelex.core.effects import RunRestarted
+from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.engine.memory import Fault, MemoryEngine
+from p2p_modelex.errors import ModelexError, NoProvider
+from p2p_modelex.node.exchange import Terms
+from p2p_modelex.units import AI, Wei
+from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, wait_for_sellers
+
+
+async def test_a_prompt_is_answered_signed_and_paid() -> None:
+    world = World()
+    async with world.provider(1) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        completion = exchange.run("hello", model=MODEL, max_tokens=16)
+        text = await completion.wait()
+        assert text
+        assert completion.row is not None
+        verify_receipt_row(completion.row, DEPLOYMENT.registry_domain, None)
+        assert completion.paid == completion.row.receipt.receipt.price > 0
+        with trio.fail_after(5):
+            await provider.wait_until(lambda: provider.core.is_idle)
+        held = await provider.parts.store.received_vouchers()
+        assert [row.signed.voucher.amount for row in held] == [completion.paid]
+
+
+async def test_a_crash_in_mid_stream_leads_to_the_next_provider() -> None:
+    world = World()
+    brittle = MemoryEngine(MODEL, fault=Fault("crash", after_pieces=3))
+    cheap, dear = Wei(PRICE // 10), PRICE
+    async with (
+        world.provider(1, brittle, price=cheap),
+        world.provider(2, price=dear),
+        world.requester(3, friends=[1, 2]) as exchange,
+    ):
+        await wait_for_sellers(exchange, 2)
+        for _ in range(6):  # routing is a draw: the brittle one is met sooner or later
+            completion = exchange.run("hello", model=MODEL, max_tokens=16)
+            failovers = [piece async for piece in completion if isinstance(piece, RunRestarted)]
+            assert completion.row is not None
+            if failovers:
+                break
+        assert failovers[0].why.code == "engine"
+        assert completion.provider == make_keys(2).peer.peer
+
+
+async def test_unknown_models_and_prices_over_the_ceiling_name_the_way_out() -> None:
+    world = World()
+    async with world.provider(1), world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        with pytest.raises(NoProvider, match=MODEL):
+            await exchange.run("hello", model="memori").wait()
+        terms = Terms(max_cost=Wei(1))
+        with pytest.raises(ModelexError):
+            await exchange.run("hello", model=MODEL, terms=terms).wait()
+
+
+async def test_a_requester_without_money_is_told_so() -> None:
+    world = World()
+    async with (
+        world.provider(1),
+        world.requester(2, friends=[1], money=Wei(0)) as exchange,
+    ):
+        await wait_for_sellers(exchange, 1)
+        with pytest.raises(ModelexError, match="no_channel"):
+            await exchange.run("hello", model=MODEL).wait()
+
+
+async def test_leaving_the_iteration_cancels_the_job_and_pays_what_came() -> None:
+    world = World()
+    slow = MemoryEngine(MODEL, delay_s=0.01)
+    async with world.provider(1, slow) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        completion = exchange.run("hello", model=MODEL, max_tokens=64)
+        pieces = 0
+        pieces_stream = completion.__aiter__()
+        async for _ in pieces_stream:
+            pieces += 1
+            if pieces == 3:
+                break
+        await pieces_stream.aclose()  # type: ignore[attr-defined]
+        with trio.fail_after(5):
+            await provider.wait_until(lambda: provider.core.is_idle)
+        receipts = await provider.parts.store.receipts()
+        assert receipts[0].receipt.receipt.completion_tokens < 64
+
+
+async def test_money_is_conserved_through_settlement() -> None:
+    world = World()
+    async with world.provider(1) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        paid = 0
+        for number in range(5):
+            completion = exchange.run(f"prompt {number}", model=MODEL, max_tokens=8)
+            await completion.wait()
+            paid += completion.paid
+        with trio.fail_after(5):
+            await provider.wait_until(lambda: provider.core.is_idle)
+        held = await provider.parts.store.received_vouchers()
+        assert provider.parts.chain is not None
+        redemption = await provider.parts.chain.redeem([row.signed for row in held])
+        assert sum(redemption.credited) == paid
+        account = make_keys(1).account.address
+        assert await provider.parts.chain.fetch_balance(account) == paid
+        assert world.ledger.supply == 100 * AI

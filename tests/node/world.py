@@ -1,0 +1,117 @@
+"""A mesh of whole nodes in one process: memory network, chain, store and engine."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import trio
+
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.memory import MemoryChain
+from p2p_modelex.chain.memory_ledger import MemoryLedger
+from p2p_modelex.core.node import Shop
+from p2p_modelex.engine.abc import Engine
+from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.ids import Address, PeerId
+from p2p_modelex.keys.signers import Ed25519Signer, EvmSigner, KeyRing
+from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
+from p2p_modelex.node.assembly import Adjust
+from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.driver import wall_clock
+from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.shop import build_shop
+from p2p_modelex.store.memory import MemoryStore
+from p2p_modelex.units import AI, Epoch, Wei
+
+MODEL = "memory"
+DEPLOYMENT = Deployment(
+    "test", 31337, Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20)
+)
+PRICE = Wei(10**12)
+
+
+def make_keys(number: int) -> KeyRing:
+    """The number-th node's keys, the same in every run."""
+    seed = bytes([number]) * 32
+    return KeyRing(Ed25519Signer(seed), EvmSigner(bytes([number + 100]) * 32), seed)
+
+
+@dataclass
+class World:
+    """What the nodes share, and everyone's store (which outlives a node)."""
+
+    mesh: MemoryMesh = field(default_factory=MemoryMesh)
+    ledger: MemoryLedger = field(
+        default_factory=lambda: MemoryLedger(
+            DEPLOYMENT, now=lambda: wall_clock() // 1000, challenge_s=3600
+        )
+    )
+    stores: dict[int, MemoryStore] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def provider(
+        self,
+        number: int,
+        engine: Engine | None = None,
+        *,
+        price: Wei = PRICE,
+        friends: Sequence[int] = (),
+        adjust: Adjust = lambda shop: shop,
+    ) -> AsyncGenerator[Node, None]:
+        """Run a node that sells MODEL."""
+        settings = ModelSettings(model=MODEL, prompt_price=PRICE, completion_price=price)
+        configuration = replace(Configuration(), role="provider", models=(settings,))
+        keys = make_keys(number)
+        async with engine or MemoryEngine(MODEL) as running:
+            engines = {MODEL: running}
+            shop = build_shop(keys, DEPLOYMENT, (settings,), engines, Epoch(0), wall_clock())
+            node = self._build(number, configuration, adjust(shop), engines, friends)
+            async with node.serve():
+                yield node
+
+    @asynccontextmanager
+    async def requester(
+        self, number: int, *, friends: Sequence[int], money: Wei = Wei(100 * AI), **limits: Wei
+    ) -> AsyncGenerator[Exchange, None]:
+        """Run a node that buys; it knows `friends` from the start."""
+        keys = make_keys(number)
+        if not self.stores.get(number):
+            self.ledger.mint(keys.account.address, money)
+        defaults = Configuration()
+        configuration = replace(defaults, requester=replace(defaults.requester, **limits))
+        node = self._build(number, configuration, None, {}, friends)
+        async with node.serve():
+            assert await node.wait_synced(5)
+            yield Exchange(node, configuration)
+
+    def _build(
+        self,
+        number: int,
+        configuration: Configuration,
+        shop: Shop | None,
+        engines: Mapping[str, Engine],
+        friends: Sequence[int],
+    ) -> Node:
+        keys = make_keys(number)
+        known = [peer_of(friend) for friend in friends]
+        parts = Parts(
+            network=MemoryNetwork(self.mesh, keys.peer.peer, bootstrap=known),
+            store=self.stores.setdefault(number, MemoryStore()),
+            chain=MemoryChain(self.ledger, keys.account.address),
+            engines=engines,
+            keys=keys,
+            deployment=DEPLOYMENT,
+        )
+        return Node(parts, configuration, shop)
+
+
+def peer_of(number: int) -> PeerId:
+    """The number-th node's peer id."""
+    return make_keys(number).peer.peer
+
+
+async def wait_for_sellers(exchange: Exchange, count: int) -> None:
+    """Wait until the requester knows so many sellers."""
+    with trio.fail_after(5):
+        await exchange.node.wait_until(lambda: len(exchange.nodes()) == count)
