@@ -1,0 +1,1 @@
+"""Who is out there: advertisements, announcements, reconciliation. protocols/directory."""

@@ -1,14 +1,27 @@
 """Who is out there: the newest advertisement of every peer, judged, indexed and expired."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from p2p_modelex import limits
-from p2p_modelex.core.directory.verdict import Verdict
-from p2p_modelex.ids import Digest, NetworkId, PeerId
+from p2p_modelex.core.directory import rules
+from p2p_modelex.core.directory.fingerprint import RangeIndex
+from p2p_modelex.core.directory.index import CapabilityIndex, serves
+from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, public_key_of
+from p2p_modelex.records import codec
+from p2p_modelex.records import envelope as envelopes
 from p2p_modelex.records.advertisement import Advertisement, Kind
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.rows import RecordRow
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
+
+UPDATE_INTERVAL_MS = Millis(1000)
+"""A peer's advertisement is replaced at most this often (ADV-8)."""
+# Stale heap entries tolerated before the heap is built anew.
+_HEAP_SLACK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,20 @@ class Entry:
     envelope: bytes
     received_at: UnixMs
     expires_at: UnixMs
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the peer took itself out; kept until expiry, so that nothing older returns."""
+        return rules.is_withdrawal(self.advertisement)
+
+
+def _rank(advertisement: Advertisement) -> int:
+    """How dear a place in a full directory is: withdrawn, no offers, offers, owned offers."""
+    if rules.is_withdrawal(advertisement):
+        return 0
+    if not advertisement.offers:
+        return 1
+    return 3 if advertisement.accounts else 2
 
 
 class Directory:
@@ -34,43 +61,175 @@ class Directory:
         entries_max: int = limits.DIRECTORY_ENTRIES_MAX,
     ) -> None:
         """`registry_domain`: the EIP-712 domain of the NodeRegistry, for ownership proofs."""
-        raise NotImplementedError
+        self.network = network
+        self.own = own
+        self.own_sequence = 0
+        """The highest sequence ever seen of ourselves; the next one must be above it."""
+        self.index = RangeIndex()
+        self._registry_domain = registry_domain
+        self._entries_max = entries_max
+        self._entries: dict[PeerId, Entry] = {}
+        self._capabilities = CapabilityIndex()
+        self._expiries: list[tuple[UnixMs, PeerId]] = []
+        # Peers of each rank, the longest unchanged first: who makes room in a full directory.
+        self._ranks: tuple[dict[PeerId, None], ...] = ({}, {}, {}, {})
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def judge(self, envelope: bytes, now: UnixMs, *, expected: PeerId | None = None) -> Verdict:
         """Judge an advertisement (rules ADV-n) and keep it if it is accepted.
 
         expected: whose advertisement was asked for. The row to persist is `row_of(peer)`.
         """
-        raise NotImplementedError
+        if len(envelope) > limits.ADVERTISEMENT_BYTES:
+            return reject("ADV-1", f"{len(envelope)} bytes")
+        try:
+            opened = envelopes.decode_envelope(envelope, limit=limits.ADVERTISEMENT_BYTES)
+        except RemoteProtocolError as error:
+            return reject("ADV-2", error.message)
+        verdict = self._judge_opened(opened, envelope, now, expected)
+        return replace(verdict, peer=opened.peer)
+
+    def _judge_opened(
+        self, opened: Envelope, data: bytes, now: UnixMs, expected: PeerId | None
+    ) -> Verdict:
+        peer = opened.peer
+        if expected not in (None, peer):
+            return reject("ADV-3", "signed by another peer than was asked for")
+        try:
+            advertisement: Advertisement = codec.decode(
+                Advertisement, opened.payload, limit=limits.ADVERTISEMENT_BYTES
+            )
+        except RemoteProtocolError as error:
+            return reject("ADV-4", error.message)
+        entry = Entry(peer, advertisement, data, now, rules.expires_at(advertisement))
+        verdicts = self._judge_parts(entry, opened)
+        verdict = next((one for one in verdicts if not one.accepted), ACCEPTED)
+        if verdict.accepted:
+            self._keep(entry)
+        return verdict
+
+    def _judge_parts(self, entry: Entry, opened: Envelope) -> Iterator[Verdict]:
+        """Yield the verdicts of the rules in order of cost; the first that is not accept counts."""
+        advertisement = entry.advertisement
+        yield rules.judge_time(advertisement, entry.received_at)
+        yield self._judge_news(entry)
+        yield rules.judge_content(advertisement)
+        yield rules.judge_proofs(advertisement, PublicKey(opened.signer), self._registry_domain)
+        yield rules.judge_signature(opened, self.network)
+        yield self._judge_place(entry)
+
+    def _judge_news(self, entry: Entry) -> Verdict:
+        """ADV-7 and ADV-8: newer than what is known, and not too soon after it."""
+        known = self._entries.get(entry.peer)
+        if known is None:
+            return ACCEPTED
+        sequence = entry.advertisement.sequence
+        if sequence < known.advertisement.sequence or entry.envelope == known.envelope:
+            return ignore("ADV-7", "nothing newer than is known")
+        leaves = entry.withdrawn and not known.withdrawn
+        since = entry.received_at - known.received_at
+        if entry.peer != self.own and not leaves and 0 <= since < UPDATE_INTERVAL_MS:
+            return ignore("ADV-8", f"replaced {since} ms ago")
+        return ACCEPTED
+
+    def _judge_place(self, entry: Entry) -> Verdict:
+        """ADV-13 and ADV-14, last: only after the signature is it certain that the signer, not the
+        sender, made two of one sequence, and that somebody may be dropped for a newcomer.
+        """
+        known = self._entries.get(entry.peer)
+        if known is None:
+            return ACCEPTED if self._make_room(entry) else ignore("ADV-14", "the directory is full")
+        if known.advertisement.sequence == entry.advertisement.sequence:
+            return reject("ADV-13", "two advertisements of one sequence", blames_signer=True)
+        return ACCEPTED
+
+    def _make_room(self, entry: Entry) -> bool:
+        """Whether a newcomer finds a place; if full, one of the lowest rank below its own goes."""
+        if len(self._entries) < self._entries_max or entry.peer == self.own:
+            return True
+        for peers in self._ranks[: _rank(entry.advertisement)]:
+            if peers:
+                self._forget(next(iter(peers)))
+                return True
+        return False
+
+    def _keep(self, entry: Entry) -> None:
+        peer = entry.peer
+        if peer in self._entries:
+            self._forget(peer)
+        self._entries[peer] = entry
+        self.index.put(public_key_of(peer), entry.advertisement.sequence)
+        if peer == self.own:
+            self.own_sequence = max(self.own_sequence, entry.advertisement.sequence)
+        else:
+            self._capabilities.add(peer, entry.advertisement)
+            self._ranks[_rank(entry.advertisement)][peer] = None
+        heapq.heappush(self._expiries, (entry.expires_at, peer))
+        if len(self._expiries) > 2 * len(self._entries) + _HEAP_SLACK:
+            self._expiries = [(held.expires_at, held.peer) for held in self._entries.values()]
+            heapq.heapify(self._expiries)
+
+    def _forget(self, peer: PeerId) -> None:
+        entry = self._entries.pop(peer)
+        self.index.remove(public_key_of(peer))
+        self._capabilities.remove(peer, entry.advertisement)
+        self._ranks[_rank(entry.advertisement)].pop(peer, None)
 
     def get(self, peer: PeerId) -> Entry | None:
         """Return what is known of a peer; withdrawn ones too, expired ones not after `expire`."""
-        raise NotImplementedError
+        return self._entries.get(peer)
 
     def row_of(self, peer: PeerId) -> RecordRow:
         """Return what to persist of a known peer."""
-        raise NotImplementedError
+        entry = self._entries[peer]
+        return RecordRow(peer, entry.advertisement.sequence, entry.expires_at, entry.envelope)
 
     def entries(self) -> tuple[Entry, ...]:
         """Every peer that has not withdrawn, ourselves too, in the order of peer ids."""
-        raise NotImplementedError
+        return tuple(entry for _, entry in sorted(self._entries.items()) if not entry.withdrawn)
 
     def find(
         self, *, model: str | None = None, kind: Kind | None = None, features: Sequence[str] = ()
     ) -> tuple[Entry, ...]:
         """Other peers with one offer that has all of it, in the order of peer ids."""
-        raise NotImplementedError
+        peers = self._capabilities.candidates(model, kind, features)
+        if peers is None:
+            peers = sorted(peer for peer in self._entries if peer != self.own)
+        found = (self._entries[peer] for peer in peers)
+        return tuple(
+            entry
+            for entry in found
+            if any(serves(offer, model, kind, features) for offer in entry.advertisement.offers)
+        )
 
     def models(self) -> tuple[str, ...]:
         """Every model name on offer by others, sorted."""
-        raise NotImplementedError
+        return self._capabilities.models()
+
+    def next_expiry(self) -> UnixMs | None:
+        """When `expire` may have something to do."""
+        return self._expiries[0][0] if self._expiries else None
 
     def expire(self, now: UnixMs) -> tuple[PeerId, ...]:
         """Forget what has expired; returns whom."""
-        raise NotImplementedError
+        gone: list[PeerId] = []
+        while self._expiries and self._expiries[0][0] <= now:
+            _, peer = heapq.heappop(self._expiries)
+            entry = self._entries.get(peer)
+            if entry is not None and entry.expires_at <= now:
+                self._forget(peer)
+                gone.append(peer)
+        return tuple(gone)
 
     def restore(self, rows: Iterable[RecordRow], now: UnixMs) -> int:
         """Judge persisted rows again (another network's or expired ones drop out); returns how many
         were kept.
         """
-        raise NotImplementedError
+        kept = 0
+        for row in rows:
+            if row.peer == self.own:
+                self.own_sequence = max(self.own_sequence, row.sequence)
+            kept += self.judge(row.envelope, now, expected=row.peer).accepted
+        return kept

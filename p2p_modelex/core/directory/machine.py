@@ -3,19 +3,60 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from p2p_modelex import limits
+from p2p_modelex.core.directory.announcements import (
+    AnnouncementJudge,
+    PendingFetches,
+    decode_announcements,
+)
 from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.initiator import Plan
+from p2p_modelex.core.directory.own import OwnAdvertisement
+from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL, SESSION_TIMER, Sessions
 from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.directory.verdict import Verdict
-from p2p_modelex.core.effects import Effect, StreamId
-from p2p_modelex.core.inputs import Input
-from p2p_modelex.ids import Digest, PeerId
-from p2p_modelex.records.advertisement import Offer, Section
+from p2p_modelex.core.effects import (
+    CancelTimer,
+    Effect,
+    Persist,
+    Publish,
+    SetTimer,
+    StreamId,
+    TimerId,
+)
+from p2p_modelex.core.inputs import (
+    FrameReceived,
+    GossipArrived,
+    Input,
+    PeerConnected,
+    PeerDisconnected,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
+    StreamReady,
+    TimerFired,
+)
+from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError
+from p2p_modelex.ids import Digest, PeerId, public_key_of
+from p2p_modelex.records.advertisement import Advertisement, Offer, Section
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.units import UnixMs
 
-RECONCILE_PROTOCOL = "/modelex/reconcile/1"
 ANNOUNCEMENTS_TOPIC = "/modelex/announcements/1/0"
+NO_DIGEST = Digest(bytes(32))
+DEFAULTS = DirectorySettings()
+
+_EXPIRE = TimerId("directory/expire")
+_RECONCILE = TimerId("directory/reconcile")
+_ANNOUNCE = TimerId("directory/announce")
+_REFRESH = TimerId("directory/refresh")
+_FETCH = TimerId("directory/fetch")
+# Expiries within this time are dealt with together.
+_EXPIRE_PAUSE_MS = 1_000
+# A source that has not delivered an announced record by now is not waited for any longer.
+_FETCH_PAUSE_MS = 3_000
+_BATCH = limits.RECONCILE_BATCH_RECORDS
 
 
 class Rng(Protocol):
@@ -39,42 +80,120 @@ class DirectoryMachine:
         signer: PeerSigner,
         rng: Rng,
         next_stream: Callable[[], StreamId],
-        settings: DirectorySettings = DirectorySettings(),  # noqa: B008  # frozen
+        settings: DirectorySettings = DEFAULTS,
     ) -> None:
-        raise NotImplementedError
-
-    @property
-    def directory(self) -> Directory:
-        """Who is out there."""
-        raise NotImplementedError
+        self.directory = directory
+        self._rng = rng
+        self._settings = settings
+        self._sessions = Sessions(directory, next_stream, settings)
+        self._own = OwnAdvertisement(directory, signer)
+        self._judge = AnnouncementJudge()
+        self._pending = PendingFetches(settings.fetch_attempts)
+        self._connected: dict[PeerId, None] = {}
+        self._timers: dict[TimerId, UnixMs] = {}
+        self._announced_at = -settings.announce_interval_ms
 
     @property
     def completed(self) -> int:
         """How many reconciliations that we began ran to their end."""
-        raise NotImplementedError
+        return self._sessions.completed
 
     def knows_enough(self, now: UnixMs) -> bool:
         """Whether a requester may rely on the directory: synced once, and not now syncing more."""
-        raise NotImplementedError
+        if self.completed >= self._settings.joining_reconciliations:
+            return True
+        return self.completed > 0 and self._sessions.comparing() == 0
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
-        raise NotImplementedError
-
-    def start(self, now: UnixMs) -> tuple[Effect, ...]:
-        """Set the first timers. Call once, after `directory.restore`."""
-        raise NotImplementedError
-
-    def step(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
-        """Take one input."""
-        raise NotImplementedError
+        return self._sessions.owns(stream)
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded (rules ANN-n).
 
         For the network's validator, once a message; it counts the origin's messages.
         """
-        raise NotImplementedError
+        return self._judge.judge(origin, payload, now)
+
+    def start(self, now: UnixMs) -> tuple[Effect, ...]:
+        """Set the first timers. Call once, after `directory.restore`."""
+        return (self._set(_RECONCILE, now + self._pause()), *self._settle(now))
+
+    def step(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
+        """Take one input."""
+        return (*self._on_input(input_, now), *self._settle(now))
+
+    def _on_input(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
+        match input_:
+            case StreamOpened(protocol=protocol) if protocol == RECONCILE_PROTOCOL:
+                return self._sessions.admit(input_, now)
+            case StreamReady() | StreamFailed() | FrameReceived() | StreamEnded():
+                owned = self._sessions.owns(input_.stream)
+                return self._sessions.feed(input_, now) if owned else ()
+            case GossipArrived(topic=topic) if topic == ANNOUNCEMENTS_TOPIC:
+                self._on_gossip(input_, now)
+            case PeerConnected(peer=peer):
+                self._connected[peer] = None
+                under_way = self.completed + self._sessions.comparing()
+                if under_way < self._settings.joining_reconciliations:
+                    return self._sessions.begin(peer, Plan(), now)
+            case PeerDisconnected(peer=peer):
+                self._connected.pop(peer, None)
+            case TimerFired(timer=timer) if timer.startswith(SESSION_TIMER):
+                return self._sessions.on_timer(timer)
+            case TimerFired(timer=timer) if self._timers.pop(timer, None) is not None:
+                return self._on_timer(timer, now)
+            case _:
+                pass
+        return ()
+
+    def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:
+        if timer == _RECONCILE:
+            begun = self._begin_with_some(Plan(), now)
+            return (*begun, self._set(_RECONCILE, now + self._pause()))
+        if timer == _ANNOUNCE:
+            return self._announce(now)
+        if timer == _REFRESH and self._own.content is not None:
+            try:
+                return self._publish_own(self._own.content, now)
+            except LocalProtocolError:
+                # The clock went back; what was said holds until others' clocks catch up.
+                return (self._set(_REFRESH, now + self._settings.announce_interval_ms),)
+        if timer == _FETCH:
+            retry_at = UnixMs(now + _FETCH_PAUSE_MS + self._jitter())
+            by_source = self._pending.take_due(now, self.directory.index.get, retry_at)
+            begun = ()
+            for source, keys in by_source.items():
+                for at in range(0, len(keys), _BATCH):
+                    plan = Plan(compares=False, fetch=tuple(keys[at : at + _BATCH]))
+                    begun += self._sessions.begin(source, plan, now)
+            return begun
+        self.directory.expire(now)
+        return ()
+
+    def _on_gossip(self, message: GossipArrived, now: UnixMs) -> None:
+        try:
+            items = decode_announcements(message.payload).items
+        except RemoteProtocolError:
+            # The validator has judged it; whoever skips that gets no more than silence.
+            return
+        own = public_key_of(self.directory.own)
+        for item in items:
+            held = self.directory.index.get(item.peer)
+            if item.peer != own and (held is None or held < item.sequence):
+                sources = (message.forwarder, message.origin)
+                due = UnixMs(now + self._jitter())
+                self._pending.add(item.peer, item.sequence, sources, due)
+
+    def _begin_with_some(self, plan: Plan, now: UnixMs) -> tuple[Effect, ...]:
+        """Open sessions with a few random neighbours (the start of a Fisher-Yates shuffle)."""
+        peers = sorted(self._connected)
+        effects: tuple[Effect, ...] = ()
+        for at in range(min(self._settings.reconcile_neighbours, len(peers))):
+            other = at + int(self._rng.random() * (len(peers) - at))
+            peers[at], peers[other] = peers[other], peers[at]
+            effects += self._sessions.begin(peers[at], plan, now)
+        return effects
 
     def set_own(
         self,
@@ -86,14 +205,87 @@ class DirectoryMachine:
         agent: str,
         section: Section = Section.UNREGISTERED,
         farms: Sequence[Digest] = (),
-        evidence: Digest = Digest(bytes(32)),  # noqa: B008  # immutable
+        evidence: Digest = NO_DIGEST,
     ) -> tuple[Effect, ...]:
         """Advertise ourselves, or what changed; no effects if nothing did.
 
         Raises LocalProtocolError if others would reject the advertisement.
         """
-        raise NotImplementedError
+        content = Advertisement(
+            0,
+            self._settings.ttl_ms,
+            agent,
+            tuple(addresses),
+            tuple(offers),
+            tuple(accounts),
+            section,
+            tuple(farms),
+            evidence,
+        )
+        if not self._own.wants(content):
+            return ()
+        published = self._publish_own(content, now)
+        at = max(
+            now + self._settings.announce_delay_ms,
+            self._announced_at + self._settings.announce_interval_ms,
+        )
+        # Neighbours get it before it is announced, so that there is more than one to ask for it.
+        pushed = self._begin_with_some(self._push(), now)
+        return (*published, *pushed, self._set(_ANNOUNCE, at), *self._settle(now))
 
     def withdraw(self, now: UnixMs) -> tuple[Effect, ...]:
-        """Take our advertisement back; the effects publish that at once."""
-        raise NotImplementedError
+        """Take our advertisement back; the effects tell neighbours and gossip at once."""
+        content = self._own.withdrawal()
+        if content is None:
+            return ()
+        published = self._publish_own(content, now)
+        pushed = self._begin_with_some(self._push(), now)
+        self._timers.pop(_ANNOUNCE, None)
+        return (*published, *pushed, CancelTimer(_ANNOUNCE), *self._announce(now))
+
+    def _push(self) -> Plan:
+        return Plan(compares=False, offer=(public_key_of(self.directory.own),))
+
+    def _publish_own(self, content: Advertisement, now: UnixMs) -> tuple[Effect, ...]:
+        self._own.publish(content, now)
+        # A tenth of jitter keeps nodes that were started together from renewing together.
+        pause = content.ttl_ms * (0.45 + 0.1 * self._rng.random())
+        row = self.directory.row_of(self.directory.own)
+        return (Persist((row,)), self._set(_REFRESH, now + int(pause)))
+
+    def _announce(self, now: UnixMs) -> tuple[Effect, ...]:
+        payload = self._own.take_announcement()
+        if payload is None:
+            return ()
+        self._announced_at = now
+        return (Publish(ANNOUNCEMENTS_TOPIC, payload),)
+
+    def _settle(self, now: UnixMs) -> tuple[Effect, ...]:
+        """Set the timers that what just happened calls for."""
+        effects: list[Effect] = []
+        for timer, due, earliest in (
+            (_EXPIRE, self.directory.next_expiry(), now + _EXPIRE_PAUSE_MS),
+            (_FETCH, self._pending.next_due(), now),
+        ):
+            known = self._timers.get(timer)
+            if due is not None and (known is None or known > max(due, earliest)):
+                effects.append(self._set(timer, max(due, earliest)))
+        if not self._own.is_current():
+            # Someone else holds our key, or we did before a crash: outdo it, but not in a race.
+            at = now + self._settings.announce_interval_ms
+            if self._timers.get(_REFRESH, at + 1) > at:
+                effects.append(self._set(_REFRESH, at))
+        return tuple(effects)
+
+    def _set(self, timer: TimerId, at: int) -> SetTimer:
+        self._timers[timer] = UnixMs(at)
+        return SetTimer(timer, UnixMs(at))
+
+    def _jitter(self) -> int:
+        return int(self._rng.random() * self._settings.fetch_jitter_ms)
+
+    def _pause(self) -> int:
+        """Half to one and a half of the interval, so that nodes do not fall into step."""
+        settled = self.completed > 0
+        mean = self._settings.reconcile_interval_ms if settled else self._settings.joining_retry_ms
+        return int(mean * (0.5 + self._rng.random()))

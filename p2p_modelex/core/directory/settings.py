@@ -3,34 +3,35 @@
 from dataclasses import dataclass
 
 from p2p_modelex import limits
-from p2p_modelex.units import Millis
 
 
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
     """One sentence a field says what rises with it."""
 
-    ttl_ms: Millis = Millis(30 * 60_000)
+    ttl_ms: int = 30 * 60_000
     """How long our advertisement holds, renewed at half of it. Longer: less traffic (every peer
     fetches every renewal), and a crashed node is offered for longer."""
-    reconcile_interval_ms: Millis = Millis(30_000)
+    reconcile_interval_ms: int = 30_000
     """Mean pause between rounds of reconciliation. Longer: less traffic, later news."""
     reconcile_neighbours: int = 2
     """Neighbours in each round. More: faster spreading, more traffic."""
     joining_reconciliations: int = 3
     """A new connection is reconciled with at once until this many succeeded."""
-    announce_interval_ms: Millis = Millis(10_000)
+    joining_retry_ms: int = 2_000
+    """The pause between rounds until the first reconciliation succeeded."""
+    announce_interval_ms: int = 10_000
     """Our own changes within it travel in one gossip message."""
-    announce_delay_ms: Millis = Millis(500)
+    announce_delay_ms: int = 500
     """The first change waits this long for others to join it."""
-    fetch_jitter_ms: Millis = Millis(500)
+    fetch_jitter_ms: int = 500
     """An announced record is fetched within this time, at random, so that its origin is not
     asked by all at once. Longer: more of the mesh asks a neighbour that has it already."""
     fetch_attempts: int = 3
-    """Sources tried for an announced record: who forwarded it, who published it, the peer itself."""
-    answer_timeout_ms: Millis = Millis(15_000)
+    """Sources tried for an announced record: forwarder, publisher, the peer itself, in turn."""
+    answer_timeout_ms: int = 15_000
     """A reconciliation waits this long for one answer."""
-    session_timeout_ms: Millis = Millis(5 * 60_000)
+    session_timeout_ms: int = 5 * 60_000
     """And takes this long in all; what is missing then comes in the next one."""
     entries_max: int = limits.DIRECTORY_ENTRIES_MAX
     """Advertisements kept, at about 2 KiB of memory each."""

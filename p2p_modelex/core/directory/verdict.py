@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from p2p_modelex.ids import PeerId
+
 
 class Outcome(Enum):
     """What to do with a message."""
@@ -17,12 +19,14 @@ class Verdict:
     """An outcome, the rule that decided it (empty for accept) and a sentence.
 
     blames_signer: a rejection is the fault of the record's signer, not of who handed it to us.
+    peer: whose record it is, if that much could be read.
     """
 
     outcome: Outcome
     rule: str = ""
     reason: str = ""
     blames_signer: bool = False
+    peer: PeerId | None = None
 
     @property
     def accepted(self) -> bool:

@@ -1,0 +1,107 @@
+"""Announcements: judge the gossip, remember what to fetch and from whom. Rules ANN-n."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from p2p_modelex import limits
+from p2p_modelex.core.directory.buckets import TokenBuckets
+from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
+from p2p_modelex.records import codec
+from p2p_modelex.records.advertisement import Announcements
+from p2p_modelex.units import UnixMs
+
+PENDING_MAX = 1024
+"""Announced records waiting to be fetched; more are left to reconciliation."""
+
+
+def decode_announcements(payload: bytes) -> Announcements:
+    """Decode a gossip payload; RemoteProtocolError ANN-2 otherwise."""
+    try:
+        message: Announcements = codec.decode(
+            Announcements, payload, limit=limits.GOSSIP_MESSAGE_BYTES
+        )
+    except RemoteProtocolError as error:
+        raise RemoteProtocolError("ANN-2", error.message) from error
+    return message
+
+
+class AnnouncementJudge:
+    """Judges gossip before it is forwarded; remembers how much each origin said."""
+
+    def __init__(self) -> None:
+        self._origins = TokenBuckets(
+            limits.GOSSIP_ORIGIN_BURST,
+            int(1000 / limits.GOSSIP_ORIGIN_RATE),
+            limits.GOSSIP_ORIGINS_MAX,
+        )
+
+    def judge(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
+        """Judge one message and count it."""
+        if len(payload) > limits.GOSSIP_MESSAGE_BYTES:
+            return reject("ANN-1", f"{len(payload)} bytes")
+        try:
+            message = decode_announcements(payload)
+        except RemoteProtocolError as error:
+            return reject("ANN-2", error.message)
+        peers = [item.peer for item in message.items]
+        if len(set(peers)) != len(peers):
+            return reject("ANN-3", "a peer is announced twice")
+        if not self._origins.take(origin, now):
+            return ignore("ANN-4", "the origin says too much")
+        if any(item.sequence > now + limits.CLOCK_SKEW_MS for item in message.items):
+            return ignore("ANN-5", "a sequence from the future")
+        return ACCEPTED
+
+
+@dataclass(slots=True)
+class _Pending:
+    sequence: int
+    sources: tuple[PeerId, ...]
+    attempt: int
+    due: UnixMs
+
+
+class PendingFetches:
+    """Announced records not yet held: bounded, each source tried once, then forgotten."""
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+        self._pending: dict[bytes, _Pending] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, key: bytes, sequence: int, sources: Iterable[PeerId], due: UnixMs) -> None:
+        """Remember an announced record and whom to ask for it, unless there are too many."""
+        known = self._pending.get(key)
+        if known is not None and known.sequence >= sequence:
+            return
+        if known is None and len(self._pending) >= PENDING_MAX:
+            return
+        candidates = (*sources, peer_id_of(PublicKey(key)))
+        unique = tuple(dict.fromkeys(candidates))[: self._attempts]
+        self._pending[key] = _Pending(sequence, unique, 0, due)
+
+    def next_due(self) -> UnixMs | None:
+        """When `take_due` has something."""
+        return min((one.due for one in self._pending.values()), default=None)
+
+    def take_due(
+        self, now: UnixMs, held: Callable[[bytes], int | None], retry_at: UnixMs
+    ) -> dict[PeerId, list[bytes]]:
+        """Return the keys to fetch now by source; what is held already, or has no source left, is
+        forgotten, and the others come again at `retry_at`, from their next source.
+        """
+        by_source: dict[PeerId, list[bytes]] = {}
+        for key, one in list(self._pending.items()):
+            sequence = held(key)
+            fetched = sequence is not None and sequence >= one.sequence
+            if fetched or (one.due <= now and one.attempt >= len(one.sources)):
+                del self._pending[key]
+            elif one.due <= now:
+                by_source.setdefault(one.sources[one.attempt], []).append(key)
+                one.attempt += 1
+                one.due = retry_at
+        return by_source

@@ -1,0 +1,24 @@
+"""Token buckets by peer: how often each may do a thing; bounded, the longest unseen forgotten."""
+
+from p2p_modelex.ids import PeerId
+from p2p_modelex.units import UnixMs
+
+
+class TokenBuckets:
+    """Each peer may do `burst` things at once and one more every `interval_ms`."""
+
+    def __init__(self, burst: int, interval_ms: int, peers_max: int) -> None:
+        self._burst = burst
+        self._interval_ms = interval_ms
+        self._peers_max = peers_max
+        # GCRA (ITU-T I.371): one number a peer, the time at which its bucket would be full again.
+        self._full_at: dict[PeerId, int] = {}
+
+    def take(self, peer: PeerId, now: UnixMs) -> bool:
+        """Take a token; False if there is none."""
+        full_at = max(self._full_at.pop(peer, 0), now)
+        fits = full_at - now <= (self._burst - 1) * self._interval_ms
+        self._full_at[peer] = full_at + self._interval_ms if fits else full_at
+        if len(self._full_at) > self._peers_max:
+            del self._full_at[next(iter(self._full_at))]
+        return fits

@@ -1,0 +1,130 @@
+"""The reconciliations under way, ours and others': begun, fed, timed out, counted."""
+
+from collections.abc import Callable
+
+from p2p_modelex.core.directory.buckets import TokenBuckets
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.initiator import Outcome, Plan, ReconcileInitiator
+from p2p_modelex.core.directory.responder import ReconcileResponder
+from p2p_modelex.core.directory.settings import DirectorySettings
+from p2p_modelex.core.effects import (
+    CancelTimer,
+    Effect,
+    OpenStream,
+    ResetStream,
+    SetTimer,
+    StreamId,
+    TimerId,
+)
+from p2p_modelex.core.inputs import (
+    FrameReceived,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
+    StreamReady,
+)
+from p2p_modelex.ids import PeerId
+from p2p_modelex.units import UnixMs
+
+RECONCILE_PROTOCOL = "/modelex/reconcile/1"
+SESSION_TIMER = "directory/session/"
+OUTBOUND_MAX = 16
+INBOUND_MAX = 32
+INBOUND_PER_PEER_MAX = 4
+# A peer may begin 16 sessions at once and one more every 5 s: REC-10.
+_SESSIONS_BURST = 16
+_SESSIONS_INTERVAL_MS = 5_000
+_SESSIONS_PEERS_MAX = 4096
+
+StreamInput = StreamReady | StreamFailed | FrameReceived | StreamEnded
+
+
+class Sessions:
+    """Every stream of RECONCILE_PROTOCOL."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        next_stream: Callable[[], StreamId],
+        settings: DirectorySettings,
+    ) -> None:
+        self.completed = 0
+        """How many whole comparisons that we began ran to their end."""
+        self._directory = directory
+        self._next_stream = next_stream
+        self._settings = settings
+        self._outbound: dict[StreamId, ReconcileInitiator] = {}
+        self._inbound: dict[StreamId, ReconcileResponder] = {}
+        self._began: dict[StreamId, UnixMs] = {}
+        self._budget = TokenBuckets(_SESSIONS_BURST, _SESSIONS_INTERVAL_MS, _SESSIONS_PEERS_MAX)
+
+    def owns(self, stream: StreamId) -> bool:
+        """Whether a session runs on this stream."""
+        return stream in self._outbound or stream in self._inbound
+
+    def comparing(self) -> int:
+        """How many whole comparisons that we began are under way."""
+        return sum(session.plan.compares for session in self._outbound.values())
+
+    def begin(self, peer: PeerId, plan: Plan, now: UnixMs) -> tuple[Effect, ...]:
+        """Open a session, unless there are too many or, for a comparison, one with this peer."""
+        same = any(
+            session.peer == peer and session.plan.compares and plan.compares
+            for session in self._outbound.values()
+        )
+        if same or len(self._outbound) >= OUTBOUND_MAX:
+            return ()
+        stream = self._next_stream()
+        self._outbound[stream] = ReconcileInitiator(self._directory, stream, peer, plan)
+        self._began[stream] = now
+        entry = self._directory.get(peer)
+        addresses = entry.advertisement.addresses if entry else ()
+        opening = OpenStream(stream, peer, addresses, RECONCILE_PROTOCOL)
+        return (opening, self._arm(stream, now))
+
+    def admit(self, opened: StreamOpened, now: UnixMs) -> tuple[Effect, ...]:
+        """Answer a stream that a peer opened, or refuse it (REC-10; nobody is blamed)."""
+        of_peer = sum(session.peer == opened.peer for session in self._inbound.values())
+        if (
+            of_peer >= INBOUND_PER_PEER_MAX
+            or len(self._inbound) >= INBOUND_MAX
+            or not self._budget.take(opened.peer, now)
+        ):
+            return (ResetStream(opened.stream),)
+        session = ReconcileResponder(self._directory, opened.stream, opened.peer)
+        self._inbound[opened.stream] = session
+        self._began[opened.stream] = now
+        return (self._arm(opened.stream, now),)
+
+    def feed(self, input_: StreamInput, now: UnixMs) -> tuple[Effect, ...]:
+        """Pass an input to the session of its stream."""
+        stream = input_.stream
+        inbound = self._inbound.get(stream)
+        if inbound is not None:
+            effects = inbound.step(input_, now)
+            over = inbound.done
+        else:
+            outbound = self._outbound[stream]
+            effects = outbound.step(input_, now)
+            over = outbound.outcome is not None
+            self.completed += outbound.plan.compares and outbound.outcome is Outcome.DONE
+        return (*effects, self._forget(stream) if over else self._arm(stream, now))
+
+    def on_timer(self, timer: TimerId) -> tuple[Effect, ...]:
+        """Drop the session that waited too long for its peer, or took too long in all."""
+        stream = StreamId(int(timer.removeprefix(SESSION_TIMER)))
+        if not self.owns(stream):
+            return ()
+        self._forget(stream)
+        return (ResetStream(stream),)
+
+    def _arm(self, stream: StreamId, now: UnixMs) -> SetTimer:
+        last = self._began[stream] + self._settings.session_timeout_ms
+        at = min(now + self._settings.answer_timeout_ms, last)
+        return SetTimer(TimerId(f"{SESSION_TIMER}{stream}"), UnixMs(at))
+
+    def _forget(self, stream: StreamId) -> CancelTimer:
+        self._outbound.pop(stream, None)
+        self._inbound.pop(stream, None)
+        del self._began[stream]
+        return CancelTimer(TimerId(f"{SESSION_TIMER}{stream}"))
