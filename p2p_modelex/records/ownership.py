@@ -55,7 +55,7 @@ def sign(ownership: Ownership, domain: Digest, signer: eip712.AccountSigner) -> 
 
 
 def validate(signed: SignedOwnership, peer: PublicKey, domain: Digest, now: UnixMs) -> None:
-    """Raise RemoteProtocolError unless the proof is for `peer`, by its operator, and holds at `now`.
+    """Raise RemoteProtocolError unless the proof is by its operator, for `peer`, holding at `now`.
 
     OWN-1, OWN-2, OWN-3; EIP712-1 if the signature is malformed.
     """
