@@ -44,8 +44,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Output as it comes: text (whole UTF-8 characters), how many tokens made it, and the log
-    probability of each where the request's engine has the `logprobs` feature.
+    """Output as it comes: text (whole UTF-8 characters; empty for a token that ends the answer or
+    half a character), how many tokens made it, and their log probabilities under the model's own
+    distribution where the engine has the `logprobs` feature and shows them.
     """
 
     text: str
@@ -103,7 +104,8 @@ class Engine(ABC):
     def generate(self, request: Request) -> AsyncGenerator[Output, None]:
         """Run a request: one Started, any number of Pieces, one Done.
 
-        Closing or cancelling the generator really stops the work. Raises EngineBusy when the
+        The pieces' tokens sum to the Done's count. Closing or cancelling the generator really
+        stops the work (leave it early only through `aclosing`). Raises EngineBusy when the
         admission queue is full, PromptTooLong, Unsupported, EngineCrashed.
         """
 

@@ -18,6 +18,7 @@ LOG = logging.getLogger(__name__)
 
 _LAST_LINES = 8
 _LINE_BYTES = 2000
+_LAST_GASP_S = 1.0
 _WITHHELD = frozenset({"MODELEX_PASSPHRASE", "MODELEX_RPC_URL"})
 
 
@@ -27,6 +28,7 @@ class Child:
     def __init__(self, process: trio.Process) -> None:
         self._process = process
         self._buffer = bytearray()
+        self._closed = False
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
 
     @classmethod
@@ -61,6 +63,7 @@ class Child:
             except trio.BrokenResourceError as error:
                 raise EngineCrashed("the worker's pipe broke") from error
             if not chunk:
+                self._closed = True
                 raise EngineCrashed("the worker closed its pipe")
             self._buffer += chunk
         found = bytes(self._buffer[:count])
@@ -109,8 +112,12 @@ class Child:
 
     async def end(self) -> str:
         """Kill the worker, reap it, and return how it ended, in words."""
-        self._process.kill()
         with trio.CancelScope(shield=True):
+            if self._closed:
+                # It is ending by itself: let it, so that we learn of what it died.
+                with trio.move_on_after(_LAST_GASP_S):
+                    await self._process.wait()
+            self._process.kill()
             code = await self._process.wait()
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if stream is not None:

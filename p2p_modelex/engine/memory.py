@@ -1,7 +1,7 @@
 """An engine without a model: complete, deterministic, in process. For tests and demonstrations.
 
-Its tokens are words with the space after them. Its answer is made from the request's SHA-256, so
-the same request has the same answer and others differ.
+Its tokens are words with the space after them. Its answer is made from a SHA-256 over prompt,
+temperature and seed, so the same request has the same answer and others differ.
 """
 
 import hashlib
@@ -176,7 +176,9 @@ class MemoryEngine(Engine):
         return tokens
 
     def _answer(self, request: Request) -> list[str]:
-        seed = hashlib.sha256(msgspec.msgpack.encode(request)).digest()
+        # Limits and stops cut an answer but do not change it.
+        asked = (request.kind, request.text, request.messages, request.temperature, request.seed)
+        seed = hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
         if request.kind == "score":
             return [str(1 + seed[0] % 9)]
         if self._reply is not None:

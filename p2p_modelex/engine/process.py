@@ -68,7 +68,7 @@ class ProcessEngine(Engine):
         self._nursery = trio.open_nursery()
 
     async def __aenter__(self) -> Self:
-        child = await self._boot()
+        self._child = child = await self._boot()
         self._admission = Admission(self.info.slots, self._spec.waiting_max)
         self._counts = trio.CapacityLimiter(COUNTS_MAX)
         nursery = await self._nursery.__aenter__()
@@ -90,9 +90,9 @@ class ProcessEngine(Engine):
         return self._info
 
     @property
-    def pid(self) -> int:
-        """The worker's process id, 0 while there is none."""
-        return self._child.pid if self._child else 0
+    def pid(self) -> int | None:
+        """The worker's process id, None while there is none."""
+        return self._child.pid if self._child else None
 
     def statistics(self) -> EngineStatistics:
         """See Engine."""

@@ -9,7 +9,6 @@ from importlib.metadata import EntryPoint, entry_points
 
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.backend import Backend
-from p2p_modelex.engine.process import ProcessEngine
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import ConfigurationError, Unsupported
 
@@ -65,6 +64,9 @@ def open_engine(spec: EngineSpec) -> Engine:
     shows on entering, as Unsupported; ProcessEngine lists what else entering raises.
     """
     if _find(BACKENDS, spec.engine) is not None:
+        # Not at the top: the worker imports this module and needs no Trio.
+        from p2p_modelex.engine.process import ProcessEngine
+
         return ProcessEngine(spec)
     point = _find(ENGINES, spec.engine)
     if point is None:

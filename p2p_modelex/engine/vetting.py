@@ -167,9 +167,13 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             return _read(_Reader(file, size), size)
     except OSError as error:
-        raise ModelRejected(
-            f"cannot read {path}: {error.strerror}", hint="Check the path; `modelex models list`."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ModelRejected:
+    return ModelRejected(
+        f"cannot read {path}: {error.strerror}", hint="Check the path; `modelex models list`."
+    )
 
 
 def _read(reader: _Reader, size: int) -> Header:
@@ -243,8 +247,11 @@ def compute_digest(path: Path, *, on_bytes: Callable[[int], None] = lambda _: No
 
 
 def vet_digest(path: Path, expected: Digest | None) -> Digest:
-    """Return the file's SHA-256; ModelRejected if another one is expected."""
-    found = compute_digest(path)
+    """Return the file's SHA-256; ModelRejected if it cannot be read or another one is expected."""
+    try:
+        found = compute_digest(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if expected is not None and found != expected:
         raise ModelRejected(
             f"{path.name} has SHA-256 {found.hex()}, expected {expected.hex()}",

@@ -1,6 +1,7 @@
 """What every engine promises; the same tests for the one in memory and the native ones."""
 
 import math
+import re
 from contextlib import aclosing
 
 import pytest
@@ -40,7 +41,8 @@ async def test_answers_keep_the_order_and_the_counts(name: str, opening: Opening
 
         if "logprobs" in engine.info.features:
             found = [value for piece in first.pieces for value in piece.logprobs]
-            assert len(found) == first.done.completion_tokens
+            # llama.cpp shows none for tokens it holds back (half a character).
+            assert 0 < len(found) <= first.done.completion_tokens
             assert all(value <= 0.0 and math.isfinite(value) for value in found)
 
         # The last tokens that fit, and one more.
@@ -88,7 +90,10 @@ async def test_stops_at_a_stop_string(name: str, opening: Opening) -> None:
     async with opening(name) as engine:
         request = make_request("the quick brown fox", max_tokens=12)
         whole = (await ask(engine, request)).text
-        stop = whole[4:7]
+        # Random weights make bytes that are no characters; a stop is matched on text.
+        found = re.search(r"(?<=.)[!-~]{2}", whole)
+        assert found
+        stop = found[0]
         cut = await ask(engine, make_request("the quick brown fox", max_tokens=12, stop=(stop,)))
         assert cut.done.finish is Finish.STOP
         assert cut.text == whole[: whole.index(stop)]
