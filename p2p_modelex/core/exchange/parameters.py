@@ -1,4 +1,4 @@
-"""The exchange's times and sizes. protocols/exchange/README.md has them for other implementations."""
+"""The exchange's times and sizes; they also stand in protocols/exchange/README.md."""
 
 from p2p_modelex import limits
 from p2p_modelex.units import Millis
@@ -35,8 +35,9 @@ TEMPLATE_TOKENS = 64
 TEMPLATE_TOKENS_PER_MESSAGE = 16
 """What a chat template may add around each message."""
 
-TEXT_BYTES_PER_TOKEN = 64
-"""With COMPLETION_SLACK_BYTES, the most text a provider may stream for its tokens."""
+TEXT_BYTES_PER_TOKEN = 32
+"""With COMPLETION_SLACK_BYTES, the most text a provider may stream for its tokens: 2.2 MB in all,
+so that a receipt row stays under limits.ROW_BYTES. Ordinary text has 4 to 5 bytes a token."""
 
 COMPLETION_SLACK_BYTES = 64 * limits.KIB
 """Scores and embeddings have more text than tokens."""

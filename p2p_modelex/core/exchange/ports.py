@@ -2,8 +2,7 @@
 
 from typing import Protocol
 
-from p2p_modelex.ids import ChannelId, JobId
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.ids import ChannelId, JobId, PeerId
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
@@ -15,10 +14,6 @@ class Till(Protocol):
     Amounts of a job are relative to its lane at the job's start, in the job's epoch.
     Rows are to be persisted before anything is sent that relies on them.
     """
-
-    def note_channel(self, state: ChannelState) -> tuple[Row, ...]:
-        """Take over a channel as the chain has it; no rows if it does not pay us."""
-        ...
 
     def open_lane(
         self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
@@ -63,6 +58,10 @@ class Purse(Protocol):
     @property
     def epoch(self) -> Epoch: ...
 
+    def note_peer(self, peer: PeerId) -> tuple[Row, ...]:
+        """The channel pays this peer: what a job owes can be found again after a crash."""
+        ...
+
     def sign(self, paid: Wei) -> tuple[SignedVoucher, tuple[Row, ...]]:
         """Sign the voucher that brings what this job was paid to `paid`, in all.
 
@@ -76,5 +75,6 @@ class Purse(Protocol):
 
     def close(self, owed: Wei, last: JobRow) -> None:
         """Free the lane. owed: wei the job cost by what we received. last: the job's last row; if
-        its state is `lost`, its `owed` is the most the provider may ask in good faith."""
+        its state is `lost`, its `owed` is the most the provider may ask in good faith.
+        """
         ...

@@ -1,5 +1,6 @@
 """What a job costs and how far each side trusts the other. Plain integers: an absurd price of a
-hostile peer must compare, not overflow."""
+hostile peer must compare, not overflow.
+"""
 
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.records.advertisement import Offer

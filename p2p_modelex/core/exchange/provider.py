@@ -1,11 +1,64 @@
-"""The provider's end of one exchange stream."""
+"""The provider's end of one exchange stream: from the first message to the admitted job.
 
-from p2p_modelex.core.effects import Effect, StreamId
+What happens while the job runs is in `serving.py`.
+"""
+
+from p2p_modelex import limits
+from p2p_modelex.core.effects import (
+    CloseStream,
+    CountTokens,
+    Effect,
+    FetchChannel,
+    Generate,
+    Penalize,
+    ResetStream,
+    Send,
+    StreamId,
+)
+from p2p_modelex.core.exchange import parameters, table
+from p2p_modelex.core.exchange.deadline import Deadline
 from p2p_modelex.core.exchange.ports import Till
+from p2p_modelex.core.exchange.sale import Sale, build_sale, find_ware, validate_request
+from p2p_modelex.core.exchange.serving import Serving
+from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import OpenJobs, Seller
-from p2p_modelex.core.inputs import Input
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.core.inputs import (
+    ChannelFetched,
+    EngineFailed,
+    EngineFinished,
+    EngineProduced,
+    EngineStarted,
+    FrameReceived,
+    Input,
+    ShutDown,
+    StreamEnded,
+    TimerFired,
+    TokensCounted,
+)
+from p2p_modelex.errors import JobRefused, RemoteProtocolError
+from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import (
+    Accept,
+    Ask,
+    Cancel,
+    Order,
+    Pay,
+    Quoted,
+    RefusalCode,
+    Refused,
+    RequesterMessage,
+    Started,
+)
 from p2p_modelex.units import UnixMs
+
+# Refusals that may mean that the chain knows more than we do.
+_STALE = ("no_channel", "channel_exhausted")
+# What a failing engine makes of a job that has not begun.
+_ENGINE_REFUSALS: dict[str, RefusalCode] = {
+    "prompt_too_long": "prompt_too_long",
+    "unsupported": "unsupported",
+}
 
 
 class ProviderExchange:
@@ -13,8 +66,8 @@ class ProviderExchange:
 
     Inputs it wants: FrameReceived, StreamEnded (its stream), TimerFired `exchange/<stream>/...`,
     TokensCounted, EngineStarted, EngineProduced, EngineFinished, EngineFailed (its `job`),
-    ChannelFetched (any; ignored unless awaited), ShutDown (also right after making it, if the node
-    is shutting down). Others are ignored.
+    ChannelFetched (any, after the till noted it; ignored unless awaited), ShutDown (also right
+    after making it, if the node is shutting down). Others are ignored.
     """
 
     def __init__(
@@ -23,17 +76,193 @@ class ProviderExchange:
         self.stream = stream
         self.peer = peer
         self.job: JobId | None = None
-        """The job this stream is about, once its first message came."""
+        """The job this stream is about, once it is in hand."""
+        self._named = b""
+        self._seller = seller
+        self._till = till
+        self._jobs = jobs
+        self._state = State.IDLE
+        self._deadline = Deadline(stream, "wait")
+        self._sale: Sale | None = None
+        self._serving: Serving | None = None
+        self._is_counting = False
+        self._fetching: ChannelId | None = None
+        self._has_fetched = False
+        self._is_shutting_down = False
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen here; the node may forget this exchange."""
-        raise NotImplementedError
+        return self._state is State.OVER
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Call once, on StreamOpened: sets the first timer."""
-        raise NotImplementedError
+        return self._deadline.move(now, parameters.REQUEST_TIMEOUT_MS)
 
     def step(self, given: Input, now: UnixMs) -> list[Effect]:
         """Take one input; a peer's breach of a rule resets the stream and penalises it."""
-        raise NotImplementedError
+        if self.is_over:
+            return []
+        try:
+            effects = self._dispatch(given, now)
+        except RemoteProtocolError as error:
+            effects = self._break_off("protocol", str(error), now)
+        except JobRefused as refusal:
+            effects = self._refuse(refusal, now)
+        if self._serving is not None:
+            self._state = State.OVER if self._serving.is_over else self._serving.state
+        if self.is_over:
+            effects += self._deadline.cancel()
+            if self.job is not None:
+                self._jobs.release(self.job)
+        return effects
+
+    def _dispatch(self, given: Input, now: UnixMs) -> list[Effect]:
+        match given:
+            case FrameReceived(stream, payload) if stream == self.stream:
+                return self._on_frame(payload, now)
+            case StreamEnded(stream) if stream == self.stream:
+                return self._on_ended(given, now)
+            case TimerFired(timer) if timer == self._deadline.timer:
+                return self._on_deadline(now)
+            case ChannelFetched(channel) if channel == self._fetching:
+                self._fetching = None
+                return self._open(now)
+            case ShutDown():
+                self._is_shutting_down = True
+            case TimerFired() if self._serving is not None:
+                return self._serving.on_timer(given.timer, now)
+            case TokensCounted(job) if job == self.job and self._is_counting:
+                return self._on_counted(given.prompt_tokens, now)
+            case EngineFailed(job) if job == self.job:
+                return self._on_engine_failed(given, now)
+            case EngineStarted(job) if job == self.job:
+                return self._on_started(now)
+            case EngineProduced(job) | EngineFinished(job) if job == self.job:
+                return self._serving.on_engine(given, now) if self._serving is not None else []
+        return []
+
+    def _on_frame(self, payload: bytes, now: UnixMs) -> list[Effect]:
+        limit = limits.EXCHANGE_FRAME_BYTES
+        message: RequesterMessage = codec.decode(RequesterMessage, payload, limit=limit)
+        state = table.on_received(self._state, message)
+        if self.job is not None and message.job != self.job:
+            raise RemoteProtocolError("EXC-3", "a stream carries one job")
+        self._state = state
+        self._named = message.job
+        match message:
+            case Ask(job, request):
+                validate_request(request)
+                self._claim(JobId(job))
+                return self._count(Sale(JobId(job), request, find_ware(self._seller, request)), now)
+            case Order(job, request):
+                validate_request(request)
+                self._claim(JobId(job))
+                return self._count(build_sale(self._seller, message), now)
+            case Accept() if self._sale is not None:
+                self._refuse_leaving()
+                self._sale.take_accept(message, now)
+                return self._open(now)
+            case Pay() | Cancel() if self._serving is not None:
+                return self._serving.on_message(message, now)
+        return []
+
+    def _claim(self, job: JobId) -> None:
+        self._refuse_leaving()
+        if not self._jobs.claim(job):
+            raise JobRefused("busy", "EXC-7: too many jobs, or this one is in hand already")
+        self.job = job
+
+    def _refuse_leaving(self) -> None:
+        if self._is_shutting_down:
+            raise JobRefused("shutting_down", "EXC-7: this node is about to leave")
+
+    def _count(self, sale: Sale, now: UnixMs) -> list[Effect]:
+        self._sale = sale
+        self._is_counting = True
+        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        return [CountTokens(sale.job, sale.request), *wait]
+
+    def _on_counted(self, prompt_tokens: int, now: UnixMs) -> list[Effect]:
+        self._is_counting = False
+        assert self._sale is not None
+        self._sale.prompt_tokens = prompt_tokens
+        self._sale.validate_size()
+        if self._sale.signed is not None:
+            return self._open(now)
+        quoted = Quoted(self._sale.job, self._sale.build_quote(self._seller, now))
+        return [self._send(quoted), *self._deadline.move(now, parameters.QUOTE_VALID_MS)]
+
+    def _open(self, now: UnixMs) -> list[Effect]:
+        """Judge the first voucher, with a look at the chain if we may know too little (EXC-8)."""
+        sale = self._sale
+        assert sale is not None
+        assert sale.signed is not None
+        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        try:
+            rows = self._till.open_lane(
+                sale.job, sale.signed, sale.epoch, window=sale.window, ceiling=sale.ceiling
+            )
+        except JobRefused as refusal:
+            if refusal.code not in _STALE or self._has_fetched:
+                raise
+            self._has_fetched = True
+            self._fetching = ChannelId(sale.signed.voucher.channel)
+            return [FetchChannel(self._fetching), *wait]
+        self._serving = Serving(self.stream, self.peer, self._seller, self._till, sale)
+        return [*self._serving.open(rows, now), Generate(sale.job, sale.request), *wait]
+
+    def _on_started(self, now: UnixMs) -> list[Effect]:
+        sale, serving = self._sale, self._serving
+        if sale is None or serving is None or self._state is not State.ORDERED:
+            return []
+        started = self._send(Started(sale.job, sale.prompt_tokens, sale.window))
+        return [started, *self._deadline.cancel(), *serving.start(now)]
+
+    def _on_engine_failed(self, failed: EngineFailed, now: UnixMs) -> list[Effect]:
+        if self._serving is not None and self._state is not State.ORDERED:
+            return self._serving.on_engine(failed, now)
+        code = _ENGINE_REFUSALS.get(failed.code, "busy")
+        return self._refuse(JobRefused(code, failed.reason), now, failed.retry_after_ms)
+
+    def _on_ended(self, ended: StreamEnded, now: UnixMs) -> list[Effect]:
+        if self._serving is not None:
+            return self._serving.on_ended(ended, now)
+        self._state = State.OVER
+        return [ResetStream(self.stream)]
+
+    def _on_deadline(self, now: UnixMs) -> list[Effect]:
+        passed, effects = self._deadline.on_fired(now)
+        if not passed:
+            return effects
+        if self._state is State.QUOTED:
+            return self._refuse(JobRefused("quote_expired", "EXC-5: ask again"), now)
+        if self._state is State.IDLE:
+            return self._break_off("stalled", "EXC-14: no request came", now)
+        return self._refuse(JobRefused("busy", "EXC-14: the engine or the chain is slow"), now)
+
+    def _refuse(
+        self, refusal: JobRefused, now: UnixMs, retry_after_ms: int | None = None
+    ) -> list[Effect]:
+        """Say why not and close; nothing is owed (EXC-7)."""
+        code: RefusalCode = refusal.code  # type: ignore[assignment]  # raised by us and the till
+        reason = refusal.message.removeprefix(code).removeprefix(": ")[: limits.REASON_BYTES // 4]
+        if retry_after_ms is None:
+            is_passing = code in ("busy", "lane_in_use", "no_channel", "quote_expired")
+            retry_after_ms = parameters.BUSY_RETRY_MS if is_passing else 0
+        refused = Refused(self._named, code, reason, min(retry_after_ms, 2**32 - 1))
+        effects = self._serving.withdraw(now) if self._serving is not None else []
+        self._state = table.on_sent(self._state, refused)
+        effects += [Send(self.stream, codec.encode(refused)), CloseStream(self.stream)]
+        return effects
+
+    def _break_off(self, offence: str, reason: str, now: UnixMs) -> list[Effect]:
+        """The requester broke a rule: stop at once; what was delivered stays owed."""
+        effects = self._serving.lose(now) if self._serving is not None else []
+        self._state = State.OVER
+        effects += [ResetStream(self.stream), Penalize(self.peer, offence, reason)]
+        return effects
+
+    def _send(self, message: Quoted | Started) -> Send:
+        self._state = table.on_sent(self._state, message)
+        return Send(self.stream, codec.encode(message))

@@ -1,11 +1,55 @@
-"""The requester's end of one exchange stream."""
+"""The requester's end of one exchange stream: what it sends, and how a job ends.
 
-from p2p_modelex.core.effects import Effect, StreamId
+What it believes of what it receives is in `intake.py`.
+"""
+
+import re
+
+from p2p_modelex import limits
+from p2p_modelex.core.effects import (
+    CloseStream,
+    Effect,
+    Emit,
+    Penalize,
+    Persist,
+    ResetStream,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunText,
+    Send,
+    StreamId,
+)
+from p2p_modelex.core.exchange import parameters, table
+from p2p_modelex.core.exchange.deadline import Deadline
+from p2p_modelex.core.exchange.intake import Intake
 from p2p_modelex.core.exchange.ports import Purse
+from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import Purchase
-from p2p_modelex.core.inputs import Input
+from p2p_modelex.core.inputs import CancelRun, FrameReceived, Input, StreamEnded, TimerFired
+from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import PeerId
-from p2p_modelex.units import UnixMs
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import (
+    Accept,
+    Ask,
+    Cancel,
+    Chunk,
+    Failed,
+    Finished,
+    Order,
+    Pay,
+    ProviderMessage,
+    Quoted,
+    Refused,
+    Started,
+)
+from p2p_modelex.records.rows import JobRow, ReceiptRow, Row
+from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.units import UINT128_MAX, UnixMs, Wei
+
+_NOTHING = Wei(0)
+_DEBT = re.compile(r"earned=([0-9]{1,39})")
 
 
 class RequesterExchange:
@@ -19,20 +63,225 @@ class RequesterExchange:
         self.stream = stream
         self.peer = peer
         self.job = purchase.job
+        self._purchase = purchase
+        self._purse = purse
+        self._intake = Intake(peer, purchase, purse.channel, purse.lane)
+        self._deadline = Deadline(stream, "wait")
+        self._state = State.IDLE
+        self._paid = _NOTHING
+        self._has_promised = False
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen here; the purse is closed by then."""
-        raise NotImplementedError
+        return self._state is State.OVER
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Call once, on StreamReady: persists the first voucher and sends Order, or sends Ask."""
-        raise NotImplementedError
+        purchase = self._purchase
+        too_much = self._intake.explain_over_limit()
+        if too_much:
+            ending = [ResetStream(self.stream)]
+            return ending + self._fail("over_ceiling", too_much, now, refused=True)
+        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        if not self._intake.may_order_fast:
+            return [self._send(Ask(self.job, purchase.request)), *wait]
+        offer = purchase.offer
+        rows, voucher = self._promise(purchase.prepay, now)
+        order = Order(
+            self.job,
+            purchase.request,
+            offer.prompt_price,
+            offer.completion_price,
+            purchase.max_cost,
+            voucher,
+        )
+        return [Persist(rows), self._send(order), *wait]
 
     def abandon(self, code: str, reason: str, now: UnixMs) -> list[Effect]:
         """Call instead of `start` when there is no stream (StreamFailed): code `dial`."""
-        raise NotImplementedError
+        return self._fail(code, reason, now, refused=True)
 
     def step(self, given: Input, now: UnixMs) -> list[Effect]:
         """Take one input; a peer's breach of a rule resets the stream and penalises it."""
-        raise NotImplementedError
+        if self.is_over:
+            return []
+        match given:
+            case FrameReceived(stream, payload) if stream == self.stream:
+                try:
+                    return self._on_frame(payload, now)
+                except RemoteProtocolError as error:
+                    return self._break_off(error, now)
+            case StreamEnded(stream) if stream == self.stream:
+                return self._lose("stream", given.reason or "the provider closed it", now)
+            case TimerFired(timer) if timer == self._deadline.timer:
+                return self._on_deadline(now)
+            case CancelRun(job) if job == self.job:
+                return self._cancel(now)
+        return []
+
+    def _on_frame(self, payload: bytes, now: UnixMs) -> list[Effect]:
+        limit = limits.EXCHANGE_FRAME_BYTES
+        message: ProviderMessage = codec.decode(ProviderMessage, payload, limit=limit)
+        state = table.on_received(self._state, message)
+        if message.job != self.job:
+            raise RemoteProtocolError("EXC-3", "a stream carries one job")
+        match message:
+            case Quoted():
+                return self._on_quoted(message, state, now)
+            case Started():
+                self._intake.take_started(message)
+                self._state = state
+                begun = Emit(RunStarted(self.job, self.peer, message.prompt_tokens))
+                return [begun, *self._go_on(now)]
+            case Chunk():
+                self._intake.take_chunk(message)
+                self._state = state
+                text = Emit(RunText(self.job, message.text, message.tokens))
+                return [*([text] if message.text else []), *self._go_on(now)]
+            case Finished():
+                return self._on_finished(message, now)
+            case Refused():
+                self._state = state
+                return self._on_refused(message, now)
+            case Failed():
+                # EXC-15: only an unpaid job stays owed.
+                owed = self._intake.owed
+                if message.code != "unpaid":
+                    owed = min(owed, self._paid)
+                closing: list[Effect] = [CloseStream(self.stream)]
+                return closing + self._fail(message.code, message.reason, now, owed=owed)
+
+    def _on_quoted(self, quoted: Quoted, state: State, now: UnixMs) -> list[Effect]:
+        digest = self._intake.take_quote(quoted, now)
+        too_much = self._intake.explain_quote_over_limit()
+        if too_much:
+            ending: list[Effect] = [ResetStream(self.stream)]
+            return ending + self._fail("over_ceiling", too_much, now, refused=True)
+        self._state = state
+        rows, voucher = self._promise(self._purchase.prepay, now)
+        accept = self._send(Accept(self.job, digest, voucher))
+        return [Persist(rows), accept, *self._deadline.move(now, parameters.START_TIMEOUT_MS)]
+
+    def _go_on(self, now: UnixMs) -> list[Effect]:
+        """EXC-9: pay what was earned once it is half the window, and wait for more."""
+        wait = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
+        unpaid = self._intake.owed - self._paid
+        if unpaid <= 0 or 2 * unpaid < self._intake.window:
+            return wait
+        return [*self._pay(now), *wait]
+
+    def _pay(self, now: UnixMs, *kept: Row) -> list[Effect]:
+        rows, voucher = self._promise(self._intake.owed, now, *kept)
+        return [Persist(rows), self._send(Pay(self.job, voucher))]
+
+    def _promise(self, paid: Wei, now: UnixMs, *kept: Row) -> tuple[tuple[Row, ...], SignedVoucher]:
+        """Sign for `paid` wei in all; the rows must be durable before the voucher goes out."""
+        voucher, issued = self._purse.sign(paid)
+        self._paid = paid
+        self._has_promised = True
+        known = self._purse.note_peer(self.peer)
+        row = self._build_row("running", self._intake.compute_doubt(paid), now)
+        return (*kept, *known, *issued, row), voucher
+
+    def _on_finished(self, finished: Finished, now: UnixMs) -> list[Effect]:
+        """EXC-16: believe the receipt or pay no more. EXC-13: it is durable before it is told."""
+        is_cancelled = self._state is State.CANCELLED
+        completion = self._intake.take_receipt(finished, now, is_cancelled=is_cancelled)
+        self._state = table.on_received(self._state, finished)
+        purchase, owed = self._purchase, self._intake.owed
+        row = ReceiptRow(
+            is_provider=False,
+            peer=self.peer,
+            receipt=finished.receipt,
+            request=purchase.request,
+            completion=completion,
+            ownership=purchase.ownership,
+        )
+        effects: list[Effect] = []
+        kept: tuple[Row, ...] = (row,)
+        if owed > self._paid:
+            voucher, issued = self._purse.sign(owed)
+            self._paid = owed
+            kept += issued
+            effects.append(self._send(Pay(self.job, voucher)))
+        last = self._build_row("finished", owed, now)
+        self._purse.close(owed, last)
+        self._state = State.OVER
+        done = RunFinished(self.job, row, finished.receipt.receipt.finish, self._paid)
+        effects += [CloseStream(self.stream), *self._deadline.cancel(), Emit(done)]
+        return [Persist((*kept, last)), *effects]
+
+    def _on_refused(self, refused: Refused, now: UnixMs) -> list[Effect]:
+        """Nothing is owed. A debt's amount is in the reason: EXC-7."""
+        rows: tuple[Row, ...] = ()
+        debt = _DEBT.fullmatch(refused.reason) if refused.code == "debt" else None
+        if debt is not None:
+            rows = self._purse.note_debt(Wei(min(int(debt[1]), UINT128_MAX)))
+        effects: list[Effect] = [Persist(rows)] if rows else []
+        effects.append(CloseStream(self.stream))
+        return effects + self._fail(
+            refused.code, refused.reason, now, refused=True, retry_after_ms=refused.retry_after_ms
+        )
+
+    def _cancel(self, now: UnixMs) -> list[Effect]:
+        """EXC-12: a running job is cancelled and receipted; before that the stream is dropped."""
+        if self._state is State.RUNNING:
+            return [
+                self._send(Cancel(self.job)),
+                *self._deadline.move(now, parameters.PAY_TIMEOUT_MS),
+            ]
+        if self._state is State.CANCELLED:
+            return []
+        return self._lose("cancelled", "by the caller", now)
+
+    def _on_deadline(self, now: UnixMs) -> list[Effect]:
+        passed, effects = self._deadline.on_fired(now)
+        if not passed:
+            return effects
+        stalled = Penalize(self.peer, "stalled", f"EXC-14: silent when {self._state.value}")
+        return [*self._lose("timeout", "the provider is silent", now), stalled]
+
+    def _lose(self, code: str, reason: str, now: UnixMs) -> list[Effect]:
+        """There will be no agreement on what was delivered: pay for what we got, next time."""
+        ending: list[Effect] = [ResetStream(self.stream)]
+        is_begun = self._state not in (State.IDLE, State.ASKED, State.QUOTED)
+        doubt = self._intake.compute_doubt(self._paid) if is_begun else _NOTHING
+        return ending + self._fail(
+            code, reason, now, owed=self._intake.owed, doubt=doubt, refused=not is_begun
+        )
+
+    def _break_off(self, error: RemoteProtocolError, now: UnixMs) -> list[Effect]:
+        """The provider broke a rule: it gets no more."""
+        offence = "bad_receipt" if error.rule == "EXC-16" else "protocol"
+        ending: list[Effect] = [
+            ResetStream(self.stream),
+            Penalize(self.peer, offence, str(error)),
+        ]
+        return ending + self._fail("protocol", str(error), now, owed=self._paid)
+
+    def _fail(
+        self,
+        code: str,
+        reason: str,
+        now: UnixMs,
+        *,
+        owed: Wei = _NOTHING,
+        doubt: Wei = _NOTHING,
+        refused: bool = False,
+        retry_after_ms: int = 0,
+    ) -> list[Effect]:
+        state = "lost" if doubt > owed else "failed"
+        last = self._build_row(state, max(owed, doubt), now)
+        self._purse.close(owed, last)
+        self._state = State.OVER
+        failed = RunFailed(self.job, self.peer, code, reason, refused, retry_after_ms, self._paid)
+        kept: list[Effect] = [Persist((last,))] if self._has_promised else []
+        return [*kept, *self._deadline.cancel(), Emit(failed)]
+
+    def _build_row(self, state: str, owed: Wei, now: UnixMs) -> JobRow:
+        return JobRow(self.job, False, self.peer, state, owed, self._paid, now)
+
+    def _send(self, message: Ask | Order | Accept | Pay | Cancel) -> Send:
+        self._state = table.on_sent(self._state, message)
+        return Send(self.stream, codec.encode(message))

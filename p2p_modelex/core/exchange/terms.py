@@ -11,6 +11,8 @@ from p2p_modelex.records.job import Request
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.units import Wei
 
+_NOTHING = Wei(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Ware:
@@ -54,7 +56,7 @@ class Purchase:
     max_window: Wei
     network: NetworkId
     registry_domain: Digest
-    prepay: Wei = Wei(0)
+    prepay: Wei = _NOTHING
     is_fast: bool = True
 
 

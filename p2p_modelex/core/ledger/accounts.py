@@ -14,7 +14,8 @@ from p2p_modelex.units import Epoch, Wei
 @dataclass(slots=True)
 class JobAccount:
     """A job that holds or held a lane. base: the lane's cumulative wei before the job; window,
-    ceiling: wei it may be ahead, and cost at most."""
+    ceiling: wei it may be ahead, and cost at most.
+    """
 
     channel: ChannelId
     lane: int

@@ -22,7 +22,8 @@ RUNNING, LOST, CONCEDED = "running", "lost", "conceded"
 @dataclass(slots=True)
 class _Lane:
     """amount: cumulative wei signed; owed: cumulative wei we agree to; both in `epoch`. held: the
-    most the job that holds it may bring `amount` to, or None while it is free."""
+    most the job that holds it may bring `amount` to, or None while it is free.
+    """
 
     epoch: Epoch
     amount: int = 0
@@ -52,9 +53,7 @@ class _Channel:
 class ReservedLane:
     """One job's hold on a lane, up to a ceiling: the `Purse` of an exchange (exchange.ports)."""
 
-    def __init__(
-        self, ledger: "PayerLedger", account: _Channel, number: int, ceiling: int
-    ) -> None:
+    def __init__(self, ledger: "PayerLedger", account: _Channel, number: int, ceiling: int) -> None:
         self._ledger = ledger
         self._account = account
         self._lane = account.lanes[number]
@@ -63,6 +62,13 @@ class ReservedLane:
         self.channel = ChannelId(account.state.channel)
         self.lane = number
         self.epoch = self._lane.epoch
+
+    def note_peer(self, peer: PeerId) -> tuple[Row, ...]:
+        """The channel pays this peer: what a job owes can be found again after a crash."""
+        if self._account.peer is not None:
+            return ()
+        self._account.peer = peer
+        return (ChannelRow(self._account.state, is_payer=True, peer=peer),)
 
     def sign(self, paid: Wei) -> tuple[SignedVoucher, tuple[Row, ...]]:
         """Sign the voucher that brings what this job was paid to `paid`, in all (LED-10).
@@ -80,7 +86,8 @@ class ReservedLane:
 
     def note_debt(self, earned: Wei) -> tuple[Row, ...]:
         """The payee wants `earned` on this lane: the next job here pays it if we are in doubt of
-        that much (LED-11). The rows say that the doubt is used up."""
+        that much (LED-11). The rows say that the doubt is used up.
+        """
         extra = earned - self._lane.owed
         doubts = self._account.doubts
         if not 0 < extra <= sum(doubt for _, doubt in doubts.values()):
@@ -93,7 +100,8 @@ class ReservedLane:
     def close(self, owed: Wei, last: JobRow) -> None:
         """Free the lane. owed: wei the job cost by what we received; what the vouchers do not
         cover of it goes with the next job's first. last: the job's last row; if its state is
-        `lost`, its `owed` is the most the payee may ask in good faith."""
+        `lost`, its `owed` is the most the payee may ask in good faith.
+        """
         self._lane.held = None
         self._lane.owed = max(self._lane.owed, self._base + owed)
         if last.state == LOST and last.owed > owed:
@@ -156,6 +164,11 @@ class PayerLedger:
     def get_left(self, channel: ChannelId, epoch: Epoch) -> Wei:
         """What is neither promised by a voucher, nor owed, nor reserved by a running job."""
         return Wei(max(0, _compute_left(self._channels[channel], epoch)))
+
+    def get_deposits(self) -> Wei:
+        """What lies in all our open channels, each in its own epoch."""
+        states = [account.state for account in self._channels.values()]
+        return Wei(sum(state.deposit - state.claimed for state in states if state.is_open))
 
     def reserve_lane(self, channel: ChannelId, ceiling: Wei, epoch: Epoch) -> ReservedLane:
         """Hold a free lane for a job of at most `ceiling` wei; PaymentError says why not."""

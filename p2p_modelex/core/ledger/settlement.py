@@ -8,6 +8,10 @@ from p2p_modelex.ids import ChannelId
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import AI, Millis, UnixMs, Wei
 
+_TEN_AI = Wei(10 * AI)
+_ONE_DAY_MS = Millis(24 * 3600 * 1000)
+_ONE_WEI = Wei(1)
+
 
 @dataclass(frozen=True, slots=True)
 class SettlementPolicy:
@@ -16,9 +20,9 @@ class SettlementPolicy:
     minimum: wei on a channel under which it is never worth the gas, even when it closes.
     """
 
-    threshold: Wei = Wei(10 * AI)
-    max_age_ms: Millis = Millis(24 * 3600 * 1000)
-    minimum: Wei = Wei(1)
+    threshold: Wei = _TEN_AI
+    max_age_ms: Millis = _ONE_DAY_MS
+    minimum: Wei = _ONE_WEI
 
 
 class Settlement:
