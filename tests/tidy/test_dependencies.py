@@ -5,15 +5,17 @@ import re
 import tomllib
 from collections.abc import Iterator
 
+from packaging.requirements import Requirement
+
 from tests.tidy.tree import ROOT, read
 
+LOCK = ROOT / "requirements.lock"
 PAGE = ROOT / "docs" / "dependencies.md"
-_REQUIREMENT = re.compile(r"^[A-Za-z0-9._-]+")
 # - `name`: why
 _LISTED = re.compile(r"^- `([^`]+)`: \S", re.MULTILINE)
 
 
-def declared() -> Iterator[str]:
+def requirements() -> Iterator[Requirement]:
     project = tomllib.loads(read(ROOT / "pyproject.toml"))
     lists = [
         project["build-system"]["requires"],
@@ -21,11 +23,11 @@ def declared() -> Iterator[str]:
         *project["project"]["optional-dependencies"].values(),
         *project["dependency-groups"].values(),
     ]
-    for requirements in lists:
-        for requirement in requirements:
-            match = _REQUIREMENT.match(requirement)
-            assert match, requirement
-            yield match[0].lower()
+    yield from (Requirement(text) for texts in lists for text in texts)
+
+
+def declared() -> Iterator[str]:
+    yield from (requirement.name for requirement in requirements())
     package = ROOT / "contracts" / "package.json"
     if package.exists():
         content = json.loads(read(package))
@@ -39,10 +41,11 @@ def test_every_dependency_is_explained_and_every_explanation_is_a_dependency() -
     assert set(listed) == set(declared())
 
 
-def test_every_python_dependency_is_locked() -> None:
-    locked = set(
-        re.findall(r"^([A-Za-z0-9._-]+)==", read(ROOT / "requirements.lock"), re.MULTILINE)
-    )
-    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["dependencies"]
-    names = {_REQUIREMENT.match(item)[0].lower() for item in project}  # type: ignore[index]
-    assert names - {name.lower() for name in locked} == set()
+def test_the_lock_satisfies_every_python_requirement() -> None:
+    locked = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\\s]+)", read(LOCK), re.MULTILINE))
+    unmet = {
+        str(wanted): locked.get(wanted.name)
+        for wanted in requirements()
+        if locked.get(wanted.name, "0") not in wanted.specifier
+    }
+    assert unmet == {}, "run: make lock"
