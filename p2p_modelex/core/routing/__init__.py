@@ -1,0 +1,1 @@
+"""Which provider gets a request: filters, scorers, probes, circuits. protocols/routing."""

@@ -1,6 +1,6 @@
 """What routing chooses among, and what for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2p_modelex.ids import PeerId
@@ -23,8 +23,9 @@ class Want:
     """What a request needs.
 
     model: None for any. weights: SHA-256, or None for any. prompt_tokens: an estimate.
-    max_cost: wei for the whole job, None for no ceiling. section: the lowest acceptable.
-    only: the peers allowed, empty for all. denied: peers never to use.
+    max_cost: wei for the whole job, None for no ceiling. epoch: the token's split epoch now.
+    section: the lowest acceptable. only: the peers allowed, empty for all. denied: peers never to
+    use.
     """
 
     kind: Kind
@@ -34,7 +35,7 @@ class Want:
     prompt_tokens: int = 0
     max_tokens: int = 1
     max_cost: Wei | None = None
-    epoch: Epoch = Epoch(0)
+    epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
     section: Section = Section.UNREGISTERED
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
@@ -42,7 +43,7 @@ class Want:
 
 def build_candidates(
     peer: PeerId, advertisement: Advertisement, expires_at: UnixMs
-) -> Iterable[Candidate]:
+) -> Iterator[Candidate]:
     """Yield a candidate for each offer."""
     for offer in advertisement.offers:
         yield Candidate(peer, offer, advertisement, expires_at)

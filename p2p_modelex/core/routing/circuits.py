@@ -1,0 +1,55 @@
+"""Circuit breakers (M. Nygard, Release It!): who keeps failing rests, then gets one trial."""
+
+from dataclasses import dataclass
+
+from p2p_modelex.ids import PeerId
+from p2p_modelex.units import UnixMs
+
+FAILURES_TO_OPEN = 3
+"""Failures in a row; one more after a rest opens the circuit again at once."""
+REST_MS = 30_000
+"""The first rest; each further one doubles, up to REST_MAX_MS."""
+REST_MAX_MS = 10 * 60_000
+TRIAL_MS = 60_000
+"""A trial that neither succeeded nor failed by then is forgotten, and another may begin."""
+PEERS_MAX = 4096
+"""Peers with failures remembered; the one that failed longest ago is forgotten first."""
+
+
+@dataclass(slots=True)
+class _Circuit:
+    failures: int
+    rests_until: UnixMs
+    trial_until: UnixMs
+
+
+class Circuits:
+    """One breaker a peer: closed, open (resting), half-open (on trial)."""
+
+    def __init__(self) -> None:
+        self._circuits: dict[PeerId, _Circuit] = {}
+
+    def on_failure(self, peer: PeerId, now: UnixMs) -> None:
+        """The peer failed a dial, a stream or a job. Not for refusals, which are honest answers."""
+        known = self._circuits.pop(peer, None)
+        failures = (known.failures if known else 0) + 1
+        rests = failures - FAILURES_TO_OPEN
+        pause = min(REST_MS << min(rests, 16), REST_MAX_MS) if rests >= 0 else 0
+        self._circuits[peer] = _Circuit(failures, UnixMs(now + pause), UnixMs(0))
+        if len(self._circuits) > PEERS_MAX:
+            del self._circuits[next(iter(self._circuits))]
+
+    def on_success(self, peer: PeerId) -> None:
+        """The peer finished a job."""
+        self._circuits.pop(peer, None)
+
+    def begin_trial(self, peer: PeerId, now: UnixMs) -> None:
+        """A job goes to the peer; if its circuit is half-open, others wait for how that ends."""
+        known = self._circuits.get(peer)
+        if known is not None and known.failures >= FAILURES_TO_OPEN:
+            known.trial_until = UnixMs(now + TRIAL_MS)
+
+    def is_open(self, peer: PeerId, now: UnixMs) -> bool:
+        """Whether the peer is to be left alone now."""
+        known = self._circuits.get(peer)
+        return known is not None and (now < known.rests_until or now < known.trial_until)

@@ -1,0 +1,180 @@
+"""Filters: what a candidate must have. Rules RTE-1 to RTE-8; each says what would have passed."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
+from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.loads import ProbeBook
+from p2p_modelex.units import UnixMs, format_ai
+
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What filters and scorers may look at besides the candidate."""
+
+    circuits: Circuits
+    loads: ProbeBook
+    now: UnixMs
+
+
+class Filter(Protocol):
+    """One requirement."""
+
+    rule: str
+    name: str
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the candidate has it."""
+        ...
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say what was lacking, given the candidates (at least one) that failed here."""
+        ...
+
+
+class ByModel:
+    """RTE-1: the model asked for, and its weights if they are named."""
+
+    rule = "RTE-1"
+    name = "model"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether name and digest are those asked for."""
+        offer = candidate.offer
+        return want.model in (None, offer.model) and want.weights in (None, offer.weights)
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name the models most like the one asked for."""
+        names = sorted({candidate.offer.model for candidate in removed})
+        if want.model is None or want.model in names:
+            return "the model is offered with other weights only"
+        near = difflib.get_close_matches(want.model, names, NAMES_SHOWN, cutoff=0.5)
+        shown = ", ".join(near or names[:NAMES_SHOWN])
+        return f"nobody offers {want.model}; {'nearest' if near else 'on offer'}: {shown}"
+
+
+class ByKind:
+    """RTE-2: serves the kind of request, with the features it needs."""
+
+    rule = "RTE-2"
+    name = "capability"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the offer has kind and features."""
+        offer = candidate.offer
+        return want.kind in offer.kinds and all(one in offer.features for one in want.features)
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name what the offers can do."""
+        kinds = sorted({kind for one in removed for kind in one.offer.kinds})
+        needs = " with ".join((want.kind, *want.features))
+        return f"no offer serves {needs}; offers serve: {', '.join(kinds)}"
+
+
+class ByContext:
+    """RTE-3: prompt and completion fit the context, the completion fits what it generates."""
+
+    rule = "RTE-3"
+    name = "context"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the tokens fit."""
+        offer = candidate.offer
+        fits = want.prompt_tokens + want.max_tokens <= offer.context_length
+        return fits and want.max_tokens <= offer.max_tokens
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name the most on offer."""
+        context = max(candidate.offer.context_length for candidate in removed)
+        most = max(candidate.offer.max_tokens for candidate in removed)
+        return (
+            f"{want.prompt_tokens} prompt and {want.max_tokens} completion tokens fit no offer; "
+            f"the longest context is {context}, the longest completion {most}"
+        )
+
+
+class ByEpoch:
+    """RTE-4: prices are in the token's present split epoch."""
+
+    rule = "RTE-4"
+    name = "epoch"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the epochs agree."""
+        return candidate.offer.epoch == want.epoch
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name the epoch."""
+        return f"no price is in split epoch {want.epoch}"
+
+
+class ByPrice:
+    """RTE-5: the whole job costs no more than the ceiling."""
+
+    rule = "RTE-5"
+    name = "price"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the cost is under the ceiling."""
+        return want.max_cost is None or compute_cost(candidate.offer, want) <= want.max_cost
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name the cheapest."""
+        cheapest = min(compute_cost(candidate.offer, want) for candidate in removed)
+        return (
+            f"nobody is under the ceiling of {format_ai(want.max_cost or 0)}; "
+            f"the cheapest is {format_ai(cheapest)}"
+        )
+
+
+class BySection:
+    """RTE-6: claims a registry section at least as strict as asked."""
+
+    rule = "RTE-6"
+    name = "section"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the section is high enough."""
+        return candidate.advertisement.section >= want.section
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name the section and the best there is."""
+        best = max(candidate.advertisement.section for candidate in removed)
+        return f"nobody is in section {want.section.name.lower()}; the best is {best.name.lower()}"
+
+
+class ByPeer:
+    """RTE-7: among the peers named, and not denied."""
+
+    rule = "RTE-7"
+    name = "peer"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the peer may be used."""
+        allowed = not want.only or candidate.peer in want.only
+        return allowed and candidate.peer not in want.denied
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say how many were left out."""
+        return f"{len(removed)} offers are of peers that were denied or not named"
+
+
+class ByHealth:
+    """RTE-8: the advertisement holds, and the peer's circuit is closed."""
+
+    rule = "RTE-8"
+    name = "health"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the peer can be tried now."""
+        alive = candidate.expires_at > sight.now
+        return alive and not sight.circuits.is_open(candidate.peer, sight.now)
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say how many failed lately."""
+        return f"{len(removed)} offers are of peers that failed lately or have gone; try later"
