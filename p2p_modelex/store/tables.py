@@ -86,16 +86,20 @@ def encode_row(row: Row) -> bytes:
 def decode_row(kind: type[R], stored: bytes) -> R:
     """Return the row; StoreError if the bytes are not what was written."""
     body = stored[4:]
+    if zlib.crc32(body).to_bytes(4, "big") != stored[:4]:
+        raise _damaged(kind, "its checksum differs")
     try:
-        if zlib.crc32(body).to_bytes(4, "big") != stored[:4]:
-            raise RemoteProtocolError("STORE-1", "checksum differs")
         row: R = codec.decode(kind, body, limit=limits.ROW_BYTES)
     except RemoteProtocolError as error:
-        raise StoreError(
-            f"a row of table {table_of(kind).name} is damaged ({error.message})",
-            hint="restore the database from a backup; do not delete it, it holds your vouchers",
-        ) from error
+        raise _damaged(kind, error.message) from error
     return row
+
+
+def _damaged(kind: type[msgspec.Struct], why: str) -> StoreError:
+    return StoreError(
+        f"a row of table {table_of(kind).name} is damaged: {why}",
+        hint="restore the database from a backup; do not delete it, it holds your vouchers",
+    )
 
 
 def validate_not_lower(held: Row | None, row: Row) -> None:

@@ -9,6 +9,7 @@ from eth_account import Account
 from p2p_modelex.errors import BadInput, KeystoreError
 from p2p_modelex.ids import format_address, format_peer_id
 from p2p_modelex.keys import keystore
+from p2p_modelex.keys.files import write_secret
 from p2p_modelex.keys.keystore import create_keystore, read_account_key, unlock_keystore
 from p2p_modelex.keys.signers import KeyRing
 
@@ -146,6 +147,21 @@ def test_a_file_that_asks_for_all_memory_is_refused(folder: Path, ring: KeyRing)
     peer.write_text(peer.read_text().replace('"scrypt_n": 2', '"scrypt_n": 1073741824'))
     with pytest.raises(KeystoreError):
         unlock_keystore(folder, PASSPHRASE)
+
+
+def test_a_folder_or_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeystoreError, match="cannot make"):
+        create_keystore(tmp_path / "file" / "keys", PASSPHRASE, scrypt_n=CHEAP)
+    with pytest.raises(KeystoreError, match="cannot write"):
+        write_secret(tmp_path / "none" / "key", b"x")
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    write_secret(tmp_path / "key", b"first")
+    with pytest.raises(KeystoreError, match="exists already"):
+        write_secret(tmp_path / "key", b"second")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
 
 
 @pytest.mark.parametrize("text", [KEY.hex(), "0x" + KEY.hex() + "\n", f"  {KEY.hex().upper()} "])

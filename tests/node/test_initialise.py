@@ -65,3 +65,12 @@ def test_nothing_is_made_if_something_is_wrong(home: Home, network: Path, tmp_pa
     with pytest.raises(ConfigurationError, match="no model to sell"):
         init_home(home, Configuration(role="provider"), "x", deployment_file=network)
     assert not home.path.exists()
+
+
+def test_a_home_that_cannot_be_written_is_named(home: Home, network: Path) -> None:
+    home.create()
+    (home.path / "network.toml").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot write into") as caught:
+        init_home(home, CONFIGURATION, "x", deployment_file=network, scrypt_n=CHEAP)
+    assert "free space" in caught.value.hint
+    assert not home.exists

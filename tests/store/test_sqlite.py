@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import NetworkId
 from p2p_modelex.records.rows import RecordRow, SettingRow
+from p2p_modelex.store import migrations
 from p2p_modelex.store.migrations import SCHEMA_VERSION
 from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import UnixMs
@@ -165,6 +167,29 @@ async def test_a_flipped_bit_in_a_row_is_an_error_not_another_amount(path: Path)
         with pytest.raises(StoreError, match="issued_voucher is damaged") as caught:
             await store.issued_vouchers()
         assert "do not delete" in caught.value.hint
+
+
+async def test_a_row_of_another_shape_is_an_error(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await store.apply((rows.issued(1000),))
+    body = b"\x93\1\2\3"
+    with _raw(path) as raw:
+        raw.execute(
+            "UPDATE issued_voucher SET body = ?", (zlib.crc32(body).to_bytes(4, "big") + body,)
+        )
+    async with SqliteStore(path) as store:
+        with pytest.raises(StoreError, match="issued_voucher is damaged"):
+            await store.issued_vouchers()
+
+
+async def test_a_migration_that_fails_leaves_no_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(":memory:", isolation_level=None) as connection:
+        monkeypatch.setattr(migrations, "MIGRATIONS", (("CREATE TABLE a (x)", "nonsense"),))
+        with pytest.raises(sqlite3.OperationalError):
+            migrations.migrate(connection, 0)
+        assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+    connection.close()
 
 
 @pytest.mark.parametrize("where", [0, 20, 4096 + 3, 2 * 4096 + 5])
