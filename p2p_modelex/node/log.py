@@ -166,4 +166,5 @@ def _install(handlers: list[logging.Handler], level: int) -> None:
         root.addHandler(handler)
     # Libraries are heard when something is wrong; py-libp2p says a lot otherwise.
     root.setLevel(logging.WARNING)
-    logging.getLogger("p2p_modelex").setLevel(level)
+    for ours in ("p2p_modelex", "__main__"):
+        logging.getLogger(ours).setLevel(level)

@@ -131,6 +131,15 @@ def test_libraries_are_heard_from_warning_up(output: io.StringIO) -> None:
     assert (event["event"], event["logger"]) == ("odd thing", "libp2p.host")
 
 
+def test_our_modules_are_heard_by_both_ways_of_logging(output: io.StringIO) -> None:
+    _log(output)
+    code = "import structlog, logging; structlog.get_logger().info('one', n=1)\n"
+    code += "logging.getLogger(__name__).info('%s', 'two')"
+    exec(code, {"__name__": "p2p_modelex.somewhere"})
+    events = [json.loads(line)["event"] for line in output.getvalue().splitlines()]
+    assert events == ["one", "two"]
+
+
 def test_a_file_gets_json_as_well(output: io.StringIO, tmp_path: Path) -> None:
     configure_log(LogSettings(format="console", file="node.log"), folder=tmp_path, stream=output)
     structlog.get_logger(_NAME).info("hello")
