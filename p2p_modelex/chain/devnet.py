@@ -71,7 +71,11 @@ async def devnet(
     command = [str(binary), *_arguments(port, state_file, block_time)]
     try:
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C ends us first; our nodes may still settle
         )
     except OSError as error:
         raise ConfigurationError(

@@ -65,7 +65,7 @@ class MemoryChain(Chain):
     async def fetch_balance(self, account: Address) -> Wei:
         return (await self._reach()).balance(account)
 
-    async def fetch_gas_balance(self, account: Address) -> int:  # noqa: ARG002 - the same for all
+    async def fetch_gas_balance(self, account: Address) -> int:
         await self._reach()
         return GAS_BALANCE
 

@@ -1,5 +1,6 @@
 """Deploys the contracts of a new network. Administration, so web3.py in a thread will do."""
 
+import sys
 from typing import Any
 
 import trio
@@ -28,9 +29,14 @@ async def deploy(url: str, private_key: bytes, *, name: str, challenge_s: int) -
 
 
 def _deploy(url: str, private_key: bytes, name: str, challenge_s: int) -> Deployment:
+    recursion_limit = sys.getrecursionlimit()
     import requests
     from web3 import HTTPProvider, Web3
     from web3.exceptions import Web3Exception
+
+    # web3 imports py_ecc, which raises the limit for the whole process to 100,000: past what the
+    # C stack holds, so that any deeply nested input to a parser would end us.
+    sys.setrecursionlimit(recursion_limit)
 
     artifacts = load_contracts().artifacts
     try:

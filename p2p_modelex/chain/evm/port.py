@@ -102,7 +102,10 @@ class EvmChain(Chain):
             [_OPEN, format_address(payee), format_address(signer), secrets.token_bytes(32)],
         )
         receipt = await self._deposit(deposit, opening)
-        [opened] = self._find_events(receipt, "Opened")
+        events = self._find_events(receipt, "Opened")
+        if len(events) != 1:
+            raise ChainUnreachable("the endpoint left out the event of the opening transaction")
+        [opened] = events
         return ChannelState(
             opened["channel"],
             bytes.fromhex(opened["payer"][2:]),

@@ -24,7 +24,7 @@ BATCH_MAX = 100  # public endpoints refuse more
 RESPONSE_BYTES = 16 * MIB  # the logs of a thousand busy blocks fit
 
 # json's parser recurses, and libraries raise Python's recursion limit past what the C stack holds
-# (eth_abi's parsimonious sets 100,000): nested brackets alone would end the process.
+# (py_ecc, which eth-account imports, sets 100,000): nested brackets alone would end the process.
 NESTING_MAX = 64
 _BRACKETS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))

@@ -160,9 +160,7 @@ class Sender:
 
     async def _fetch_receipt(self, signed: SignedTransaction) -> TransactionReceipt | None:
         found = await self._rpc.call("eth_getTransactionReceipt", to_hex(signed.hash))
-        if found is None or found.get("blockNumber") is None:
-            return None
-        return read_receipt(found)
+        return None if found is None else read_receipt(found)
 
     async def _refuse_replaced(self, signed: SignedTransaction) -> None:
         """Raise TransactionFailed if another transaction was mined with this one's nonce."""
@@ -202,10 +200,11 @@ def compute_fees(history: Any) -> tuple[int, int]:
 
     Twice the base fee stays enough for five full blocks in a row (each raises it by an eighth).
     """
-    if not isinstance(history, dict) or not history.get("baseFeePerGas"):
-        raise ChainUnreachable("the endpoint sent a malformed fee history")
-    base = read_quantity(history["baseFeePerGas"][-1])
-    rewards = sorted(read_quantity(row[0]) for row in history.get("reward") or () if row)
+    try:
+        base = read_quantity(history["baseFeePerGas"][-1])
+        rewards = sorted(read_quantity(row[0]) for row in history.get("reward") or () if row)
+    except (TypeError, LookupError, AttributeError) as error:
+        raise ChainUnreachable("the endpoint sent a malformed fee history") from error
     tip = max(TIP_MIN, rewards[len(rewards) // 2] if rewards else 0)
     return tip, 2 * base + tip
 

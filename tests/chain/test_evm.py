@@ -1,0 +1,261 @@
+"""What only a real endpoint can show: wrong networks, nonces, reorgs, independent checks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.devnet import fund
+from p2p_modelex.chain.evm.artifacts import load_contracts
+from p2p_modelex.chain.evm.port import EvmChain
+from p2p_modelex.chain.evm.reader import BlockLogs, BlockReader
+from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.sender import Sender
+from p2p_modelex.chain.evm.wire import to_hex
+from p2p_modelex.errors import ChainUnreachable, TransactionFailed, WrongNetwork
+from p2p_modelex.ids import Address, ChannelId, format_address
+from p2p_modelex.records import voucher as voucher_record
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.units import AI, Wei
+from tests.chain.endpoint import fake_endpoint, http
+from tests.chain.worlds import EvmWorld, new_key
+
+Change = Callable[[Deployment], Deployment]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: replace(d, chain_id=1), "serves chain 31337"),
+        (lambda d: replace(d, token=Address(b"\7" * 20)), "no AIToken at 0x0707"),
+        (lambda d: replace(d, registry=d.channels), "is not this version's NodeRegistry"),
+    ],
+    ids=["chain", "nothing", "other"],
+)
+async def test_check_names_what_is_wrong(evm: EvmWorld, change: Change, says: str) -> None:
+    async with evm.port(new_key(), change(evm.deployment)) as port:
+        with pytest.raises(WrongNetwork, match=says) as caught:
+            await port.check()
+    assert caught.value.hint
+
+
+async def test_a_silent_endpoint_is_unreachable() -> None:
+    deployment = Deployment("x", 1, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
+    async with fake_endpoint(lambda _: http(b"", 503)) as fake:
+        async with EvmChain(fake.url, deployment, new_key()) as port:
+            for attempt in (port.check(), port.transfer(Address(b"\1" * 20), Wei(1))):
+                with pytest.raises(ChainUnreachable):
+                    await attempt
+        assert len(fake.requests) == 8
+
+
+async def test_reading_from_an_address_without_code_is_told(evm: EvmWorld) -> None:
+    wrong = replace(evm.deployment, token=Address(b"\7" * 20))
+    async with evm.port(new_key(), wrong) as port:
+        with pytest.raises(ChainUnreachable, match="does not decode"):
+            await port.fetch_balance(port.account)
+
+
+async def test_an_account_without_gas_is_told_to_get_some(evm: EvmWorld) -> None:
+    key, port = await evm.new_account()
+    await fund(evm.url, key.address, 0)
+    with pytest.raises(TransactionFailed, match="cannot pay for gas") as caught:
+        await port.transfer(new_key().address, Wei(1))
+    assert format_address(key.address) in caught.value.hint
+
+
+async def test_eight_sends_at_once_are_all_accepted(evm: EvmWorld) -> None:
+    _, port = await evm.new_account()
+    to = new_key().address
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(port.transfer, to, Wei(AI))
+    assert await port.fetch_balance(to) == 8 * AI
+
+
+async def test_a_nonce_taken_by_another_program_is_read_again(evm: EvmWorld) -> None:
+    key, port = await evm.new_account()
+    to = new_key().address
+    await port.transfer(to, Wei(1))
+    async with evm.port(key, evm.deployment) as other:
+        await other.transfer(to, Wei(1))
+    await port.transfer(to, Wei(1))
+    assert await port.fetch_balance(to) == 3
+
+
+async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
+    """The estimate passes, then another transaction changes the state under this one."""
+    key, port = await evm.new_account(Wei(5))
+    token = load_contracts().token
+    payload = token.encode_call("transfer", format_address(new_key().address), 5)
+    async with Rpc(evm.url) as rpc:
+        sender = Sender(rpc, key, 31337, load_contracts().errors.explain)
+        await rpc.call("evm_setAutomine", False, retry=False)
+        failures: list[TransactionFailed] = []
+
+        async def send() -> None:
+            try:
+                await sender.send(evm.deployment.token, payload)
+            except TransactionFailed as error:
+                failures.append(error)
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                nursery.start_soon(send)
+                await _wait_pending(rpc, key.address, 2)
+                await rpc.call("evm_mine", retry=False)
+        finally:
+            await rpc.call("evm_setAutomine", True, retry=False)
+    assert len(failures) == 1
+    assert "reverted: ERC20InsufficientBalance(" in str(failures[0])
+    assert await port.fetch_balance(key.address) == 0
+
+
+async def test_a_dropped_transaction_is_sent_again(evm: EvmWorld) -> None:
+    key, port = await evm.new_account(Wei(5))
+    async with Rpc(evm.url) as rpc:
+        sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
+        await rpc.call("evm_setAutomine", False, retry=False)
+        payload = load_contracts().token.encode_call(
+            "transfer", format_address(new_key().address), 5
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(sender.send, evm.deployment.token, payload)
+                await _wait_pending(rpc, key.address, 1)
+                await rpc.call("anvil_dropAllTransactions", retry=False)
+                await _wait_pending(rpc, key.address, 1)
+                await rpc.call("evm_mine", retry=False)
+        finally:
+            await rpc.call("evm_setAutomine", True, retry=False)
+    assert await port.fetch_balance(key.address) == 0
+
+
+async def test_a_transaction_that_is_never_mined_is_given_up(evm: EvmWorld) -> None:
+    key, _ = await evm.new_account(Wei(5))
+    async with Rpc(evm.url) as rpc:
+        sender = Sender(rpc, key, 31337, lambda _: "", receipt_timeout_s=0.1)
+        await rpc.call("evm_setAutomine", False, retry=False)
+        try:
+            with pytest.raises(TransactionFailed, match=r"was not mined in 0\.1 s"):
+                await sender.send(new_key().address, value=1)
+        finally:
+            await rpc.call("anvil_dropAllTransactions", retry=False)
+            await rpc.call("evm_setAutomine", True, retry=False)
+
+
+async def test_a_reorg_undoes_events_and_the_sender_sends_again(evm: EvmWorld) -> None:
+    _, port = await evm.new_account()
+    async with Rpc(evm.url) as rpc:
+        start = int(await rpc.call("eth_blockNumber"), 16)
+        seen: list[tuple[str, bool]] = []
+        events = port.channel_events(start)
+        channel = await port.open_channel(new_key().address, Wei(7), port.account)
+        with trio.fail_after(20):
+            async for event in events:
+                assert event.channel == channel.channel
+                seen.append((event.kind, event.undone))
+                if len(seen) == 1:
+                    await rpc.call("anvil_reorg", 1, [], retry=False)
+                    assert await port.fetch_channel(ChannelId(channel.channel)) is None
+                if len(seen) == 3:
+                    break
+        await events.aclose()
+    # The watcher had the sender repeat what the reorg dropped, under the same id.
+    assert seen == [("opened", False), ("opened", True), ("opened", False)]
+    assert await port.fetch_channel(ChannelId(channel.channel)) == channel
+
+
+async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
+    key, _ = await evm.new_account()
+    async with (
+        EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
+        Rpc(evm.url) as rpc,
+    ):
+        channel = await port.open_channel(new_key().address, Wei(7), port.account)
+        name = ChannelId(channel.channel)
+        assert await port.fetch_channel(name) is None
+        await rpc.call("anvil_mine", "0x2", retry=False)
+        assert await port.fetch_channel(name) == channel
+
+
+async def test_a_reader_far_behind_reads_ranges_first(evm: EvmWorld) -> None:
+    _, port = await evm.new_account()
+    abi = load_contracts().channels
+    async with Rpc(evm.url) as rpc:
+        start = int(await rpc.call("eth_blockNumber"), 16) + 1
+        await port.open_channel(new_key().address, Wei(7), port.account)
+        await rpc.call("anvil_mine", hex(100), retry=False)
+        await port.open_channel(new_key().address, Wei(7), port.account)
+        reader = BlockReader(
+            rpc, evm.deployment.channels, [abi.topic("Opened")], since_block=start, confirmations=0
+        )
+        first = await reader.poll()
+        assert [len(block.logs) for block in first] == [1, 0]
+        rest: list[BlockLogs] = []
+        while polled := await reader.poll():
+            rest += polled
+        assert [block.number for block in rest] == list(range(first[-1].number + 1, start + 102))
+        assert [len(block.logs) for block in rest if block.logs] == [1]
+
+
+async def test_our_digests_are_those_of_the_contracts(evm: EvmWorld) -> None:
+    """web3 asks the contract itself, with a codec that is not ours."""
+    voucher = Voucher(b"\x11" * 32, 7, Wei(2**100 + 1), 3)
+    ours = voucher_record.compute_digest(voucher, evm.deployment.channels_domain)
+    fields = (voucher.channel, voucher.lane, voucher.amount, voucher.epoch)
+    theirs = await trio.to_thread.run_sync(_ask_with_web3, evm, "voucherDigest", fields)
+    assert theirs == ours
+
+
+async def test_our_payloads_are_those_of_web3(evm: EvmWorld) -> None:
+    contracts = load_contracts()
+    voucher = ((b"\x11" * 32, 7, 8, 0), b"\x22" * 65)
+
+    def encode() -> str:
+        from web3 import Web3
+
+        entries = list(contracts.artifacts["PaymentChannels"].entries)
+        return str(Web3().eth.contract(abi=entries).encode_abi("redeem", args=[[voucher]]))
+
+    theirs = await trio.to_thread.run_sync(encode)
+    assert to_hex(contracts.channels.encode_call("redeem", [voucher])) == theirs
+
+
+async def test_web3_finds_what_we_did(evm: EvmWorld) -> None:
+    key, port = await evm.new_account()
+    channel = await port.open_channel(new_key().address, Wei(AI), key.address)
+    voucher = Voucher(channel.channel, 2, Wei(5), 0)
+    signed = voucher_record.sign(voucher, evm.deployment.channels_domain, key)
+    await port.redeem([signed, SignedVoucher(voucher, bytes(65))])
+    claimed = await trio.to_thread.run_sync(_ask_with_web3, evm, "claimedOf", channel.channel, 2)
+    assert claimed == 5
+
+
+def _ask_with_web3(evm: EvmWorld, function: str, *arguments: Any) -> Any:
+    import requests
+    from web3 import HTTPProvider, Web3
+
+    with requests.Session() as session:
+        w3 = Web3(HTTPProvider(evm.url, session=session))
+        contract = w3.eth.contract(
+            address=Web3.to_checksum_address(evm.deployment.channels),
+            abi=list(load_contracts().artifacts["PaymentChannels"].entries),
+        )
+        return contract.functions[function](*arguments).call()
+
+
+async def _wait_pending(rpc: Rpc, account: Address, more: int) -> None:
+    """Return once the pool holds `more` transactions of the account over the mined ones."""
+    name = format_address(account)
+    with trio.fail_after(10):
+        while True:
+            latest = int(await rpc.call("eth_getTransactionCount", name, "latest"), 16)
+            pending = int(await rpc.call("eth_getTransactionCount", name, "pending"), 16)
+            if pending == latest + more:
+                return
+            await trio.sleep(0.01)
