@@ -24,9 +24,15 @@ $(STAMP): requirements.lock pyproject.toml tools/check_machine.sh
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: contracts
-contracts: setup ## Compile the contracts and write their artifacts into the package
+NPM_STAMP := contracts/node_modules/.package-lock.json
+
+$(NPM_STAMP): contracts/package.json contracts/package-lock.json
+	@command -v npm >/dev/null || { echo "modelex: the contracts need Node 20 or newer with npm" >&2; exit 1; }
 	cd contracts && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: contracts
+contracts: setup $(NPM_STAMP) ## Compile the contracts and write their artifacts into the package
 	$(BIN)/python contracts/tools/build.py
 
 .PHONY: test
@@ -37,9 +43,8 @@ test-python: setup ## Run every Python test; branch coverage of core/ and record
 	$(BIN)/python -m pytest --cov
 
 .PHONY: test-contracts
-test-contracts: setup ## Run the contracts' unit, fuzz and invariant tests under forge
-	cd contracts && npm ci --no-audit --no-fund --silent
-	$(BIN)/python contracts/tools/forge.py test
+test-contracts: setup $(NPM_STAMP) ## Run the contracts' unit, fuzz and invariant tests under forge
+	cd contracts && node_modules/.bin/forge test
 
 .PHONY: lint
 lint: setup ## Check style, formatting and the import floors
