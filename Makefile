@@ -28,7 +28,7 @@ NPM_STAMP := contracts/node_modules/.package-lock.json
 
 $(NPM_STAMP): contracts/package.json contracts/package-lock.json
 	@command -v npm >/dev/null || { echo "modelex: the contracts need Node 20 or newer with npm" >&2; exit 1; }
-	cd contracts && npm ci --no-audit --no-fund --silent
+	cd contracts && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: contracts
@@ -39,7 +39,7 @@ contracts: setup $(NPM_STAMP) ## Compile the contracts and write their artifacts
 test: lint types test-python ## Lint, check types, run every Python test: what must pass before a commit
 
 .PHONY: test-python
-test-python: setup ## Run every Python test; branch coverage of core/ and records/ must be 100%
+test-python: setup $(NPM_STAMP) ## Run every Python test; branch coverage of core/ and records/ must be 100%
 	$(BIN)/python -m pytest --cov
 
 .PHONY: test-contracts
