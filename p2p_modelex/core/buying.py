@@ -36,6 +36,7 @@ from p2p_modelex.core.inputs import (
 )
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.core.routing.candidate import Candidate, build_candidates
+from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.probes import ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.wants import build_want, compute_ceiling
@@ -45,6 +46,10 @@ from p2p_modelex.units import Epoch, UnixMs, Wei
 
 RUNS_MAX = 1024
 """Local requests in hand; a caller that wants more waits for some to end."""
+
+
+DISHONEST = ("price_changed", "unknown_model")
+"""Refusals of what the provider itself advertised; the others are honest answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class Buying:
         registry_domain: Digest,
         directory: Directory,
         router: Router,
+        circuits: Circuits,
         probes: ProbeMachine,
         ledger: PayerLedger,
         budget: Budget,
@@ -100,6 +106,7 @@ class Buying:
         self._registry_domain = registry_domain
         self._directory = directory
         self._router = router
+        self._circuits = circuits
         self._probes = probes
         self._ledger = ledger
         self._budget = budget
@@ -163,7 +170,7 @@ class Buying:
         if not selection.kept:
             return self._end(run, _failure(run, None, "no_provider", selection.why_none))
         run.kept = selection.kept
-        run.shortlist = self._router.shortlist(selection.kept, want, now)
+        run.shortlist = self._router.shortlist(selection.kept, want)
         run.is_probing = True
         targets = [(c.peer, c.advertisement.addresses) for c in run.shortlist]
         return [*self._probes.ask(targets, now), *self.after_probes(now)]
@@ -209,6 +216,7 @@ class Buying:
             is_fast=run.wanted.is_fast,
         )
         run.attempt += 1
+        self._circuits.begin_trial(candidate.peer, now)
         run.exchange = RequesterExchange(stream, candidate.peer, purchase, lane)
         self._by_stream[stream] = run
         addresses = candidate.advertisement.addresses
@@ -269,14 +277,14 @@ class Buying:
         event = dataclasses.replace(event, job=run.job)
         if isinstance(event, RunFinished):
             assert run.current is not None
-            self._router.note_success(run.current.peer, now)
+            self._circuits.on_success(run.current.peer)
             del self._runs[run.job]
             return [Emit(dataclasses.replace(event, paid=Wei(event.paid + run.spent)))]
         if not isinstance(event, RunFailed):
             return [Emit(event)]
         run.spent += event.paid
-        if event.peer is not None and not event.refused:
-            self._router.note_failure(event.peer, now)
+        if run.current is not None and (not event.refused or event.code in DISHONEST):
+            self._circuits.on_failure(run.current.peer, now)
         if event.code == "cancelled":
             return self._end(run, event)
         run.last = event

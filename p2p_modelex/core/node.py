@@ -38,6 +38,8 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
+from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
@@ -45,6 +47,7 @@ from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs
@@ -57,6 +60,10 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
     }
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
+
+
+NO_LOAD = Load(0, 0, 0, 0, 0)
+"""The load of a node that sells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +118,15 @@ class NodeCore:
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
         self._selling = Selling(shop.seller, self.payee, shop.slots) if shop else None
-        self._probes = ProbeMachine(self._selling.get_load, next_stream)
+        circuits, loads = Circuits(), ProbeBook()
+        own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
+        self._probes = ProbeMachine(own_load, next_stream, loads)
         self._buying = Buying(
             identity.network,
             identity.registry_domain,
             self.directory,
-            Router(rng, self._probes.book),
+            Router(rng, circuits, loads),
+            circuits,
             self._probes,
             self.payer,
             policies.budget,
