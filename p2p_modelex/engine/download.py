@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 FILE_BYTES_MAX = 64 * 2**30
 TRIES_MAX = 5
 _TIMEOUT = httpx.Timeout(30.0)
-_CHUNK_BYTES = 1 << 20
+PAUSE_FIRST_S = 0.5
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -50,7 +50,7 @@ async def download(url: str, target: Path, *, on_progress: Progress = lambda *_:
                         f"{url}: {error!r} ({TRIES_MAX} tries)",
                         hint="Run the command again: it goes on where it stopped.",
                     ) from error
-            await trio.sleep(0.25 * 2**attempt)
+            await trio.sleep(PAUSE_FIRST_S * 2 ** (attempt - 1))
     with storing(target.parent):
         part.replace(target)
         _tag_of(part).unlink(missing_ok=True)
@@ -67,6 +67,7 @@ async def _fetch_rest(
     tag = _tag_of(part).read_text("utf-8") if _tag_of(part).exists() else ""
     # Without a tag nothing says that the rest belongs to the same version.
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
+    headers["Accept-Encoding"] = "identity"  # what is written must be the file, byte for byte
     async with session.stream("GET", url, headers=headers) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             _tag_of(part).unlink()
@@ -111,7 +112,7 @@ async def _append(
         await file.truncate(begins)
         await file.seek(begins)
         here = begins
-        async for chunk in answer.aiter_bytes(_CHUNK_BYTES):
+        async for chunk in answer.aiter_raw():
             here += len(chunk)
             if here > FILE_BYTES_MAX:
                 raise ModelRejected(f"the file is larger than {FILE_BYTES_MAX} bytes")

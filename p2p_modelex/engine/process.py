@@ -65,12 +65,12 @@ class ProcessEngine(Engine):
         self._gave_up: EngineCrashed | None = None
         self._info: EngineInfo | None = None
         self._child: Child | None = None
-        self._nursery = trio.open_nursery()
 
     async def __aenter__(self) -> Self:
         self._child = child = await self._boot()
         self._admission = Admission(self.info.slots, self._spec.waiting_max)
         self._counts = trio.CapacityLimiter(COUNTS_MAX)
+        self._nursery = trio.open_nursery()
         nursery = await self._nursery.__aenter__()
         self._scope = nursery.cancel_scope
         nursery.start_soon(self._keep_running, child)

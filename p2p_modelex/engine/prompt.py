@@ -1,13 +1,15 @@
 """From a request to the prompt's token ids; the same rules for every engine with a GGUF file."""
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from p2p_modelex.engine.template import ChatTemplate, special_tokens_of
 from p2p_modelex.engine.vetting import Header
 from p2p_modelex.errors import PromptTooLong, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
+
+if TYPE_CHECKING:
+    from p2p_modelex.engine.template import ChatTemplate
 
 Tokenize = Callable[[str], list[int]]
 """The engine's own tokenizer: plain text to ids, no special tokens parsed, none added."""
@@ -91,7 +93,10 @@ def _beginning_of(header: Header) -> int | None:
     return token if wanted and 0 <= token < len(header.tokens) else None
 
 
-def _template_of(header: Header, source: str) -> ChatTemplate:
+def _template_of(header: Header, source: str) -> "ChatTemplate":
+    # Jinja takes a quarter second to import: only models that chat pay for it.
+    from p2p_modelex.engine.template import ChatTemplate, special_tokens_of
+
     def text_of(name: str) -> str:
         token = header.get_int(f"tokenizer.ggml.{name}_token_id")
         return header.tokens[token] if 0 <= token < len(header.tokens) else ""
