@@ -66,7 +66,7 @@ def test_the_build_and_forge_use_the_same_settings() -> None:
             "appendCBOR": forge["cbor_metadata"],
         },
     }
-    assert module.SETTINGS == expected
+    assert expected == module.SETTINGS
     assert read("manifest")["settings"] == expected
 
 
