@@ -28,6 +28,14 @@ STOP_TIMEOUT_S = 10
 # --state alone survives SIGTERM but not SIGKILL or a power cut.
 STATE_INTERVAL_S = 5
 _LOG_CHUNKS = 32
+# Becomes anvil, leaving a guard behind that ends it when our end of its standard input closes:
+# that happens even when this process is killed and can clean up nothing.
+_GUARDED = (
+    "/bin/sh",
+    "-c",
+    'exec 3<&0; (cat <&3; kill -TERM $$) >/dev/null 2>&1 & exec 3<&-; exec "$@" </dev/null',
+    "sh",
+)
 
 # The ten accounts of the mnemonic "test test test test test test test test test test test junk",
 # which every development node shares. Anyone can spend what they hold: never for a real network.
@@ -68,11 +76,11 @@ async def devnet(
     anvil cannot be fetched, ChainUnreachable if it does not start (the port taken, say).
     """
     binary = await fetch_anvil()
-    command = [str(binary), *_arguments(port, state_file, block_time)]
+    command = [*_GUARDED, str(binary), *_arguments(port, state_file, block_time)]
     try:
         process = await trio.lowlevel.open_process(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C ends us first; our nodes may still settle
@@ -134,6 +142,8 @@ def _find_url(text: str) -> str | None:
 async def _stop(process: trio.Process) -> None:
     """SIGTERM, so that anvil writes its state; SIGKILL if it takes too long."""
     with trio.CancelScope(shield=True):
+        if process.stdin is not None:
+            await process.stdin.aclose()  # before the process is reaped, so the guard knows it
         if process.returncode is None:
             process.terminate()
         with trio.move_on_after(STOP_TIMEOUT_S) as stopping:

@@ -1,7 +1,8 @@
 """The devnet as a process: it starts, keeps its state, and never outlives its block."""
 
-import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,25 @@ from p2p_modelex.ids import format_address
 from p2p_modelex.units import Wei
 from tests.chain.worlds import new_key
 
+_OWNER = """
+import trio
+from p2p_modelex.chain.devnet import devnet
+
+async def own():
+    async with devnet() as net:
+        print(net.pid, flush=True)
+        await trio.sleep_forever()
+
+trio.run(own)
+"""
+
 
 def _is_running(pid: int) -> bool:
+    """Whether the process lives; one that waits to be reaped does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True
 
 
 async def test_it_answers_and_ends_with_its_block() -> None:
@@ -42,6 +55,19 @@ async def test_it_ends_when_cancelled() -> None:
             scope.cancel()
             await trio.sleep_forever()
     assert not _is_running(pids[0])
+
+
+async def test_it_ends_when_its_owner_is_killed() -> None:
+    owner = await trio.lowlevel.open_process([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    pid = int(await owner.stdout.receive_some(100))
+    assert _is_running(pid)
+    owner.kill()
+    await owner.wait()
+    with trio.fail_after(10):
+        while _is_running(pid):  # noqa: ASYNC110 - another's child tells nobody when it ends
+            await trio.sleep(0.02)
+    await owner.stdout.aclose()
 
 
 async def test_an_error_in_the_block_arrives_as_it_is() -> None:
