@@ -64,8 +64,9 @@ format: setup ## Format the code and apply safe fixes
 	$(BIN)/ruff format .
 
 .PHONY: vectors
-vectors: setup ## Rewrite the vectors of protocols/records; read the difference before committing it
-	$(BIN)/python -m tests.records.make_vectors
+vectors: setup ## Rewrite the vectors of protocols/; read the difference before committing it
+	for file in $$(git ls-files 'tests/**/make_vectors.py'); do \
+	    module=$${file%.py}; $(BIN)/python -m $${module//\//.}; done
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml again into requirements.lock
