@@ -1,6 +1,7 @@
 """The asking end's bookkeeping: which ranges are still open, what to fetch, what to offer."""
 
 from collections import deque
+from itertools import pairwise
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory.directory import Directory
@@ -72,11 +73,11 @@ class Comparison:
             raise RemoteProtocolError("REC-8", "too many open ranges")
 
     def _on_split(self, parts: tuple[Range, ...]) -> None:
-        last = parts[0].lower
-        for part in parts:
-            if part.lower != last or (part.upper and part.lower >= part.upper):
-                raise RemoteProtocolError("REC-4", "parts do not tile the range")
-            last = part.upper
+        ordered = all(part.lower < part.upper for part in parts[:-1])
+        last = parts[-1]
+        joined = all(one.upper == other.lower for one, other in pairwise(parts))
+        if not ordered or not joined or (last.upper and last.lower >= last.upper):
+            raise RemoteProtocolError("REC-4", "parts do not tile the range")
         for part in parts:
             if part.count == 0:
                 self.have.update(dict.fromkeys(self._directory.index.keys(part.lower, part.upper)))

@@ -45,7 +45,7 @@ class OwnAdvertisement:
         return self.content is None or (held is not None and held.envelope == self._sealed)
 
     def publish(self, content: Advertisement, now: UnixMs) -> None:
-        """Seal with the next sequence (now, or one above the last) and keep.
+        """Seal with the next sequence (ADV-15: now, or one above the last) and keep.
 
         Raises LocalProtocolError if others would reject it.
         """
@@ -79,7 +79,7 @@ class OwnAdvertisement:
     def withdrawal(self) -> Advertisement | None:
         """Return the content of a withdrawal; None if there is nothing to withdraw.
 
-        It holds for longer than what it replaces, which could be replayed after it otherwise.
+        It holds for longer than what it replaces, which could be replayed otherwise (ADV-16).
         """
         if self.content is None or is_withdrawal(self.content):
             return None
@@ -88,7 +88,7 @@ class OwnAdvertisement:
         )
 
     def take_announcement(self) -> bytes | None:
-        """Return the gossip payload of our changes since the last call, if there are any."""
+        """Return the gossip payload of our changes since the last call (ANN-6), or None."""
         if self._change is None or self.content is None:
             return None
         key: PublicKey = public_key_of(self._directory.own)

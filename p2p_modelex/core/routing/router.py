@@ -67,7 +67,7 @@ class Router:
         return Selection(tuple(kept), tuple(removed), "")
 
     def shortlist(self, kept: Sequence[Candidate], want: Want) -> tuple[Candidate, ...]:
-        """Draw the power-of-d candidates to probe, without replacement, one a peer.
+        """Draw the power-of-d candidates to probe, without replacement, one a peer (RTE-12).
 
         A candidate's chance falls with its cost (weighted sampling of Efraimidis and Spirakis
         2006), so that a crowd of dear offers does not hide a cheap one.

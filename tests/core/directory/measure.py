@@ -3,50 +3,42 @@
 import sys
 import time
 
-from p2p_modelex.core.directory.machine import RECONCILE_PROTOCOL
+from p2p_modelex.core.inputs import PeerConnected
 from p2p_modelex.units import UnixMs
 from tests.core.directory.worlds import NOW, Key, Node, World, advertisement, offer, sealed
-
-assert RECONCILE_PROTOCOL
 
 
 def main(records: int) -> None:
     content = advertisement(offers=(offer("smollm2-135m-instruct", features=("grammar",)),))
     keys = [Key(1000 + number) for number in range(records)]
     envelopes = [sealed(key, content) for key in keys]
-    print(f"record bytes {len(envelopes[0])}")
+    sys.stdout.write(f"record bytes {len(envelopes[0])}\n")
     old, new = Node(1), Node(2)
     began = time.process_time()
     for envelope in envelopes:
         assert old.directory.judge(envelope, NOW).accepted
     took = time.process_time() - began
-    print(f"judge {records / took:.0f}/s")
+    sys.stdout.write(f"judge {records / took:.0f}/s\n")
 
     def sync(label: str) -> None:
         sent = old.sent_bytes + new.sent_bytes
         frames = world.frames
         began = time.process_time()
-        world.tell(new, _connected(old))
+        world.tell(new, PeerConnected(old.peer))
         took = time.process_time() - began
         size = old.sent_bytes + new.sent_bytes - sent
-        print(f"{label}: {took:.2f} s, {size} bytes, {world.frames - frames} frames")
+        sys.stdout.write(f"{label}: {took:.2f} s, {size} bytes, {world.frames - frames} frames\n")
         assert len(new.directory) == len(old.directory)
         assert new.directory.index.describe() == old.directory.index.describe()
 
     world = World(old, new)
-    sync(f"newcomer, {records}")
+    sync(f"newcomer, {records}\n")
     world.now = UnixMs(NOW + 5_000)
     later = advertisement(NOW + 5_000, offers=content.offers)
     for key in keys[:: records // 10]:
         assert old.directory.judge(sealed(key, later), world.now).accepted
-    sync("10 changed")
-    sync("nothing changed")
-
-
-def _connected(node: Node) -> object:
-    from p2p_modelex.core.inputs import PeerConnected
-
-    return PeerConnected(node.peer)
+    sync("10 changed\n")
+    sync("nothing changed\n")
 
 
 if __name__ == "__main__":

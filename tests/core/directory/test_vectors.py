@@ -1,0 +1,65 @@
+"""The published verdicts: the reader's code against protocols/directory/vectors."""
+
+import json
+from typing import Any
+
+import pytest
+
+from p2p_modelex.core.directory.announcements import AnnouncementJudge
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.verdict import Verdict
+from p2p_modelex.ids import Digest, NetworkId, PeerId
+from p2p_modelex.units import UnixMs
+from tests.core.directory import make_vectors
+from tests.core.directory.worlds import Key
+
+
+def raw(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def load(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((make_vectors.VECTORS / f"{name}.json").read_text())
+    return content
+
+
+def names(name: str) -> list[str]:
+    return [case["name"] for case in load(name)["cases"]]
+
+
+@pytest.mark.parametrize("name", make_vectors.BUILDERS)
+def test_the_files_are_what_their_builder_builds(name: str) -> None:
+    assert (make_vectors.VECTORS / f"{name}.json").read_text() == make_vectors.render(name)
+
+
+def check(verdict: Verdict, step: dict[str, Any]) -> None:
+    assert (verdict.outcome.value, verdict.rule) == (step["verdict"], step["rule"]), verdict.reason
+    assert bool(verdict.reason) == bool(step["rule"])
+
+
+@pytest.mark.parametrize("name", names("advertisement"))
+def test_advertisement(name: str) -> None:
+    content = load("advertisement")
+    case = next(one for one in content["cases"] if one["name"] == name)
+    directory = Directory(
+        NetworkId(raw(content["network"])), Digest(raw(content["registryDomain"])), Key(1).peer
+    )
+    for step in case["steps"]:
+        now = UnixMs(int(content["now"]) + step["offset_ms"])
+        expected = PeerId(raw(step["expected"])) if "expected" in step else None
+        message = raw(step["message"])
+        verdict = directory.judge(message, now, expected=expected)
+        check(verdict, step)
+        if verdict.accepted:
+            assert verdict.peer is not None
+            assert directory.row_of(verdict.peer).envelope == message
+
+
+@pytest.mark.parametrize("name", names("announcements"))
+def test_announcements(name: str) -> None:
+    content = load("announcements")
+    case = next(one for one in content["cases"] if one["name"] == name)
+    judge = AnnouncementJudge()
+    for step in case["steps"]:
+        now = UnixMs(int(content["now"]) + step["offset_ms"])
+        check(judge.judge(PeerId(raw(content["origin"])), raw(step["message"]), now), step)
