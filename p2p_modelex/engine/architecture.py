@@ -8,6 +8,9 @@ CTRANSFORMERS_TYPES = frozenset(
     ["F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
 )
 
+# Every byte that UTF-8 text can hold (RFC 3629), but NUL, which no prompt has.
+TEXT_BYTES = tuple(byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1))
+
 _LAYERS_MAX = 1024
 _CONTEXT_MAX = 2**24
 
@@ -29,6 +32,11 @@ def vet_vocabulary(header: Header) -> None:
         raise ModelRejected(f"context length {header.context_length}")
 
 
+def byte_token(byte: int) -> str:
+    """Return how SentencePiece vocabularies spell the token of one byte."""
+    return f"<0x{byte:02X}>"
+
+
 def vet_for_ctransformers(header: Header) -> None:
     """Raise ModelRejected unless ctransformers 0.2.27 can load the file.
 
@@ -46,10 +54,22 @@ def vet_for_ctransformers(header: Header) -> None:
     for key in ("tokenizer.ggml.scores", "tokenizer.ggml.token_type"):
         if key not in header.metadata:
             raise ModelRejected(f"{key} is missing", hint=hint)
+    _vet_bytes(header, hint)
     for tensor in header.tensors.values():
         if tensor.type not in CTRANSFORMERS_TYPES:
             raise ModelRejected(f"tensor {tensor.name!r} is {tensor.type}", hint=hint)
     _vet_shapes(header, hint)
+
+
+def _vet_bytes(header: Header, hint: str) -> None:
+    """Every byte needs a token: the native code ends the process at one without."""
+    have = set(header.tokens)
+    for byte in TEXT_BYTES:
+        visible = 32 < byte < 127 and chr(byte) in have
+        if not visible and byte_token(byte) not in have and byte != ord(" "):
+            raise ModelRejected(f"the vocabulary has no token for byte 0x{byte:02X}", hint=hint)
+    if byte_token(ord("\n")) not in have:
+        raise ModelRejected("the vocabulary has no byte token for a line's end", hint=hint)
 
 
 def _vet_shapes(header: Header, hint: str) -> None:

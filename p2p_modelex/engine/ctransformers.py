@@ -38,6 +38,8 @@ class CtransformersBackend(Backend):
         self._builder = PromptBuilder(header, kinds, context)
         self._answers = _answer_tokens(header) if "score" in kinds else []
         self._ends = _end_tokens(header)
+        spaced = header.metadata.get("tokenizer.ggml.add_space_prefix") is not False
+        self._tokenize = self._library.tokenize if spaced else self._library.tokenize_bare
         cuda = self._library.variant == "cuda"
         self.info = EngineInfo(
             engine="ctransformers",
@@ -56,7 +58,7 @@ class CtransformersBackend(Backend):
         """See Backend. Grammars are refused: this engine has none."""
         if request.grammar:
             raise Unsupported("ctransformers has no grammars", hint="Ask a node with `grammar`.")
-        return self._builder.build(request, self._library.tokenize)
+        return self._builder.build(request, self._tokenize)
 
     def run(self, request: Request, prompt: tuple[int, ...], stopped: Callable[[], bool]) -> Steps:
         """See Backend."""

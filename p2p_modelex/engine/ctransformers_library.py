@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 BATCH_TOKENS = 64
 """Tokens evaluated in one native call, which nothing can interrupt: the grain of cancelling."""
 
+_GUARD = "\x01"
 _ints = ctypes.POINTER(ctypes.c_int)
 
 
@@ -116,6 +117,17 @@ class Library:
         if self._model:
             self._library.ctransformers_llm_delete(self._model)
             self._model = None
+
+    def tokenize_bare(self, text: str) -> list[int]:
+        """Tokenize without the space that the native code puts before every text.
+
+        A character that joins nothing stands between the two; both are cut off again.
+        """
+        guard = self.tokenize(_GUARD)
+        ids = self.tokenize(_GUARD + text)
+        if ids[: len(guard)] != guard:
+            raise EngineError("the vocabulary joins a control character to other text")
+        return ids[len(guard) :]
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of plain text; special tokens are not parsed and none is added."""

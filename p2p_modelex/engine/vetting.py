@@ -126,9 +126,9 @@ class _Reader:
             raise ModelRejected(f"{what}: {found}, more than {most}")
         return found
 
-    def string(self, most: int = STRING_BYTES) -> str:
+    def string(self, most: int = STRING_BYTES, errors: str = "strict") -> str:
         try:
-            return self.take(self.count("Q", most, "length of a string")).decode("utf-8")
+            return self.take(self.count("Q", most, "length of a string")).decode("utf-8", errors)
         except UnicodeDecodeError as error:
             raise ModelRejected("a string in the header is not UTF-8") from error
 
@@ -150,7 +150,8 @@ class _Reader:
             return list(struct.unpack(f"<{length}{code}", raw))
         if kind != _STRING:
             raise ModelRejected(f"an array of unknown or nested type {kind}")
-        return [self.string() for _ in range(length)]
+        # A token may be part of a character; its bytes survive as surrogates.
+        return [self.string(errors="surrogateescape") for _ in range(length)]
 
     def position(self) -> int:
         return self._file.tell()
