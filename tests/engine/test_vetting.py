@@ -125,6 +125,11 @@ def changed(
     return Header(original.version, entries, tensors)
 
 
+def without(original: Header, token: str) -> Header:
+    tokens = [text if text != token else "other" for text in original.tokens]
+    return changed(original, tokenizer__ggml__tokens=tokens)
+
+
 def test_only_what_ctransformers_can_run_passes(tiny: Path) -> None:
     good = read_header(tiny)
     vet_for_ctransformers(good)
@@ -136,6 +141,8 @@ def test_only_what_ctransformers_can_run_passes(tiny: Path) -> None:
         (changed(good, tokenizer__ggml__bos_token_id=10**6), "bos token"),
         (changed(good, drop="tokenizer.ggml.tokens"), "no vocabulary"),
         (changed(good, llama__context_length=0), "context length"),
+        (without(good, "<0x0A>"), "byte 0x0A"),
+        (without(good, "<0xE6>"), "byte 0xE6"),
         (changed(good, drop_tensor="output.weight"), "'output.weight' is missing"),
         (changed(good, llama__block_count=1), "not one of the llama"),
         (changed(good, llama__block_count=10**9), "out of range"),

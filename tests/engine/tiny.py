@@ -33,15 +33,7 @@ def vocabulary() -> tuple[list[str], list[float], list[int]]:
 def write_tiny(path: Path, *, seed: int = 1, template: str = TEMPLATE) -> Path:
     """Write a deterministic model of about 200 KB, Q8_0 with F32 norms."""
     tokens, scores, types = vocabulary()
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(SHARED)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer = _start(path)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
     writer.add_token_scores(scores)
@@ -52,6 +44,53 @@ def write_tiny(path: Path, *, seed: int = 1, template: str = TEMPLATE) -> Path:
     if template:
         writer.add_chat_template(template)
     _add_weights(writer, len(tokens), seed)
+    return _finish(writer, path)
+
+
+def write_tiny_gpt2(path: Path, *, spare: int = 8) -> Path:
+    """Write a model as the converters of 2025 do: GPT-2 vocabulary, output shared with input.
+
+    Like SmolLM2's, the vocabulary lacks some bytes and has `spare` control tokens nobody uses.
+    """
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [chr(256 + place) for place in range(256 - len(plain))]
+    missing = {chr(256 + 4), chr(256 + 6), chr(0xF1), chr(0xC0)}
+    singles = [text for text in [*map(chr, plain), *others] if text not in missing]
+    space = "\u0120"
+    merges = ["t h", "th e", f"{space} q", f"{space}q u", "i c", f"{space} the"]
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens += [f"<spare_{number}>" for number in range(spare)]
+    types = [3] * len(tokens) + [1] * (len(singles) + len(merges))
+    tokens += singles + [merge.replace(" ", "") for merge in merges]
+    writer = _start(path)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(TEMPLATE)
+    _add_weights(writer, len(tokens), seed=2, tied=True)
+    return _finish(writer, path)
+
+
+def _start(path: Path) -> gguf.GGUFWriter:
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(SHARED)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    return writer
+
+
+def _finish(writer: gguf.GGUFWriter, path: Path) -> Path:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -59,7 +98,7 @@ def write_tiny(path: Path, *, seed: int = 1, template: str = TEMPLATE) -> Path:
     return path
 
 
-def _add_weights(writer: gguf.GGUFWriter, words: int, seed: int) -> None:
+def _add_weights(writer: gguf.GGUFWriter, words: int, seed: int, *, tied: bool = False) -> None:
     rng = np.random.default_rng(random.Random(seed).getrandbits(64))
 
     def add(name: str, rows: int, columns: int) -> None:
@@ -73,7 +112,8 @@ def _add_weights(writer: gguf.GGUFWriter, words: int, seed: int) -> None:
     narrow = WIDTH // HEADS * SHARED
     add("token_embd.weight", words, WIDTH)
     add_norm("output_norm.weight")
-    add("output.weight", words, WIDTH)
+    if not tied:
+        add("output.weight", words, WIDTH)
     for layer in range(LAYERS):
         block = f"blk.{layer}."
         add_norm(block + "attn_norm.weight")
