@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.tree import PACKAGE, PROTOCOLS, ROOT, name_of, read, under
+from tests.tidy.tree import PACKAGE, PROTOCOLS, ROOT, assert_none, name_of, read, under
 
 FILE_LINES = 500
 FUNCTION_LINES = 70
@@ -33,8 +33,9 @@ def test_core_and_protocols_mirror_each_other() -> None:
 
 
 def test_no_file_is_longer_than_the_wall() -> None:
-    long = {name_of(path): read(path).count("\n") for path in CODE}
-    assert {name: lines for name, lines in long.items() if lines > FILE_LINES} == {}
+    lengths = {name_of(path): read(path).count("\n") for path in CODE}
+    long = {name: lines for name, lines in lengths.items() if lines > FILE_LINES}
+    assert_none(long, f"over {FILE_LINES} lines")
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -50,7 +51,7 @@ def test_no_function_is_longer_than_the_wall() -> None:
         for function in functions(ast.parse(read(path)))
         if (lines := (function.end_lineno or 0) - function.lineno + 1) > FUNCTION_LINES
     }
-    assert long == {}
+    assert_none(long, f"over {FUNCTION_LINES} lines")
 
 
 def test_every_vector_file_is_read_by_a_test() -> None:
@@ -67,7 +68,7 @@ def test_every_vector_file_is_read_by_a_test() -> None:
         for path in under(PROTOCOLS, ".json")
         if not any(path.name in text or f'"{path.stem}"' in text for text in readers)
     ]
-    assert unread == []
+    assert_none(unread, "read the file in a test")
 
 
 @pytest.mark.parametrize("path", under(PROTOCOLS, ".json"), ids=name_of)

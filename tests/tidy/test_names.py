@@ -3,7 +3,7 @@
 import ast
 import re
 
-from tests.tidy.tree import PACKAGE, ROOT, files, name_of, read, under
+from tests.tidy.tree import PACKAGE, ROOT, assert_none, files, name_of, read, under
 
 _EMPTY = ("client", "manager", "handler", "helper", "util", "utils", "data", "info")
 # Names that the ports were given on purpose.
@@ -28,7 +28,8 @@ def says_nothing(name: str) -> bool:
 def test_modules_have_names_that_say_something() -> None:
     folders = {path.parent.name for path in under(PACKAGE, ".py")}
     modules = {path.stem for path in under(PACKAGE, ".py")}
-    assert sorted(name for name in folders | modules if says_nothing(name)) == []
+    bad = sorted(name for name in folders | modules if says_nothing(name))
+    assert_none(bad, "say what it is")
 
 
 def test_classes_have_names_that_say_something() -> None:
@@ -38,7 +39,7 @@ def test_classes_have_names_that_say_something() -> None:
         for node in ast.walk(ast.parse(read(path)))
         if isinstance(node, ast.ClassDef) and says_nothing(node.name)
     ]
-    assert bad == []
+    assert_none(bad, "say what it is")
 
 
 def offenders(pattern: re.Pattern[str]) -> list[str]:
@@ -51,11 +52,11 @@ def offenders(pattern: re.Pattern[str]) -> list[str]:
 
 
 def test_nothing_is_left_for_later() -> None:
-    assert offenders(_UNFINISHED) == []
+    assert_none(offenders(_UNFINISHED), "finish it, or leave it out")
 
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
-    assert offenders(_WORKPLACE) == []
+    assert_none(offenders(_WORKPLACE), "write a relative path")
 
 
 def test_the_lock_names_no_host() -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.tidy.tree import PACKAGE, PROTOCOLS, ROOT, RULE, name_of, read, under
+from tests.tidy.tree import PACKAGE, PROTOCOLS, ROOT, RULE, assert_none, name_of, read, under
 
 # A rule stands at the start of a line, after at most a list mark or a heading's, in bold.
 _HEADED = re.compile(rf"^\s*(?:[-*#|]+\s*)?\*\*({RULE.pattern})\*\*(.*)$", re.MULTILINE)
@@ -46,7 +46,8 @@ def test_every_rule_is_headed_once() -> None:
         if page.parent != PROTOCOLS:
             for rule, _ in _HEADED.findall(read(page)):
                 seen[rule] = seen.get(rule, 0) + 1
-    assert [rule for rule, times in seen.items() if times > 1] == []
+    twice = [rule for rule, times in seen.items() if times > 1]
+    assert_none(twice, "a number is given once")
 
 
 def test_every_rule_says_what_the_reader_does() -> None:
@@ -56,17 +57,17 @@ def test_every_rule_says_what_the_reader_does() -> None:
         for rule, text in headed().items()
         if not any(f" {kind}" in text.lower() for kind in kinds)
     ]
-    assert silent == [], "say `**RULE-1** · reject · ...`, or ignore, or writer"
+    assert_none(silent, "say `**RULE-1** · reject · ...`, or ignore, or writer")
 
 
 def test_every_rule_has_code() -> None:
     missing = {rule: where for rule, where in headed().items() if rule not in mentions(code())}
-    assert missing == {}
+    assert_none(missing, "name the rule where the code serves it")
 
 
 def test_every_rule_has_a_test_or_a_vector() -> None:
     missing = {rule: where for rule, where in headed().items() if rule not in mentions(checks())}
-    assert missing == {}
+    assert_none(missing, "name the rule in the test or the vector that exercises it")
 
 
 def test_no_code_raises_a_rule_that_is_not_in_protocols() -> None:
@@ -76,4 +77,5 @@ def test_no_code_raises_a_rule_that_is_not_in_protocols() -> None:
         for rule in _QUOTED.findall(read(path))
         if rule not in _FOREIGN
     }
-    assert {rule: where for rule, where in raised.items() if rule not in headed()} == {}
+    unknown = {rule: where for rule, where in raised.items() if rule not in headed()}
+    assert_none(unknown, "write the rule into protocols/")

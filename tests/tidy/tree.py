@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -43,3 +44,10 @@ def read(path: Path) -> str:
 def name_of(path: Path) -> str:
     """A path as shown to people."""
     return path.relative_to(ROOT).as_posix()
+
+
+def assert_none(offenders: Mapping[str, object] | Sequence[str], advice: str) -> None:
+    """Fail with one offender a line; pytest would cut the list short."""
+    if isinstance(offenders, Mapping):
+        offenders = [f"{name}: {what}" for name, what in offenders.items()]
+    assert not offenders, "\n".join([advice, *offenders])
