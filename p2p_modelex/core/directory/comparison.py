@@ -61,11 +61,10 @@ class Comparison:
             while next(iter(asked)) != bounds:
                 del asked[next(iter(asked))]
             del asked[bounds]
-            match difference:
-                case Split(parts=parts):
-                    self._on_split(parts)
-                case Listing():
-                    self._on_listing(difference, now)
+            if isinstance(difference, Split):
+                self._on_split(difference.parts)
+            else:
+                self._on_listing(difference, now)
         # The rest comes first, so that ranges stay in order within a question.
         rest = self._asked[answer.answered :]
         self._open.extendleft((one.lower, one.upper) for one in reversed(rest))
@@ -104,8 +103,6 @@ class Comparison:
 
 
 def _bounds_of(difference: Split | Listing) -> tuple[bytes, bytes]:
-    match difference:
-        case Split(parts=parts):
-            return parts[0].lower, parts[-1].upper
-        case Listing(lower=lower, upper=upper):
-            return lower, upper
+    if isinstance(difference, Split):
+        return difference.parts[0].lower, difference.parts[-1].upper
+    return difference.lower, difference.upper

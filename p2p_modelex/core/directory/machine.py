@@ -56,6 +56,8 @@ _FETCH = TimerId("directory/fetch")
 _EXPIRE_PAUSE_MS = 1_000
 # A source that has not delivered an announced record by now is not waited for any longer.
 _FETCH_PAUSE_MS = 3_000
+# Who leaves cannot be asked any more, so its withdrawal is handed to more neighbours.
+_LEAVING_NEIGHBOURS = 8
 _BATCH = limits.RECONCILE_BATCH_RECORDS
 
 
@@ -149,7 +151,7 @@ class DirectoryMachine:
 
     def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:
         if timer == _RECONCILE:
-            begun = self._begin_with_some(Plan(), now)
+            begun = self._begin_with_some(Plan(), now, self._settings.reconcile_neighbours)
             return (*begun, self._set(_RECONCILE, now + self._pause()))
         if timer == _ANNOUNCE:
             return self._announce(now)
@@ -185,11 +187,11 @@ class DirectoryMachine:
                 due = UnixMs(now + self._jitter())
                 self._pending.add(item.peer, item.sequence, sources, due)
 
-    def _begin_with_some(self, plan: Plan, now: UnixMs) -> tuple[Effect, ...]:
+    def _begin_with_some(self, plan: Plan, now: UnixMs, most: int) -> tuple[Effect, ...]:
         """Open sessions with a few random neighbours (the start of a Fisher-Yates shuffle)."""
         peers = sorted(self._connected)
         effects: tuple[Effect, ...] = ()
-        for at in range(min(self._settings.reconcile_neighbours, len(peers))):
+        for at in range(min(most, len(peers))):
             other = at + int(self._rng.random() * (len(peers) - at))
             peers[at], peers[other] = peers[other], peers[at]
             effects += self._sessions.begin(peers[at], plan, now)
@@ -230,7 +232,7 @@ class DirectoryMachine:
             self._announced_at + self._settings.announce_interval_ms,
         )
         # Neighbours get it before it is announced, so that there is more than one to ask for it.
-        pushed = self._begin_with_some(self._push(), now)
+        pushed = self._begin_with_some(self._push(), now, self._settings.reconcile_neighbours)
         return (*published, *pushed, self._set(_ANNOUNCE, at), *self._settle(now))
 
     def withdraw(self, now: UnixMs) -> tuple[Effect, ...]:
@@ -239,7 +241,7 @@ class DirectoryMachine:
         if content is None:
             return ()
         published = self._publish_own(content, now)
-        pushed = self._begin_with_some(self._push(), now)
+        pushed = self._begin_with_some(self._push(), now, _LEAVING_NEIGHBOURS)
         self._timers.pop(_ANNOUNCE, None)
         return (*published, *pushed, CancelTimer(_ANNOUNCE), *self._announce(now))
 
@@ -254,11 +256,9 @@ class DirectoryMachine:
         return (Persist((row,)), self._set(_REFRESH, now + int(pause)))
 
     def _announce(self, now: UnixMs) -> tuple[Effect, ...]:
-        payload = self._own.take_announcement()
-        if payload is None:
-            return ()
         self._announced_at = now
-        return (Publish(ANNOUNCEMENTS_TOPIC, payload),)
+        payloads = self._own.take_announcements()
+        return tuple(Publish(ANNOUNCEMENTS_TOPIC, payload) for payload in payloads)
 
     def _settle(self, now: UnixMs) -> tuple[Effect, ...]:
         """Set the timers that what just happened calls for."""

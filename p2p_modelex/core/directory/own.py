@@ -87,14 +87,14 @@ class OwnAdvertisement:
             self.content, ttl_ms=limits.TTL_MAX_MS, addresses=(), offers=(), accounts=(), farms=()
         )
 
-    def take_announcement(self) -> bytes | None:
-        """Return the gossip payload of our changes since the last call (ANN-6), or None."""
+    def take_announcements(self) -> tuple[bytes, ...]:
+        """Return the gossip payload of our changes since the last call (ANN-6), at most one."""
         if self._change is None or self.content is None:
-            return None
+            return ()
         key: PublicKey = public_key_of(self._directory.own)
         item = Announcement(key, self.content.sequence, self._change)
         self._change = None
-        return codec.encode(Announcements((item,)))
+        return (codec.encode(Announcements((item,))),)
 
 
 def _same(one: Advertisement, other: Advertisement) -> bool:

@@ -19,7 +19,6 @@ from p2p_modelex.records.reconciliation import (
     Held,
     InitiatorMessage,
     Listing,
-    Offered,
     Range,
     Records,
     ResponderMessage,
@@ -74,16 +73,15 @@ class ReconcileResponder:
             raise RemoteProtocolError("REC-8", "too many messages")
         message = decode_question(payload)
         answer: ResponderMessage
-        match message:
-            case Compare():
-                self._comparisons += 1
-                if self._comparisons > limits.RECONCILE_ROUNDS_MAX:
-                    raise RemoteProtocolError("REC-8", "too many rounds")
-                answer = self._compare(message)
-            case Fetch(peers=peers):
-                answer = Records(collect(self._directory, peers, now))
-            case Offered(envelopes=envelopes):
-                answer = Took(self._intake.take(envelopes, now))
+        if isinstance(message, Compare):
+            self._comparisons += 1
+            if self._comparisons > limits.RECONCILE_ROUNDS_MAX:
+                raise RemoteProtocolError("REC-8", "too many rounds")
+            answer = self._compare(message)
+        elif isinstance(message, Fetch):
+            answer = Records(collect(self._directory, message.peers, now))
+        else:
+            answer = Took(self._intake.take(message.envelopes, now))
         data = codec.encode_bounded(answer, limits.RECONCILE_FRAME_BYTES)
         return (*self._intake.drain(), Send(self.stream, data))
 
@@ -100,11 +98,10 @@ class ReconcileResponder:
                 continue
             difference = self._describe(asked, held.count)
             differences.append(difference)
-            match difference:
-                case Listing(items=items):
-                    size += _RANGE_BYTES + _HELD_BYTES * len(items)
-                case Split(parts=parts):
-                    size += _RANGE_BYTES * len(parts)
+            if isinstance(difference, Listing):
+                size += _RANGE_BYTES + _HELD_BYTES * len(difference.items)
+            else:
+                size += _RANGE_BYTES * len(difference.parts)
         return Compared(answered, tuple(differences))
 
     def _describe(self, asked: Range, count: int) -> Split | Listing:

@@ -1,6 +1,5 @@
 """What routing chooses among, and what for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2p_modelex.ids import PeerId
@@ -43,10 +42,10 @@ class Want:
 
 def build_candidates(
     peer: PeerId, advertisement: Advertisement, expires_at: UnixMs
-) -> Iterator[Candidate]:
-    """Yield a candidate for each offer."""
-    for offer in advertisement.offers:
-        yield Candidate(peer, offer, advertisement, expires_at)
+) -> tuple[Candidate, ...]:
+    """Return a candidate for each offer."""
+    offers = advertisement.offers
+    return tuple(Candidate(peer, offer, advertisement, expires_at) for offer in offers)
 
 
 def compute_cost(offer: Offer, want: Want) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p_modelex.core.directory.fingerprint import (
@@ -36,6 +36,7 @@ def test_the_fingerprint_is_the_one_specified() -> None:
 bounds = st.one_of(st.just(b""), st.binary(max_size=3), st.integers(0, 300).map(key))
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3), st.booleans()), max_size=400),
     st.lists(st.tuples(bounds, bounds), max_size=5),

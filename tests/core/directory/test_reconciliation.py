@@ -85,7 +85,7 @@ def contents() -> st.SearchStrategy[dict[int, int]]:
     return st.dictionaries(st.integers(0, len(KEYS) - 1), st.integers(0, 1), max_size=60)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(contents(), contents(), st.sampled_from([0, 20, 150]))
 def test_any_two_directories_agree_afterwards(
     one: dict[int, int], other: dict[int, int], common: int
@@ -228,6 +228,15 @@ def test_listing_out_of_the_range() -> None:
             comparison.on_answer(Compared(2, (listing,)), NOW)
 
 
+def test_what_the_other_end_lacks_is_offered_without_asking_on() -> None:
+    comparison = Comparison(filled(1, {0: 0, 1: 0}))
+    comparison.next_question()
+    empty = Split((part(b"", AT[9], 0), part(AT[9], b"", 0)))
+    comparison.on_answer(Compared(1, (empty,)), NOW)
+    assert comparison.next_question() is None
+    assert sorted(comparison.have) == sorted(key.public_key for key in KEYS[:2])
+
+
 def test_answers_keep_the_order_of_questions() -> None:
     comparison = Comparison(directory())
     comparison.next_question()
@@ -367,7 +376,7 @@ def test_any_frame_is_answered_or_blamed(frame: bytes, asks: bool) -> None:
     assert all(isinstance(effect, kinds) for effect in machine.step(_frame(frame), NOW))
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.randoms(use_true_random=False))
 def test_any_well_formed_answer_is_taken_or_blamed(rng: random.Random) -> None:
     def bound() -> bytes:

@@ -131,6 +131,7 @@ class World:
         self.unreachable: set[PeerId] = set()
         self._ends: dict[tuple[PeerId, StreamId], tuple[PeerId, StreamId]] = {}
         self._inbound: Iterator[int] = count(1, 2)
+        self.forwarders: dict[PeerId, PeerId] = {}
         self.frames = 0
 
     def do(self, node: Node, effects: tuple[Effect, ...]) -> None:
@@ -193,8 +194,9 @@ class World:
             case fx.CancelTimer(timer=timer):
                 self.timers.pop((node.peer, timer), None)
             case fx.Publish(topic=topic, payload=payload):
+                forwarder = self.forwarders.get(node.peer, node.peer)
                 return [
-                    (other, inp.GossipArrived(topic, node.peer, node.peer, payload))
+                    (other, inp.GossipArrived(topic, node.peer, forwarder, payload))
                     for other in self.nodes.values()
                     if other is not node
                     and other.machine.judge_gossip(node.peer, payload, self.now).accepted

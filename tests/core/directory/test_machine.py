@@ -1,0 +1,396 @@
+"""The whole machine among others: joining, announcing, fetching, renewing, withdrawing."""
+
+import pytest
+
+from p2p_modelex import limits
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as inp
+from p2p_modelex.core.directory import sessions
+from p2p_modelex.core.directory.announcements import PENDING_MAX, PendingFetches
+from p2p_modelex.core.directory.buckets import TokenBuckets
+from p2p_modelex.core.directory.initiator import Plan
+from p2p_modelex.core.directory.machine import ANNOUNCEMENTS_TOPIC
+from p2p_modelex.core.directory.own import OwnAdvertisement
+from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL, Sessions
+from p2p_modelex.core.directory.settings import DirectorySettings
+from p2p_modelex.core.effects import StreamId, TimerId
+from p2p_modelex.errors import LocalProtocolError
+from p2p_modelex.ids import PeerId
+from p2p_modelex.records import codec
+from p2p_modelex.records.advertisement import Announcements, Change
+from p2p_modelex.records.reconciliation import Compared, Held, Listing
+from p2p_modelex.units import UnixMs
+from tests.core.directory.make_vectors import announcements
+from tests.core.directory.worlds import (
+    NOW,
+    Key,
+    Node,
+    World,
+    advertisement,
+    directory,
+    offer,
+    sealed,
+)
+
+ADDRESSES = ("/ip4/127.0.0.1/tcp/1",)
+# Long pauses keep what is not under test out of the way.
+QUIET = DirectorySettings(reconcile_interval_ms=10**9, joining_retry_ms=10**9)
+
+
+def offers_of(node: Node, peer: PeerId) -> list[str]:
+    entry = node.directory.get(peer)
+    return [one.model for one in entry.advertisement.offers] if entry else []
+
+
+def advertise(world: World, node: Node, *models: str) -> None:
+    offers = [offer(model) for model in models]
+    effects = node.machine.set_own(offers, ADDRESSES, (), world.now, agent="test/1")
+    world.do(node, effects)
+
+
+def start(world: World) -> None:
+    for node in world.nodes.values():
+        world.do(node, node.machine.start(world.now))
+
+
+def test_joining_reconciles_with_the_first_neighbours() -> None:
+    hub, new = Node(1), Node(2)
+    others = [Node(number) for number in range(3, 7)]
+    world = World(hub, new, *others)
+    start(world)
+    for at, node in enumerate(others):
+        advertise(world, node, f"m{at}")
+        world.connect(hub, node)
+    assert not new.machine.knows_enough(world.now)
+    world.connect(new, hub)
+    assert new.machine.knows_enough(world.now)
+    assert new.directory.models() == ("m0", "m1", "m2", "m3")
+    assert new.machine.completed == 1
+    for node in others:
+        world.connect(new, node)
+    assert new.machine.completed == 3
+    assert new.machine.knows_enough(world.now)
+    rows = [row for effect in new.of(fx.Persist) for row in effect.rows]  # type: ignore[union-attr]
+    assert len(rows) == 4
+    assert not new.of(fx.Penalize)
+
+
+def test_a_failed_join_is_tried_again_soon() -> None:
+    hub, new = Node(1), Node(2)
+    world = World(hub, new)
+    start(world)
+    advertise(world, hub, "m")
+    world.unreachable.add(hub.peer)
+    world.tell(new, inp.PeerConnected(hub.peer))
+    assert new.machine.completed == 0
+    world.unreachable.clear()
+    world.advance(3_000)
+    assert new.directory.models() == ("m",)
+    assert new.machine.completed >= 1
+
+
+def test_changes_travel_by_push_announcement_and_fetch() -> None:
+    nodes = [Node(number, QUIET) for number in range(1, 8)]
+    world = World(*nodes)
+    start(world)
+    first, second, *rest = nodes
+    world.tell(first, inp.PeerConnected(second.peer))
+    advertise(world, first, "m")
+    assert offers_of(second, first.peer) == ["m"]  # pushed
+    assert not any(node.directory.get(first.peer) for node in rest)
+    world.advance(2_000)
+    assert all(offers_of(node, first.peer) == ["m"] for node in nodes)  # announced, fetched
+    assert [len(node.of(fx.Publish)) for node in nodes] == [1, 0, 0, 0, 0, 0, 0]
+    advertise(world, first, "m")  # says nothing new
+    assert len(first.of(fx.Persist)) == 1
+    for model in ("a", "b", "c"):
+        world.advance(200)
+        advertise(world, first, model)
+    world.advance(limits.CLOCK_SKEW_MS)
+    assert all(offers_of(node, first.peer) == ["c"] for node in nodes)
+    published = first.of(fx.Publish)
+    assert len(published) == 2  # ANN-6: three changes, one message
+    changes = [
+        codec.decode(Announcements, one.payload, limit=10_000).items[0].change  # type: ignore[union-attr]
+        for one in published
+    ]
+    assert changes == [Change.NEW, Change.CHANGED]
+
+
+def test_a_withdrawal_reaches_everybody_and_nothing_older_returns() -> None:
+    nodes = [Node(number, QUIET) for number in range(1, 6)]
+    world = World(*nodes)
+    first, second, *_ = nodes
+    assert first.machine.withdraw(world.now) == ()
+    world.tell(first, inp.PeerConnected(second.peer))
+    advertise(world, first, "m")
+    world.advance(5_000)
+    old = first.directory.row_of(first.peer).envelope
+    advertise(world, first, "n")
+    world.advance(2_000)
+    world.forwarders[first.peer] = second.peer
+    world.do(first, first.machine.withdraw(world.now))
+    assert first.machine.withdraw(world.now) == ()
+    world.unreachable.add(first.peer)  # it has left
+    world.advance(5_000)
+    for node in nodes:
+        entry = node.directory.get(first.peer)
+        assert entry is not None
+        assert entry.withdrawn
+        # ADV-16: it outlives what it replaces.
+        assert entry.expires_at >= world.now + limits.TTL_MAX_MS - 10_000
+        assert node.directory.judge(old, world.now).rule == "ADV-7"
+    world.unreachable.clear()
+    advertise(world, first, "m")
+    world.advance(12_000)
+    assert all(offers_of(node, first.peer) == ["m"] for node in nodes)
+    payload = first.of(fx.Publish)[-1].payload  # type: ignore[union-attr]
+    assert codec.decode(Announcements, payload, limit=10_000).items[0].change is Change.NEW
+
+
+def test_renewal_moves_by_reconciliation_and_the_dead_expire() -> None:
+    settings = DirectorySettings(ttl_ms=60_000, reconcile_interval_ms=5_000)
+    one, other, dead = Node(1, settings), Node(2, settings), Node(3, settings)
+    world = World(one, other, dead)
+    start(world)
+    for node in (one, other, dead):
+        advertise(world, node, f"m{node.number}")
+    world.connect(one, other)
+    world.connect(one, dead)
+    world.advance(10_000)
+    assert other.directory.models() == ("m1", "m3")
+    world.unreachable.add(dead.peer)
+    world.tell(one, inp.PeerDisconnected(dead.peer))
+    world.tell(one, inp.PeerDisconnected(dead.peer))
+    world.timers = {key: at for key, at in world.timers.items() if key[0] != dead.peer}
+    world.advance(120_000)
+    assert other.directory.models() == ("m1",)
+    assert one.directory.models() == ("m2",)
+    assert len(one.of(fx.Publish)) == 1  # ANN-6: renewals are not announced
+
+
+def test_an_announcement_is_fetched_from_forwarder_then_origin_then_peer() -> None:
+    asker = Node(1, QUIET)
+    forwarder, origin, target = Key(20), Key(21), Key(22)
+    world = World(asker)
+    payload = announcements((target, NOW), (Key(1), NOW + 5))
+    gossip = inp.GossipArrived(ANNOUNCEMENTS_TOPIC, origin.peer, forwarder.peer, payload)
+    world.tell(asker, gossip)
+    world.tell(asker, gossip)
+    world.advance(60_000)
+    opened = [one.peer for one in asker.of(fx.OpenStream)]  # type: ignore[union-attr]
+    assert opened == [forwarder.peer, origin.peer, target.peer]
+    assert not [key for key in world.timers if key[1] == TimerId("directory/fetch")]
+
+
+def test_what_came_meanwhile_is_not_fetched() -> None:
+    asker, target = Node(1, QUIET), Key(22)
+    world = World(asker)
+    payload = announcements((target, NOW))
+    gossip = inp.GossipArrived(ANNOUNCEMENTS_TOPIC, target.peer, Key(20).peer, payload)
+    world.tell(asker, gossip)
+    assert asker.directory.judge(sealed(target), NOW).accepted
+    world.tell(asker, gossip)
+    world.advance(60_000)
+    assert asker.of(fx.OpenStream) == []
+
+
+def test_gossip_that_nobody_judged_is_dropped_quietly() -> None:
+    node = Node(1, QUIET)
+    for topic, payload in ((ANNOUNCEMENTS_TOPIC, b"\xc1"), ("other", announcements((Key(2), NOW)))):
+        gossip = inp.GossipArrived(topic, Key(2).peer, Key(3).peer, payload)
+        assert node.machine.step(gossip, NOW) == ()
+
+
+def test_pending_fetches_are_bounded_and_raised() -> None:
+    pending = PendingFetches(3)
+    for number in range(PENDING_MAX + 1):
+        pending.add(number.to_bytes(32, "big"), 5, (Key(2).peer,), NOW)
+    assert len(pending) == PENDING_MAX
+    pending.add(bytes(32), 4, (), NOW)
+    pending.add(bytes(32), 6, (), UnixMs(NOW + 1))
+    due = pending.take_due(NOW, lambda _key: 5, UnixMs(NOW + 9))
+    assert due == {}
+    assert len(pending) == 1
+    assert pending.next_due() == NOW + 1
+
+
+def test_another_holder_of_our_key_is_outdone() -> None:
+    one, other = Node(1, QUIET), Node(2, QUIET)
+    world = World(one, other)
+    advertise(world, one, "m")
+    elsewhere = sealed(Key(1), advertisement(NOW + 30_000, offers=(offer("old"),)))
+    assert other.directory.judge(elsewhere, world.now).accepted
+    world.connect(one, other)
+    assert offers_of(one, one.peer) == ["old"]
+    world.advance(15_000)
+    assert offers_of(one, one.peer) == ["m"]
+    assert one.directory.own_sequence == NOW + 30_001  # ADV-15
+
+
+def test_a_restart_advertises_above_what_was_known() -> None:
+    node = Node(1, QUIET)
+    world = World(node)
+    advertise(world, node, "m")
+    row = node.directory.row_of(node.peer)
+    again = Node(1, QUIET)
+    again.directory.restore([row], UnixMs(NOW - 10))
+    world = World(again)
+    world.now = UnixMs(NOW - 10)
+    advertise(world, again, "m")
+    assert again.directory.own_sequence == row.sequence + 1
+
+
+def test_a_clock_that_went_back_does_not_stop_the_node() -> None:
+    node = Node(1, DirectorySettings(ttl_ms=60_000))
+    world = World(node)
+    advertise(world, node, "m")
+    fired = inp.TimerFired(TimerId("directory/refresh"))
+    effects = node.machine.step(fired, UnixMs(NOW - limits.CLOCK_SKEW_MS - 1000))
+    assert [type(effect) for effect in effects] == [fx.SetTimer]
+    assert node.machine.step(inp.TimerFired(TimerId("directory/none")), NOW) == ()
+
+
+def test_an_advertisement_that_others_would_reject_is_refused() -> None:
+    node = Node(1, QUIET)
+    with pytest.raises(LocalProtocolError, match="ADV-9"):
+        node.machine.set_own([offer()], ["localhost:1"], (), NOW, agent="test/1")
+    many = [offer(f"{n}" * 60, features=tuple(c * 60 for c in "abcdefgh")) for n in range(9)]
+    with pytest.raises(LocalProtocolError, match="ADV-1"):
+        node.machine.set_own(many, ADDRESSES, (), NOW, agent="test/1")
+    assert node.directory.get(node.peer) is None
+    advertise(World(node), node, "m")
+
+
+def test_a_change_before_the_first_announcement_is_still_new() -> None:
+    node = Node(1, QUIET)
+    world = World(node)
+    advertise(world, node, "m")
+    advertise(world, node, "n")
+    world.advance(1_000)
+    (published,) = node.of(fx.Publish)
+    assert isinstance(published, fx.Publish)
+    (item,) = codec.decode(Announcements, published.payload, limit=1000).items
+    assert (item.change, item.sequence) == (Change.NEW, NOW + 1)
+    assert node.machine.step(inp.TimerFired(TimerId("directory/announce")), NOW) == ()
+
+
+def test_nothing_is_announced_before_anything_is_said() -> None:
+    own = OwnAdvertisement(directory(), Key(1))
+    assert own.take_announcements() == ()
+    assert own.withdrawal() is None
+    assert own.is_current()
+
+
+def build_sessions(held: int = 1) -> Sessions:
+    numbers = iter(range(2, 10_000, 2))
+    return Sessions(directory(held), lambda: StreamId(next(numbers)), DirectorySettings())
+
+
+def test_inbound_streams_are_bounded() -> None:
+    """REC-10."""
+    bounded = build_sessions()
+    numbers = iter(range(1, 10_000, 2))
+
+    def admitted(peer: PeerId, now: int = NOW) -> bool:
+        stream = StreamId(next(numbers))
+        effects = bounded.admit(inp.StreamOpened(stream, peer, RECONCILE_PROTOCOL), UnixMs(now))
+        return effects != (fx.ResetStream(stream),)
+
+    assert [admitted(Key(2).peer) for _ in range(5)] == [True] * 4 + [False]
+    assert sum(admitted(Key(3 + at // 4).peer) for at in range(60)) == sessions.INBOUND_MAX - 4
+
+
+def test_a_peer_that_begins_too_often_is_refused() -> None:
+    """REC-10."""
+    bounded = build_sessions()
+    for number in range(1, 2 * sessions._SESSIONS_BURST, 2):
+        stream = StreamId(number)
+        opened = inp.StreamOpened(stream, Key(2).peer, RECONCILE_PROTOCOL)
+        assert isinstance(bounded.admit(opened, NOW)[0], fx.SetTimer)
+        bounded.feed(inp.StreamEnded(stream, True, ""), NOW)
+    opened = inp.StreamOpened(StreamId(999), Key(2).peer, RECONCILE_PROTOCOL)
+    assert bounded.admit(opened, NOW) == (fx.ResetStream(StreamId(999)),)
+    assert isinstance(bounded.admit(opened, UnixMs(NOW + 5_000))[0], fx.SetTimer)
+
+
+def test_outbound_streams_are_bounded() -> None:
+    bounded = build_sessions()
+    assert bounded.begin(Key(2).peer, Plan(), NOW)
+    assert bounded.begin(Key(2).peer, Plan(), NOW) == ()
+    pull = Plan(compares=False, fetch=(bytes(32),))
+    begun = [bounded.begin(Key(2).peer, pull, NOW) for _ in range(sessions.OUTBOUND_MAX)]
+    assert begun[-1] == ()
+    assert begun[-2] != ()
+
+
+def test_a_session_that_stalls_or_drags_on_is_reset() -> None:
+    node = Node(1)
+    machine = node.machine
+    (opening, timer, *_) = machine.step(inp.PeerConnected(Key(2).peer), NOW)
+    assert isinstance(opening, fx.OpenStream)
+    assert isinstance(timer, fx.SetTimer)
+    assert timer.at == NOW + 15_000
+    assert machine.owns(opening.stream)
+    late = UnixMs(NOW + 299_999)
+    machine.step(inp.StreamReady(opening.stream), late)
+    # One big listing, fetched from for ever: the session as a whole has an end.
+    items = tuple(Held(n.to_bytes(32, "big"), NOW) for n in range(1, 1000))
+    frame = codec.encode(Compared(1, (Listing(b"", b"", items),)))
+    effects = machine.step(inp.FrameReceived(opening.stream, frame), late)
+    assert fx.SetTimer(timer.timer, UnixMs(NOW + 300_000)) in effects
+    reset = machine.step(inp.TimerFired(timer.timer), UnixMs(NOW + 300_000))
+    assert reset == (fx.ResetStream(opening.stream),)
+    assert not machine.owns(opening.stream)
+    assert machine.step(inp.TimerFired(timer.timer), NOW) == ()
+    assert machine.step(inp.FrameReceived(opening.stream, frame), NOW) == ()
+
+
+def test_other_inputs_are_not_ours() -> None:
+    machine = Node(1).machine
+    for other in (
+        inp.StreamOpened(StreamId(1), Key(2).peer, "/other/1"),
+        inp.StreamReady(StreamId(1)),
+        inp.TimerFired(TimerId("exchange/1")),
+        inp.ShutDown(),
+    ):
+        assert machine.step(other, NOW) == ()
+
+
+def test_many_announced_records_are_fetched_in_batches() -> None:
+    asker = Node(1, QUIET)
+    world = World(asker)
+    for at in range(0, 130, 65):
+        keys = [Key(100 + at + n) for n in range(64)]
+        payload = announcements(*((key, NOW) for key in keys))
+        gossip = inp.GossipArrived(ANNOUNCEMENTS_TOPIC, Key(2).peer, Key(2).peer, payload)
+        world.tell(asker, gossip)
+    world.unreachable.add(Key(2).peer)
+    effects = asker.machine.step(inp.TimerFired(TimerId("directory/fetch")), UnixMs(NOW + 600))
+    assert sum(isinstance(effect, fx.OpenStream) for effect in effects) == 2
+
+
+def test_buckets_forget_the_longest_unseen() -> None:
+    buckets = TokenBuckets(1, 1000, 2)
+    a, b, c = (Key(number).peer for number in (2, 3, 4))
+    assert buckets.take(a, NOW)
+    assert not buckets.take(a, NOW)
+    assert buckets.take(b, NOW)
+    assert buckets.take(c, NOW)
+    assert buckets.take(a, NOW)  # forgotten
+    assert buckets.take(c, UnixMs(NOW + 1000))
+
+
+def test_the_same_seed_gives_the_same_effects() -> None:
+    def effects(seed: int) -> list[fx.Effect]:
+        nodes = [Node(number, seed=seed) for number in range(1, 5)]
+        world = World(*nodes)
+        start(world)
+        advertise(world, nodes[0], "m")
+        for node in nodes[1:]:
+            world.connect(nodes[0], node)
+        world.advance(100_000)
+        return nodes[0].effects
+
+    assert effects(1) == effects(1)
+    assert effects(1) != effects(2)

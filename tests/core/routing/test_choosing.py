@@ -1,0 +1,209 @@
+"""Filters, scores, circuits and the order in which candidates are tried."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2p_modelex.core.routing import circuits as breaker
+from p2p_modelex.core.routing import loads as book
+from p2p_modelex.core.routing.candidate import Candidate, Want, build_candidates, compute_cost
+from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.loads import ProbeBook
+from p2p_modelex.core.routing.profile import FILTERS, PROFILES
+from p2p_modelex.core.routing.router import Router, Selection
+from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
+from p2p_modelex.records.advertisement import Advertisement, Offer, Section
+from p2p_modelex.records.job import Load
+from p2p_modelex.units import AI, Epoch, UnixMs, Wei
+
+NOW = UnixMs(1_800_000_000_000)
+
+
+def peer(number: int) -> PeerId:
+    return peer_id_of(PublicKey(bytes([number]) * 32))
+
+
+def offer(model: str = "m", price: int = 1, **changes: Any) -> Offer:
+    plain = Offer(model, b"w" * 32, ("chat",), 2048, 512, (), Wei(price), Wei(price), 0, 64, 0)
+    return msgspec.structs.replace(plain, **changes)
+
+
+def candidate(
+    number: int, one: Offer | None = None, section: Section = Section.UNREGISTERED
+) -> Candidate:
+    one = one or offer()
+    said = Advertisement(NOW, 60_000, "t", ("/memory/1",), (one,), (), section, (), bytes(32))
+    return next(iter(build_candidates(peer(number), said, UnixMs(NOW + 60_000))))
+
+
+class Scene:
+    def __init__(self, profile: str = "balanced", seed: int = 1) -> None:
+        self.circuits = Circuits()
+        self.loads = ProbeBook()
+        rng = random.Random(seed)
+        self.router = Router(rng, self.circuits, self.loads, PROFILES[profile])
+
+    def select(self, *candidates: Candidate, **want: Any) -> Selection:
+        wanted = Want(**({"kind": "chat"} | want))
+        return self.router.select(candidates, wanted, NOW)
+
+
+WANT = Want("chat", max_tokens=10)
+
+
+@pytest.mark.parametrize(
+    ("want", "rule", "says"),
+    [
+        ({"model": "smollm"}, "RTE-1", "nearest: smollm2"),
+        ({"model": "zzz"}, "RTE-1", "on offer: smollm2"),
+        ({"weights": b"x" * 32}, "RTE-1", "other weights"),
+        ({"model": "smollm2", "weights": b"x" * 32}, "RTE-1", "other weights"),
+        ({"kind": "score"}, "RTE-2", "serves score; offers serve: chat"),
+        ({"features": ("grammar",)}, "RTE-2", "chat with grammar"),
+        ({"prompt_tokens": 3000}, "RTE-3", "the longest context is 2048"),
+        ({"max_tokens": 513}, "RTE-3", "the longest completion 512"),
+        ({"epoch": Epoch(1)}, "RTE-4", "split epoch 1"),
+        ({"max_cost": Wei(AI - 1)}, "RTE-5", "the cheapest is 1 AI"),
+        ({"section": Section.PUBLIC}, "RTE-6", "the best is unregistered"),
+        ({"denied": (peer(1),)}, "RTE-7", "denied"),
+        ({"only": (peer(2),)}, "RTE-7", "not named"),
+    ],
+)
+def test_who_removed_the_last_one_is_said(want: dict[str, Any], rule: str, says: str) -> None:
+    selection = Scene().select(candidate(1, offer("smollm2", AI)), **want)
+    assert selection.kept == ()
+    assert selection.why_none.startswith(f"{rule}: ")
+    assert says in selection.why_none
+    assert selection.removed[-1][1] == 1
+
+
+def test_every_filter_has_a_rule_of_its_own() -> None:
+    assert len({one.rule for one in FILTERS} | {one.name for one in FILTERS}) == 2 * len(FILTERS)
+
+
+def test_filters_keep_what_fits_and_count_the_rest() -> None:
+    scene = Scene()
+    for _ in range(breaker.FAILURES_TO_OPEN):
+        scene.circuits.on_failure(peer(3), NOW)
+    good = candidate(1)
+    selection = scene.select(good, candidate(2, offer("other")), candidate(3), model="m")
+    assert selection == Selection((good,), (("model", 1), ("health", 1)), "")
+    sick = scene.select(candidate(3))
+    assert sick.why_none.startswith("RTE-8: 1 offers are of peers that failed lately")
+    late = scene.router.select([good], WANT, good.expires_at)
+    assert late.why_none.startswith("RTE-8")
+    assert scene.select().why_none == "no other peer offers anything yet"
+
+
+def load(running: int, slots: int = 4, latency_ms: int = 100) -> Load:
+    return Load(0, running, 0, slots, latency_ms)
+
+
+def test_fresh_load_and_price_decide_the_order() -> None:
+    """RTE-9, RTE-10, RTE-11."""
+    scene = Scene()
+    idle, busy, unknown, dear = (candidate(n) for n in range(1, 5))
+    dear = candidate(4, offer(price=100))
+    for one, running, latency in ((idle, 0, 100), (busy, 12, 2000), (dear, 0, 100)):
+        scene.loads.put(one.peer, load(running, latency_ms=latency), NOW)
+    ranked = scene.router.rank([busy, dear, unknown, idle], [], WANT, NOW)
+    assert ranked[0] is idle
+    assert ranked.index(dear) < ranked.index(busy)
+    free = candidate(5, offer(price=0))
+    assert Scene("cheap").router.rank([idle, free], [], WANT, NOW)[0] is free
+    closed = load(0, slots=0)
+    scene.loads.put(idle.peer, closed, NOW)
+    assert scene.router.rank([idle, dear], [], WANT, NOW)
+
+
+def test_the_rest_follow_for_failover() -> None:
+    scene = Scene()
+    kept = [candidate(number) for number in range(1, 9)]
+    shortlist = scene.router.shortlist(kept, WANT)
+    assert len(shortlist) == PROFILES["balanced"].choices
+    ranked = scene.router.rank(shortlist, kept, WANT, NOW)
+    assert set(ranked[: len(shortlist)]) == set(shortlist)
+    assert sorted(one.peer for one in ranked) == [one.peer for one in kept]
+
+
+def test_one_peer_is_drawn_once_with_its_cheapest_offer() -> None:
+    dear, cheap = candidate(1, offer("a", 9)), candidate(1, offer("b", 1))
+    assert Scene().router.shortlist([dear, cheap], WANT) == (cheap,)
+    assert Scene().router.shortlist([cheap, dear], WANT) == (cheap,)
+    assert Scene().router.shortlist([], WANT) == ()
+
+
+def test_ties_are_broken_at_random_and_dear_ones_are_drawn_less() -> None:
+    """RTE-12."""
+    scene = Scene()
+    equal = [candidate(number) for number in range(1, 4)]
+    firsts = Counter(scene.router.rank(equal, [], WANT, NOW)[0].peer for _ in range(300))
+    assert min(firsts[one.peer] for one in equal) > 60
+    crowd = [candidate(number, offer(price=50)) for number in range(2, 40)]
+    drawn = sum(
+        candidate(1) in scene.router.shortlist([candidate(1), *crowd], WANT) for _ in "x" * 50
+    )
+    assert drawn > 40
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 2**100)), max_size=30), st.integers(0, 9)
+)
+def test_ranking_loses_and_invents_nobody(prices: list[tuple[int, int]], seed: int) -> None:
+    scene = Scene(seed=seed)
+    kept = [candidate(number, offer(price=price)) for number, price in dict(prices).items()]
+    shortlist = scene.router.shortlist(kept, WANT)
+    ranked = scene.router.rank(shortlist, kept, WANT, NOW)
+    assert sorted(one.peer for one in ranked) == sorted(one.peer for one in kept)
+    again = Scene(seed=seed)
+    assert again.router.shortlist(kept, WANT) == shortlist
+    assert again.router.rank(shortlist, kept, WANT, NOW) == ranked
+
+
+def test_the_cost_is_the_most_the_job_can_cost() -> None:
+    want = Want("chat", prompt_tokens=10, max_tokens=7)
+    one = offer(prompt_price=Wei(3), completion_price=Wei(5))
+    assert compute_cost(one, want) == 65
+
+
+def test_a_circuit_opens_rests_tries_and_closes() -> None:
+    circuits = Circuits()
+    one = peer(1)
+    for _ in range(breaker.FAILURES_TO_OPEN - 1):
+        circuits.on_failure(one, NOW)
+    circuits.begin_trial(one, NOW)
+    circuits.begin_trial(peer(2), NOW)
+    assert not circuits.is_open(one, NOW)
+    circuits.on_failure(one, NOW)
+    assert circuits.is_open(one, NOW)
+    rested = UnixMs(NOW + breaker.REST_MS)
+    assert not circuits.is_open(one, rested)
+    circuits.begin_trial(one, rested)
+    assert circuits.is_open(one, rested)  # one trial at a time
+    assert not circuits.is_open(one, UnixMs(rested + breaker.TRIAL_MS))
+    circuits.on_failure(one, rested)
+    assert circuits.is_open(one, UnixMs(rested + 2 * breaker.REST_MS - 1))
+    assert not circuits.is_open(one, UnixMs(rested + 2 * breaker.REST_MS))
+    for _ in range(50):
+        circuits.on_failure(one, NOW)
+    assert not circuits.is_open(one, UnixMs(NOW + breaker.REST_MAX_MS))
+    circuits.on_success(one)
+    assert not circuits.is_open(one, NOW)
+
+
+def test_memories_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "PEERS_MAX", 2)
+    monkeypatch.setattr(book, "PEERS_MAX", 2)
+    circuits, loads = Circuits(), ProbeBook()
+    for number in (1, 2, 3):
+        for _ in range(breaker.FAILURES_TO_OPEN):
+            circuits.on_failure(peer(number), NOW)
+        loads.put(peer(number), load(1), NOW)
+    assert [circuits.is_open(peer(n), NOW) for n in (1, 2, 3)] == [False, True, True]
+    assert [loads.get(peer(n), NOW) is None for n in (1, 2, 3)] == [True, False, False]
+    assert loads.get(peer(3), UnixMs(NOW + book.FRESH_MS + 1)) is None
