@@ -8,14 +8,16 @@ import pytest
 import trio
 
 from p2p_modelex.chain.abc import Deployment
-from p2p_modelex.chain.devnet import fund
+from p2p_modelex.chain.devnet import TEST_KEYS, fund
 from p2p_modelex.chain.evm.artifacts import load_contracts
+from p2p_modelex.chain.evm.deploy import deploy
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.reader import BlockLogs, BlockReader
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.chain.evm.sender import Sender
+from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import to_hex
-from p2p_modelex.errors import ChainUnreachable, TransactionFailed, WrongNetwork
+from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
@@ -133,6 +135,28 @@ async def test_a_dropped_transaction_is_sent_again(evm: EvmWorld) -> None:
         finally:
             await rpc.call("evm_setAutomine", True, retry=False)
     assert await port.fetch_balance(key.address) == 0
+
+
+async def test_a_transaction_that_lost_its_nonce_is_given_up(evm: EvmWorld) -> None:
+    key, _ = await evm.new_account(Wei(5))
+    async with Rpc(evm.url) as rpc:
+        sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
+        await rpc.call("evm_setAutomine", False, retry=False)
+        to = new_key().address
+        dearer = sign_transaction(Transaction(31337, 0, 10**10, 10**12, 21_000, to, 7, b""), key)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_expect_loss, sender, to)
+                await _wait_pending(rpc, key.address, 1)
+                await rpc.call("eth_sendRawTransaction", to_hex(dearer.raw))
+                await rpc.call("evm_mine", retry=False)
+        finally:
+            await rpc.call("evm_setAutomine", True, retry=False)
+
+
+async def _expect_loss(sender: Sender, to: Address) -> None:
+    with pytest.raises(TransactionFailed, match="another transaction took nonce 0"):
+        await sender.send(to, value=1)
 
 
 async def test_a_transaction_that_is_never_mined_is_given_up(evm: EvmWorld) -> None:
@@ -259,3 +283,18 @@ async def _wait_pending(rpc: Rpc, account: Address, more: int) -> None:
             if pending == latest + more:
                 return
             await trio.sleep(0.01)
+
+
+async def test_deploying_to_nobody_is_unreachable() -> None:
+    with pytest.raises(ChainUnreachable) as caught:
+        await deploy("http://127.0.0.1:1", TEST_KEYS[0], name="x", challenge_s=1)
+    assert caught.value.hint
+
+
+async def test_deploying_without_money_or_with_a_bad_period_fails(evm: EvmWorld) -> None:
+    with pytest.raises(TransactionFailed, match=r"(?i)funds"):
+        await deploy(evm.url, b"\x77" * 32, name="x", challenge_s=1)
+    with pytest.raises(TransactionFailed, match="InvalidChallengePeriod"):
+        await deploy(evm.url, TEST_KEYS[1], name="x", challenge_s=2**40)
+    with pytest.raises(BadInput):
+        await deploy(evm.url, TEST_KEYS[1], name="x", challenge_s=0)

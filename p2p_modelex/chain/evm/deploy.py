@@ -32,7 +32,7 @@ def _deploy(url: str, private_key: bytes, name: str, challenge_s: int) -> Deploy
     recursion_limit = sys.getrecursionlimit()
     import requests
     from web3 import HTTPProvider, Web3
-    from web3.exceptions import Web3Exception
+    from web3.exceptions import ContractCustomError, Web3Exception
 
     # web3 imports py_ecc, which raises the limit for the whole process to 100,000: past what the
     # C stack holds, so that any deeply nested input to a parser would end us.
@@ -54,6 +54,9 @@ def _deploy(url: str, private_key: bytes, name: str, challenge_s: int) -> Deploy
             f"the endpoint failed while deploying: {type(error).__name__}",
             hint="is the endpoint running, and its URL right?",
         ) from error
+    except ContractCustomError as error:
+        reason = load_contracts().errors.explain(bytes.fromhex(str(error.data)[2:]))
+        raise TransactionFailed(f"deploying would revert: {reason}") from error
     except (Web3Exception, ValueError) as error:
         raise TransactionFailed(f"deploying failed: {error}") from error
     return Deployment(name, chain_id, *(parse_address(a) for a in (token, registry, channels)))
