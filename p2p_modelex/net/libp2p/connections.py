@@ -26,7 +26,7 @@ _MISSES_MAX = 3
 
 
 class Connections:
-    """One host's connections. It is the host's notifee: hence the shape of `connected` and so on."""
+    """One host's connections. It is the host's notifee: hence `connected`, `listen` and so on."""
 
     def __init__(
         self, host: Any, options: Libp2pConfiguration, report: Callable[[PeerSeen], None]

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import trio
 from libp2p.custom_types import TProtocol
@@ -28,6 +28,8 @@ DEGREE, DEGREE_LOW, DEGREE_HIGH = 6, 4, 12
 DUPLICATES_S = 600
 RPC_BYTES = 256 * KIB
 _SWEEP_S = 60.0
+_PACE_DEPTH = 24
+_PACE_S, _PACE_STEP_S = 0.2, 0.005
 
 
 class Gossip:
@@ -48,23 +50,10 @@ class Gossip:
         self._limiter = limiter
         self._deliver = deliver
         self._drop = drop
-        self._router: Any = GossipSub(
-            [TProtocol(GOSSIPSUB_ID)],
-            DEGREE,
-            DEGREE_LOW,
-            DEGREE_HIGH,
-            # Each of these punishes honest peers or thrashes the mesh; our reputation decides.
-            spam_protection_enabled=False,
-            adaptive_gossip_enabled=False,
-            eclipse_protection_enabled=False,
-            # Messages held for peers that have not said what they subscribe to.
-            max_pending_messages_per_peer=16,
-            pending_messages_ttl=5.0,
-        )
+        self._router = _build_router()
         # Its default is 120 s.
         self._router.heartbeat_interval = heartbeat_interval_s
-        self._router.scorer = None
-        self._pubsub: Any = Pubsub(
+        pubsub: Any = cast(Any, Pubsub)(
             host,
             self._router,
             seen_ttl=DUPLICATES_S,
@@ -74,7 +63,8 @@ class Gossip:
             allowed_topics=frozenset(validators),
         )
         # Its own queue holds 32 messages and drops in silence; we deliver while judging.
-        self._pubsub.notify_subscriptions = lambda _message: None
+        pubsub.notify_subscriptions = lambda _message: None
+        self._pubsub = pubsub
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -93,7 +83,11 @@ class Gossip:
             nursery.cancel_scope.cancel()
 
     async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish, then wait a moment if a peer is slow: its queue holds 32 and drops in silence."""
         await self._pubsub.publish(topic, payload)
+        with trio.move_on_after(_PACE_S):
+            while any(len(queue) > _PACE_DEPTH for queue in self._pubsub.peer_queues.values()):
+                await trio.sleep(_PACE_STEP_S)
 
     def _judge(self, forwarder: ID, message: Any) -> bool:
         """Whether a message spreads further; its signature has been checked."""
@@ -122,3 +116,21 @@ class Gossip:
         while True:
             await trio.sleep(_SWEEP_S)
             self._router.recent_message_deliveries.clear()
+
+
+def _build_router() -> Any:
+    router: Any = cast(Any, GossipSub)(
+        [TProtocol(GOSSIPSUB_ID)],
+        DEGREE,
+        DEGREE_LOW,
+        DEGREE_HIGH,
+        # Each of these punishes honest peers or thrashes the mesh; our reputation decides.
+        spam_protection_enabled=False,
+        adaptive_gossip_enabled=False,
+        eclipse_protection_enabled=False,
+        # Messages held for peers that have not said what they subscribe to.
+        max_pending_messages_per_peer=16,
+        pending_messages_ttl=5.0,
+    )
+    router.scorer = None
+    return router

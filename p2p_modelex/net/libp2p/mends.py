@@ -23,16 +23,21 @@ from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer import muxer_multistream
 
 from p2p_modelex.errors import ConfigurationError
-from p2p_modelex.limits import STREAMS_PER_PEER_MAX
-from p2p_modelex.net.libp2p.muxer import Yamux
+from p2p_modelex.net.libp2p.muxer import ACCEPT_MAX, Yamux
 
 LIBP2P_VERSION = "0.8.1"
-if importlib.metadata.version("libp2p") != LIBP2P_VERSION:
-    raise ConfigurationError(
-        f"libp2p {importlib.metadata.version('libp2p')} is installed; the mends are for "
-        f"{LIBP2P_VERSION}",
-        hint=f"pip install libp2p=={LIBP2P_VERSION}",
-    )
+
+
+def validate_version(installed: str) -> None:
+    """Raise ConfigurationError unless `installed` is the version that the mends are for."""
+    if installed != LIBP2P_VERSION:
+        raise ConfigurationError(
+            f"libp2p {installed} is installed; the mends are for {LIBP2P_VERSION}",
+            hint=f"pip install libp2p=={LIBP2P_VERSION}",
+        )
+
+
+validate_version(importlib.metadata.version("libp2p"))
 
 _log = logging.getLogger(__name__)
 _quiet = logging.getLogger("libp2p.network.connection")
@@ -54,7 +59,8 @@ class Mend:
 
 def _contain_handlers(original: Any) -> Any:
     async def handle_muxed_stream(self: Any, muxed_stream: Any) -> None:
-        if len(self.streams) >= STREAMS_PER_PEER_MAX:
+        # Handlers outlive streams that were reset under them, so they are counted here too.
+        if len(self.streams) >= ACCEPT_MAX:
             await muxed_stream.reset()
             return
         try:

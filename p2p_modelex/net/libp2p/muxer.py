@@ -44,7 +44,9 @@ QUEUE_BYTES_MAX = QUEUE_BYTES + 128 * KIB
 # All unread bytes of a connection; one stream's share is at most its window (256 KiB).
 BUFFER_BYTES_MAX = 16 * MIB
 # The network layer refuses at STREAMS_PER_PEER_MAX; the slack is for identify, ping and gossip.
-STREAMS_MAX = STREAMS_PER_PEER_MAX + 16
+OPEN_MAX = STREAMS_PER_PEER_MAX + 16
+# Both ends open at once, so what we accept lies a little above what we would open.
+ACCEPT_MAX = OPEN_MAX + 32
 # A TCP write that makes no progress for this long means a dead peer.
 WRITE_STALL_S = 60.0
 CLOSE_FLUSH_S = 1.0
@@ -69,7 +71,7 @@ class Yamux:
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         self._next_id = 1 if self.is_initiator else 2
-        self._arrivals, self._accept = trio.open_memory_channel[MuxedStream](STREAMS_MAX)
+        self._arrivals, self._accept = trio.open_memory_channel[MuxedStream](ACCEPT_MAX)
         self._queue = bytearray()
         self._queued = trio.Event()
         self._drained = trio.Event()
@@ -138,7 +140,7 @@ class Yamux:
         await trio.lowlevel.checkpoint()
         if self._dead or self._closing:
             raise MuxedStreamError("the connection is closed")
-        if len(self.streams) >= STREAMS_MAX:
+        if len(self.streams) >= OPEN_MAX:
             raise MuxedStreamError(f"{len(self.streams)} streams are open with this peer")
         stream = MuxedStream(self._next_id, self)
         self._next_id += 2
@@ -271,7 +273,7 @@ class Yamux:
         if flags & RST:
             return False
         ours = stream_id % 2 == self._next_id % 2
-        if ours or stream_id == 0 or stream_id in self.streams or len(self.streams) >= STREAMS_MAX:
+        if ours or stream_id == 0 or stream_id in self.streams or len(self.streams) >= ACCEPT_MAX:
             self.send(WINDOW, RST, stream_id, 0)
             return False
         stream = MuxedStream(stream_id, self)
