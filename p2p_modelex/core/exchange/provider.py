@@ -143,7 +143,7 @@ class ProviderExchange:
         return []
 
     def _on_frame(self, payload: bytes, now: UnixMs) -> list[Effect]:
-        limit = limits.EXCHANGE_FRAME_BYTES
+        limit = limits.EXCHANGE_FRAME_BYTES  # EXC-1
         message: RequesterMessage = codec.decode(RequesterMessage, payload, limit=limit)
         state = table.on_received(self._state, message)
         if self.job is not None and message.job != self.job:

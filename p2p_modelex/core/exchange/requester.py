@@ -121,7 +121,7 @@ class RequesterExchange:
         return []
 
     def _on_frame(self, payload: bytes, now: UnixMs) -> list[Effect]:
-        limit = limits.EXCHANGE_FRAME_BYTES
+        limit = limits.EXCHANGE_FRAME_BYTES  # EXC-1
         message: ProviderMessage = codec.decode(ProviderMessage, payload, limit=limit)
         state = table.on_received(self._state, message)
         if message.job != self.job:

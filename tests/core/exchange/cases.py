@@ -1,0 +1,224 @@
+"""What either end may be sent, and the rule it breaks: the source of the exchange's vectors."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from p2p_modelex.core.exchange.sale import compute_request_digest
+from p2p_modelex.core.exchange.table import Message
+from p2p_modelex.records import codec, envelope, receipt
+from p2p_modelex.records.job import (
+    QUOTE_DOMAIN,
+    Accept,
+    Ask,
+    Cancel,
+    Chunk,
+    Failed,
+    Finished,
+    Order,
+    Pay,
+    Quote,
+    Quoted,
+    Refused,
+    Request,
+    Started,
+)
+from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.records.voucher import sign as sign_voucher
+from p2p_modelex.units import Wei
+from tests.core.exchange.pair import (
+    CHANNEL,
+    CHANNELS,
+    CHAT,
+    DELEGATE,
+    ENGINE,
+    NETWORK,
+    NOW,
+    OFFER,
+    OPERATOR,
+    OTHER_KEY,
+    PAYER,
+    PROVIDER_KEY,
+    REGISTRY,
+    REQUEST,
+    STRANGER,
+    WEIGHTS,
+    Account,
+    PeerKey,
+    build_job,
+)
+
+JOB = build_job(1)
+OTHER_JOB = build_job(2)
+
+
+def build_voucher(
+    amount: int = 0,
+    lane: int = 0,
+    epoch: int = 0,
+    channel: bytes = CHANNEL,
+    signer: Account = PAYER,
+) -> SignedVoucher:
+    return sign_voucher(Voucher(channel, lane, Wei(amount), epoch), CHANNELS, signer)
+
+
+def build_order(request: Request = REQUEST, **changes: object) -> Order:
+    order = Order(
+        JOB,
+        request,
+        OFFER.prompt_price,
+        OFFER.completion_price,
+        Wei(2_000),
+        build_voucher(),
+    )
+    return msgspec.structs.replace(order, **changes)
+
+
+def build_quote(
+    key: PeerKey = PROVIDER_KEY, domain: str = QUOTE_DOMAIN, **changes: object
+) -> Quoted:
+    quote = Quote(
+        job=JOB,
+        request=compute_request_digest(REQUEST),
+        weights=WEIGHTS,
+        prompt_tokens=5,
+        max_tokens=64,
+        prompt_price=Wei(2),
+        completion_price=Wei(10),
+        epoch=0,
+        window=Wei(80),
+        payee=OPERATOR.address,
+        valid_until=NOW + 30_000,
+    )
+    payload = codec.encode(msgspec.structs.replace(quote, **changes))
+    return Quoted(JOB, envelope.seal(domain, NETWORK, payload, key))
+
+
+STARTED = Started(JOB, 5, Wei(80))
+CHUNKS = (Chunk(JOB, 0, "a ", 1), Chunk(JOB, 1, "b", 2))
+
+
+def build_finished(signer: Account = DELEGATE, **changes: object) -> Finished:
+    made = Receipt(
+        job=JOB,
+        peer=PROVIDER_KEY.public_key,
+        request=compute_request_digest(REQUEST),
+        completion=envelope.digest(b"a b"),
+        weights=WEIGHTS,
+        engine=ENGINE,
+        prompt_tokens=5,
+        completion_tokens=2,
+        price=Wei(30),
+        epoch=0,
+        channel=CHANNEL,
+        lane=0,
+        finished_at=NOW,
+        finish=Finish.STOP,
+    )
+    return Finished(JOB, receipt.sign(msgspec.structs.replace(made, **changes), REGISTRY, signer))
+
+
+def broken_signature() -> Finished:
+    made = build_finished().receipt.receipt
+    return Finished(JOB, SignedReceipt(made, b"\x01" * 65))
+
+
+Case = tuple[str, str, tuple[object, ...]]
+
+
+def to_provider() -> Iterator[Case]:
+    """(name, rule, messages from the requester); a rule of "" is fine."""
+    yield "ask", "", (Ask(JOB, REQUEST),)
+    yield "chat", "", (Ask(JOB, CHAT),)
+    yield "order", "", (build_order(),)
+    yield "not a message", "WIRE-2", (b"\xc1",)
+    yield "another tag", "WIRE-3", (codec.encode(STARTED),)
+    yield "pay first", "EXC-2", (Pay(JOB, build_voucher()),)
+    yield "two orders", "EXC-2", (build_order(), build_order())
+    yield "cancel before the start", "EXC-2", (build_order(), Cancel(JOB))
+    both = msgspec.structs.replace(CHAT, text="x")
+    yield "text and messages", "EXC-4", (Ask(JOB, both),)
+    yield "no prompt", "EXC-4", (build_order(msgspec.structs.replace(REQUEST, text="")),)
+    yield "accept without a quote", "EXC-2", (Accept(JOB, bytes(32), build_voucher()),)
+
+
+def to_requester_asked() -> Iterator[Case]:
+    """Messages from the provider to a requester that asked."""
+    yield "quote", "", (build_quote(),)
+    yield "cheaper quote", "", (build_quote(prompt_price=Wei(1), completion_price=Wei(9)),)
+    yield "another peer's quote", "EXC-5", (build_quote(OTHER_KEY),)
+    yield "another domain", "ENV-2", (build_quote(domain="advertisement"),)
+    yield "implausible prompt", "EXC-17", (build_quote(prompt_tokens=81),)
+    changes: dict[str, object] = {
+        "job": OTHER_JOB,
+        "request": bytes(32),
+        "weights": bytes(32),
+        "max_tokens": 63,
+        "prompt_price": Wei(3),
+        "completion_price": Wei(11),
+        "epoch": 1,
+        "window": Wei(81),
+        "payee": STRANGER.address,
+        "valid_until": NOW - 1,
+    }
+    for field, value in changes.items():
+        yield f"quote with another {field}", "EXC-5", (build_quote(**{field: value}),)
+    yield "start without a quote", "EXC-2", (STARTED,)
+    yield "start unlike the quote", "EXC-17", (build_quote(), Started(JOB, 6, Wei(80)))
+    quote = build_quote(window=Wei(70))
+    yield "window unlike the quote", "EXC-17", (quote, Started(JOB, 5, Wei(80)))
+
+
+def to_requester_ordered() -> Iterator[Case]:
+    """Messages from the provider to a requester that ordered."""
+    refused = Refused(JOB, "busy", "later", 10)
+    yield "refused", "", (refused,)
+    yield "failed", "", (STARTED, Failed(JOB, "engine", "crash"))
+    yield "finished", "", (STARTED, *CHUNKS, build_finished())
+    yield "another tag", "WIRE-3", (codec.encode(Cancel(JOB)),)
+    yield "chunk before start", "EXC-2", (CHUNKS[0],)
+    yield "refused after start", "EXC-2", (STARTED, refused)
+    yield "another job", "EXC-3", (Started(OTHER_JOB, 5, Wei(80)),)
+    yield "implausible prompt", "EXC-17", (Started(JOB, 16 + 64 + 1, Wei(80)),)
+    yield "window too large", "EXC-17", (Started(JOB, 5, Wei(81)),)
+    yield "a gap", "EXC-10", (STARTED, CHUNKS[1])
+    yield "an empty chunk", "EXC-10", (STARTED, CHUNKS[0], Chunk(JOB, 1, "", 1))
+    yield "tokens shrink", "EXC-11", (STARTED, CHUNKS[0], Chunk(JOB, 1, "x", 0))
+    yield "more than max_tokens", "EXC-11", (STARTED, Chunk(JOB, 0, "x", 65))
+    changes: dict[str, object] = {
+        "job": OTHER_JOB,
+        "peer": OTHER_KEY.public_key,
+        "request": bytes(32),
+        "completion": bytes(32),
+        "weights": bytes(32),
+        "prompt_tokens": 6,
+        "completion_tokens": 3,
+        "price": Wei(31),
+        "epoch": 1,
+        "channel": bytes(32),
+        "lane": 1,
+        "finished_at": NOW + 60_001,
+        "finish": Finish.CANCELLED,
+    }
+    for field, value in changes.items():
+        wrong = build_finished(**{field: value})
+        yield f"receipt with another {field}", "EXC-16", (STARTED, *CHUNKS, wrong)
+    stranger = build_finished(STRANGER)
+    yield "receipt by a stranger", "EXC-16", (STARTED, *CHUNKS, stranger)
+    yield "receipt with no signature", "EXC-16", (STARTED, *CHUNKS, broken_signature())
+
+
+SAMPLES: tuple[Message, ...] = (
+    Ask(JOB, REQUEST),
+    build_order(),
+    Accept(JOB, bytes(32), build_voucher()),
+    Pay(JOB, build_voucher()),
+    Cancel(JOB),
+    build_quote(),
+    STARTED,
+    CHUNKS[0],
+    build_finished(),
+    Refused(JOB, "busy", "", 0),
+    Failed(JOB, "engine", ""),
+)

@@ -1,0 +1,275 @@
+"""Money is conserved and nobody is ahead by more than the window, whatever happens when.
+
+A rule-based machine runs jobs one after another over one channel, with frames delivered in any
+interleaving, streams lost at any point, either node crashing to its persisted rows, and checks
+after each step that
+- what the provider delivered and was not paid is at most the window (EXC-9),
+- what the requester paid and did not get is at most the window,
+- no voucher exceeds the deposit and none ever shrinks (LED-4, LED-6),
+- whatever was sent had been persisted before.
+"""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as given
+from p2p_modelex.core.exchange import pricing
+from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.errors import PaymentError
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import RequesterMessage
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.rows import (
+    ChannelRow,
+    IssuedVoucherRow,
+    ReceivedVoucherRow,
+)
+from p2p_modelex.units import UnixMs, Wei
+from tests.core.exchange.pair import (
+    CHANNEL,
+    CHANNELS,
+    OFFER,
+    OPERATOR,
+    P_STREAM,
+    PAYER,
+    PROVIDER_KEY,
+    R_STREAM,
+    REQUEST,
+    STATE,
+    Pair,
+    build_payee,
+    build_payer,
+    build_purchase,
+)
+
+PROMPT_TOKENS = 5
+WINDOW = pricing.compute_window(OFFER, REQUEST, PROMPT_TOKENS)
+
+
+class Market(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.payer: PayerLedger = build_payer()
+        self.payee: PayeeLedger = build_payee()
+        self.pair: Pair | None = None
+        self.number = 0
+        self.produced = 0
+        self.promised: dict[int, int] = {}
+        self.lost_jobs = 0
+        self.r_rows: list[object] = [ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer)]
+        self.p_rows: list[object] = [ChannelRow(STATE, is_payer=False, peer=None)]
+
+    @initialize()
+    def begin(self) -> None:
+        self.order(is_fast=True, prepay=0)
+
+    def _is_free(self) -> bool:
+        return self.pair is None or (self.pair.requester.is_over and self.pair.provider.is_over)
+
+    @precondition(_is_free)
+    @rule(is_fast=st.booleans(), prepay=st.sampled_from([0, 30]))
+    def order(self, *, is_fast: bool, prepay: int) -> None:
+        self._keep()
+        self.number += 1
+        self.produced = 0
+        purchase = build_purchase(
+            self.number, max_cost=Wei(700), is_fast=is_fast, prepay=Wei(prepay)
+        )
+        try:
+            self.pair = Pair(
+                purchase, payer=self.payer, payee=self.payee, prompt_tokens=PROMPT_TOKENS
+            )
+        except PaymentError:
+            self.pair = None
+            return
+        self.pair.start()
+
+    @rule(to_provider=st.booleans())
+    def move(self, *, to_provider: bool) -> None:
+        if self.pair is not None:
+            self.pair.move(to_provider=to_provider)
+            self.pair._count()
+
+    @rule()
+    def pump(self) -> None:
+        if self.pair is not None:
+            self.pair.pump()
+
+    @rule()
+    def admit(self) -> None:
+        if self.pair is not None and self.pair.has_generate:
+            self.pair.to_provider(given.EngineStarted(self.pair.purchase.job, PROMPT_TOKENS))
+
+    @rule(
+        text=st.text("xyz ", max_size=300),
+        tokens=st.integers(0, 20),
+        wait=st.sampled_from([0, 10, 100]),
+    )
+    def produce(self, text: str, tokens: int, wait: int) -> None:
+        if self.pair is not None and self.pair.has_generate:
+            self.pair.now = UnixMs(self.pair.now + wait)
+            self.produced += tokens
+            self.pair.produce(text, tokens)
+
+    @rule(finish=st.sampled_from(Finish), more=st.integers(0, 2))
+    def finish(self, finish: Finish, more: int) -> None:
+        if self.pair is not None and self.pair.has_generate:
+            self.pair.finish(self.produced + more, Finish(min(finish, 1)))
+
+    @rule()
+    def engine_fails(self) -> None:
+        if self.pair is not None and self.pair.has_generate:
+            self.pair.to_provider(
+                given.EngineFailed(self.pair.purchase.job, "engine", "crashed", 0)
+            )
+
+    @rule()
+    def cancel(self) -> None:
+        if self.pair is not None:
+            self.pair.to_requester(given.CancelRun(self.pair.purchase.job))
+
+    @rule(index=st.integers(0, 3), is_provider=st.booleans())
+    def fire(self, *, index: int, is_provider: bool) -> None:
+        if self.pair is None:
+            return
+        side = self.pair.p if is_provider else self.pair.r
+        names = sorted(side.timers)
+        if names:
+            self.pair.fire(side, names[index % len(names)].split("/")[-1])
+
+    @rule()
+    def lose_stream(self) -> None:
+        """Frames on the way are lost and each end learns of it."""
+        if self.pair is None:
+            return
+        self.pair.r.inbox.clear()
+        self.pair.p.inbox.clear()
+        self.pair.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="lost"))
+        self.pair.to_provider(given.StreamEnded(P_STREAM, clean=False, reason="lost"))
+
+    def _keep(self) -> None:
+        if self.pair is not None:
+            self.r_rows += self.pair.r.rows
+            self.p_rows += self.pair.p.rows
+            self.pair.r.rows, self.pair.p.rows = [], []
+
+    @rule()
+    def crash_requester(self) -> None:
+        """Only what was persisted is left."""
+        self._keep()
+        if self.pair is not None:
+            self.pair.to_provider(given.StreamEnded(P_STREAM, clean=False, reason="lost"))
+            self._keep()
+        self.pair = None
+        self.payer = PayerLedger(PAYER, CHANNELS)
+        self.payer.restore(_newest(self.r_rows))
+
+    @rule()
+    def crash_provider(self) -> None:
+        self._keep()
+        if self.pair is not None:
+            self.pair.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="lost"))
+            self._keep()
+        self.pair = None
+        self.payee = PayeeLedger(OPERATOR.address, CHANNELS)
+        self.payee.restore(_newest(self.p_rows))
+
+    @invariant()
+    def nobody_is_ahead_by_more_than_the_window(self) -> None:
+        pair = self.pair
+        if pair is None:
+            return
+        sale = pair.provider._sale
+        if sale is not None and pair.provider._serving is not None and not pair.provider.is_over:
+            paid = pair.payee.get_paid(pair.purchase.job)
+            assert sale.earned - paid <= WINDOW
+        intake = pair.requester._intake
+        assert pair.requester._paid - intake.owed <= WINDOW
+
+    @invariant()
+    def vouchers_never_shrink_nor_exceed_the_deposit(self) -> None:
+        self._keep()
+        for row in self.r_rows:
+            if isinstance(row, IssuedVoucherRow):
+                voucher = row.signed.voucher
+                assert voucher.amount <= STATE.deposit
+        newest = [r for r in _newest(self.r_rows) if isinstance(r, IssuedVoucherRow)]
+        for row in newest:
+            voucher = row.signed.voucher
+            assert voucher.amount >= self.promised.get(voucher.lane, 0)
+            self.promised[voucher.lane] = voucher.amount
+        assert sum(self.promised.values()) <= STATE.deposit
+        self._check_sent()
+        self._check_held()
+
+    def _check_sent(self) -> None:
+        """Whatever was sent had been persisted before."""
+        issued = {r.signed for r in self.r_rows if isinstance(r, IssuedVoucherRow)}
+        for frame in self.pair.p.inbox if self.pair else ():
+            if isinstance(frame, bytes):
+                message = codec.decode(RequesterMessage, frame, limit=10**6)
+                signed = getattr(message, "voucher", None)
+                assert signed is None or signed in issued
+
+    def _check_held(self) -> None:
+        """The payee holds no voucher that was not issued."""
+        held = [r for r in _newest(self.p_rows) if isinstance(r, ReceivedVoucherRow)]
+        for row in held:
+            voucher = row.signed.voucher
+            assert voucher.amount <= self.promised.get(voucher.lane, 0)
+
+    def teardown(self) -> None:
+        """From any state, honest ends come to an agreement: a new job runs to its receipt."""
+        if self.pair is not None:
+            self.lose_stream()
+        self.pair = None
+        for number in range(1000, 1004):
+            try:
+                pair = Pair(
+                    build_purchase(number, max_cost=Wei(700)), payer=self.payer, payee=self.payee
+                )
+            except PaymentError:
+                return  # the deposit is spent
+            pair.start()
+            pair.pump()
+            if not pair.has_generate:
+                failed = pair.r.events[-1]
+                assert isinstance(failed, fx.RunFailed)
+                assert failed.code in ("debt", "channel_exhausted"), failed
+                continue
+            pair.to_provider(given.EngineStarted(pair.purchase.job, PROMPT_TOKENS))
+            pair.produce("x", 1)
+            pair.finish(1)
+            pair.pump()
+            assert isinstance(pair.r.events[-1], fx.RunFinished)
+            assert pair.payee.get_debt(CHANNEL) == 0
+            return
+        raise AssertionError("no agreement after four jobs")
+
+
+def _newest(rows: list[object]) -> list[object]:
+    """What a store keeps: the newest row of each key."""
+    kept: dict[object, object] = {}
+    for row in rows:
+        match row:
+            case IssuedVoucherRow(signed) | ReceivedVoucherRow(signed):
+                key: object = (type(row), signed.voucher.channel, signed.voucher.lane)
+            case ChannelRow(state):
+                key = (ChannelRow, state.channel)
+            case _:
+                key = (type(row), getattr(row, "job", None), getattr(row, "is_provider", None))
+        kept[key] = row
+    return list(kept.values())
+
+
+TestMarket = Market.TestCase
+TestMarket.settings = settings(max_examples=25, stateful_step_count=30)

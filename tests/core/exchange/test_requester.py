@@ -1,0 +1,217 @@
+"""The requester's end alone: its limits, its doubts, and how its jobs end."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as given
+from p2p_modelex.core.exchange.terms import Purchase
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import (
+    Ask,
+    Chunk,
+    Failed,
+    Order,
+    Pay,
+    Refused,
+    RequesterMessage,
+    Started,
+)
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.rows import IssuedVoucherRow
+from p2p_modelex.units import Epoch, Wei
+from tests.core.exchange.cases import (
+    CHUNKS,
+    JOB,
+    STARTED,
+    build_finished,
+    build_quote,
+)
+from tests.core.exchange.pair import (
+    CHANNEL,
+    CHAT,
+    NOW,
+    OFFER,
+    R_STREAM,
+    Pair,
+    build_purchase,
+)
+
+
+class Buyer(Pair):
+    """A requester whose provider is this test."""
+
+    def begin(self) -> None:
+        self.carry(self.r, self.p, self.requester.start(self.now))
+
+    def send(self, *messages: object) -> None:
+        for message in messages:
+            self.to_requester(given.FrameReceived(R_STREAM, codec.encode(message)))
+
+    def received(self) -> list[RequesterMessage]:
+        frames = [f for f in self.p.inbox if isinstance(f, bytes)]
+        self.p.inbox.clear()
+        return [codec.decode(RequesterMessage, frame, limit=10**6) for frame in frames]
+
+    def ended(self) -> fx.RunFailed:
+        failed = self.r.events[-1]
+        assert isinstance(failed, fx.RunFailed)
+        assert self.requester.is_over
+        assert self.requester.step(given.CancelRun(JOB), self.now) == []
+        return failed
+
+
+def begun(purchase: Purchase | None = None) -> Buyer:
+    buyer = Buyer(purchase)
+    buyer.begin()
+    return buyer
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"max_window": Wei(79)}, "ahead"), ({"max_cost": Wei(639)}, "may cost")],
+)
+def test_terms_over_our_limits_are_not_even_tried(change: dict[str, Wei], words: str) -> None:
+    buyer = begun(build_purchase(**change))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused) == ("over_ceiling", True)
+    assert words in failed.reason
+    assert buyer.received() == []
+    assert not buyer.r.rows
+
+
+def test_a_dial_that_fails_frees_the_lane() -> None:
+    buyer = Buyer()
+    buyer.carry(buyer.r, buyer.p, buyer.requester.abandon("dial", "no route", NOW))
+    assert buyer.ended().code == "dial"
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000
+
+
+def test_a_prompt_that_might_be_dear_is_asked_about() -> None:
+    """The window limit allows the credit but not every plausible prompt."""
+    buyer = begun(build_purchase(max_window=Wei(100)))
+    assert isinstance(buyer.received()[0], Ask)
+    chat = begun(build_purchase(request=CHAT))
+    assert isinstance(chat.received()[0], Order)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limits"),
+    [
+        ({"prompt_tokens": 60, "window": Wei(120)}, {"max_window": Wei(100)}),
+        ({"prompt_tokens": 31}, {"max_cost": Wei(700)}),
+    ],
+)
+def test_a_quote_over_our_limits_is_not_accepted(
+    changes: dict[str, object], limits: dict[str, Wei]
+) -> None:
+    buyer = begun(build_purchase(is_fast=False, **limits))
+    buyer.send(build_quote(**changes))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused) == ("over_ceiling", True)
+    assert not buyer.r.penalties
+
+
+def test_a_job_may_not_cost_more_than_was_allowed() -> None:
+    """EXC-6."""
+    buyer = begun(build_purchase(max_cost=Wei(645)))
+    buyer.send(STARTED)
+    assert buyer.ended().reason.startswith("EXC-6")
+
+
+def test_text_without_end_is_cut() -> None:
+    """EXC-11."""
+    buyer = begun()
+    buyer.send(STARTED, *(Chunk(JOB, i, "x" * 16_000, 1) for i in range(5)))
+    assert buyer.ended().reason.startswith("EXC-11")
+
+
+def test_payment_follows_at_half_the_window() -> None:
+    """EXC-9: the window is 80."""
+    buyer = begun()
+    buyer.send(STARTED, Chunk(JOB, 0, "a", 2))
+    assert [type(m) for m in buyer.received()] == [Order]
+    buyer.send(Chunk(JOB, 1, "b", 3))
+    (pay,) = buyer.received()
+    assert isinstance(pay, Pay)
+    assert pay.voucher.voucher.amount == 40
+    assert buyer.r.rows.index(IssuedVoucherRow(pay.voucher)) >= 0
+    buyer.send(Chunk(JOB, 2, "", 4))
+    assert len([e for e in buyer.r.events if isinstance(e, fx.RunText)]) == 2
+
+
+def test_a_refusal_frees_the_lane() -> None:
+    """EXC-7."""
+    buyer = begun()
+    buyer.send(Refused(JOB, "busy", "later", 7))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused, failed.retry_after_ms) == ("busy", True, 7)
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000
+
+
+@pytest.mark.parametrize(("code", "left"), [("engine", 10_000), ("unpaid", 9_970)])
+def test_what_a_failed_job_costs(code: str, left: int) -> None:
+    """EXC-15."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS, Failed(JOB, code, "x"))  # type: ignore[arg-type]
+    failed = buyer.ended()
+    assert (failed.code, failed.refused, failed.paid) == (code, False, 0)
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == left
+
+
+def test_a_wrong_receipt_is_not_paid() -> None:
+    """EXC-16."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS, build_finished(price=Wei(1)))
+    assert buyer.ended().code == "protocol"
+    assert buyer.r.penalties[0].offence == "bad_receipt"
+    assert [type(m) for m in buyer.received()] == [Order]
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000
+
+
+def test_cancelling_a_running_job() -> None:
+    """EXC-12: it ends with a receipt; one that was on its way is as good."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS)
+    for _ in range(2):
+        buyer.to_requester(given.CancelRun(JOB))
+    buyer.send(build_finished(finish=Finish.CANCELLED))
+    done = buyer.r.events[-1]
+    assert isinstance(done, fx.RunFinished)
+    assert (done.finish, done.paid) == (Finish.CANCELLED, 30)
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_cancelling_before_the_start(is_fast: bool) -> None:
+    buyer = begun(build_purchase(is_fast=is_fast))
+    buyer.to_requester(given.CancelRun(JOB))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused) == ("cancelled", not is_fast)
+
+
+def test_a_silent_provider_is_given_up() -> None:
+    """EXC-14."""
+    buyer = begun()
+    buyer.send(STARTED)
+    buyer.fire(buyer.r, "wait")
+    buyer.elapse(buyer.r, "wait")
+    assert buyer.ended().code == "timeout"
+    assert buyer.r.penalties[0].offence == "stalled"
+
+
+def test_a_timer_of_nothing() -> None:
+    buyer = begun()
+    buyer.requester._deadline.cancel()
+    assert buyer.requester._on_deadline(NOW) == []
+    assert buyer.to_requester(given.ShutDown()) == []
+
+
+def test_a_free_job_ends_without_a_payment() -> None:
+    offer = msgspec.structs.replace(OFFER, prompt_price=Wei(0), completion_price=Wei(0))
+    buyer = begun(replace(build_purchase(), offer=offer))
+    buyer.send(Started(JOB, 5, Wei(0)), *CHUNKS, build_finished(price=Wei(0)))
+    done = buyer.r.events[-1]
+    assert isinstance(done, fx.RunFinished)
+    assert done.paid == 0
