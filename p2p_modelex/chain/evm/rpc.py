@@ -120,7 +120,8 @@ class Rpc:
             except trio.TooSlowError:
                 problem = f"no answer in {self._timeout_s:g} s"
             except (_Later, *FAILURES) as error:
-                problem = str(error) or type(error).__name__
+                # Trio wraps a refused certificate and tells only in the cause.
+                problem = str(error) or str(error.__cause__ or "") or type(error).__name__
         raise ChainUnreachable(
             f"{self.name} failed {attempts} attempts at {calls[0].method}: {problem}",
             hint="is the endpoint running, and its URL in the configuration right?",
