@@ -33,16 +33,21 @@ class Child:
 
     @classmethod
     async def spawn(cls, spec: EngineSpec) -> "Child":
-        """Start a worker process; it says Booted when the model is loaded."""
+        """Start a worker process; it says Booted when the model is loaded.
+
+        Raises EngineCrashed if the system starts no more processes.
+        """
         command = [sys.executable, "-m", "p2p_modelex.engine.worker", encode_spec(spec)]
         pipe = subprocess.PIPE
         # A worker runs native code over other people's files: it need not know our passphrase.
         environ = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
-        return cls(
-            await trio.lowlevel.open_process(
+        try:
+            process = await trio.lowlevel.open_process(
                 command, stdin=pipe, stdout=pipe, stderr=pipe, env=environ
             )
-        )
+        except OSError as error:
+            raise EngineCrashed(f"no worker process could be started: {error}") from error
+        return cls(process)
 
     @property
     def pid(self) -> int:

@@ -1,26 +1,22 @@
 """The engine behind a pipe: a worker process, watched and restarted, as an Engine."""
 
 import logging
-import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Self
 
 import trio
 
 from p2p_modelex.engine import frames
 from p2p_modelex.engine.abc import (
-    Done,
     Engine,
     EngineInfo,
     EngineStatistics,
     Output,
-    Piece,
-    Started,
 )
 from p2p_modelex.engine.admission import Admission
 from p2p_modelex.engine.child import Child
+from p2p_modelex.engine.jobs import Job, Jobs
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import EngineBusy, EngineCrashed, EngineError, ModelexError, Unsupported
 from p2p_modelex.records.job import Request
@@ -33,20 +29,6 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 30.0
 _ANY_WEIGHTS = bytes(32)
 
-_Delivery = Output | frames.Counted | ModelexError
-
-
-@dataclass(slots=True)
-class _Job:
-    """A command the worker has not finished. heard: when it last gave a sign of life."""
-
-    outlet: trio.MemorySendChannel[_Delivery]
-    inlet: trio.MemoryReceiveChannel[_Delivery]
-    heard: float
-    holds_slot: bool
-    began: float = field(default_factory=trio.current_time)
-    spoke: bool = False
-
 
 class ProcessEngine(Engine):
     """Runs the engine of `spec` in a worker process. Use as `async with ProcessEngine(spec)`.
@@ -58,9 +40,8 @@ class ProcessEngine(Engine):
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
-        self._jobs: dict[int, _Job] = {}
         self._next_job = 1
-        self._finished = self._failed = self._restarts = 0
+        self._restarts = 0
         self._ready = trio.Event()
         self._gave_up: EngineCrashed | None = None
         self._info: EngineInfo | None = None
@@ -69,6 +50,7 @@ class ProcessEngine(Engine):
     async def __aenter__(self) -> Self:
         self._child = child = await self._boot()
         self._admission = Admission(self.info.slots, self._spec.waiting_max)
+        self._jobs = Jobs(self._admission)
         self._counts = trio.CapacityLimiter(COUNTS_MAX)
         self._nursery = trio.open_nursery()
         nursery = await self._nursery.__aenter__()
@@ -96,28 +78,21 @@ class ProcessEngine(Engine):
 
     def statistics(self) -> EngineStatistics:
         """See Engine."""
-        return EngineStatistics(
-            running=self._admission.running,
-            waiting=self._admission.waiting,
-            finished=self._finished,
-            failed=self._failed,
-            restarts=self._restarts,
-            first_token_ms=self._admission.first_token_ms,
-        )
+        return self._jobs.statistics(self._restarts)
 
     async def count_tokens(self, request: Request) -> int:
         """See Engine."""
         self._check_weights(request)
         async with self._counts:
             await self._wait_ready()
-            number, job = self._submit(frames.Count(self._next_job, request), room=1)
+            job = self._submit(frames.Count(self._next_job, request), trio.current_time())
             try:
                 answer = await job.inlet.receive()
             finally:
                 job.inlet.close()
         if isinstance(answer, ModelexError):
             raise answer
-        assert isinstance(answer, frames.Counted), number
+        assert isinstance(answer, frames.Counted)
         return answer.prompt_tokens
 
     async def generate(self, request: Request) -> AsyncGenerator[Output, None]:
@@ -127,13 +102,10 @@ class ProcessEngine(Engine):
         await self._admission.acquire()
         try:
             await self._wait_ready()
-            # A piece has a token or ends a held-back text, so this much is never exceeded.
-            room = 2 * request.max_tokens + 8
-            number, job = self._submit(frames.Run(self._next_job, request), room=room)
+            job = self._submit(frames.Run(self._next_job, request), began)
         except BaseException:
             self._admission.release()
             raise
-        job.began = began
         try:
             async for output in job.inlet:
                 if isinstance(output, ModelexError):
@@ -142,7 +114,7 @@ class ProcessEngine(Engine):
                 yield output
         finally:
             job.inlet.close()
-            self._stop(number)
+            self._stop(job.number)
 
     def _check_weights(self, request: Request) -> None:
         if request.weights not in (_ANY_WEIGHTS, self.info.weights):
@@ -157,9 +129,8 @@ class ProcessEngine(Engine):
         if not self._ready.is_set():
             raise EngineCrashed("the worker did not come back in time")
 
-    def _submit(self, command: frames.Run | frames.Count, *, room: int) -> tuple[int, _Job]:
+    def _submit(self, command: frames.Run | frames.Count, began: float) -> Job:
         raw = frames.encode(command)
-        outlet, inlet = trio.open_memory_channel[_Delivery](room)
         try:
             self._outbox.send_nowait(raw)
         except trio.WouldBlock:
@@ -167,9 +138,7 @@ class ProcessEngine(Engine):
         except trio.BrokenResourceError:
             raise EngineCrashed("the worker is being restarted") from None
         self._next_job += 1
-        job = _Job(outlet, inlet, trio.current_time(), isinstance(command, frames.Run))
-        self._jobs[command.job] = job
-        return command.job, job
+        return self._jobs.add(command, began)
 
     def _stop(self, number: int) -> None:
         if number in self._jobs:
@@ -200,13 +169,13 @@ class ProcessEngine(Engine):
         """Serve with one worker after another until there were too many failures in a row."""
         failures = 0
         while True:
-            before = self._finished
+            before = self._jobs.finished
             crash = await (self._serve(child) if child else self._retry_boot())
             if isinstance(crash, Child):
                 child = crash
                 continue
             child = None
-            failures = 1 if self._finished > before else failures + 1
+            failures = 1 if self._jobs.finished > before else failures + 1
             LOG.warning("engine %s: %s", self._spec.engine, crash)
             if failures > self._spec.restarts_max:
                 break
@@ -233,88 +202,38 @@ class ProcessEngine(Engine):
         try:
             async with trio.open_nursery() as nursery:
 
-                async def guard(carry: "trio.lowlevel.Task | object") -> None:
+                async def guard(carrying: Awaitable[None]) -> None:
                     nonlocal crash
                     try:
-                        await carry(child, pending)  # type: ignore[operator]
+                        await carrying
                     except EngineCrashed as error:
                         crash = crash or error
                         nursery.cancel_scope.cancel()
 
-                for carry in (self._carry_in, self._carry_out, self._watch):
-                    nursery.start_soon(guard, carry)
+                nursery.start_soon(guard, self._carry_in(child))
+                nursery.start_soon(guard, self._carry_out(child, pending))
+                nursery.start_soon(guard, self._watch())
                 nursery.start_soon(child.follow_log)
         finally:
             self._child, self._ready = None, trio.Event()
             pending.close()
             ending = await child.end()
             told = EngineCrashed(f"{crash.message if crash else 'engine closed'} ({ending})")
-            self._fail_jobs(told)
+            self._jobs.fail_all(told.message)
         return told
-
-    def _fail_jobs(self, error: EngineCrashed) -> None:
-        for number in list(self._jobs):
-            self._settle(number, EngineCrashed(error.message, hint="Ask again, or another node."))
 
     async def _carry_out(self, child: Child, pending: trio.MemoryReceiveChannel[bytes]) -> None:
         async for raw in pending:
             await child.write(raw)
 
-    async def _carry_in(self, child: Child, _: object) -> None:
+    async def _carry_in(self, child: Child) -> None:
         while True:
-            self._on_event(await child.read())
+            self._jobs.on_event(await child.read())
 
-    async def _watch(self, _child: Child, _: object) -> None:
+    async def _watch(self) -> None:
         """Raise EngineCrashed when a job has been silent for stall_s."""
         stall_s = self._spec.stall_s
         while True:
             await trio.sleep(stall_s / 4)
-            oldest = min((job.heard for job in self._jobs.values()), default=math.inf)
-            if trio.current_time() - oldest > stall_s:
+            if trio.current_time() - self._jobs.oldest_sign_of_life() > stall_s:
                 raise EngineCrashed(f"no sign of life from the worker for {stall_s:g} s")
-
-    def _on_event(self, event: frames.Event) -> None:
-        if isinstance(event, frames.Booted):
-            raise EngineCrashed("the worker said Booted twice")
-        job = self._jobs.get(event.job)
-        if job is None:
-            return
-        job.heard = trio.current_time()
-        match event:
-            case frames.Admitted():
-                self._deliver(job, Started(event.prompt_tokens))
-            case frames.Produced():
-                if not job.spoke:
-                    job.spoke = True
-                    self._admission.note_first_token(job.began)
-                self._deliver(job, Piece(event.text, event.tokens, event.logprobs))
-            case frames.Alive():
-                pass
-            case frames.Counted():
-                self._settle(event.job, event)
-            case frames.Ended():
-                done = Done(event.finish, event.prompt_tokens, event.completion_tokens)
-                self._settle(event.job, done)
-            case frames.Failed():
-                self._settle(event.job, frames.unpack_error(event))
-
-    def _deliver(self, job: _Job, delivery: _Delivery) -> None:
-        try:
-            job.outlet.send_nowait(delivery)
-        except trio.BrokenResourceError:
-            return  # nobody listens: the job was stopped and its last frames are under way
-        except trio.WouldBlock:
-            raise EngineCrashed("the worker produced more than was asked for") from None
-
-    def _settle(self, number: int, last: _Delivery) -> None:
-        """Deliver the last word of a job and free its slot."""
-        job = self._jobs.pop(number)
-        try:
-            self._deliver(job, last)
-        finally:
-            job.outlet.close()
-            if job.holds_slot:
-                self._admission.release()
-                self._admission.note_finished(job.began)
-                self._finished += isinstance(last, Done)
-                self._failed += isinstance(last, EngineError)
