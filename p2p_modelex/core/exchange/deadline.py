@@ -17,11 +17,6 @@ class Deadline:
         self._due: UnixMs | None = None
         self._armed: UnixMs | None = None
 
-    @property
-    def is_set(self) -> bool:
-        """Whether it will pass some time."""
-        return self._due is not None
-
     def move(self, now: UnixMs, after: Millis) -> list[Effect]:
         """Let it pass `after` from now."""
         self._due = UnixMs(now + after)

@@ -41,9 +41,7 @@ from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
     Accept,
     Ask,
-    Cancel,
     Order,
-    Pay,
     Quoted,
     RefusalCode,
     Refused,
@@ -159,13 +157,14 @@ class ProviderExchange:
                 validate_request(request)
                 self._claim(JobId(job))
                 return self._count(build_sale(self._seller, message), now)
-            case Accept() if self._sale is not None:
+            case Accept():
+                assert self._sale is not None
                 self._refuse_leaving()
                 self._sale.take_accept(message, now)
                 return self._open(now)
-            case Pay() | Cancel() if self._serving is not None:
+            case _:
+                assert self._serving is not None
                 return self._serving.on_message(message, now)
-        return []
 
     def _claim(self, job: JobId) -> None:
         self._refuse_leaving()

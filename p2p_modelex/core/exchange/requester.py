@@ -35,7 +35,6 @@ from p2p_modelex.records.job import (
     Ask,
     Cancel,
     Chunk,
-    Failed,
     Finished,
     Order,
     Pay,
@@ -144,7 +143,7 @@ class RequesterExchange:
             case Refused():
                 self._state = state
                 return self._on_refused(message, now)
-            case Failed():
+            case _:
                 # EXC-15: only an unpaid job stays owed.
                 owed = self._intake.owed
                 if message.code != "unpaid":

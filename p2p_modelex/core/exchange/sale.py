@@ -1,6 +1,5 @@
 """One job as its provider sees it: what was asked, on which terms, and the papers it signs."""
 
-import math
 from dataclasses import dataclass, field
 
 from p2p_modelex import limits
@@ -137,8 +136,6 @@ def validate_request(request: Request) -> None:
         raise RemoteProtocolError("EXC-4", "exactly one of text and messages")
     if pricing.compute_prompt_bytes(request) > limits.PROMPT_BYTES:
         raise RemoteProtocolError("EXC-4", f"a prompt has at most {limits.PROMPT_BYTES} bytes")
-    if not (math.isfinite(request.temperature) and math.isfinite(request.top_p)):
-        raise RemoteProtocolError("EXC-4", "temperature and top_p are finite")
 
 
 def find_ware(seller: Seller, request: Request) -> Ware:

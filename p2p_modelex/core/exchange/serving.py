@@ -120,7 +120,7 @@ class Serving:
                 # The engine counts tokens that show no text, such as the one that ends a turn.
                 self._output.put("", given.completion_tokens - self._output.put_tokens)
                 return effects + self._deliver(now, is_due=True)
-            case EngineFailed():
+            case _:
                 self._is_generating = False
                 return effects + self._fail("engine", given.reason, now)
 

@@ -1,6 +1,7 @@
 """What either end may be sent, and the rule it breaks: the source of the exchange's vectors."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -75,9 +76,7 @@ def build_order(request: Request = REQUEST, **changes: object) -> Order:
     return msgspec.structs.replace(order, **changes)
 
 
-def build_quote(
-    key: PeerKey = PROVIDER_KEY, domain: str = QUOTE_DOMAIN, **changes: object
-) -> Quoted:
+def build_quote(key: PeerKey = PROVIDER_KEY, domain: str = QUOTE_DOMAIN, **changes: Any) -> Quoted:
     quote = Quote(
         job=JOB,
         request=compute_request_digest(REQUEST),
@@ -99,7 +98,7 @@ STARTED = Started(JOB, 5, Wei(80))
 CHUNKS = (Chunk(JOB, 0, "a ", 1), Chunk(JOB, 1, "b", 2))
 
 
-def build_finished(signer: Account = DELEGATE, **changes: object) -> Finished:
+def build_finished(signer: Account = DELEGATE, **changes: Any) -> Finished:
     made = Receipt(
         job=JOB,
         peer=PROVIDER_KEY.public_key,
@@ -150,7 +149,7 @@ def to_requester_asked() -> Iterator[Case]:
     yield "another peer's quote", "EXC-5", (build_quote(OTHER_KEY),)
     yield "another domain", "ENV-2", (build_quote(domain="advertisement"),)
     yield "implausible prompt", "EXC-17", (build_quote(prompt_tokens=81),)
-    changes: dict[str, object] = {
+    changes: dict[str, Any] = {
         "job": OTHER_JOB,
         "request": bytes(32),
         "weights": bytes(32),
@@ -186,7 +185,7 @@ def to_requester_ordered() -> Iterator[Case]:
     yield "an empty chunk", "EXC-10", (STARTED, CHUNKS[0], Chunk(JOB, 1, "", 1))
     yield "tokens shrink", "EXC-11", (STARTED, CHUNKS[0], Chunk(JOB, 1, "x", 0))
     yield "more than max_tokens", "EXC-11", (STARTED, Chunk(JOB, 0, "x", 65))
-    changes: dict[str, object] = {
+    changes: dict[str, Any] = {
         "job": OTHER_JOB,
         "peer": OTHER_KEY.public_key,
         "request": bytes(32),

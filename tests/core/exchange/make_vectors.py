@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
+from p2p_modelex.core.exchange.sale import compute_request_digest
 from p2p_modelex.core.exchange.table import (
     PROVIDER_MESSAGES,
     REQUESTER_MESSAGES,
@@ -104,7 +105,7 @@ def build_receipts() -> object:
     )
     forged = ownership.sign(OWNERSHIP.ownership, REGISTRY, STRANGER)
     pinned = msgspec.structs.replace(REQUEST, weights=b"v" * 32)
-    of_pinned = cases.compute_request_digest(pinned)
+    of_pinned = compute_request_digest(pinned)
     rows = {
         "": good,
         "peer": build_row(peer=PeerId(OTHER_KEY.peer)),

@@ -3,11 +3,22 @@
 import pytest
 
 from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import Refused
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import JobRow, ReceiptRow
-from p2p_modelex.units import Epoch, Wei
-from tests.core.exchange.pair import CHANNEL, NOW, REGISTRY, Pair, build_purchase
+from p2p_modelex.units import Epoch, UnixMs, Wei
+from tests.core.exchange.pair import (
+    CHANNEL,
+    NOW,
+    P_STREAM,
+    R_STREAM,
+    REGISTRY,
+    Pair,
+    build_purchase,
+)
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
@@ -16,7 +27,7 @@ def test_a_job_is_answered_paid_and_receipted(is_fast: bool) -> None:
     pair.begin()
     for word in ["and ", "they ", "lived ", "on"] * 5:
         pair.produce(word)
-        pair.now += 100
+        pair.now = UnixMs(pair.now + 100)
         pair.pump()
     pair.finish(21)
     pair.pump()
@@ -39,3 +50,40 @@ def test_a_job_is_answered_paid_and_receipted(is_fast: bool) -> None:
     assert states == ["running", "settling", "paid"]
     assert not pair.r.timers
     assert not pair.p.timers
+
+
+def test_frames_lost_with_the_stream_do_not_part_the_two_for_good() -> None:
+    """LED-11: the provider sent more than arrived; its claim is conceded, once."""
+    first = Pair()
+    first.begin()
+    first.produce("one ", 1)
+    first.pump()
+    first.produce("two " * 100, 2)
+    first.r.inbox.clear()
+    first.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="reset"))
+    first.to_provider(given.StreamEnded(P_STREAM, clean=False, reason="reset"))
+    failed = first.r.events[-1]
+    assert isinstance(failed, fx.RunFailed)
+    assert failed.code == "stream"
+    assert first.payee.get_debt(CHANNEL) == 40
+    second = Pair(build_purchase(2), payer=first.payer, payee=first.payee)
+    second.start()
+    second.pump()
+    refused = second.r.events[-1]
+    assert isinstance(refused, fx.RunFailed)
+    assert (refused.code, refused.reason) == ("debt", "earned=40")
+    third = Pair(build_purchase(3), payer=first.payer, payee=first.payee)
+    third.begin()
+    third.finish(0)
+    third.pump()
+    assert isinstance(third.r.events[-1], fx.RunFinished)
+    assert first.payee.get_debt(CHANNEL) == 0
+    assert first.payer.get_left(CHANNEL, Epoch(0)) == Wei(10_000 - 40 - 10)
+
+
+def test_a_debt_that_is_not_a_number_is_not_believed() -> None:
+    pair = Pair()
+    pair.carry(pair.r, pair.p, pair.requester.start(NOW))
+    refused = codec.encode(Refused(pair.purchase.job, "debt", "earned=all", 0))
+    pair.to_requester(given.FrameReceived(R_STREAM, refused))
+    assert pair.requester.is_over

@@ -32,6 +32,7 @@ from p2p_modelex.records.rows import (
     ChannelRow,
     IssuedVoucherRow,
     ReceivedVoucherRow,
+    Row,
 )
 from p2p_modelex.units import UnixMs, Wei
 from tests.core.exchange.pair import (
@@ -65,8 +66,8 @@ class Market(RuleBasedStateMachine):
         self.produced = 0
         self.promised: dict[int, int] = {}
         self.lost_jobs = 0
-        self.r_rows: list[object] = [ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer)]
-        self.p_rows: list[object] = [ChannelRow(STATE, is_payer=False, peer=None)]
+        self.r_rows: list[Row] = [ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer)]
+        self.p_rows: list[Row] = [ChannelRow(STATE, is_payer=False, peer=None)]
 
     @initialize()
     def begin(self) -> None:
@@ -256,9 +257,9 @@ class Market(RuleBasedStateMachine):
         raise AssertionError("no agreement after four jobs")
 
 
-def _newest(rows: list[object]) -> list[object]:
+def _newest(rows: list[Row]) -> list[Row]:
     """What a store keeps: the newest row of each key."""
-    kept: dict[object, object] = {}
+    kept: dict[object, Row] = {}
     for row in rows:
         match row:
             case IssuedVoucherRow(signed) | ReceivedVoucherRow(signed):

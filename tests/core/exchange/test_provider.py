@@ -7,6 +7,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.terms import OpenJobs
+from p2p_modelex.ids import ChannelId
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
     Accept,
@@ -117,7 +118,7 @@ def test_an_unknown_channel_is_looked_up_once() -> None:
     """EXC-8."""
     counter = Counter(payee=build_payee(None))
     counter.send(build_order())
-    counter.to_provider(given.ChannelFetched(fx.ChannelId(b"z" * 32), None))
+    counter.to_provider(given.ChannelFetched(ChannelId(b"z" * 32), None))
     assert not counter.has_generate
     counter.payee.note_channel(STATE)
     counter.to_provider(given.ChannelFetched(CHANNEL, STATE))
@@ -379,8 +380,18 @@ def test_a_prompt_has_a_bound_in_bytes() -> None:
     assert counter.p.penalties[0].reason.startswith("EXC-4")
 
 
+def test_timers_that_moved_or_are_not_ours() -> None:
+    counter = Counter()
+    counter.run()
+    counter.now = UnixMs(counter.now + 10)
+    counter.produce("x")
+    assert counter.to_provider(given.TimerFired(fx.TimerId("exchange/3/other"))) == []
+    counter.fire(counter.p, "serve")
+    assert "exchange/3/serve" in counter.p.timers
+    assert not counter.provider.is_over
+
+
 def test_numbers_are_finite() -> None:
-    """EXC-4."""
     counter = Counter()
     counter.send(Ask(JOB, changed(temperature=float("nan"))))
     assert counter.p.penalties

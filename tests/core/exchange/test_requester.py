@@ -1,6 +1,7 @@
 """The requester's end alone: its limits, its doubts, and how its jobs end."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -105,7 +106,7 @@ def test_a_prompt_that_might_be_dear_is_asked_about() -> None:
     ],
 )
 def test_a_quote_over_our_limits_is_not_accepted(
-    changes: dict[str, object], limits: dict[str, Wei]
+    changes: dict[str, Any], limits: dict[str, Wei]
 ) -> None:
     buyer = begun(build_purchase(is_fast=False, **limits))
     buyer.send(build_quote(**changes))

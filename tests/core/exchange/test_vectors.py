@@ -7,13 +7,14 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
-from p2p_modelex.core.exchange import table
-from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
+from p2p_modelex.core.exchange import parameters, table
+from p2p_modelex.core.exchange.receipt_file import decode_receipt_file, encode_receipt_file
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, VerificationFailed
+from p2p_modelex.units import UnixMs
 from tests.core.exchange import cases
-from tests.core.exchange.make_vectors import FILES, FOLDER, render
+from tests.core.exchange.make_vectors import FILES, FOLDER, build_row, render
 from tests.core.exchange.pair import (
     NOW,
     P_STREAM,
@@ -91,3 +92,17 @@ def test_receipts(case: dict[str, Any]) -> None:
         return
     with pytest.raises(VerificationFailed, match=f"^{case['check']}: "):
         verify_receipt_row(decode_receipt_file(content), REGISTRY, NOW)
+
+
+def test_receipts_from_the_future_and_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXC-16, EXC-18."""
+    row = build_row()
+    with pytest.raises(VerificationFailed, match="^date: "):
+        verify_receipt_row(row, REGISTRY, UnixMs(NOW - 60_001))
+    verify_receipt_row(row, REGISTRY, None)
+    content = encode_receipt_file(row)
+    monkeypatch.setattr(parameters, "RECEIPT_FILE_BYTES", 100)
+    with pytest.raises(LocalProtocolError):
+        encode_receipt_file(row)
+    with pytest.raises(VerificationFailed, match="^file: too large"):
+        decode_receipt_file(content)

@@ -1,0 +1,92 @@
+"""Builds protocols/ledger/vectors: `python -m tests.core.ledger.make_vectors` writes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from p2p_modelex.records import codec
+from tests.core.exchange.cases import build_voucher
+from tests.core.exchange.pair import CHANNELS, STATE, STRANGER
+
+FILE = Path(__file__).parents[3] / "protocols" / "ledger" / "vectors" / "vouchers.json"
+
+
+def build_vouchers() -> object:
+    """First vouchers of a job of window 80 and ceiling 650, after those in `before` were taken for
+    jobs that ended (`earned` on each), or run still where `is_running`."""
+    listed = [
+        case("good", "", "", build_voucher()),
+        case("prepaid", "", "", build_voucher(30)),
+        case("unknown channel", "LED-1", "no_channel", build_voucher(channel=b"x" * 32)),
+        case("closing channel", "LED-1", "no_channel", build_voucher(), closes_at=1),
+        case("lane too high", "LED-2", "bad_voucher", build_voucher(lane=64)),
+        case("early epoch", "LED-3", "wrong_epoch", build_voucher(), channel_epoch=1),
+        case("other epoch", "LED-3", "wrong_epoch", build_voucher(epoch=1)),
+        case("shrunk", "LED-4", "bad_voucher", build_voucher(9), before=[ended(10, 10)]),
+        case("lane in use", "LED-5", "lane_in_use", build_voucher(), before=[running()]),
+        case("another lane", "", "", build_voucher(lane=1), before=[running()]),
+        case("small deposit", "LED-6", "channel_exhausted", build_voucher(), deposit=79),
+        case("just enough", "", "", build_voucher(), deposit=80),
+        case(
+            "another job's window",
+            "LED-6",
+            "channel_exhausted",
+            build_voucher(lane=1),
+            deposit=159,
+            before=[running()],
+        ),
+        case("debt", "LED-7", "debt", build_voucher(9), before=[ended(0, 10)]),
+        case("debt elsewhere", "LED-7", "debt", build_voucher(9, 1), before=[ended(0, 10)]),
+        case("debt covered", "", "", build_voucher(10, 1), before=[ended(0, 10)]),
+        case("stranger", "LED-8", "bad_voucher", build_voucher(signer=STRANGER)),
+    ]
+    return {
+        "format": "ledger-vouchers/1",
+        "rules": sorted({str(each["rule"]) for each in listed} - {""}),
+        "domain": "0x" + CHANNELS.hex(),
+        "channel": "0x" + STATE.channel.hex(),
+        "signer": "0x" + STATE.signer.hex(),
+        "cases": listed,
+    }
+
+
+def case(
+    name: str,
+    rule: str,
+    code: str,
+    signed: object,
+    *,
+    before: list[dict[str, Any]] | None = None,
+    deposit: int = 10_000,
+    closes_at: int = 0,
+    channel_epoch: int = 0,
+) -> dict[str, Any]:
+    return {
+        "before": before or [],
+        "channelEpoch": channel_epoch,
+        "closesAt": str(closes_at),
+        "code": code,
+        "deposit": str(deposit),
+        "name": name,
+        "rule": rule,
+        "voucher": "0x" + codec.encode(signed).hex(),
+    }
+
+
+def ended(amount: int, earned: int) -> dict[str, Any]:
+    """A job on lane 0 that is over."""
+    voucher = "0x" + codec.encode(build_voucher(amount)).hex()
+    return {"earned": str(earned), "isRunning": False, "voucher": voucher}
+
+
+def running() -> dict[str, Any]:
+    """A job on lane 0 that runs."""
+    return {**ended(0, 0), "isRunning": True}
+
+
+def render() -> str:
+    return json.dumps(build_vouchers(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render())
