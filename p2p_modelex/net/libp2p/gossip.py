@@ -83,10 +83,13 @@ class Gossip:
             nursery.cancel_scope.cancel()
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish, then wait a moment if a peer is slow: its queue holds 32 and drops in silence."""
+        """Publish, then wait a moment if a peer is slow: a queue of 32 drops in silence."""
         await self._pubsub.publish(topic, payload)
         with trio.move_on_after(_PACE_S):
-            while any(len(queue) > _PACE_DEPTH for queue in self._pubsub.peer_queues.values()):
+            # Its queues have no event to wait for.
+            while any(  # noqa: ASYNC110
+                len(queue) > _PACE_DEPTH for queue in self._pubsub.peer_queues.values()
+            ):
                 await trio.sleep(_PACE_STEP_S)
 
     def _judge(self, forwarder: ID, message: Any) -> bool:

@@ -4,8 +4,10 @@ import ipaddress
 import socket
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
+import trio
 from libp2p import new_swarm
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
@@ -26,6 +28,7 @@ from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.libp2p.mends import apply_mends
 from p2p_modelex.net.libp2p.muxer import Yamux
 
+_CLOSE_S = 2.0
 _HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
 
 
@@ -137,6 +140,18 @@ def listening_addresses(host: Any) -> tuple[str, ...]:
         for listener in host.get_network().listeners.values()
         for address in listener.get_addrs()
     )
+
+
+async def close_listeners(host: Any) -> None:
+    """Close what a host that failed left listening: it would take half of our connections.
+
+    libp2p closes its listeners in order, but a cancelled close of one thing skips the rest.
+    """
+    with trio.move_on_after(_CLOSE_S) as scope:
+        scope.shield = True
+        for listener in list(host.get_network().listeners.values()):
+            with suppress(Exception):
+                await listener.close()
 
 
 def parse_dial_address(text: str) -> Multiaddr:

@@ -51,6 +51,7 @@ from p2p_modelex.net.libp2p.discovery import Lookup, announce_locally
 from p2p_modelex.net.libp2p.gossip import Gossip
 from p2p_modelex.net.libp2p.host import (
     build_host,
+    close_listeners,
     listening_addresses,
     parse_peer_address,
     peer_of,
@@ -159,6 +160,7 @@ class Libp2pNetwork(Network):
             drop=self._on_gossip_dropped,
         )
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(close_listeners, host)
             await stack.enter_async_context(host.run([Multiaddr(text) for text in listen]))
             addresses = listening_addresses(host)
             if len(addresses) < len(listen):

@@ -1,10 +1,12 @@
 """Each mend: the fault shows without it, and does not with it. The table is docs/libp2p.md."""
 
+import gc
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +26,19 @@ from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.libp2p.gossip import GOSSIPSUB_ID
 from p2p_modelex.net.libp2p.muxed_stream import DATA, HEADER
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
-from tests.net.contract import PATIENCE_S, TOPIC, accept, wait_seen
+from tests.net.contract import PATIENCE_S, TOPIC, accept, wait_seen, wait_until
 from tests.net.libp2p.attacker import connect, connect_hosts, open_host
 
 RAW = TProtocol("/test/raw/1")
+
+# A host that dies of a fault leaves sockets open; that is part of the fault.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collect_what_a_dead_host_leaves() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @contextmanager
@@ -94,9 +105,7 @@ async def test_bytes_that_kill_the_host(
                 assert victim.statistics().restarts == 0
             else:
                 await wait_seen(victim, witness.peer, "disconnected")
-                with trio.fail_after(PATIENCE_S):
-                    while victim.statistics().restarts == 0:
-                        await trio.sleep(0.02)
+                await wait_until(lambda: victim.statistics().restarts > 0)
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
@@ -293,10 +302,12 @@ async def test_muxer_a_peer_cannot_ignore_its_window(mended: bool) -> None:
                         await stream.muxed_conn.secured_conn.write(flood)
                     except Exception:  # cut off, as it should be
                         break
-                while mended and not muxed.is_closed:
-                    await trio.sleep(0.01)
-                while not mended and sum(map(len, muxed.stream_buffers.values())) < 70 * 60_000:
-                    await trio.sleep(0.01)
+                if mended:
+                    await wait_until(lambda: bool(muxed.is_closed))
+                else:
+                    await wait_until(
+                        lambda: sum(map(len, muxed.stream_buffers.values())) == 70 * 60_000
+                    )
             assert muxed.is_closed is mended
 
 
@@ -368,8 +379,8 @@ async def test_the_sender_record_is_made_once(name: str, mended: bool) -> None:
 
 
 def test_every_mend_is_tested_and_in_the_table() -> None:
-    with open(__file__) as tests, open("docs/libp2p.md") as table:
-        tested, told = tests.read(), table.read()
+    tested = Path(__file__).read_text()
+    told = (Path(__file__).parents[3] / "docs" / "libp2p.md").read_text()
     for mend in mends.MENDS:
         assert f'"{mend.name}"' in tested
         assert f"`{mend.name}`" in told
