@@ -1,9 +1,11 @@
 """From a request to the prompt's token ids; the same rules for every engine with a GGUF file."""
 
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, assert_never
 
-from p2p_modelex.engine.vetting import Header
+from p2p_modelex.engine.vetting import Header, special_tokens_of
 from p2p_modelex.errors import PromptTooLong, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
@@ -34,6 +36,8 @@ class PromptBuilder:
         self._kinds = kinds
         self._context_length = context_length
         self._bos = _beginning_of(header)
+        self._special = special_tokens_of(header)
+        self._special_ids = frozenset(self._special.values())
         source = header.get_text("tokenizer.chat_template")
         self._template = _template_of(header, source) if source else None
 
@@ -51,7 +55,7 @@ class PromptBuilder:
             elif "\0" in segment:
                 raise Unsupported("the prompt has a NUL character")
             else:
-                ids += tokenize(segment)
+                ids += self._tokenize_plain(segment, tokenize)
         if not segments or not ids:
             raise Unsupported("the prompt is empty")
         if len(ids) + request.max_tokens > self._context_length:
@@ -61,6 +65,23 @@ class PromptBuilder:
                 hint="Shorten the prompt or lower --max-tokens.",
             )
         return tuple(ids)
+
+    def _tokenize_plain(self, text: str, tokenize: Tokenize) -> list[int]:
+        """Tokenize text that people wrote, in which no special token may appear.
+
+        llama.cpp finds user-defined tokens in any text, and merges may happen to build one: such
+        a text is taken apart inside each special token and its parts tokenized one by one.
+        """
+        ids = tokenize(text)
+        if self._special_ids.isdisjoint(ids):
+            return ids
+        pattern = "|".join(map(re.escape, sorted(self._special, key=len, reverse=True)))
+        cuts = [0, *(match.start() + 1 for match in re.finditer(f"(?=(?:{pattern}))", text))]
+        parts = [text[begin:end] for begin, end in pairwise([*cuts, len(text)])]
+        ids = [token for part in parts for token in tokenize(part)]
+        if not self._special_ids.isdisjoint(ids):
+            raise Unsupported("the prompt spells one of the model's special tokens")
+        return ids
 
     def _segments(self, request: Request) -> list[str | int]:
         if request.kind not in self._kinds:
@@ -95,7 +116,7 @@ def _beginning_of(header: Header) -> int | None:
 
 def _template_of(header: Header, source: str) -> "ChatTemplate":
     # Jinja takes a quarter second to import: only models that chat pay for it.
-    from p2p_modelex.engine.template import ChatTemplate, special_tokens_of
+    from p2p_modelex.engine.template import ChatTemplate
 
     def text_of(name: str) -> str:
         token = header.get_int(f"tokenizer.ggml.{name}_token_id")

@@ -14,7 +14,6 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from p2p_modelex import limits
-from p2p_modelex.engine.vetting import CONTROL, USER_DEFINED, Header
 from p2p_modelex.errors import ModelRejected, Unsupported
 from p2p_modelex.records.job import Message
 
@@ -22,15 +21,6 @@ from p2p_modelex.records.job import Message
 TEMPLATE_BYTES = 64 * limits.KIB
 RENDERED_BYTES = 4 * limits.PROMPT_BYTES
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # never valid in exchanged text
-
-
-def special_tokens_of(header: Header) -> dict[str, int]:
-    """Return text and id of the tokens a template may write; one-character texts are left out."""
-    return {
-        text: number
-        for number, (text, kind) in enumerate(zip(header.tokens, header.token_types, strict=False))
-        if kind in (CONTROL, USER_DEFINED) and len(text) > 1 and not text.isspace()
-    }
 
 
 class ChatTemplate:

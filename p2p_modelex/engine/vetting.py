@@ -98,6 +98,18 @@ class Header:
         return [kind for kind in found if isinstance(kind, int)] if isinstance(found, list) else []
 
 
+def special_tokens_of(header: Header) -> dict[str, int]:
+    """Return text and id of the tokens that only a template may write.
+
+    Texts of one character and of white space, which some models define, are ordinary text.
+    """
+    return {
+        text: number
+        for number, (text, kind) in enumerate(zip(header.tokens, header.token_types, strict=False))
+        if kind in (CONTROL, USER_DEFINED) and len(text) > 1 and not text.isspace()
+    }
+
+
 class _Reader:
     """Reads a header and refuses whatever is longer than the file or our bounds."""
 

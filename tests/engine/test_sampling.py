@@ -10,13 +10,13 @@ LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3], dtype=np.float32))
 
 def draw(**options: object) -> Counter[int]:
     settings = {"seed": 1, "temperature": 1.0, "top_k": 0, "top_p": 1.0} | options
-    return Counter(choose_token(LOGITS, step=step, **settings)[0] for step in range(4000))  # type: ignore[arg-type]
+    return Counter(choose_token(LOGITS, step=step, **settings)[0] for step in range(1000))  # type: ignore[arg-type]
 
 
 def test_draws_follow_the_probabilities() -> None:
     found = draw()
     for token, share in enumerate((0.1, 0.4, 0.2, 0.3)):
-        assert found[token] / 4000 == pytest.approx(share, abs=0.03)
+        assert found[token] / 1000 == pytest.approx(share, abs=0.05)
     assert draw() == found
     assert draw(seed=2) != found
 
