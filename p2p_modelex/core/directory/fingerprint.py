@@ -24,7 +24,7 @@ def compute_element(key: bytes, sequence: int) -> int:
 
 
 def compute_fingerprint(total: int, count: int) -> bytes:
-    """Return 16 bytes of SHA-256 over the sum of elements (mod 2^2048) and their number."""
+    """Return 16 bytes of SHA-256 over the sum (mod 2^2048) and number of elements (REC-11)."""
     data = (total & _MODULUS_MASK).to_bytes(_ELEMENT_BYTES, "big") + count.to_bytes(8, "big")
     return hashlib.sha256(_PREFIX + data).digest()[:16]
 

@@ -73,8 +73,10 @@ class OwnAdvertisement:
             self._change = Change.NEW if is_new else Change.CHANGED
 
     def wants(self, content: Advertisement) -> bool:
-        """Whether `content` says anything that we have not said."""
-        return self.content is None or not _same(self.content, content)
+        """Whether `content` says anything that we have not said; silence needs no withdrawal."""
+        if self.content is None:
+            return not is_withdrawal(content)
+        return not _same(self.content, content)
 
     def withdrawal(self) -> Advertisement | None:
         """Return the content of a withdrawal; None if there is nothing to withdraw.

@@ -3,7 +3,9 @@
 Format verdict/1: see protocols/README.md. A step may name `expected`, the peer asked for.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +202,43 @@ def build(cases: dict[str, list[Step]]) -> dict[str, Any]:
     }
 
 
-BUILDERS = {
+def fingerprint_case(
+    name: str, pairs: list[tuple[bytes, int]], lower: bytes = b"", upper: bytes = b""
+) -> dict[str, Any]:
+    """Compute as the page says, with nothing of ours."""
+    prefix = b"modelex/reconcile/1" + bytes(1)
+    inside = [pair for pair in pairs if lower <= pair[0] and (not upper or pair[0] < upper)]
+    total = 0
+    for key, sequence in inside:
+        element = hashlib.shake_256(prefix + key + sequence.to_bytes(8, "big")).digest(256)
+        total = (total + int.from_bytes(element, "big")) % 2**2048
+    count = len(inside)
+    summed = prefix + total.to_bytes(256, "big") + count.to_bytes(8, "big")
+    return {
+        "count": count,
+        "fingerprint": text(hashlib.sha256(summed).digest()[:16]),
+        "lower": text(lower),
+        "name": name,
+        "pairs": [{"peer": text(key), "sequence": str(at)} for key, at in pairs],
+        "upper": text(upper),
+    }
+
+
+def build_fingerprints() -> dict[str, Any]:
+    pairs = [(bytes([at * 16]) * 32, NOW + at) for at in range(16)]
+    cases = [
+        fingerprint_case("empty", []),
+        fingerprint_case("one", pairs[:1]),
+        fingerprint_case("all", pairs),
+        fingerprint_case("lower end in, upper end out", pairs, pairs[3][0], pairs[7][0]),
+        fingerprint_case("short bounds", pairs, b"\x30", b"\x71"),
+        fingerprint_case("to the end", pairs, b"\xa0"),
+    ]
+    return {"format": "fingerprint/1", "rules": ["REC-11"], "cases": cases}
+
+
+BUILDERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "reconciliation": build_fingerprints,
     "advertisement": lambda: build(_good() | _bad_content() | _bad()),
     "announcements": lambda: build(_announced()),
 }

@@ -32,13 +32,13 @@ def main(records: int) -> None:
         assert new.directory.index.describe() == old.directory.index.describe()
 
     world = World(old, new)
-    sync(f"newcomer, {records}\n")
+    sync(f"newcomer, {records}")
     world.now = UnixMs(NOW + 5_000)
     later = advertisement(NOW + 5_000, offers=content.offers)
     for key in keys[:: records // 10]:
         assert old.directory.judge(sealed(key, later), world.now).accepted
-    sync("10 changed\n")
-    sync("nothing changed\n")
+    sync("10 changed")
+    sync("nothing changed")
 
 
 if __name__ == "__main__":

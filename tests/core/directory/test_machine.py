@@ -275,6 +275,12 @@ def test_a_change_before_the_first_announcement_is_still_new() -> None:
     assert node.machine.step(inp.TimerFired(TimerId("directory/announce")), NOW) == ()
 
 
+def test_who_has_nothing_to_say_says_nothing() -> None:
+    node = Node(1, QUIET)
+    assert node.machine.set_own([], [], (), NOW, agent="test/1") == ()
+    assert node.directory.get(node.peer) is None
+
+
 def test_nothing_is_announced_before_anything_is_said() -> None:
     own = OwnAdvertisement(directory(), Key(1))
     assert own.take_announcements() == ()

@@ -7,6 +7,7 @@ import pytest
 
 from p2p_modelex.core.directory.announcements import AnnouncementJudge
 from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.fingerprint import RangeIndex
 from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.ids import Digest, NetworkId, PeerId
 from p2p_modelex.units import UnixMs
@@ -53,6 +54,17 @@ def test_advertisement(name: str) -> None:
         if verdict.accepted:
             assert verdict.peer is not None
             assert directory.row_of(verdict.peer).envelope == message
+
+
+@pytest.mark.parametrize("name", names("reconciliation"))
+def test_fingerprints(name: str) -> None:
+    case = next(one for one in load("reconciliation")["cases"] if one["name"] == name)
+    index = RangeIndex()
+    for pair in case["pairs"]:
+        index.put(raw(pair["peer"]), int(pair["sequence"]))
+    described = index.describe(raw(case["lower"]), raw(case["upper"]))
+    assert described.count == case["count"]
+    assert described.fingerprint == raw(case["fingerprint"])
 
 
 @pytest.mark.parametrize("name", names("announcements"))

@@ -145,15 +145,15 @@ def test_ties_are_broken_at_random_and_dear_ones_are_drawn_less() -> None:
     firsts = Counter(scene.router.rank(equal, [], WANT, NOW)[0].peer for _ in range(300))
     assert min(firsts[one.peer] for one in equal) > 60
     crowd = [candidate(number, offer(price=50)) for number in range(2, 40)]
-    drawn = sum(
-        candidate(1) in scene.router.shortlist([candidate(1), *crowd], WANT) for _ in "x" * 50
-    )
-    assert drawn > 40
+    everyone = [candidate(1), *crowd]
+    lists = [scene.router.shortlist(everyone, WANT) for _ in range(50)]
+    assert sum(candidate(1) in one for one in lists) > 40
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 20), st.integers(0, 2**100)), max_size=30), st.integers(0, 9)
-)
+PRICES = st.tuples(st.integers(1, 20), st.integers(0, 2**100))
+
+
+@given(st.lists(PRICES, max_size=30), st.integers(0, 9))
 def test_ranking_loses_and_invents_nobody(prices: list[tuple[int, int]], seed: int) -> None:
     scene = Scene(seed=seed)
     kept = [candidate(number, offer(price=price)) for number, price in dict(prices).items()]
