@@ -80,7 +80,7 @@ demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes
 
 .PHONY: demo-up
 demo-up: setup ## As demo, and leave the mesh running to play with
-	$(BIN)/modelex demo --keep
+	$(BIN)/modelex demo --stay
 
 .PHONY: clean
 clean: ## Remove what was built; .venv too

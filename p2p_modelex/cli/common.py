@@ -41,6 +41,14 @@ def unlock(home: Home, configuration: Configuration) -> Any:
     return unlock_keystore(home.keys, read_passphrase(home.path / file if file else None))
 
 
+def quiet_log() -> None:
+    """Show warnings only: what a command has to say goes to its output."""
+    from p2p_modelex.node.configuration import LogSettings
+    from p2p_modelex.node.log import configure_log
+
+    configure_log(LogSettings(level="warning"))
+
+
 def run_trio(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
     """Run an async function to its end."""
     import trio

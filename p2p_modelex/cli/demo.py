@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import platformdirs
 
-from p2p_modelex.cli.common import run_trio
+from p2p_modelex.cli.common import quiet_log, run_trio
 
 
 @click.command()
@@ -17,6 +17,7 @@ def demo(*, stay: bool) -> None:
 
     from p2p_modelex.demo.play import play
 
+    quiet_log()
     models = Path(platformdirs.user_cache_dir("modelex", appauthor=False)) / "models"
     models.mkdir(parents=True, exist_ok=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from p2p_modelex.cli.common import home_option, print_json, print_table, run_trio
+from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
 from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.core.effects import RunRestarted
 from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
@@ -27,6 +27,7 @@ THOUSAND = 1000
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
     """Join the mesh and list who sells what; prices are AI for 1,000 tokens."""
+    quiet_log()
     run_trio(_list_nodes, home, model, as_json)
 
 
@@ -128,6 +129,7 @@ def run(
     )
     only, address = _parse_peer(peer)
     max_cost = parse_ai(max_price) if max_price else None
+    quiet_log()
     run_trio(_run, home, _Asked(request, max_cost, only, address, save, not quote))
 
 

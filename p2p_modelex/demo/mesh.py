@@ -29,7 +29,7 @@ SCRYPT_N = 2**12
 
 SENTIMENT = "news-sentiment"
 CHAT = "smollm2-135m-instruct"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 40.0
 Say = Callable[[str], None]
 
