@@ -27,7 +27,7 @@ from p2p_modelex.core.exchange.ports import Purse
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.inputs import CancelRun, FrameReceived, Input, StreamEnded, TimerFired
-from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.errors import BadInput, RemoteProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
@@ -59,6 +59,8 @@ class RequesterExchange:
     """
 
     def __init__(self, stream: StreamId, peer: PeerId, purchase: Purchase, purse: Purse) -> None:
+        if purse.epoch != purchase.offer.epoch:
+            raise BadInput("the lane is reserved in another split epoch than the prices")
         self.stream = stream
         self.peer = peer
         self.job = purchase.job

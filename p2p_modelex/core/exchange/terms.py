@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from p2p_modelex.core.exchange import parameters
+from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest, JobId, NetworkId
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
@@ -58,6 +59,11 @@ class Purchase:
     registry_domain: Digest
     prepay: Wei = _NOTHING
     is_fast: bool = True
+
+    def __post_init__(self) -> None:
+        """BadInput if more would be paid ahead than the limits allow."""
+        if self.prepay > min(self.max_window, self.max_cost):
+            raise BadInput("prepay is at most max_window and max_cost")
 
 
 @dataclass(slots=True)

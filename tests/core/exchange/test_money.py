@@ -273,4 +273,4 @@ def _newest(rows: list[Row]) -> list[Row]:
 
 
 TestMarket = Market.TestCase
-TestMarket.settings = settings(max_examples=25, stateful_step_count=30)
+TestMarket.settings = settings(max_examples=60, stateful_step_count=30)

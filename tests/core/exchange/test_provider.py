@@ -183,6 +183,7 @@ def test_silence_before_the_start_ends() -> None:
     counter.elapse(counter.p, "wait")
     assert counter.p.penalties[0].offence == "stalled"
     slow = Counter()
+    slow.carry(slow.p, slow.r, slow.provider.start(slow.now))
     slow.send(build_order())
     slow.elapse(slow.p, "wait")
     assert slow.received()[-1].code == "busy"  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ import pytest
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange.terms import Purchase
+from p2p_modelex.errors import BadInput
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
     Ask,
@@ -216,3 +217,11 @@ def test_a_free_job_ends_without_a_payment() -> None:
     done = buyer.r.events[-1]
     assert isinstance(done, fx.RunFinished)
     assert done.paid == 0
+
+
+def test_what_a_purchase_must_be() -> None:
+    with pytest.raises(BadInput, match="prepay"):
+        build_purchase(prepay=Wei(1_001))
+    lane = Pair().payer.reserve_lane(CHANNEL, Wei(1), Epoch(1))
+    with pytest.raises(BadInput, match="epoch"):
+        Pair(lane=lane)

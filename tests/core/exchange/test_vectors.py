@@ -97,12 +97,12 @@ def test_receipts(case: dict[str, Any]) -> None:
 def test_receipts_from_the_future_and_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """EXC-16, EXC-18."""
     row = build_row()
-    with pytest.raises(VerificationFailed, match="^date: "):
+    with pytest.raises(VerificationFailed, match=r"^date: "):
         verify_receipt_row(row, REGISTRY, UnixMs(NOW - 60_001))
     verify_receipt_row(row, REGISTRY, None)
     content = encode_receipt_file(row)
     monkeypatch.setattr(parameters, "RECEIPT_FILE_BYTES", 100)
     with pytest.raises(LocalProtocolError):
         encode_receipt_file(row)
-    with pytest.raises(VerificationFailed, match="^file: too large"):
+    with pytest.raises(VerificationFailed, match=r"^file: too large"):
         decode_receipt_file(content)
