@@ -99,6 +99,7 @@ class Library:
     def _load(self, gpu_layers: int) -> tuple[str, int]:
         if gpu_layers > 0:
             try:
+                _require_cuda_device()
                 _load_cuda_runtime()
                 self._library = _bind("cuda")
             except OSError as error:
@@ -196,6 +197,17 @@ def _bind(variant: str) -> ctypes.CDLL:
         function = getattr(library, f"ctransformers_llm_{name}")
         function.argtypes, function.restype = arguments, result
     return library
+
+
+def _require_cuda_device() -> None:
+    """Raise OSError unless there is a CUDA device: without one the CUDA build ends the process.
+
+    Source: CUDA driver API, cuInit and cuDeviceGetCount (0 is CUDA_SUCCESS).
+    """
+    driver = ctypes.CDLL("libcuda.so.1")
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        raise OSError("the CUDA driver finds no device")
 
 
 def _load_cuda_runtime() -> None:

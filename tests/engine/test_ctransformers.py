@@ -172,14 +172,10 @@ def test_logits_are_repeatable_bit_by_bit(backend: CtransformersBackend, library
 def test_without_a_gpu_all_layers_run_on_the_cpu(
     tiny: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bind = ctransformers_library._bind
+    def find_none() -> None:
+        raise OSError("libcuda.so.1: cannot open shared object file")
 
-    def refuse_cuda(variant: str) -> object:
-        if variant == "cuda":
-            raise OSError("libcudart.so.12: cannot open shared object file")
-        return bind(variant)
-
-    monkeypatch.setattr(ctransformers_library, "_bind", refuse_cuda)
+    monkeypatch.setattr(ctransformers_library, "_require_cuda_device", find_none)
     with caplog.at_level(logging.WARNING):
         backend = CtransformersBackend(EngineSpec("ctransformers", "m", tiny, gpu_layers=99))
     assert backend.info.device == "cpu"
