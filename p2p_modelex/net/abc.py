@@ -127,8 +127,9 @@ class Network(ABC):
     def handle(self, protocol: str, handler: StreamHandler, *, frame_limit: int) -> None:
         """Serve inbound streams of `protocol`; call before `run`.
 
-        The stream is the handler's for as long as it runs: on return it is closed, and what the
-        handler raises is logged and resets it, nothing more.
+        The stream is the handler's for as long as it runs: it is closed when the handler returns
+        or lets StreamClosed out; anything else that the handler raises is logged and resets it,
+        nothing more.
         """
 
     @abstractmethod

@@ -5,7 +5,6 @@ bytes are bounded by the same window, and gossip floods along connections throug
 it cannot show is a frame cut in the middle (NET-2), latency, or a frozen peer.
 """
 
-import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -40,8 +39,7 @@ from p2p_modelex.net.abc import (
 from p2p_modelex.net.bounded import DroppingQueue, GossipLimiter, GossipRates
 from p2p_modelex.net.flat_nursery import open_flat_nursery
 from p2p_modelex.net.memory_stream import MemoryStream, open_pair
-
-_log = logging.getLogger(__name__)
+from p2p_modelex.net.serving import serve_stream
 
 # Message ids remembered against duplicates, for each network.
 _DUPLICATES_MAX = 10_000
@@ -204,7 +202,7 @@ class MemoryNetwork(Network):
         theirs.attach(network._streams, network._count_frame)
         if network._nursery is None:
             raise DialFailed(f"{format_peer_id(peer)} is stopping")
-        network._nursery.start_soon(partial(_serve, handler, theirs))
+        network._nursery.start_soon(partial(serve_stream, handler, theirs))
         return ours
 
     def _count_frame(self, inbound: bool) -> None:
@@ -285,13 +283,3 @@ class MemoryNetwork(Network):
             gossip_in=self._gossip_in,
             gossip_dropped=self._gossip_dropped + self._gossip.dropped,
         )
-
-
-async def _serve(handler: StreamHandler, stream: MemoryStream) -> None:
-    try:
-        await handler(stream)
-    except Exception as error:  # a handler's fault costs its stream and nothing more
-        _log.warning("handler of %s failed: %r", stream.protocol, error)
-        await stream.reset()
-    else:
-        await stream.aclose()

@@ -24,7 +24,6 @@ from p2p_modelex.errors import (
     ModelexError,
     NetworkError,
     StreamBroken,
-    StreamClosed,
 )
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id, peer_id_of
 from p2p_modelex.limits import (
@@ -58,6 +57,7 @@ from p2p_modelex.net.libp2p.host import (
     validate_listen,
 )
 from p2p_modelex.net.libp2p.stream import Libp2pStream
+from p2p_modelex.net.serving import serve_stream
 
 _log = logging.getLogger(__name__)
 
@@ -269,14 +269,7 @@ class Libp2pNetwork(Network):
         if peer is None:
             await raw.reset()
             return
-        stream = self._wrap(raw, peer, protocol, frame_limit)
-        try:
-            await handler(stream)
-        except Exception as error:  # a handler's fault costs its stream and nothing more
-            _log.warning("handler of %s failed: %r", protocol, error)
-            await stream.reset()
-        else:
-            await stream.aclose()
+        await serve_stream(handler, self._wrap(raw, peer, protocol, frame_limit))
 
     async def ping(self, peer: PeerId) -> float:
         nonce = os.urandom(_PING_BYTES)
@@ -333,7 +326,4 @@ class Libp2pNetwork(Network):
 
 async def _echo(stream: Stream) -> None:
     while True:
-        try:
-            await stream.send_frame(await stream.receive_frame())
-        except StreamClosed:
-            return
+        await stream.send_frame(await stream.receive_frame())

@@ -276,7 +276,7 @@ async def test_muxer_a_reader_may_pause(mended: bool) -> None:
             stream = await sender.new_stream(reader.get_id(), [RAW])
             outcome = "waiting"
             try:
-                with trio.move_on_after(7):
+                with trio.move_on_after(5.2 if mended else 9):
                     await stream.write(bytes(24 * 1024 * 1024))
             except StreamError:
                 outcome = "broken"
