@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from p2p_modelex import limits
 from p2p_modelex.core.effects import (
     Effect,
     FetchChannel,
@@ -42,9 +43,6 @@ SETTLE_INTERVAL_MS = Millis(10_000)
 WATCH_TIMER = TimerId("selling/watch")
 WATCH_INTERVAL_MS = Millis(60_000)
 """How often to look whether a payer closes a channel; far below any challenge period."""
-
-REDEEM_BATCH = 200
-"""Vouchers in one transaction: about 16,000 gas each, well under the cap of 16.7 million."""
 
 LATENCIES_KEPT = 32
 EngineAnswer = TokensCounted | EngineStarted | EngineProduced | EngineFinished | EngineFailed
@@ -155,7 +153,7 @@ class Selling:
         return effects
 
     def _redeem(self, now: UnixMs, *, is_forced: bool = False) -> Iterator[Effect]:
-        vouchers = self._ledger.vouchers_to_redeem(now, is_forced=is_forced)[:REDEEM_BATCH]
+        vouchers = self._ledger.vouchers_to_redeem(now, is_forced=is_forced)[: limits.REDEMPTION_VOUCHERS_MAX]
         if vouchers and not self._is_redeeming:
             self._is_redeeming = True
             yield Redeem(vouchers)
@@ -166,8 +164,9 @@ class Selling:
             yield FetchChannel(ChannelId(channel))
 
     def _on_redeemed(self, happened: Redeemed | RedeemFailed) -> list[Effect]:
-        """Note what the chain took. A voucher that brought nothing never will: it was claimed
-        before, or its channel is closed, and neither comes back."""
+        """Note that the vouchers are spent. The ledger takes none over the deposit, so what a
+        voucher did not bring was claimed before, or its channel is closed; neither comes back.
+        """
         self._is_redeeming = False
         if isinstance(happened, RedeemFailed):
             return []

@@ -58,6 +58,7 @@ class Mesh:
     """What is running. homes, keys: by name, with `client` and `bootstrap`."""
 
     folder: Path
+    models: Path
     net: Devnet
     deployment: Deployment
     homes: dict[str, Home]
@@ -76,12 +77,15 @@ async def open_mesh(folder: Path, models: Path, say: Say) -> AsyncGenerator[Mesh
     await _add_models(Catalogue(models), say)
     async with bring_up(folder / "network.toml", {}) as (net, deployment):
         say(f"chain: anvil at {net.url}, contracts deployed")
-        homes, keys = _make_homes(folder, models, net.url)
-        mesh = Mesh(folder, net, deployment, homes, keys)
-        await grant(net.url, deployment, _grants(keys))
-        async with _run_node(mesh, "bootstrap", ()) as bootstrap_address:
-            say(f"bootstrap peer: {bootstrap_address}")
-            async with _run_cast(mesh, bootstrap_address, say):
+        mesh = Mesh(folder, models, net, deployment, {}, {})
+        _make_home(mesh, "bootstrap", "bootstrap", ())
+        async with _run_node(mesh, "bootstrap", ()) as address:
+            say(f"bootstrap peer: {address}")
+            _make_home(mesh, "client", "requester", (), address)
+            for one in CAST:
+                _make_home(mesh, one.name, "provider", (_settings_of(one),), address)
+            await grant(net.url, deployment, _grants(mesh.keys))
+            async with _run_cast(mesh, say):
                 yield mesh
 
 
@@ -97,27 +101,19 @@ def _grants(keys: dict[str, KeyRing]) -> dict[Address, Wei]:
     return {keys["client"].account.address: Wei(1000 * AI), **grants}
 
 
-def _make_homes(folder: Path, models: Path, url: str) -> tuple[dict[str, Home], dict[str, KeyRing]]:
-    homes: dict[str, Home] = {}
-    keys: dict[str, KeyRing] = {}
-    parts: tuple[tuple[str, Role, tuple[ModelSettings, ...]], ...] = (
-        ("bootstrap", "bootstrap", ()),
-        ("client", "requester", ()),
-        *((one.name, "provider", (_settings_of(one),)) for one in CAST),
+def _make_home(
+    mesh: Mesh, name: str, role: Role, models: Sequence[ModelSettings], *bootstrap: str
+) -> None:
+    home = mesh.homes[name] = Home(mesh.folder / name)
+    mesh.keys[name] = init_home(
+        home,
+        _configure(role, models, mesh.net.url, bootstrap),
+        PASSPHRASE,
+        deployment_file=mesh.folder / "network.toml",
+        scrypt_n=SCRYPT_N,
     )
-    for name, role, settings in parts:
-        homes[name] = Home(folder / name)
-        configuration = _configure(role, settings, url)
-        keys[name] = init_home(
-            homes[name],
-            configuration,
-            PASSPHRASE,
-            deployment_file=folder / "network.toml",
-            scrypt_n=SCRYPT_N,
-        )
-        homes[name].models.rmdir()
-        homes[name].models.symlink_to(models)
-    return homes, keys
+    home.models.rmdir()
+    home.models.symlink_to(mesh.models)
 
 
 def _settings_of(character: Character) -> ModelSettings:
@@ -129,23 +125,25 @@ def _settings_of(character: Character) -> ModelSettings:
     )
 
 
-def _configure(role: Role, models: Sequence[ModelSettings], url: str) -> Configuration:
+def _configure(
+    role: Role, models: Sequence[ModelSettings], url: str, bootstrap: tuple[str, ...]
+) -> Configuration:
     defaults = Configuration()
     return replace(
         defaults,
         role=role,
         network=replace(defaults.network, rpc_url=url),
-        mesh=replace(defaults.mesh, listen=("/ip4/127.0.0.1/tcp/0",), dht=False),
+        mesh=replace(
+            defaults.mesh, listen=("/ip4/127.0.0.1/tcp/0",), bootstrap=bootstrap, dht=False
+        ),
         requester=replace(defaults.requester, auto_deposit=AMOUNT.read("1")),
         models=tuple(models),
     )
 
 
 @asynccontextmanager
-async def _run_cast(mesh: Mesh, bootstrap_address: str, say: Say) -> AsyncGenerator[None, None]:
+async def _run_cast(mesh: Mesh, say: Say) -> AsyncGenerator[None, None]:
     """Start all nodes at once: most of a start is imports, and there is more than one core."""
-    for name in ("client", *(character.name for character in CAST)):
-        _join_through(mesh.homes[name], bootstrap_address)
     ready = {character.name: trio.Event() for character in CAST}
     leave = trio.Event()
 
@@ -164,16 +162,6 @@ async def _run_cast(mesh: Mesh, bootstrap_address: str, say: Say) -> AsyncGenera
             yield
         finally:
             leave.set()
-
-
-def _join_through(home: Home, address: str) -> None:
-    """Write the bootstrap peer's address, known only now, into a configuration."""
-    text = home.configuration.read_text()
-    lines = [
-        f'bootstrap = ["{address}"]' if line.startswith(("bootstrap =", "# bootstrap =")) else line
-        for line in text.splitlines()
-    ]
-    home.configuration.write_text("\n".join(lines) + "\n")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from p2p_modelex import limits
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.ids import ChannelId, Digest
@@ -65,10 +66,13 @@ async def open_books(home: Home, keys: KeyRing) -> AsyncGenerator[Books, None]:
 
 
 async def settle(books: Books) -> Settled | None:
-    """Redeem every voucher that brings anything, in one transaction; None if there is none."""
+    """Redeem the vouchers that bring anything, up to a batch in one transaction; None if there
+    are none. Where `vouchers` is REDEMPTION_VOUCHERS_MAX, more may be left.
+    """
     ledger = PayeeLedger(books.keys.account.address, books.deployment.channels_domain)
     ledger.restore(await books.rows())
     vouchers = ledger.vouchers_to_redeem(wall_clock(), is_forced=True)
+    vouchers = vouchers[: limits.REDEMPTION_VOUCHERS_MAX]
     if not vouchers:
         return None
     redemption = await books.chain.redeem(vouchers)
