@@ -153,7 +153,9 @@ class Selling:
         return effects
 
     def _redeem(self, now: UnixMs, *, is_forced: bool = False) -> Iterator[Effect]:
-        vouchers = self._ledger.vouchers_to_redeem(now, is_forced=is_forced)[: limits.REDEMPTION_VOUCHERS_MAX]
+        vouchers = self._ledger.vouchers_to_redeem(now, is_forced=is_forced)[
+            : limits.REDEMPTION_VOUCHERS_MAX
+        ]
         if vouchers and not self._is_redeeming:
             self._is_redeeming = True
             yield Redeem(vouchers)

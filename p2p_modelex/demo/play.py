@@ -19,6 +19,7 @@ from p2p_modelex.engine.sources import NAMED
 from p2p_modelex.errors import ModelexError, VerificationFailed
 from p2p_modelex.node.exchange import Completion, Exchange, build_request, connect
 from p2p_modelex.node.settling import Settled, settle_home
+from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import Wei, format_ai
 
 AT_ONCE = 3
@@ -61,6 +62,7 @@ async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> N
             deposits = exchange.node.core.payer.get_deposits()
         answers = [*scores, *chats]
         _verify(mesh, answers, console)
+        await _wait_for_vouchers(mesh, answers)
         settled = [await settle_home(mesh.homes[one.name], PASSPHRASE) for one in CAST]
         after = await _read_balances(mesh)
         _show_money(before, after, answers, deposits, settled, console)
@@ -172,6 +174,22 @@ def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
             raise VerificationFailed(f"there is no receipt for {answer.asked!r}")
         verify_receipt_row(answer.completion.row, mesh.deployment.registry_domain, None)
     console.print(f"\n{len(answers)} of {len(answers)} receipts verified")
+
+
+async def _wait_for_vouchers(mesh: Mesh, answers: Sequence[Answer]) -> None:
+    """Wait until the last vouchers, sent a moment ago, are in their nodes' stores."""
+    paid = sum(answer.completion.paid for answer in answers)
+    with trio.move_on_after(JOIN_TIMEOUT_S):
+        while await _sum_vouchers(mesh) < paid:
+            await trio.sleep(0.1)
+
+
+async def _sum_vouchers(mesh: Mesh) -> int:
+    total = 0
+    for one in CAST:
+        async with SqliteStore(mesh.homes[one.name].database, read_only=True) as store:
+            total += sum(row.signed.voucher.amount for row in await store.received_vouchers())
+    return total
 
 
 async def _read_balances(mesh: Mesh) -> dict[str, Wei]:

@@ -68,7 +68,9 @@ async def open_node(
     deployment = deployment_of(home, configuration)
     async with AsyncExitStack() as stack:
         stack.enter_context(home.lock())
-        store = await stack.enter_async_context(SqliteStore(home.database, network=deployment.network))
+        store = await stack.enter_async_context(
+            SqliteStore(home.database, network=deployment.network)
+        )
         chain = await _open_chain(stack, configuration, deployment, keys)
         engines = {
             settings.model: await stack.enter_async_context(open_engine(home, settings))

@@ -82,6 +82,7 @@ class Driver:
         self._inputs, self._queue = trio.open_memory_channel[Input](INPUTS_MAX)
         self._timers = Timers(clock, lambda timer: self.tell(TimerFired(timer)))
         self._stepped = trio.Event()
+        self._streams: Streams | None = None
         self._runs: dict[JobId, trio.MemorySendChannel[fx.RunEvent]] = {}
         # Any: each takes its own effect's type, which a dict cannot say.
         self._carry: dict[type, Callable[[Any], None]] = {}
@@ -126,7 +127,7 @@ class Driver:
 
     def _wire(self, nursery: trio.Nursery) -> None:
         limits = dict(self._core.frame_limits)
-        streams = Streams(self._network, self.tell, nursery, limits)
+        streams = self._streams = Streams(self._network, self.tell, nursery, limits)
         for protocol, limit in limits.items():
             self._network.handle(protocol, streams.serve, frame_limit=limit)
         jobs = Jobs(self._engines, self.tell, nursery)
@@ -151,6 +152,11 @@ class Driver:
                 fx.OpenChannel: money.open,
                 fx.Redeem: money.redeem,
             }
+
+    async def wait_quiet(self) -> None:
+        """Wait until every stream is closed and what was queued on it is sent."""
+        if self._streams is not None:
+            await self._streams.wait_quiet()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the core holds; it is looked at after each step."""

@@ -1,6 +1,6 @@
 """The library for those who buy: `async with connect(...) as exchange`.
 
-    async with p2p_modelex.connect("~/buyer", passphrase) as exchange:
+    async with p2p_modelex.connect("buyer", passphrase) as exchange:
         completion = exchange.run("Say hello.", model="smollm2-135m-instruct")
         async for piece in completion:
             print(piece.text, end="")
@@ -230,7 +230,7 @@ async def connect(
     MODELEX_PASSPHRASE, the configured file, or asks. Raises as `open_node` does; NetworkError if
     no peer answers within `wait_s` seconds.
     """
-    place = default_home() if home is None else Home(Path(home).expanduser())
+    place = default_home() if home is None else Home(Path(home))
     configuration = read_configuration(place.configuration)
     if passphrase is None:
         file = configuration.keys.passphrase_file
@@ -242,3 +242,4 @@ async def connect(
                 "no peer answered", hint="is a bootstrap peer of [mesh] up? modelex doctor"
             )
         yield Exchange(node, configuration)
+        await node.leave()

@@ -33,6 +33,9 @@ AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
 """Jobs in hand may finish for this long; a cut job's payer owes only what it got."""
 
+FLUSH_S = 3.0
+"""What is queued on streams may go out for this long."""
+
 log = structlog.get_logger("modelex.node")
 
 
@@ -88,6 +91,9 @@ class Node:
         await self._driver.carry_out(self.core.withdraw(wall_clock()))
         with trio.move_on_after(SHUTDOWN_GRACE_S):
             await self._driver.wait_until(lambda: self.core.is_idle)
+        # The last vouchers and the withdrawal are still on their way.
+        with trio.move_on_after(FLUSH_S):
+            await self._driver.wait_quiet()
 
     async def register(self) -> None:
         """Put the peer into the registry on chain, or anchor its newest advertisement there."""

@@ -51,12 +51,19 @@ class Streams:
         self._open: dict[StreamId, _Open] = {}
         self._dialling: dict[StreamId, trio.CancelScope] = {}
         self._numbers = count(1, 2)
+        self._live = 0
+        self._quiet = trio.Event()
 
     async def serve(self, stream: Stream) -> None:
         """Handle one inbound stream until it is over."""
         number = StreamId(next(self._numbers))
         await self._tell(StreamOpened(number, stream.peer, stream.protocol))
         await self._run(number, stream)
+
+    async def wait_quiet(self) -> None:
+        """Wait until every stream is closed and what was queued on it is sent."""
+        while self._live:
+            await self._quiet.wait()
 
     def open(self, effect: OpenStream) -> None:
         self._nursery.start_soon(self._dial_and_run, effect)
@@ -116,6 +123,7 @@ class Streams:
     async def _run(self, number: StreamId, stream: Stream, first: Input | None = None) -> None:
         frames, queue = trio.open_memory_channel[bytes | None](SEND_QUEUE_FRAMES)
         entry = self._open[number] = _Open(stream, frames)
+        self._live += 1
         if first is not None:
             await self._tell(first)
         ended = StreamEnded(number, clean=False, reason="reset")
@@ -132,6 +140,9 @@ class Streams:
             was_open = self._open.pop(number, None) is not None
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_TIMEOUT_S):
                 await (stream.reset() if entry.scope.cancelled_caught else stream.aclose())
+            self._live -= 1
+            self._quiet.set()
+            self._quiet = trio.Event()
         if was_open and not ended.clean:
             await self._tell(ended)
 
