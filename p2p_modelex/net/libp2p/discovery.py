@@ -69,10 +69,16 @@ async def announce_locally(
             token.run_sync_soon(found, peer, tuple(str(address) for address in info.addrs))
 
     port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
-    # Both block for more than a second.
-    service = await trio.to_thread.run_sync(
-        lambda: create_mdns_discovery(host.get_network(), port=port, host=host)
-    )
+    told = [str(address) for address in host.get_addrs()]
+    # This and `register` block for more than a second.
+    try:
+        service = await trio.to_thread.run_sync(
+            lambda: create_mdns_discovery(host.get_network(), port=port, listen_addrs=told)
+        )
+    except OSError as error:
+        _log.warning("no multicast here, so mDNS stays off: %s", error)
+        yield
+        return
     peerDiscovery.register_peer_discovered_handler(on_found)
     try:
         await trio.to_thread.run_sync(service.broadcaster.register)

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from libp2p.peer.id import ID
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
+from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 
 from p2p_modelex.errors import BadInput, ConfigurationError
@@ -89,9 +90,11 @@ def build_host(
     swarm.modelex_admission = Admission(
         total_max=configuration.connections_max, per_ip_max=configuration.connections_per_ip_max
     )
-    announce = [Multiaddr(text) for text in configuration.announce] or None
+    announce = [Multiaddr(text) for text in configuration.announce]
     host = BasicHost(
-        network=swarm, announce_addrs=announce, disable_identify_address_discovery=True
+        network=swarm,
+        addrs_factory=lambda listening: announce or expand_wildcards(listening),
+        disable_identify_address_discovery=True,
     )
     # It lets any peer write to our address book at any time.
     host.remove_stream_handler(IDENTIFY_PUSH_ID)
@@ -140,6 +143,18 @@ def listening_addresses(host: Any) -> tuple[str, ...]:
         for listener in host.get_network().listeners.values()
         for address in listener.get_addrs()
     )
+
+
+def expand_wildcards(addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
+    """Replace `0.0.0.0` and `::`, which nobody can dial, by this machine's own addresses."""
+    expanded: list[Multiaddr] = []
+    for address in addresses:
+        text = str(address)
+        if text.startswith(("/ip4/0.0.0.0/", "/ip6/::/")):
+            expanded += expand_wildcard_address(address)
+        else:
+            expanded.append(address)
+    return expanded[:ADDRESSES_MAX]
 
 
 async def close_listeners(host: Any) -> None:

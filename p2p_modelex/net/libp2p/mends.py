@@ -6,7 +6,7 @@ Every mend replaces private names, so the version is asserted. A mend can be tak
 
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -48,11 +48,11 @@ _READ_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """Replaces `owner.attribute` by `build(original)`; `fault` says what happens without it."""
+    """Replaces `attribute` of each owner by `build(original)`; `fault` says what it is for."""
 
     name: str
     fault: str
-    owner: Any
+    owners: tuple[Any, ...]
     attribute: str
     build: Callable[[Any], Any]
 
@@ -166,53 +166,61 @@ def _sign_record_once(original: Any) -> Any:
     return signed_record
 
 
+def _skip_record(_original: Any) -> Any:
+    def consume(_message: Any, _host: Any, _peer: Any) -> bool:
+        # Identify has told the addresses once; gossip need not be able to write them too.
+        return True
+
+    return consume
+
+
 MENDS = (
     Mend(
         "handlers",
         "any exception in any stream handler ends the host; streams of a peer are not counted",
-        swarm_connection.SwarmConn,
+        (swarm_connection.SwarmConn,),
         "_handle_muxed_stream",
         _contain_handlers,
     ),
     Mend(
         "protocol-names",
         "two bytes that are not UTF-8 in protocol negotiation end the host",
-        MultiselectCommunicator,
+        (MultiselectCommunicator,),
         "read",
         _refuse_bad_text,
     ),
     Mend(
         "gossip-message",
         "a gossip message whose origin is a hash with a garbage key ends the host",
-        pubsub.Pubsub,
+        (pubsub.Pubsub,),
         "push_msg",
         _contain_gossip_message,
     ),
     Mend(
         "gossip-stream",
         "a gossip frame that is not protobuf ends the host",
-        pubsub.Pubsub,
+        (pubsub.Pubsub,),
         "stream_handler",
         _contain_gossip_stream,
     ),
     Mend(
         "inbound-tokens",
         "closed inbound connections are counted for ever: after N in all, none is accepted",
-        swarm.Swarm,
+        (swarm.Swarm,),
         "upgrade_inbound_raw_conn",
         _hold_token_while_open,
     ),
     Mend(
         "admission",
         "one address can hold every inbound place with silent connections",
-        swarm.Swarm,
+        (swarm.Swarm,),
         "_handle_inbound_connection",
         _admit_first,
     ),
     Mend(
         "dial-delay",
         "every dial by peer id waits 250 ms before it starts",
-        swarm,
+        (swarm,),
         "_HAPPY_EYEBALLS_DELAY",
         lambda _original: 0.0,
     ),
@@ -220,50 +228,51 @@ MENDS = (
         "muxer",
         "a cancelled read or write ends the connection or loses data; a reader that pauses 5 s "
         "is reset; a peer that ignores its window fills memory; 256 streams hang silently",
-        muxer_multistream,
+        (muxer_multistream,),
         "Yamux",
         lambda _original: Yamux,
     ),
     Mend(
         "root-logger",
         "connections log through the root logger, which configures it behind the program's back",
-        swarm_connection,
+        (swarm_connection,),
         "logging",
         lambda _original: _quiet,
     ),
     Mend(
         "read-ahead",
         "(speed) two system calls for each Noise message",
-        TrioTCPStream,
+        (TrioTCPStream,),
         "read",
         _read_ahead,
     ),
     Mend(
-        "sender-record-hello",
+        "sender-record",
         "(speed) the address record is compared, and often signed, for every gossip message",
-        pubsub,
+        (pubsub, gossipsub),
         "env_to_send_in_RPC",
         _sign_record_once,
     ),
     Mend(
-        "sender-record",
-        "(speed) as sender-record-hello, in the router",
-        gossipsub,
-        "env_to_send_in_RPC",
-        _sign_record_once,
+        "record-check",
+        "(speed) the sender's address record is verified anew in every gossip frame",
+        (pubsub, gossipsub),
+        "maybe_consume_signed_record",
+        _skip_record,
     ),
 )
 
-_originals: dict[str, Any] = {}
+# Mend's name -> what each of its owners had.
+_originals: dict[str, list[Any]] = {}
 
 
 def apply_mends() -> None:
     """Put every mend in place; doing it again changes nothing. Also quietens libp2p's logger."""
     for mend in MENDS:
         if mend.name not in _originals:
-            original = getattr(mend.owner, mend.attribute)
-            _originals[mend.name] = original
-            setattr(mend.owner, mend.attribute, mend.build(original))
+            originals = [getattr(owner, mend.attribute) for owner in mend.owners]
+            _originals[mend.name] = originals
+            _replace(mend, [mend.build(original) for original in originals])
     logger = logging.getLogger("libp2p")
     # It ships a stderr handler and calls routine events errors: what matters, we log ourselves.
     for handler in list(logger.handlers):
@@ -271,15 +280,20 @@ def apply_mends() -> None:
     logger.setLevel(logging.CRITICAL)
 
 
+def _replace(mend: Mend, values: Sequence[Any]) -> None:
+    for owner, value in zip(mend.owners, values, strict=True):
+        setattr(owner, mend.attribute, value)
+
+
 @contextmanager
 def unmended(*names: str) -> Iterator[None]:
     """Take mends out for the length of a block; for the tests that show the faults."""
     chosen = [mend for mend in MENDS if mend.name in names]
-    mended = [getattr(mend.owner, mend.attribute) for mend in chosen]
+    mended = [[getattr(owner, mend.attribute) for owner in mend.owners] for mend in chosen]
     for mend in chosen:
-        setattr(mend.owner, mend.attribute, _originals[mend.name])
+        _replace(mend, _originals[mend.name])
     try:
         yield
     finally:
-        for mend, replacement in zip(chosen, mended, strict=True):
-            setattr(mend.owner, mend.attribute, replacement)
+        for mend, values in zip(chosen, mended, strict=True):
+            _replace(mend, values)

@@ -51,6 +51,7 @@ from p2p_modelex.net.libp2p.gossip import Gossip
 from p2p_modelex.net.libp2p.host import (
     build_host,
     close_listeners,
+    expand_wildcards,
     listening_addresses,
     parse_peer_address,
     peer_of,
@@ -82,7 +83,7 @@ class Libp2pNetwork(Network):
         self._options = configuration or Libp2pConfiguration()
         self._peer = peer_id_of(PublicKey(bytes(SigningKey(private_key).verify_key)))
         self._bootstrap = tuple(parse_peer_address(text) for text in self._options.bootstrap)
-        self._addresses: tuple[str, ...] = ()
+        self._bound: tuple[str, ...] = ()
         self._handlers: dict[str, tuple[StreamHandler, int]] = {}
         self._validators: dict[str, Validator] = {}
         self._limiter = GossipLimiter(self._options.gossip_rates)
@@ -103,7 +104,10 @@ class Libp2pNetwork(Network):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        return self._options.announce or self._addresses
+        if self._options.announce:
+            return self._options.announce
+        bound = [Multiaddr(text) for text in self._bound]
+        return tuple(str(address) for address in expand_wildcards(bound))
 
     def handle(self, protocol: str, handler: StreamHandler, *, frame_limit: int) -> None:
         self._handlers[protocol] = (handler, frame_limit)
@@ -133,7 +137,7 @@ class Libp2pNetwork(Network):
             try:
                 await self._serve(task_status)
             except Exception as error:
-                if not self._addresses:
+                if not self._bound:
                     raise
                 _log.error("the libp2p host failed and is restarted: %r", error)
             self._restarts += 1
@@ -144,7 +148,7 @@ class Libp2pNetwork(Network):
 
     async def _serve(self, task_status: Any) -> None:
         """Run one host until it fails."""
-        listen = self._addresses or self._options.listen
+        listen = self._bound or self._options.listen
         host = build_host(self._private_key, self._options, listen)
         connections = Connections(host, self._options, self._seen.put)
         for protocol, (handler, frame_limit) in self._handlers.items():
@@ -162,8 +166,8 @@ class Libp2pNetwork(Network):
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_listeners, host)
             await stack.enter_async_context(host.run([Multiaddr(text) for text in listen]))
-            addresses = listening_addresses(host)
-            if len(addresses) < len(listen):
+            bound = listening_addresses(host)
+            if len(bound) < len(listen):
                 raise ConfigurationError(f"cannot listen on all of {', '.join(listen)}")
             await stack.enter_async_context(self._topics.run())
             if self._options.dht:
@@ -172,8 +176,8 @@ class Libp2pNetwork(Network):
                 await stack.enter_async_context(self._lookup.run())
             if self._options.mdns:
                 await stack.enter_async_context(announce_locally(host, self._on_found_locally))
-            first = not self._addresses
-            self._addresses, self._connections = addresses, connections
+            first = not self._bound
+            self._bound, self._connections = bound, connections
             if first:
                 task_status.started()
             try:

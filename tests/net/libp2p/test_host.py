@@ -53,6 +53,15 @@ async def test_every_listen_address_counts() -> None:
             await other.dial(network.peer, network.addresses[-1:])
 
 
+async def test_a_wildcard_is_told_as_addresses_that_can_be_dialled() -> None:
+    network, other = make(listen=("/ip4/0.0.0.0/tcp/0",)), make()
+    async with network.run(), other.run():
+        assert network.addresses
+        assert not any("0.0.0.0" in address for address in network.addresses)
+        await other.dial(network.peer, network.addresses)
+        assert (await wait_seen(other, network.peer, "identified")).addresses == network.addresses
+
+
 async def test_a_host_that_fails_is_started_again_on_its_port() -> None:
     async def fail() -> None:
         raise RuntimeError("the host breaks")
