@@ -26,7 +26,7 @@ AT_ONCE = 3
 JOIN_TIMEOUT_S = 30.0
 CHAT_TOKENS = 48
 CHAT_PROMPTS = (
-    "What is the capital of France?",
+    "Explain gravity to a child in two sentences.",
     "Write one sentence about the sea.",
     "Name three fruits.",
 )
