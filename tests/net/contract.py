@@ -44,7 +44,7 @@ async def echo(stream: Stream) -> None:
 async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for what no event tells: counters, and the insides of libp2p."""
     with trio.fail_after(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await trio.sleep(0.01)
 
 

@@ -21,7 +21,7 @@ from p2p_modelex.net.libp2p.muxer import Yamux
 
 _log = logging.getLogger(__name__)
 
-# Silent intervals after which a peer counts as frozen.
+# Pings in a row without any sign of life, after which a peer counts as frozen.
 _MISSES_MAX = 3
 
 
@@ -51,11 +51,11 @@ class Connections:
                 muxer = connection.muxed_conn
                 if not isinstance(muxer, Yamux):
                     continue
-                silent_s = now_s - muxer.last_received_s
-                if silent_s > _MISSES_MAX * self._options.ping_interval_s:
-                    _log.info("peer %s is silent for %.0f s: dropped", muxer.peer_id, silent_s)
+                # Pings are counted, and not seconds: a pause of our own must not cost the peer.
+                if muxer.unanswered >= _MISSES_MAX:
+                    _log.info("peer %s does not answer: dropped", muxer.peer_id)
                     self._network.manager.run_task(_close, connection)
-                elif silent_s > 0.5 * self._options.ping_interval_s:
+                elif now_s - muxer.last_received_s > 0.5 * self._options.ping_interval_s:
                     with suppress(YamuxViolation):
                         muxer.ping()
 

@@ -87,9 +87,7 @@ class Gossip:
         await self._pubsub.publish(topic, payload)
         with trio.move_on_after(_PACE_S):
             # Its queues have no event to wait for.
-            while any(  # noqa: ASYNC110
-                len(queue) > _PACE_DEPTH for queue in self._pubsub.peer_queues.values()
-            ):
+            while any(len(queue) > _PACE_DEPTH for queue in self._pubsub.peer_queues.values()):
                 await trio.sleep(_PACE_STEP_S)
 
     def _judge(self, forwarder: ID, message: Any) -> bool:

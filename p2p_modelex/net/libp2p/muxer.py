@@ -68,6 +68,7 @@ class Yamux:
         self.is_initiator = secured_conn.is_initiator if is_initiator is None else is_initiator
         self.streams: dict[int, MuxedStream] = {}
         self.last_received_s = trio.current_time()
+        self.unanswered = 0
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         self._next_id = 1 if self.is_initiator else 2
@@ -155,7 +156,8 @@ class Yamux:
             raise MuxedConnUnavailable("the connection is closed") from None
 
     def ping(self) -> None:
-        """Ask for a sign of life; the answer shows in `last_received_s`."""
+        """Ask for a sign of life; `unanswered` counts until anything arrives."""
+        self.unanswered += 1
         self.send(PING, SYN, 0, 0)
 
     @property
@@ -242,6 +244,7 @@ class Yamux:
                 raise YamuxViolation("the connection ended in the middle of a frame")
             unread += chunk
             self.last_received_s = trio.current_time()
+            self.unanswered = 0
 
     def _on_stream_frame(
         self, kind: int, flags: int, stream_id: int, length: int, payload: bytes

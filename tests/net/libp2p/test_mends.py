@@ -181,11 +181,14 @@ async def test_admission_one_address_cannot_take_every_place(
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
 async def test_dial_delay(mended: bool) -> None:
     with without(("dial-delay",), mended):
-        async with open_host() as one, open_host() as other:
-            started = time.perf_counter()
-            await one.connect(PeerInfo(other.get_id(), other.get_addrs()))
-            waited = time.perf_counter() - started
-            assert (waited >= 0.25) is not mended
+        waited = []
+        for _ in range(3):
+            async with open_host() as one, open_host() as other:
+                started = time.perf_counter()
+                await one.connect(PeerInfo(other.get_id(), other.get_addrs()))
+                waited.append(time.perf_counter() - started)
+        # The quickest, since a loaded machine delays the others.
+        assert (min(waited) >= 0.25) is not mended
 
 
 class Gate:
