@@ -49,7 +49,7 @@ class Libp2pConfiguration:
     """For agreeing on a protocol on a new stream, on either side."""
 
     ping_interval_s: float = 15.0
-    """A peer silent for half of this is asked for a sign of life; after three unanswered, dropped."""
+    """A peer silent for half of this is pinged; three unanswered in a row, and it is dropped."""
 
     heartbeat_interval_s: float = 1.0
     """GossipSub's heartbeat: mesh repair and lazy gossip. Less costs CPU for each peer."""
