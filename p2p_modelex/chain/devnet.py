@@ -10,7 +10,6 @@ from pathlib import Path
 import trio
 
 from p2p_modelex.chain.abc import Deployment
-from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.chain.anvil import fetch_anvil
 from p2p_modelex.chain.deployment import read_deployment, write_deployment
 from p2p_modelex.chain.evm.deploy import deploy
@@ -18,6 +17,7 @@ from p2p_modelex.chain.evm.port import DEVNET_CHAIN_ID, EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.errors import ChainError, ChainUnreachable, ConfigurationError
 from p2p_modelex.ids import Address, format_address
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import Wei
 
 CHAIN_ID = DEVNET_CHAIN_ID
@@ -184,7 +184,7 @@ async def _find_deployment(net: Devnet, network_file: Path) -> Deployment | None
     """Return what the network file names if this chain has it, from an earlier run's state."""
     try:
         deployment = read_deployment(network_file)
-        async with EvmChain(net.url, deployment, KeyAccount(net.keys[0])) as chain:
+        async with EvmChain(net.url, deployment, EvmSigner(net.keys[0])) as chain:
             await chain.check()
     except (ConfigurationError, ChainError):
         return None
@@ -193,7 +193,7 @@ async def _find_deployment(net: Devnet, network_file: Path) -> Deployment | None
 
 async def grant(url: str, deployment: Deployment, grants: Mapping[Address, Wei]) -> None:
     """Give each account $AI of the deployer's and native coin for gas; only on a devnet."""
-    async with EvmChain(url, deployment, KeyAccount(TEST_KEYS[0])) as chain:
+    async with EvmChain(url, deployment, EvmSigner(TEST_KEYS[0])) as chain:
         for account, amount in grants.items():
             await fund(url, account, GAS_MONEY)
             await chain.transfer(account, amount)

@@ -20,7 +20,8 @@ from p2p_modelex.keys.files import (
     validate_secret_folder,
     write_secret,
 )
-from p2p_modelex.keys.signers import SEED_BYTES, Ed25519Signer, EvmSigner, KeyRing
+from p2p_modelex.keys.signers import SEED_BYTES, Ed25519Signer, KeyRing
+from p2p_modelex.records.signers import EvmSigner
 
 SCRYPT_N = 2**17
 """OWASP's floor for scrypt with r=8, p=1: about 0.6 s and 128 MiB for each file."""

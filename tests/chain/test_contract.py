@@ -8,19 +8,19 @@ import pytest
 import trio
 
 from p2p_modelex.chain.abc import Chain, ChannelEvent
-from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.errors import PaymentError, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
 from p2p_modelex.limits import REDEMPTION_VOUCHERS_MAX
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
 from tests.chain.worlds import CHALLENGE_S, World, new_key
 
 
 def _voucher(
-    world: World, channel: ChannelState, signer: KeyAccount, amount: int, lane: int = 0
+    world: World, channel: ChannelState, signer: EvmSigner, amount: int, lane: int = 0
 ) -> SignedVoucher:
     promise = Voucher(channel.channel, lane, Wei(amount), 0)
     return voucher_record.sign(promise, world.deployment.channels_domain, signer)
@@ -28,7 +28,7 @@ def _voucher(
 
 async def _open(
     world: World, deposit: int = 10 * AI
-) -> tuple[ChannelState, KeyAccount, Chain, Chain]:
+) -> tuple[ChannelState, EvmSigner, Chain, Chain]:
     """Return a channel, its signer (a delegate), the payer's port and the payee's."""
     _, payer = await world.new_account()
     payee_key, payee = await world.new_account(Wei(0))

@@ -9,12 +9,12 @@ import pytest
 import trio
 
 from p2p_modelex.chain import anvil
-from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.chain.devnet import TEST_KEYS, bring_up, devnet, fund
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.errors import ChainUnreachable, ConfigurationError
 from p2p_modelex.ids import format_address
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import Wei
 from tests.chain.worlds import new_key
 
@@ -65,7 +65,7 @@ async def test_it_ends_when_its_owner_is_killed() -> None:
     owner.kill()
     await owner.wait()
     with trio.fail_after(10):
-        while _is_running(pid):  # noqa: ASYNC110 - another's child tells nobody when it ends
+        while _is_running(pid):
             await trio.sleep(0.02)
     await owner.stdout.aclose()
 
@@ -87,7 +87,7 @@ async def test_a_taken_port_is_told() -> None:
 async def test_the_test_keys_hold_native_coin_and_fund_sets_it() -> None:
     async with devnet() as net, Rpc(net.url) as rpc:
         for key in net.keys:
-            name = format_address(KeyAccount(key).address)
+            name = format_address(EvmSigner(key).address)
             assert await rpc.call("eth_getBalance", name, "latest") == hex(10_000 * 10**18)
         account = new_key().address
         await fund(net.url, account, 5)

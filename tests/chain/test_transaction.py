@@ -4,9 +4,9 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.chain.evm.transaction import Transaction, encode_rlp, sign_transaction
 from p2p_modelex.ids import Address
+from p2p_modelex.records.signers import EvmSigner
 
 _KEY = bytes.fromhex("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d")
 
@@ -38,7 +38,7 @@ def test_a_signed_transaction_is_byte_for_byte_that_of_eth_account(tx: Transacti
     if tx.to is not None:
         fields["to"] = tx.to
     expected = Account.sign_transaction(fields, _KEY)
-    signed = sign_transaction(tx, KeyAccount(_KEY))
+    signed = sign_transaction(tx, EvmSigner(_KEY))
     assert signed.raw == bytes(expected.raw_transaction)
     assert signed.hash == bytes(expected.hash)
 

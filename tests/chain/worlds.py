@@ -8,11 +8,11 @@ from typing import Self
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import Chain, Deployment
-from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.chain.devnet import advance_time, grant
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
 from p2p_modelex.ids import Address
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import AI, Wei
 
 CHALLENGE_S = 100
@@ -38,16 +38,16 @@ class World(ABC):
     async def pass_time(self, seconds: int) -> None: ...
 
     @abstractmethod
-    async def new_account(self, amount: Wei = FULL) -> tuple[KeyAccount, Chain]:
+    async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
         """Return a fresh account that holds `amount`, and its port."""
 
     @abstractmethod
-    def port(self, key: KeyAccount, deployment: Deployment) -> Chain:
+    def port(self, key: EvmSigner, deployment: Deployment) -> Chain:
         """Return a port that believes in `deployment`, not entered yet."""
 
 
-def new_key() -> KeyAccount:
-    return KeyAccount(keccak(b"account %d" % next(_serial)))
+def new_key() -> EvmSigner:
+    return EvmSigner(keccak(b"account %d" % next(_serial)))
 
 
 class MemoryWorld(World):
@@ -62,12 +62,12 @@ class MemoryWorld(World):
     async def pass_time(self, seconds: int) -> None:
         self.now += seconds
 
-    async def new_account(self, amount: Wei = FULL) -> tuple[KeyAccount, Chain]:
+    async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
         key = new_key()
         self.ledger.mint(key.address, amount)
         return key, self.port(key, self.deployment)
 
-    def port(self, key: KeyAccount, deployment: Deployment) -> MemoryChain:
+    def port(self, key: EvmSigner, deployment: Deployment) -> MemoryChain:
         return MemoryChain(self.ledger, key.address, deployment)
 
 
@@ -83,10 +83,10 @@ class EvmWorld(World):
     async def pass_time(self, seconds: int) -> None:
         await advance_time(self.url, seconds)
 
-    async def new_account(self, amount: Wei = FULL) -> tuple[KeyAccount, EvmChain]:
+    async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, EvmChain]:
         key = new_key()
         await grant(self.url, self.deployment, {key.address: amount})
         return key, await self._open.enter_async_context(self.port(key, self.deployment))
 
-    def port(self, key: KeyAccount, deployment: Deployment) -> EvmChain:
+    def port(self, key: EvmSigner, deployment: Deployment) -> EvmChain:
         return EvmChain(self.url, deployment, key, poll_s=0.01)

@@ -9,8 +9,9 @@ from nacl.signing import VerifyKey
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest, NetworkId, format_address
-from p2p_modelex.keys.signers import Ed25519Signer, EvmSigner, KeyRing
+from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.records import eip712, envelope
+from p2p_modelex.records.signers import EvmSigner
 
 SEED = bytes(range(32))
 KEY = bytes.fromhex("4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318")

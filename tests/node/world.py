@@ -13,7 +13,7 @@ from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.ids import Address, PeerId
-from p2p_modelex.keys.signers import Ed25519Signer, EvmSigner, KeyRing
+from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node.assembly import Adjust
 from p2p_modelex.node.configuration import Configuration, ModelSettings
@@ -21,6 +21,7 @@ from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import AI, Epoch, Wei
 
@@ -29,6 +30,7 @@ DEPLOYMENT = Deployment(
     "test", 31337, Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20)
 )
 PRICE = Wei(10**12)
+PURSE = Wei(100 * AI)
 
 
 def make_keys(number: int) -> KeyRing:
@@ -72,7 +74,7 @@ class World:
 
     @asynccontextmanager
     async def requester(
-        self, number: int, *, friends: Sequence[int], money: Wei = Wei(100 * AI), **limits: Wei
+        self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Wei
     ) -> AsyncGenerator[Exchange, None]:
         """Run a node that buys; it knows `friends` from the start."""
         keys = make_keys(number)

@@ -6,10 +6,10 @@ from typing import Any
 import trio
 
 from p2p_modelex.chain.abc import Deployment
-from p2p_modelex.chain.account import KeyAccount
 from p2p_modelex.chain.evm.artifacts import Artifact, load_contracts
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import parse_address
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import AI
 
 SUPPLY = 10**9 * AI
@@ -26,7 +26,7 @@ async def deploy(url: str, private_key: bytes, *, name: str, challenge_s: int) -
     """
     if challenge_s <= 0:
         raise BadInput("the challenge period is at least one second")
-    KeyAccount(private_key)  # refused here, before a library's message could quote it
+    EvmSigner(private_key)  # refused here, before a library's message could quote it
     return await trio.to_thread.run_sync(_deploy, url, private_key, name, challenge_s)
 
 
