@@ -1,19 +1,17 @@
 """The encrypted keystore: two files, one passphrase.
 
-`account.json` is Web3 Secret Storage version 3 (scrypt, AES-128-CTR, Keccak MAC), which every
-Ethereum wallet reads. `peer.json` holds the libp2p seed (peer_file.py).
+`account.json` holds the EVM key as every Ethereum wallet reads it (account_file.py), `peer.json`
+the libp2p seed (peer_file.py).
 Files are 0600 in a folder of 0700; a looser one is refused, and nothing is ever overwritten.
 """
 
-import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from p2p_modelex.errors import BadInput, KeystoreError
-from p2p_modelex.keys import peer_file
+from p2p_modelex.keys import account_file, peer_file
 from p2p_modelex.keys.files import (
     make_secret_folder,
     read_secret,
@@ -28,8 +26,6 @@ SCRYPT_N = 2**17
 
 ACCOUNT_FILE = "account.json"
 PEER_FILE = "peer.json"
-_KDF_WORK_MAX = 2**24
-"""n * r * p of 1 GiB and some seconds: an imported file must not take all memory."""
 
 
 def create_keystore(
@@ -58,7 +54,7 @@ def create_keystore(
     make_secret_folder(folder)
     # The account comes last: keys that a crash cut off have no account, so no money either.
     write_secret(folder / PEER_FILE, peer_file.seal_seed(seed, passphrase, scrypt_n=scrypt_n))
-    write_secret(folder / ACCOUNT_FILE, _seal_account(key, passphrase, scrypt_n))
+    write_secret(folder / ACCOUNT_FILE, account_file.seal_key(key, passphrase, scrypt_n=scrypt_n))
     return ring
 
 
@@ -101,41 +97,20 @@ def _new_account_key() -> bytes:
     return os.urandom(32)
 
 
-def _seal_account(key: bytes, passphrase: str, scrypt_n: int) -> bytes:
-    from eth_keyfile.keyfile import create_keyfile_json
-
-    file = create_keyfile_json(key, passphrase.encode(), kdf="scrypt", iterations=scrypt_n)
-    return json.dumps(file, indent=2).encode() + b"\n"
-
-
 def _open_account(content: bytes, passphrase: str, path: Path) -> bytes:
-    from eth_keyfile.keyfile import decode_keyfile_json
-
     try:
-        file = json.loads(content)
-        _validate_work(file)
-        key = bytes(decode_keyfile_json(file, passphrase.encode()))
-    # The library raises ValueError for a wrong passphrase and, for a malformed file, whatever
-    # its own code trips over.
-    except Exception as error:
-        if isinstance(error, ValueError) and "MAC" in str(error):
-            raise KeystoreError(
-                f"wrong passphrase for {path}",
-                hint="check MODELEX_PASSPHRASE or the passphrase file",
-            ) from None
+        key = account_file.open_key(content, passphrase)
+    except account_file.WrongPassphrase:
+        raise KeystoreError(
+            f"wrong passphrase for {path}", hint="check MODELEX_PASSPHRASE or the passphrase file"
+        ) from None
+    # Whatever a malformed file trips over: a missing field, another type, no JSON at all.
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise KeystoreError(
             f"{path} is damaged or not a Web3 keystore", hint="restore it from a backup"
         ) from None
     _validate_account_key(key, path)
     return key
-
-
-def _validate_work(file: dict[str, Any]) -> None:
-    crypto = {name.lower(): value for name, value in file.items()}["crypto"]
-    parameters = crypto["kdfparams"]
-    work = parameters.get("n", 1) * parameters.get("r", 1) * parameters.get("p", 1)
-    if max(work, parameters.get("c", 1)) > _KDF_WORK_MAX:
-        raise BadInput("the key derivation asks for too much work")
 
 
 def _validate_account_key(key: bytes, path: Path) -> None:
