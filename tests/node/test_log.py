@@ -125,10 +125,10 @@ def test_values_are_bounded(output: io.StringIO) -> None:
 
 def test_libraries_are_heard_from_warning_up(output: io.StringIO) -> None:
     _log(output, level="debug")
-    logging.getLogger("libp2p.host").info("chatter")
-    logging.getLogger("libp2p.host").warning("odd %s", "thing")
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.library").warning("odd %s", "thing")
     event = _line(output)
-    assert (event["event"], event["logger"]) == ("odd thing", "libp2p.host")
+    assert (event["event"], event["logger"]) == ("odd thing", "some.library")
 
 
 def test_our_modules_are_heard_by_both_ways_of_logging(output: io.StringIO) -> None:
