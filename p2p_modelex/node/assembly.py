@@ -16,6 +16,7 @@ from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network
 from p2p_modelex.node.configuration import Configuration, ModelSettings
 from p2p_modelex.node.driver import wall_clock
+from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
@@ -63,41 +64,53 @@ async def open_node(
 
     open_engine, adjust: other engines, or other advertised offers, than the configuration says
     (demo/mischief.py). Raises ConfigurationError, StoreError, ChainError, EngineError, each with
-    what to do.
+    what to do; what the block raises comes out as itself.
     """
     deployment = deployment_of(home, configuration)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(home.lock())
-        store = await stack.enter_async_context(
-            SqliteStore(home.database, network=deployment.network)
-        )
-        chain = await _open_chain(stack, configuration, deployment, keys)
-        engines = {
-            settings.model: await stack.enter_async_context(open_engine(home, settings))
-            for settings in configuration.models
-            if configuration.role == "provider"
-        }
-        shop = None
-        if configuration.role == "provider":
-            if not engines or chain is None:
-                raise ConfigurationError(
-                    "a provider needs a model to sell", hint="modelex init --model news-sentiment"
-                )
-            epoch = await chain.fetch_epoch()
-            shop = adjust(
-                build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
+    with flattened():
+        async with AsyncExitStack() as stack:
+            yield await _open(stack, home, configuration, keys, deployment, open_engine, adjust)
+
+
+async def _open(
+    stack: AsyncExitStack,
+    home: Home,
+    configuration: Configuration,
+    keys: KeyRing,
+    deployment: Deployment,
+    open_engine: OpenEngine,
+    adjust: Adjust,
+) -> Node:
+    """Open the parts in their order, each closed by the stack, and return the node serving."""
+    stack.enter_context(home.lock())
+    store = await stack.enter_async_context(SqliteStore(home.database, network=deployment.network))
+    chain = await _open_chain(stack, configuration, deployment, keys)
+    engines = {
+        settings.model: await stack.enter_async_context(open_engine(home, settings))
+        for settings in configuration.models
+        if configuration.role == "provider"
+    }
+    shop = None
+    if configuration.role == "provider":
+        if not engines or chain is None:
+            raise ConfigurationError(
+                "a provider needs a model to sell", hint="modelex init --model news-sentiment"
             )
-        parts = Parts(_build_network(configuration, keys), store, chain, engines, keys, deployment)
-        node = Node(parts, configuration, shop)
-        await stack.enter_async_context(node.serve())
-        log.info(
-            "serving",
-            peer=format_peer_id(node.peer),
-            role=configuration.role,
-            addresses=list(parts.network.addresses),
-            models=list(engines),
+        epoch = await chain.fetch_epoch()
+        shop = adjust(
+            build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
         )
-        yield node
+    parts = Parts(_build_network(configuration, keys), store, chain, engines, keys, deployment)
+    node = Node(parts, configuration, shop)
+    await stack.enter_async_context(node.serve())
+    log.info(
+        "serving",
+        peer=format_peer_id(node.peer),
+        role=configuration.role,
+        addresses=list(parts.network.addresses),
+        models=list(engines),
+    )
+    return node
 
 
 async def _open_chain(

@@ -16,6 +16,7 @@ import trio
 from p2p_modelex.chain.abc import Chain
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core.inputs import (
+    CancelRun,
     GossipArrived,
     Input,
     PeerConnected,
@@ -26,6 +27,7 @@ from p2p_modelex.engine.abc import Engine
 from p2p_modelex.errors import NetworkError
 from p2p_modelex.ids import JobId, format_peer_id
 from p2p_modelex.net.abc import Network
+from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.jobs import Jobs
 from p2p_modelex.node.money import Money
 from p2p_modelex.node.streams import Streams
@@ -80,6 +82,8 @@ class Driver:
         self._engines = engines
         self._clock = clock
         self._inputs, self._queue = trio.open_memory_channel[Input](INPUTS_MAX)
+        # Steps are taken one at a time, in the order asked for, each with its effects.
+        self._turn = trio.Lock()
         self._timers = Timers(clock, lambda timer: self.tell(TimerFired(timer)))
         self._stepped = trio.Event()
         self._streams: Streams | None = None
@@ -103,8 +107,15 @@ class Driver:
         if send is not None:
             send.close()
 
-    async def carry_out(self, effects: Effects) -> None:
-        """Carry out effects in their order."""
+    async def perform(self, step: Callable[[UnixMs], Effects]) -> None:
+        """Take a step of the core that is no input, and carry its effects out.
+
+        StoreError if the store fails: the effects after it are not begun.
+        """
+        async with self._turn:
+            await self._carry_out(step(self._clock()))
+
+    async def _carry_out(self, effects: Effects) -> None:
         for effect in effects:
             if isinstance(effect, fx.Persist):
                 await self._store.apply(effect.rows)
@@ -113,17 +124,18 @@ class Driver:
 
     @asynccontextmanager
     async def run(self) -> AsyncGenerator[None, None]:
-        """Serve until the block ends."""
-        async with trio.open_nursery() as nursery:
-            self._wire(nursery)
-            async with self._network.run():
-                nursery.start_soon(self._timers.run)
-                nursery.start_soon(self._watch_gossip)
-                nursery.start_soon(self._watch_peers)
-                await self.carry_out(self._core.start(self._clock()))
-                nursery.start_soon(self._step_for_ever)
-                yield
-                nursery.cancel_scope.cancel()
+        """Serve until the block ends. Raises what stopped it: StoreError, or a bug as it is."""
+        with flattened():
+            async with trio.open_nursery() as nursery:
+                self._wire(nursery)
+                async with self._network.run():
+                    await self.perform(self._core.start)
+                    nursery.start_soon(self._timers.run)
+                    nursery.start_soon(self._watch_gossip)
+                    nursery.start_soon(self._watch_peers)
+                    nursery.start_soon(self._step_for_ever)
+                    yield
+                    nursery.cancel_scope.cancel()
 
     def _wire(self, nursery: trio.Nursery) -> None:
         limits = dict(self._core.frame_limits)
@@ -131,6 +143,7 @@ class Driver:
         for protocol, limit in limits.items():
             self._network.handle(protocol, streams.serve, frame_limit=limit)
         jobs = Jobs(self._engines, self.tell, nursery)
+        money = Money(self._chain, self.tell, nursery)
         self._carry = {
             fx.OpenStream: streams.open,
             fx.Send: streams.send,
@@ -143,15 +156,12 @@ class Driver:
             fx.StopGenerating: jobs.stop,
             fx.Publish: lambda effect: nursery.start_soon(self._publish, effect),
             fx.Penalize: self._penalize,
-            fx.Emit: self._emit,
+            fx.Emit: lambda effect: self._emit(effect, nursery),
+            fx.FetchChannel: money.fetch,
+            fx.OpenChannel: money.open,
+            fx.TopUpChannel: money.top_up,
+            fx.Redeem: money.redeem,
         }
-        if self._chain is not None:
-            money = Money(self._chain, self.tell, nursery)
-            self._carry |= {
-                fx.FetchChannel: money.fetch,
-                fx.OpenChannel: money.open,
-                fx.Redeem: money.redeem,
-            }
 
     async def wait_quiet(self) -> None:
         """Wait until every stream is closed and what was queued on it is sent."""
@@ -165,7 +175,7 @@ class Driver:
 
     async def _step_for_ever(self) -> None:
         async for happened in self._queue:
-            await self.carry_out(self._core.step(happened, self._clock()))
+            await self.perform(lambda now, it=happened: self._core.step(it, now))
             self._stepped.set()
             self._stepped = trio.Event()
 
@@ -199,12 +209,15 @@ class Driver:
             reason=effect.reason,
         )
 
-    def _emit(self, effect: fx.Emit) -> None:
-        send = self._runs.get(effect.event.job)
+    def _emit(self, effect: fx.Emit, nursery: trio.Nursery) -> None:
+        job = effect.event.job
+        send = self._runs.get(job)
         if send is None:
             return
         try:
             send.send_nowait(effect.event)
         except (trio.WouldBlock, trio.BrokenResourceError):
-            log.warning("run_forgotten", job=effect.event.job.hex(), reason="its caller is gone")
-            self.forget(effect.event.job)
+            log.warning("run_cancelled", job=job.hex(), reason="its caller does not read")
+            self.forget(job)
+            # Not awaited here: the queue may be full, and we are who empties it.
+            nursery.start_soon(self.tell, CancelRun(job))

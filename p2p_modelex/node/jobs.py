@@ -19,12 +19,15 @@ from p2p_modelex.errors import EngineBusy, EngineError, PromptTooLong, Unsupport
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.receipt import Finish
 
+CLOSE_TIMEOUT_S = 10.0
+"""How long an engine may take to let a run go."""
+
 log = structlog.get_logger("modelex.jobs")
 Tell = Callable[[Input], Awaitable[None]]
 
 
-def failure_of(job: JobId, error: EngineError) -> EngineFailed:
-    """Name an engine's error as the core knows it."""
+def failure_of(job: JobId, error: Exception) -> EngineFailed:
+    """Name an engine's error as the core knows it; what is no EngineError is a bug, and logged."""
     match error:
         case EngineBusy():
             return EngineFailed(job, "busy", str(error), error.retry_after_ms)
@@ -32,8 +35,11 @@ def failure_of(job: JobId, error: EngineError) -> EngineFailed:
             return EngineFailed(job, "prompt_too_long", str(error), 0)
         case Unsupported():
             return EngineFailed(job, "unsupported", str(error), 0)
-        case _:
+        case EngineError():
             return EngineFailed(job, "engine", str(error), 0)
+        case _:
+            log.error("engine_bug", job=job.hex(), exc_info=error)
+            return EngineFailed(job, "engine", "the engine failed unexpectedly", 0)
 
 
 class Jobs:
@@ -57,11 +63,16 @@ class Jobs:
         if scope is not None:
             scope.cancel()
 
+    def _find(self, effect: CountTokens | Generate) -> Engine:
+        engine = self._engines.get(effect.request.model)
+        if engine is None:
+            raise Unsupported(f"{effect.request.model} is not loaded")
+        return engine
+
     async def _count(self, effect: CountTokens) -> None:
-        engine = self._engines[effect.request.model]
         try:
-            tokens = await engine.count_tokens(effect.request)
-        except EngineError as error:
+            tokens = await self._find(effect).count_tokens(effect.request)
+        except Exception as error:  # noqa: BLE001 - an engine's bug ends its job, not the node
             await self._tell(failure_of(effect.job, error))
         else:
             await self._tell(TokensCounted(effect.job, tokens))
@@ -74,7 +85,7 @@ class Jobs:
                 last = await self._stream(effect, counts)
             if scope.cancelled_caught:
                 last = EngineFinished(effect.job, Finish.CANCELLED, counts[0], counts[1])
-        except EngineError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             last = failure_of(effect.job, error)
         finally:
             self._running.pop(effect.job, None)
@@ -82,8 +93,7 @@ class Jobs:
 
     async def _stream(self, effect: Generate, counts: list[int]) -> Input:
         """Report output as it comes; `counts` holds prompt and completion tokens so far."""
-        engine = self._engines[effect.request.model]
-        outputs = engine.generate(effect.request)
+        outputs = self._find(effect).generate(effect.request)
         try:
             async for output in outputs:
                 match output:
@@ -96,6 +106,6 @@ class Jobs:
                     case Done(finish, prompt_tokens, completion_tokens):
                         return EngineFinished(effect.job, finish, prompt_tokens, completion_tokens)
         finally:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await outputs.aclose()
         return EngineFailed(effect.job, "engine", "the engine ended without a result", 0)

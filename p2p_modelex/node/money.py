@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from p2p_modelex.chain.abc import Chain
-from p2p_modelex.core.effects import FetchChannel, OpenChannel, Redeem
+from p2p_modelex.core.effects import FetchChannel, OpenChannel, Redeem, TopUpChannel
 from p2p_modelex.core.inputs import (
     ChannelFetched,
     ChannelOpened,
@@ -15,50 +15,72 @@ from p2p_modelex.core.inputs import (
     Redeemed,
     RedeemFailed,
 )
-from p2p_modelex.errors import ChainError, PaymentError
+from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
+from p2p_modelex.records.channel import ChannelState
 
 log = structlog.get_logger("modelex.money")
+READS_AT_ONCE = 8
+"""Channels read from the chain at the same time; strangers can make us read many."""
+
 Tell = Callable[[Input], Awaitable[None]]
 
 
 class Money:
-    """Carries out the chain effects of a core."""
+    """Carries out the chain effects of a core. A node without a chain fails each of them."""
 
-    def __init__(self, chain: Chain, tell: Tell, nursery: trio.Nursery) -> None:
+    def __init__(self, chain: Chain | None, tell: Tell, nursery: trio.Nursery) -> None:
         self._chain = chain
         self._tell = tell
         self._nursery = nursery
+        self._reads = trio.CapacityLimiter(READS_AT_ONCE)
 
     def fetch(self, effect: FetchChannel) -> None:
         self._nursery.start_soon(self._fetch, effect)
 
     def open(self, effect: OpenChannel) -> None:
-        self._nursery.start_soon(self._open, effect)
+        self._nursery.start_soon(self._deposit, effect)
+
+    def top_up(self, effect: TopUpChannel) -> None:
+        self._nursery.start_soon(self._deposit, effect)
 
     def redeem(self, effect: Redeem) -> None:
         self._nursery.start_soon(self._redeem, effect)
 
+    def _get_chain(self) -> Chain:
+        if self._chain is None:
+            raise ChainUnreachable("this node works without a chain")
+        return self._chain
+
     async def _fetch(self, effect: FetchChannel) -> None:
         try:
-            state = await self._chain.fetch_channel(effect.channel)
+            async with self._reads:
+                state = await self._get_chain().fetch_channel(effect.channel)
         except ChainError as error:
             log.warning("channel_unreadable", reason=str(error))
             state = None
         await self._tell(ChannelFetched(effect.channel, state))
 
-    async def _open(self, effect: OpenChannel) -> None:
-        chain = self._chain
+    async def _deposit(self, effect: OpenChannel | TopUpChannel) -> None:
         try:
-            state = await chain.open_channel(effect.payee, effect.deposit, chain.account)
+            state = await self._send_deposit(effect)
         except (ChainError, PaymentError) as error:
+            log.warning("deposit_failed", reason=str(error))
             await self._tell(ChannelOpenFailed(effect.payee, str(error)))
         else:
+            log.info("deposited", channel="0x" + state.channel.hex(), wei=state.deposit)
             await self._tell(ChannelOpened(effect.payee, state))
+
+    async def _send_deposit(self, effect: OpenChannel | TopUpChannel) -> ChannelState:
+        chain = self._get_chain()
+        if isinstance(effect, TopUpChannel):
+            return await chain.top_up(effect.channel, effect.amount)
+        return await chain.open_channel(effect.payee, effect.deposit, chain.account)
 
     async def _redeem(self, effect: Redeem) -> None:
         try:
-            redemption = await self._chain.redeem(effect.vouchers)
+            redemption = await self._get_chain().redeem(effect.vouchers)
         except (ChainError, PaymentError) as error:
+            log.warning("redeem_failed", vouchers=len(effect.vouchers), reason=str(error))
             await self._tell(RedeemFailed(effect.vouchers, str(error)))
         else:
             log.info(

@@ -11,8 +11,8 @@ import trio
 
 from p2p_modelex import __version__
 from p2p_modelex.chain.abc import Chain, Deployment
-from p2p_modelex.core.buying import Budget
 from p2p_modelex.core.effects import RunEvent, RunFailed, RunFinished
+from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, Identity, NodeCore, Policies, Shop
@@ -27,7 +27,7 @@ from p2p_modelex.node.shop import build_ownership
 from p2p_modelex.records.envelope import digest
 from p2p_modelex.records.rows import Row
 from p2p_modelex.store.abc import Store
-from p2p_modelex.units import Millis
+from p2p_modelex.units import Millis, Wei
 
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
@@ -87,8 +87,8 @@ class Node:
 
     async def leave(self) -> None:
         """Refuse new jobs, take the advertisement back, and let jobs in hand finish for a while."""
-        await self._driver.tell(ShutDown())
-        await self._driver.carry_out(self.core.withdraw(wall_clock()))
+        await self._driver.perform(lambda now: self.core.step(ShutDown(), now))
+        await self._driver.perform(self.core.withdraw)
         with trio.move_on_after(SHUTDOWN_GRACE_S):
             await self._driver.wait_until(lambda: self.core.is_idle)
         # The last vouchers and the withdrawal are still on their way.
@@ -136,6 +136,8 @@ class Node:
                 yield event
                 if is_over:
                     return
+            reason = "its events were left unread"
+            yield RunFailed(job, None, "cancelled", reason, False, 0, Wei(0))
 
         stream = until_over()
         try:
@@ -146,6 +148,10 @@ class Node:
                 self._driver.forget(job)
                 if not is_over:
                     await self._driver.tell(CancelRun(job))
+
+    async def cancel(self, job: JobId) -> None:
+        """End a run early; what came is paid, and its events end as those of any other run."""
+        await self._driver.tell(CancelRun(job))
 
     async def _restore(self) -> None:
         store, now = self.parts.store, wall_clock()
@@ -165,7 +171,7 @@ class Node:
             return
         accounts = (build_ownership(self.parts.keys, self.parts.deployment, wall_clock()),)
         addresses = self._configuration.mesh.announce or self.parts.network.addresses
-        await self._driver.carry_out(self.core.advertise(addresses, accounts, wall_clock()))
+        await self._driver.perform(lambda now: self.core.advertise(addresses, accounts, now))
 
     def _judge_gossip(self, origin: PeerId, payload: bytes) -> Verdict:
         return Verdict(self.core.judge_gossip(origin, payload, wall_clock()).outcome.value)
@@ -178,5 +184,6 @@ def _policies(configuration: Configuration) -> Policies:
         SettlementPolicy(
             threshold=settlement.redeem_above,
             max_age_ms=Millis(settlement.redeem_every_s * 1000),
+            answers_closing=settlement.answer_closing,
         ),
     )

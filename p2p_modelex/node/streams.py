@@ -24,6 +24,8 @@ SEND_QUEUE_FRAMES = 256
 
 DIAL_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 5.0
+LINGER_S = 15.0
+"""How long what was queued before a close may take to go out."""
 
 Tell = Callable[[Input], Awaitable[None]]
 log = structlog.get_logger("modelex.streams")
@@ -57,8 +59,7 @@ class Streams:
     async def serve(self, stream: Stream) -> None:
         """Handle one inbound stream until it is over."""
         number = StreamId(next(self._numbers))
-        await self._tell(StreamOpened(number, stream.peer, stream.protocol))
-        await self._run(number, stream)
+        await self._run(number, stream, StreamOpened(number, stream.peer, stream.protocol))
 
     async def wait_quiet(self) -> None:
         """Wait until every stream is closed and what was queued on it is sent."""
@@ -66,7 +67,8 @@ class Streams:
             await self._quiet.wait()
 
     def open(self, effect: OpenStream) -> None:
-        self._nursery.start_soon(self._dial_and_run, effect)
+        scope = self._dialling[effect.stream] = trio.CancelScope()
+        self._nursery.start_soon(self._dial_and_run, effect, scope)
 
     def send(self, effect: Send) -> None:
         entry = self._open.get(effect.stream)
@@ -83,6 +85,7 @@ class Streams:
         if entry is None:
             self._cancel_dial(effect.stream)
             return
+        entry.scope.deadline = trio.current_time() + LINGER_S
         try:
             entry.frames.send_nowait(None)
         except trio.WouldBlock:
@@ -100,34 +103,36 @@ class Streams:
         if scope is not None:
             scope.cancel()
 
-    async def _dial_and_run(self, effect: OpenStream) -> None:
-        with trio.CancelScope() as scope:
-            self._dialling[effect.stream] = scope
+    async def _dial_and_run(self, effect: OpenStream, scope: trio.CancelScope) -> None:
+        stream: Stream | None = None
+        reason = "the peer did not answer in time"
+        with scope, trio.move_on_after(DIAL_TIMEOUT_S):
             try:
-                with trio.fail_after(DIAL_TIMEOUT_S):
-                    await self._network.dial(effect.peer, effect.addresses)
-                    stream = await self._network.open_stream(
-                        effect.peer,
-                        effect.protocol,
-                        frame_limit=self._frame_limits[effect.protocol],
-                    )
-            except (NetworkError, trio.TooSlowError) as error:
-                if self._dialling.pop(effect.stream, None):
-                    reason = str(error) or "the peer did not answer in time"
-                    await self._tell(StreamFailed(effect.stream, reason))
-                return
-        if self._dialling.pop(effect.stream, None) is None:
-            return
-        await self._run(effect.stream, stream, StreamReady(effect.stream))
+                stream = await self._dial(effect)
+            except NetworkError as error:
+                reason = str(error)
+        is_wanted = self._dialling.pop(effect.stream, None) is not None
+        if stream is None:
+            if is_wanted:
+                await self._tell(StreamFailed(effect.stream, reason))
+        elif is_wanted:
+            await self._run(effect.stream, stream, StreamReady(effect.stream))
+        else:
+            await stream.reset()
 
-    async def _run(self, number: StreamId, stream: Stream, first: Input | None = None) -> None:
+    async def _dial(self, effect: OpenStream) -> Stream:
+        await self._network.dial(effect.peer, effect.addresses)
+        limit = self._frame_limits[effect.protocol]
+        return await self._network.open_stream(effect.peer, effect.protocol, frame_limit=limit)
+
+    async def _run(self, number: StreamId, stream: Stream, first: Input) -> None:
+        """Serve a stream to its end. It is known before `first` tells the core of it."""
         frames, queue = trio.open_memory_channel[bytes | None](SEND_QUEUE_FRAMES)
         entry = self._open[number] = _Open(stream, frames)
         self._live += 1
-        if first is not None:
-            await self._tell(first)
         ended = StreamEnded(number, clean=False, reason="reset")
         try:
+            await self._tell(first)
             with entry.scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, entry, queue, nursery.cancel_scope)

@@ -9,6 +9,10 @@ from p2p_modelex.core.effects import TimerId
 from p2p_modelex.units import UnixMs
 
 
+LOOK_S = 60.0
+"""The longest sleep: the clock may be set forward meanwhile."""
+
+
 class Timers:
     """Fires each timer's name into `fire` when its time has come."""
 
@@ -53,8 +57,8 @@ class Timers:
                 continue
             wait_ms = at - self._clock()
             if wait_ms > 0:
-                return wait_ms / 1000
+                return min(wait_ms / 1000, LOOK_S)
             heapq.heappop(self._heap)
             del self._due[timer]
             await self._fire(timer)
-        return float("inf")
+        return LOOK_S

@@ -1,0 +1,215 @@
+"""A completion: one request of a local caller, from its terms to its receipt."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from p2p_modelex import limits
+from p2p_modelex.core.effects import (
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunRestarted,
+    RunStarted,
+    RunText,
+)
+from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.errors import (
+    BadInput,
+    JobFailed,
+    JobRefused,
+    ModelexError,
+    NetworkError,
+    NoProvider,
+    PaymentError,
+    RemoteProtocolError,
+)
+from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.node import Node
+from p2p_modelex.records import codec
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.rows import ReceiptRow
+from p2p_modelex.units import Wei
+
+ATTEMPTS = 4
+_PAYMENT_CODES = ("no_channel", "channel_exhausted", "debt", "bad_voucher", "over_ceiling")
+_FUND = "`modelex balance` shows what there is; [requester] says what may be deposited"
+# What to do, by the rule of the filter that took the last candidate, or by code.
+_HINTS = {
+    "RTE-1": "modelex nodes lists the models",
+    "RTE-2": "ask for a kind that is served: --kind",
+    "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
+    "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
+    "RTE-8": "wait a little, or look with `modelex nodes` who is there",
+    "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
+    "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
+    "busy": "try again in a moment",
+    "no_channel": _FUND,
+    "channel_exhausted": _FUND,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one request may cost and who may serve it. None takes the configuration's value."""
+
+    max_cost: Wei | None = None
+    only: tuple[PeerId, ...] = ()
+    denied: tuple[PeerId, ...] = ()
+    attempts: int = ATTEMPTS
+    is_fast: bool = True
+
+
+def build_request(
+    prompt: str | Sequence[Message],
+    *,
+    model: str,
+    kind: Kind = "chat",
+    max_tokens: int = 128,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    stop: Sequence[str] = (),
+    grammar: str = "",
+) -> Request:
+    """Return a request; a text of kind `chat` becomes one user message.
+
+    Raises BadInput, naming the field, if something is out of its bounds (records/job.py).
+    """
+    text, messages = "", tuple[Message, ...]()
+    if not isinstance(prompt, str):
+        messages = tuple(prompt)
+    elif kind == "chat":
+        messages = (Message("user", prompt),)
+    else:
+        text = prompt
+    request = Request(
+        model=model,
+        weights=bytes(32),
+        kind=kind,
+        text=text,
+        messages=messages,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        stop=tuple(stop),
+        grammar=grammar,
+    )
+    try:
+        # A constructor checks nothing; what a peer would refuse is refused here.
+        encoded = codec.encode(request)
+        checked: Request = codec.decode(Request, encoded, limit=limits.EXCHANGE_FRAME_BYTES)
+    except (RemoteProtocolError, UnicodeEncodeError) as error:
+        raise BadInput(f"the request is out of bounds: {error}") from error
+    return checked
+
+
+class Completion:
+    """One request on its way. Iterate over it once; then `text`, `row` and `paid` are there.
+
+    It begins with the iteration. After a RunRestarted among the pieces, text seen before is void:
+    another provider begins anew. Leaving the iteration early leaves the job running; `cancel` ends
+    it. What was received is paid in any case, and `paid` says how much.
+    """
+
+    def __init__(
+        self, node: Node, configuration: Configuration, request: Request, terms: Terms
+    ) -> None:
+        self._node = node
+        self._configuration = configuration
+        self._request = request
+        self._terms = terms
+        self._job: JobId | None = None
+        self._is_begun = False
+        self._is_over = False
+        self.text = ""
+        self.provider: PeerId | None = None
+        self.row: ReceiptRow | None = None
+        """The verified receipt with what it is about, once finished."""
+        self.paid = Wei(0)
+
+    def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
+        """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
+        if self._is_begun:
+            raise BadInput(
+                "this completion was iterated over already",
+                hint="its text is in `text`; ask again for another one",
+            )
+        self._is_begun = True
+        return self._pieces()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended, well or not."""
+        return self._is_over
+
+    async def cancel(self) -> None:
+        """End the job early, from any task.
+
+        The iteration goes on to the end: the provider signs a receipt for what it sent (`row`,
+        finish CANCELLED), or, where nothing had begun, JobFailed is raised.
+        """
+        if self._job is not None and not self._is_over:
+            await self._node.cancel(self._job)
+
+    async def wait(self) -> str:
+        """Run to the end and return the text. Raises as iterating does."""
+        async for _ in self:
+            pass
+        return self.text
+
+    async def _pieces(self) -> AsyncGenerator[RunText | RunRestarted, None]:
+        """Raises NoProvider, JobRefused, JobFailed, PaymentError or NetworkError."""
+        async with self._node.run(self._build) as events:
+            async for event in events:
+                self._note(event)
+                if isinstance(event, RunText | RunRestarted):
+                    yield event
+
+    def _note(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted(_, peer):
+                self.provider, self.text = peer, ""
+            case RunText(_, text):
+                self.text += text
+            case RunFinished():
+                self.row, self.paid, self._is_over = event.row, event.paid, True
+            case RunFailed():
+                self.paid, self._is_over = event.paid, True
+                raise error_of(event)
+
+    def _build(self, job: JobId) -> RunRequested:
+        self._job = job
+        settings, terms = self._configuration.requester, self._terms
+        return RunRequested(
+            job=job,
+            request=self._request,
+            max_cost=settings.max_cost if terms.max_cost is None else terms.max_cost,
+            max_prompt_price=settings.max_prompt_price,
+            max_completion_price=settings.max_completion_price,
+            max_window=settings.max_window,
+            only=terms.only,
+            denied=terms.denied,
+            attempts=terms.attempts,
+            is_fast=terms.is_fast,
+        )
+
+
+def error_of(failed: RunFailed) -> ModelexError:
+    """Return the error that a failed run raises."""
+    code, reason = failed.code, failed.reason
+    hint = _HINTS.get(code, "")
+    if code == "no_provider":
+        hint = _HINTS.get(reason.partition(":")[0], "modelex nodes shows who sells what")
+        return NoProvider(reason, hint=hint)
+    if code in _PAYMENT_CODES:
+        return PaymentError(f"{code}: {reason}", hint=hint)
+    if code in ("dial", "stream"):
+        return NetworkError(reason, hint="modelex nodes shows who is there")
+    if failed.refused:
+        return JobRefused(code, reason, hint=hint)
+    return JobFailed(f"{code}: {reason}", hint=hint)
