@@ -123,6 +123,15 @@ class OpenChannel:
 
 
 @dataclass(frozen=True, slots=True)
+class TopUpChannel:
+    """Add to our channel to this payee. Answer: ChannelOpened or ChannelOpenFailed."""
+
+    payee: Address
+    channel: ChannelId
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
 class Redeem:
     """Redeem vouchers in one transaction. Answer: Redeemed or RedeemFailed."""
 
@@ -189,7 +198,10 @@ class RunFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunRestarted:
-    """The job begins again at another provider; text seen before is void. `why` ended the last."""
+    """The job is ordered anew, mostly at another provider; text seen before, if any, is void.
+
+    Comes with each order but the first, also where no text was seen: `why` ended the last attempt.
+    """
 
     job: JobId
     peer: PeerId
@@ -220,6 +232,7 @@ Effect = (
     | StopGenerating
     | FetchChannel
     | OpenChannel
+    | TopUpChannel
     | Redeem
     | Penalize
     | Emit

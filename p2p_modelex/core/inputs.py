@@ -138,7 +138,7 @@ class ChannelFetched:
 
 @dataclass(frozen=True, slots=True)
 class ChannelOpened:
-    """Answers OpenChannel."""
+    """Answers OpenChannel and TopUpChannel."""
 
     payee: Address
     state: ChannelState
@@ -146,7 +146,7 @@ class ChannelOpened:
 
 @dataclass(frozen=True, slots=True)
 class ChannelOpenFailed:
-    """Answers OpenChannel."""
+    """Answers OpenChannel and TopUpChannel."""
 
     payee: Address
     reason: str

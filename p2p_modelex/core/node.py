@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from types import MappingProxyType
 
+import msgspec
+
 from p2p_modelex import limits
-from p2p_modelex.core.buying import Budget, Buying
+from p2p_modelex.core.buying import Buying
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.machine import (
     ANNOUNCEMENTS_TOPIC,
@@ -22,8 +24,10 @@ from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.exchange.terms import Seller
+from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import (
     CancelRun,
+    ChannelFetched,
     ChannelOpened,
     ChannelOpenFailed,
     FrameReceived,
@@ -36,7 +40,7 @@ from p2p_modelex.core.inputs import (
     TimerFired,
 )
 from p2p_modelex.core.ledger.payee import PayeeLedger
-from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.loads import ProbeBook
@@ -49,7 +53,7 @@ from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
-from p2p_modelex.records.rows import Row
+from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.units import UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
@@ -61,6 +65,17 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
+
+CUT = "cut"
+"""The state of a job that we served and lost, once the node has started again."""
+
+FINAL_STATES = (
+    *("finished", "failed", CONCEDED),
+    *("paid", "unpaid", "engine", "timeout", "internal", "shutting_down", CUT),
+)
+"""States of job rows that matter no more: a requester's, then a provider's. A `lost` or `running`
+row of a job we bought is kept: the provider may yet ask for what it delivered (LED-11).
+"""
 
 NO_LOAD = Load(0, 0, 0, 0, 0)
 """The load of a node that sells nothing."""
@@ -109,7 +124,12 @@ class NodeCore:
         self._shop = shop
         numbers = count(2, 2)
         next_stream: Callable[[], StreamId] = lambda: StreamId(next(numbers))  # noqa: E731
-        self.directory = Directory(identity.network, identity.registry_domain, identity.peer)
+        self.directory = Directory(
+            identity.network,
+            identity.registry_domain,
+            identity.peer,
+            entries_max=policies.directory.entries_max,
+        )
         self.mesh = DirectoryMachine(
             self.directory, identity.peer_signer, rng, next_stream, policies.directory
         )
@@ -142,10 +162,17 @@ class NodeCore:
         """Whether no job is in hand, neither sold nor bought."""
         return self._buying.is_idle and (self._selling is None or self._selling.is_idle)
 
-    def restore(self, rows: Sequence[Row], now: UnixMs) -> None:
-        """Take over what is on disk; call before `start`."""
+    def restore(self, rows: Sequence[Row]) -> tuple[Row, ...]:
+        """Take over what is on disk; call before `start`. Returns rows to persist: the jobs that
+        we served when the node stopped are over; what they earned stands with their vouchers.
+        """
         self.payer.restore(rows)
         self.payee.restore(rows)
+        return tuple(
+            msgspec.structs.replace(row, state=CUT)
+            for row in rows
+            if isinstance(row, JobRow) and row.is_provider and row.state not in FINAL_STATES
+        )
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
@@ -180,6 +207,9 @@ class NodeCore:
                 return self._on_timer(timer.split("/"), happened, now)
             case RunRequested() | CancelRun() | ChannelOpened() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
+            case ChannelFetched():
+                sold = self._selling.step(happened, now) if self._selling else []
+                return self._buying.step(happened, now) + sold
             case _:
                 mesh = list(self.mesh.step(happened, now))
                 return mesh + (self._selling.step(happened, now) if self._selling else [])
@@ -228,4 +258,12 @@ def _payee_of(identity: Identity, shop: Shop | None) -> Address:
     return Address(shop.seller.ownership.ownership.operator)
 
 
-__all__ = ["ANNOUNCEMENTS_TOPIC", "PROTOCOLS", "Identity", "NodeCore", "Policies", "Shop"]
+__all__ = [
+    "ANNOUNCEMENTS_TOPIC",
+    "FINAL_STATES",
+    "PROTOCOLS",
+    "Identity",
+    "NodeCore",
+    "Policies",
+    "Shop",
+]

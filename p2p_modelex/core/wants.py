@@ -23,6 +23,8 @@ def build_want(wanted: RunRequested) -> Want:
         prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
         max_tokens=request.max_tokens,
         max_cost=wanted.max_cost,
+        max_prompt_price=wanted.max_prompt_price,
+        max_completion_price=wanted.max_completion_price,
         only=wanted.only,
         denied=wanted.denied,
     )

@@ -8,6 +8,7 @@ it is durable here.
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -175,7 +176,7 @@ class Driver:
 
     async def _step_for_ever(self) -> None:
         async for happened in self._queue:
-            await self.perform(lambda now, it=happened: self._core.step(it, now))
+            await self.perform(partial(self._core.step, happened))
             self._stepped.set()
             self._stepped = trio.Event()
 

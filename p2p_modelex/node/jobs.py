@@ -72,7 +72,7 @@ class Jobs:
     async def _count(self, effect: CountTokens) -> None:
         try:
             tokens = await self._find(effect).count_tokens(effect.request)
-        except Exception as error:  # noqa: BLE001 - an engine's bug ends its job, not the node
+        except Exception as error:  # an engine's bug ends its job, not the node
             await self._tell(failure_of(effect.job, error))
         else:
             await self._tell(TokensCounted(effect.job, tokens))
@@ -85,7 +85,7 @@ class Jobs:
                 last = await self._stream(effect, counts)
             if scope.cancelled_caught:
                 last = EngineFinished(effect.job, Finish.CANCELLED, counts[0], counts[1])
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             last = failure_of(effect.job, error)
         finally:
             self._running.pop(effect.job, None)
@@ -106,6 +106,6 @@ class Jobs:
                     case Done(finish, prompt_tokens, completion_tokens):
                         return EngineFinished(effect.job, finish, prompt_tokens, completion_tokens)
         finally:
-            with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT_S):
                 await outputs.aclose()
         return EngineFailed(effect.job, "engine", "the engine ended without a result", 0)

@@ -15,7 +15,14 @@ from p2p_modelex.core.effects import RunEvent, RunFailed, RunFinished
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, Identity, NodeCore, Policies, Shop
+from p2p_modelex.core.node import (
+    ANNOUNCEMENTS_TOPIC,
+    FINAL_STATES,
+    Identity,
+    NodeCore,
+    Policies,
+    Shop,
+)
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import JobId, PeerId
@@ -160,11 +167,13 @@ class Node:
             *await store.issued_vouchers(),
             *await store.received_vouchers(),
             *await store.redeemed(),
-            *await store.jobs(),
+            *await store.jobs(without=FINAL_STATES),
         ]
-        self.core.restore(rows, now)
+        cut = self.core.restore(rows)
+        await store.apply(cut)
+        forgotten = await store.prune(now, finished=FINAL_STATES)
         kept = self.core.directory.restore(await store.records(now), now)
-        log.info("restored", rows=len(rows), advertisements=kept)
+        log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
 
     async def _advertise(self) -> None:
         if self._configuration.role == "requester":

@@ -8,7 +8,6 @@ import trio
 from p2p_modelex.core.effects import TimerId
 from p2p_modelex.units import UnixMs
 
-
 LOOK_S = 60.0
 """The longest sleep: the clock may be set forward meanwhile."""
 

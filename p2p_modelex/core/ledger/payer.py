@@ -170,12 +170,26 @@ class PayerLedger:
         states = [account.state for account in self._channels.values()]
         return Wei(sum(state.deposit - state.claimed for state in states if state.is_open))
 
+    def get_unspent(self) -> Wei:
+        """What no voucher has promised away of our open channels' deposits, each in the latest
+        epoch it knows: what the payees can not take.
+        """
+        total = 0
+        for account in self._channels.values():
+            if account.state.is_open:
+                state, epoch = account.state, _find_epoch(account)
+                promised = sum(rescale(x.amount, x.epoch, epoch) for x in account.lanes.values())
+                claimed = rescale(state.claimed, Epoch(state.epoch), epoch)
+                deposit = rescale(state.deposit, Epoch(state.epoch), epoch)
+                total += max(0, deposit - max(promised, claimed))
+        return Wei(total)
+
     def reserve_lane(self, channel: ChannelId, ceiling: Wei, epoch: Epoch) -> ReservedLane:
         """Hold a free lane for a job of at most `ceiling` wei; PaymentError says why not."""
         account = self._channels.get(channel)
         if account is None or not account.state.is_open:
             raise PaymentError("no open channel", hint="open one, or wait for it to be mined")
-        if epoch < max([account.state.epoch, *(lane.epoch for lane in account.lanes.values())]):
+        if epoch < _find_epoch(account):
             raise PaymentError(f"the price is of split epoch {epoch}, the channel of a later one")
         left = _compute_left(account, epoch)
         if left < ceiling:
@@ -195,8 +209,13 @@ class PayerLedger:
         return voucher.sign(promise, self._domain, self._signer)
 
 
+def _find_epoch(account: _Channel) -> Epoch:
+    """The latest epoch of the channel and its lanes."""
+    return Epoch(max([account.state.epoch, *(lane.epoch for lane in account.lanes.values())]))
+
+
 def _compute_left(account: _Channel, epoch: Epoch) -> int:
-    if epoch < max([account.state.epoch, *(lane.epoch for lane in account.lanes.values())]):
+    if epoch < _find_epoch(account):
         return 0
     deposit = rescale(account.state.deposit, account.state.epoch, epoch)
     return deposit - sum(rescale(x.most, x.epoch, epoch) for x in account.lanes.values())

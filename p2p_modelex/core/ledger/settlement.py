@@ -18,11 +18,13 @@ class SettlementPolicy:
     """threshold: redeem a channel once this much wei is not yet redeemed on it; higher costs less
     gas and risks more on one payer. max_age_ms: or once the oldest of it has waited this long.
     minimum: wei on a channel under which it is never worth the gas, even when it closes.
+    answers_closing: redeem at once when the payer begins to close.
     """
 
     threshold: Wei = _TEN_AI
     max_age_ms: Millis = _ONE_DAY_MS
     minimum: Wei = _ONE_WEI
+    answers_closing: bool = True
 
 
 class Settlement:
@@ -50,7 +52,7 @@ class Settlement:
             return False
         return (
             gain >= self._policy.threshold
-            or not account.state.is_open
+            or (self._policy.answers_closing and not account.state.is_open)
             or now - since >= self._policy.max_age_ms
         )
 

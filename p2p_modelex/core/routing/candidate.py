@@ -22,7 +22,8 @@ class Want:
     """What a request needs.
 
     model: None for any. weights: SHA-256, or None for any. prompt_tokens: an estimate.
-    max_cost: wei for the whole job, None for no ceiling. epoch: the token's split epoch now.
+    max_cost: wei for the whole job; max_prompt_price, max_completion_price: wei a token; None for
+    no ceiling. epoch: the token's split epoch now.
     section: the lowest acceptable. only: the peers allowed, empty for all. denied: peers never to
     use.
     """
@@ -34,6 +35,8 @@ class Want:
     prompt_tokens: int = 0
     max_tokens: int = 1
     max_cost: Wei | None = None
+    max_prompt_price: Wei | None = None
+    max_completion_price: Wei | None = None
     epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
     section: Section = Section.UNREGISTERED
     only: tuple[PeerId, ...] = ()

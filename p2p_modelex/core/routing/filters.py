@@ -1,4 +1,4 @@
-"""Filters: what a candidate must have. Rules RTE-1 to RTE-8; each says what would have passed."""
+"""Filters: what a candidate must have. RTE-1 to 8 and 13; each says what would have passed."""
 
 import difflib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Protocol
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.loads import ProbeBook
-from p2p_modelex.units import UnixMs, format_ai
+from p2p_modelex.units import UnixMs, Wei, format_ai
 
 NAMES_SHOWN = 3
 
@@ -130,6 +130,34 @@ class ByPrice:
             f"nobody is under the ceiling of {format_ai(want.max_cost or 0)}; "
             f"the cheapest is {format_ai(cheapest)}"
         )
+
+
+class ByTokenPrice:
+    """RTE-13: a token costs no more than the ceilings for prompt and completion."""
+
+    rule = "RTE-13"
+    name = "token price"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether both prices are under their ceilings."""
+        offer = candidate.offer
+        return _is_under(offer.prompt_price, want.max_prompt_price) and _is_under(
+            offer.completion_price, want.max_completion_price
+        )
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Name the lowest of each."""
+        prompt = min(candidate.offer.prompt_price for candidate in removed)
+        completion = min(candidate.offer.completion_price for candidate in removed)
+        return (
+            "nobody is under the ceilings for a token's price; the lowest for 1,000 tokens are "
+            f"{format_ai(Wei(prompt * 1000))} prompt and {format_ai(Wei(completion * 1000))} "
+            "completion"
+        )
+
+
+def _is_under(price: int, ceiling: int | None) -> bool:
+    return ceiling is None or price <= ceiling
 
 
 class BySection:

@@ -11,6 +11,7 @@ from p2p_modelex.core.routing.filters import (
     ByPeer,
     ByPrice,
     BySection,
+    ByTokenPrice,
     Filter,
 )
 from p2p_modelex.core.routing.scorers import FreeSlots, Latency, Price, Scorer
@@ -37,6 +38,7 @@ FILTERS: tuple[Filter, ...] = (
     ByPeer(),
     BySection(),
     ByEpoch(),
+    ByTokenPrice(),
     ByPrice(),
     ByHealth(),
 )

@@ -100,6 +100,7 @@ def test_what_is_on_disk_comes_back() -> None:
     assert lane.lane == 2
     assert len(lane.note_debt(Wei(110))) == 1
     assert payer.get_deposits() == 20_000
+    assert payer.get_unspent() == 19_930
 
 
 def test_why_no_lane() -> None:

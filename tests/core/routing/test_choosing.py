@@ -69,6 +69,8 @@ WANT = Want("chat", max_tokens=10)
         ({"max_tokens": 513}, "RTE-3", "the longest completion 512"),
         ({"epoch": Epoch(1)}, "RTE-4", "split epoch 1"),
         ({"max_cost": Wei(AI - 1)}, "RTE-5", "the cheapest is 1 AI"),
+        ({"max_prompt_price": Wei(AI - 1)}, "RTE-13", "1000 AI prompt and 1000 AI completion"),
+        ({"max_completion_price": Wei(AI - 1)}, "RTE-13", "the lowest for 1,000 tokens"),
         ({"section": Section.PUBLIC}, "RTE-6", "the best is unregistered"),
         ({"denied": (peer(1),)}, "RTE-7", "denied"),
         ({"only": (peer(2),)}, "RTE-7", "not named"),

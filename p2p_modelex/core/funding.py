@@ -1,0 +1,97 @@
+"""Funding: finds a job a channel with enough left, or has one opened or topped up for it."""
+
+from dataclasses import dataclass
+
+from p2p_modelex.core.effects import Effect, OpenChannel, TopUpChannel
+from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.errors import PaymentError
+from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.units import Epoch, Wei, format_ai
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent without asking. auto_deposit: wei into a new channel or an exhausted one,
+    0 for never. max_deposits: wei in all open channels together that no voucher has promised.
+    """
+
+    auto_deposit: Wei
+    max_deposits: Wei
+
+
+@dataclass(slots=True)
+class Deposit:
+    """A deposit under way. channel: the one topped up, None for a new one. asker: the job it was
+    made for. waiting: the jobs that want to go on after it, in order, the asker among them.
+    """
+
+    channel: ChannelId | None
+    amount: Wei
+    asker: JobId
+    waiting: dict[JobId, None]
+
+
+class Funding:
+    """Our channels as a source of lanes; at most one deposit is under way for each payee."""
+
+    def __init__(self, ledger: PayerLedger, budget: Budget) -> None:
+        self._ledger = ledger
+        self._budget = budget
+        self._deposits: dict[Address, Deposit] = {}
+
+    def reserve(self, payee: Address, ceiling: Wei, epoch: Epoch) -> ReservedLane | None:
+        """Reserve a lane on a channel with enough left; None if a deposit is wanted first.
+
+        PaymentError if no deposit would help.
+        """
+        refusal: PaymentError | None = None
+        for state in self._ledger.get_channels(payee):
+            channel = ChannelId(state.channel)
+            if state.epoch > epoch:
+                raise PaymentError(f"the price is of split epoch {epoch}, the channel of a later")
+            if self._ledger.get_left(channel, epoch) >= ceiling:
+                try:
+                    return self._ledger.reserve_lane(channel, ceiling, epoch)
+                except PaymentError as error:  # every lane is in use
+                    refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+    def ask(self, job: JobId, payee: Address, ceiling: Wei) -> list[Effect]:
+        """Have a deposit made for the job, or let it wait for the one under way.
+
+        A channel that has too little left is topped up: less gas than a new one, and the lanes in
+        use stay few. PaymentError if the budget forbids it.
+        """
+        under_way = self._deposits.get(payee)
+        if under_way is not None:
+            under_way.waiting[job] = None
+            return []
+        amount = self._choose_amount(ceiling)
+        channels = self._ledger.get_channels(payee)
+        channel = ChannelId(channels[0].channel) if channels else None
+        self._deposits[payee] = Deposit(channel, amount, job, {job: None})
+        if channel is None:
+            return [OpenChannel(payee, amount)]
+        return [TopUpChannel(payee, channel, amount)]
+
+    def _choose_amount(self, ceiling: Wei) -> Wei:
+        budget = self._budget
+        if not budget.auto_deposit:
+            raise PaymentError("no channel has enough left, and automatic deposits are off")
+        promised = sum(deposit.amount for deposit in self._deposits.values())
+        room = budget.max_deposits - self._ledger.get_unspent() - promised
+        if ceiling > room:
+            most = format_ai(budget.max_deposits)
+            raise PaymentError(f"no channel has enough left, and max_deposits is {most}")
+        return Wei(max(ceiling, min(budget.auto_deposit, room)))
+
+    def settle(self, payee: Address) -> Deposit | None:
+        """The deposit for a payee is made or failed; None if none was under way."""
+        return self._deposits.pop(payee, None)
+
+    def forget(self, job: JobId) -> None:
+        """This job no longer waits. A deposit under way goes on: it cannot be taken back."""
+        for deposit in self._deposits.values():
+            deposit.waiting.pop(job, None)

@@ -1,0 +1,115 @@
+"""Redeeming: when a provider goes to the chain, with its vouchers and to look at its channels."""
+
+from p2p_modelex import limits
+from p2p_modelex.core.effects import Effect, FetchChannel, Persist, Redeem, SetTimer, TimerId
+from p2p_modelex.core.inputs import ChannelFetched, Input, Redeemed, RedeemFailed, TimerFired
+from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.ids import ChannelId
+from p2p_modelex.records.rows import Row
+from p2p_modelex.units import Millis, UnixMs
+
+SETTLE_TIMER = TimerId("selling/settle")
+SETTLE_INTERVAL_MS = Millis(10_000)
+"""How often to ask the ledger whether vouchers are worth a transaction."""
+
+SETTLE_PAUSE_MAX_MS = Millis(10 * 60_000)
+"""After a failure the interval doubles up to this; far below any challenge period."""
+
+WATCH_TIMER = TimerId("selling/watch")
+WATCH_INTERVAL_MS = Millis(60_000)
+"""How often to look whether a payer closes a channel; far below any challenge period."""
+
+WATCHED_AT_ONCE = 256
+"""Channels looked at in one interval, in turn: all 10,000 a ledger holds in 40 minutes."""
+
+FETCHES_MAX = 512
+"""Channels being read from the chain at once. Strangers can make us read any; those over this
+many wait in vain, and are refused as busy by their own deadline.
+"""
+
+
+class Redeeming:
+    """Takes the vouchers a ledger holds to the chain. Timers begin with `selling/`."""
+
+    def __init__(self, ledger: PayeeLedger) -> None:
+        self._ledger = ledger
+        self._is_redeeming = False
+        self._failures = 0
+        self._fetching: dict[ChannelId, None] = {}
+        self._watched: ChannelId | None = None
+
+    def start(self, now: UnixMs) -> list[Effect]:
+        """Set the first timers."""
+        return [
+            SetTimer(SETTLE_TIMER, UnixMs(now + SETTLE_INTERVAL_MS)),
+            SetTimer(WATCH_TIMER, UnixMs(now + WATCH_INTERVAL_MS)),
+        ]
+
+    def step(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """Take one input."""
+        match happened:
+            case TimerFired(timer) if timer == SETTLE_TIMER:
+                return [self._arm(now), *self._redeem(now)]
+            case TimerFired(timer) if timer == WATCH_TIMER:
+                return [SetTimer(WATCH_TIMER, UnixMs(now + WATCH_INTERVAL_MS)), *self._watch(now)]
+            case ChannelFetched():
+                return self._on_fetched(happened, now)
+            case Redeemed():
+                return self._on_redeemed(happened, now)
+            case RedeemFailed():
+                self._is_redeeming = False
+                self._failures += 1
+                return [self._arm(now)]
+            case _:
+                return []
+
+    def fetch(self, channel: ChannelId) -> list[Effect]:
+        """Have a channel read, once for all who ask meanwhile. Answer: ChannelFetched."""
+        if channel in self._fetching or len(self._fetching) >= FETCHES_MAX:
+            return []
+        self._fetching[channel] = None
+        return [FetchChannel(channel)]
+
+    def _arm(self, now: UnixMs) -> SetTimer:
+        pause = min(SETTLE_INTERVAL_MS << min(self._failures, 16), SETTLE_PAUSE_MAX_MS)
+        return SetTimer(SETTLE_TIMER, UnixMs(now + pause))
+
+    def _redeem(self, now: UnixMs) -> list[Effect]:
+        vouchers = self._ledger.vouchers_to_redeem(now)[: limits.REDEMPTION_VOUCHERS_MAX]
+        if not vouchers or self._is_redeeming:
+            return []
+        self._is_redeeming = True
+        return [Redeem(vouchers)]
+
+    def _watch(self, now: UnixMs) -> list[Effect]:
+        """Look at the next channels that owe us something, in the order of their names."""
+        held = self._ledger.vouchers_to_redeem(now, is_forced=True)
+        names = sorted({ChannelId(signed.voucher.channel): None for signed in held})
+        after = [name for name in names if self._watched is None or name > self._watched]
+        chosen = [*after, *names[: len(names) - len(after)]][:WATCHED_AT_ONCE]
+        self._watched = chosen[-1] if chosen else None
+        return [effect for channel in chosen for effect in self.fetch(channel)]
+
+    def _on_fetched(self, fetched: ChannelFetched, now: UnixMs) -> list[Effect]:
+        """A channel that is found closing is redeemed at once, if the policy says so."""
+        self._fetching.pop(fetched.channel, None)
+        state = fetched.state
+        rows = self._ledger.note_channel(state) if state is not None else ()
+        if state is None or not rows:
+            return []
+        closing = [] if state.is_open or self._failures else self._redeem(now)
+        return [Persist(rows), *closing]
+
+    def _on_redeemed(self, redeemed: Redeemed, now: UnixMs) -> list[Effect]:
+        """Note that the vouchers are spent. The ledger takes none over the deposit, so what a
+        voucher did not bring was claimed before, or its channel is closed; neither comes back.
+        """
+        self._is_redeeming = False
+        self._failures = 0
+        rows: list[Row] = []
+        for signed in redeemed.vouchers:
+            voucher = signed.voucher
+            channel = ChannelId(voucher.channel)
+            rows += self._ledger.note_redeemed(channel, voucher.lane, voucher.amount)
+        more = self._redeem(now)  # a batch is bounded: the rest at once
+        return [*([Persist(tuple(rows))] if rows else []), *more]

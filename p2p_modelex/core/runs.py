@@ -1,0 +1,58 @@
+"""One local request in hand: where it stands, and whose fault an attempt's failure is."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from p2p_modelex.core.effects import RunFailed
+from p2p_modelex.core.exchange.requester import RequesterExchange
+from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.routing.candidate import Candidate
+from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.units import Wei
+
+FAULTS = ("dial", "stream", "timeout", "protocol", "price_changed", "unknown_model")
+"""Failures that are the provider's even where nothing was begun: it is not there, it breaks the
+rules, or it refuses what it advertised itself. The other refusals are honest answers."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A request's way. tried: providers tried in vain or now. orders: exchanges begun, of which a
+    refusal for an old debt has two at one provider. channel: the current exchange's.
+    """
+
+    wanted: RunRequested
+    shortlist: tuple[Candidate, ...] = ()
+    kept: tuple[Candidate, ...] = ()
+    is_probing: bool = False
+    is_cancelled: bool = False
+    order: list[Candidate] = field(default_factory=list)
+    tried: int = 0
+    orders: int = 0
+    current: Candidate | None = None
+    exchange: RequesterExchange | None = None
+    channel: ChannelId | None = None
+    debtor_of: PeerId | None = None
+    last: RunFailed | None = None
+    spent: int = 0
+
+    @property
+    def job(self) -> JobId:
+        """The run's name; also its first exchange's."""
+        return self.wanted.job
+
+    def next_job(self) -> JobId:
+        """Each exchange is a job of its own, so that a late answer is not taken for another's."""
+        seed = self.job + self.orders.to_bytes(4, "big")
+        self.orders += 1
+        return self.job if self.orders == 1 else JobId(hashlib.sha256(seed).digest()[:16])
+
+    def build_failure(self, code: str, reason: str) -> RunFailed:
+        """Return a failure of our own making: nothing was begun."""
+        peer = self.current.peer if self.current else None
+        return RunFailed(self.job, peer, code, reason, refused=True, retry_after_ms=0, paid=Wei(0))
+
+
+def is_at_fault(failed: RunFailed) -> bool:
+    """Whether the provider's circuit counts this failure."""
+    return failed.code in FAULTS or (not failed.refused and failed.code != "cancelled")
