@@ -22,6 +22,7 @@ from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.records.signers import EvmSigner
+from p2p_modelex.store.abc import Store
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import AI, Epoch, Wei
 
@@ -49,7 +50,7 @@ class World:
             DEPLOYMENT, now=lambda: wall_clock() // 1000, challenge_s=3600
         )
     )
-    stores: dict[int, MemoryStore] = field(default_factory=dict)
+    stores: dict[int, Store] = field(default_factory=dict)
 
     @asynccontextmanager
     async def provider(
