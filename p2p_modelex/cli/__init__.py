@@ -1,21 +1,30 @@
 """The `modelex` command: parse, call, print. Each command's module is imported when it is used."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from p2p_modelex import __version__
+from p2p_modelex.cli.text import printable
 from p2p_modelex.errors import ModelexError
+
+INTERRUPTED = 130
+"""By Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+BROKEN_PIPE = 141
+"""128 and the number of SIGPIPE."""
+VERBOSE = "MODELEX_TRACEBACK"
 
 # One line for each command: name -> (module of p2p_modelex.cli, what `modelex --help` says).
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("setup", "Create a home: keys and a configuration with every option explained."),
     "up": ("serve", "Run the node."),
     "bootstrap": ("serve", "Run a node in the bootstrap role: peers meet here."),
-    "nodes": ("mesh", "List the nodes of the mesh with models and prices."),
-    "run": ("mesh", "Run a prompt on the mesh and pay for it as it streams."),
+    "nodes": ("nodes", "List the nodes of the mesh with models and prices."),
+    "run": ("run", "Run a prompt on the mesh and pay for it as it streams."),
     "verify": ("verify", "Verify a receipt file, offline."),
     "channels": ("money", "List payment channels and what is owed on them."),
     "settle": ("money", "Redeem the vouchers held, in one transaction."),
@@ -53,7 +62,7 @@ def modelex() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an error of ours ends with its message, its hint and its exit code."""
+    """Run the command line; whatever fails ends with a message, a hint and a documented code."""
     try:
         modelex.main(arguments, standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -61,33 +70,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except BaseException as error:  # the last border: nothing foreign reaches the user
+        _leave(error)
+
+
+def _leave(error: BaseException) -> NoReturn:
+    if isinstance(error, SystemExit):
+        raise error
+    failure: BaseException | None = error
+    if isinstance(error, BaseExceptionGroup):
+        from p2p_modelex.node.failures import main_failure
+
+        failure = main_failure(error)
+    if isinstance(failure, click.Abort | KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
-    except ModelexError as error:
-        fail(error)
-    except BaseExceptionGroup as group:
-        fail(_only(group))
+        sys.exit(INTERRUPTED)
+    if isinstance(failure, ModelexError):
+        fail(failure)
+    if isinstance(failure, BrokenPipeError):
+        # Whoever read our output has gone; the interpreter must not flush into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+    if VERBOSE in os.environ:
+        raise error
+    click.echo(f"error: this is a bug of Modelex: {printable(repr(failure or error))}", err=True)
+    click.echo(f"  try: report it, with what {VERBOSE}=1 adds", err=True)
+    sys.exit(ModelexError.exit_code)
 
 
-def fail(error: ModelexError) -> None:
+def fail(error: ModelexError) -> NoReturn:
     """Print an error of ours and exit with its code."""
-    click.echo(f"error: {error}", err=True)
+    click.echo(f"error: {printable(str(error))}", err=True)
     if error.hint:
-        click.echo(f"  try: {error.hint}", err=True)
+        click.echo(f"  try: {printable(error.hint)}", err=True)
     sys.exit(error.exit_code)
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> ModelexError:
-    """Return the first error of ours inside a nursery's group; raise the group if there is none."""
-    ours, rest = group.split(ModelexError)
-    if group.subgroup(KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    if ours is None or rest is not None:
-        raise group
-    first: BaseException = ours
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    assert isinstance(first, ModelexError)
-    return first

@@ -1,14 +1,18 @@
 """`modelex chain`: a development chain, deploying, granting test money."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import trio
 
-from p2p_modelex.cli.common import run_trio
+from p2p_modelex.cli.common import read_key_file, run_trio
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import format_address, parse_address
 from p2p_modelex.units import AI, Wei, format_ai, parse_ai
+
+if TYPE_CHECKING:  # the module imports Trio, which `modelex --help` does without
+    from p2p_modelex.chain.devnet import Engine
 
 CHALLENGE_S = 24 * 3600
 
@@ -33,16 +37,24 @@ def chain() -> None:
     help="Keep the chain in this file from one run to the next.",
 )
 @click.option("--block-time", type=int, help="Seconds between blocks. [default: at once]")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "anvil", "pyevm"]),
+    default="auto",
+    show_default=True,
+    help="What executes it; auto: anvil, and pyevm where anvil cannot be had.",
+)
 @click.option("--grant", "grants", multiple=True, metavar="ACCOUNT", help="Give it 1,000 test AI.")
 def devnet(
     port: int,
     network_file: Path,
     state: Path | None,
     block_time: int | None,
+    engine: "Engine",
     grants: tuple[str, ...],
 ) -> None:
     """Run a private chain with our contracts on it until Ctrl-C. Its money is worth nothing."""
-    run_trio(_devnet, port, network_file, state, block_time, grants)
+    run_trio(_devnet, port, network_file, state, block_time, engine, grants)
 
 
 async def _devnet(
@@ -50,14 +62,16 @@ async def _devnet(
     network_file: Path,
     state: Path | None,
     block_time: int | None,
+    engine: "Engine",
     grants: tuple[str, ...],
 ) -> None:
     from p2p_modelex.chain.devnet import bring_up
 
     wanted = {parse_address(text): Wei(1000 * AI) for text in grants}
     async with bring_up(
-        network_file, wanted, port=port, state_file=state, block_time=block_time
+        network_file, wanted, port=port, state_file=state, block_time=block_time, engine=engine
     ) as (net, deployment):
+        click.echo(f"engine    {net.engine}" + (f" ({net.why})" if net.why else ""))
         click.echo(f"rpc       {net.url}")
         click.echo(f"network   {network_file}")
         click.echo(f"token     {format_address(deployment.token)}")
@@ -111,11 +125,10 @@ def deploy(rpc: str, name: str, key_file: Path, challenge: int, network_file: Pa
     """Deploy the three contracts and write the network file."""
     from p2p_modelex.chain.deployment import write_deployment
     from p2p_modelex.chain.evm.deploy import deploy as create
-    from p2p_modelex.keys.keystore import read_account_key
 
     if network_file.exists():
         raise BadInput(f"{network_file} exists: its network is deployed already")
-    key = read_account_key(key_file)
+    key = read_key_file(key_file)
 
     async def run() -> None:
         write_deployment(network_file, await create(rpc, key, name=name, challenge_s=challenge))

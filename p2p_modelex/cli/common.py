@@ -1,5 +1,6 @@
 """What commands share: the home option, unlocking, Trio, tables and amounts."""
 
+import getpass
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import click
 
-from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.cli.text import printable
+from p2p_modelex.errors import ConfigurationError, KeystoreError
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.home import Home, default_home
 
@@ -41,6 +43,23 @@ def unlock(home: Home, configuration: Configuration) -> Any:
     return unlock_keystore(home.keys, read_passphrase(home.path / file if file else None))
 
 
+def read_key_file(path: Path) -> bytes:
+    """Return the EVM key in a file, asking for the passphrase if it is an encrypted keystore."""
+    from p2p_modelex.keys.files import read_secret
+    from p2p_modelex.keys.keystore import read_account_key
+
+    if not read_secret(path).lstrip().startswith(b"{"):
+        return read_account_key(path)
+    try:
+        passphrase = getpass.getpass(f"Passphrase of {path}: ")
+    except EOFError as error:
+        raise KeystoreError(
+            f"nobody is here to give the passphrase of {path}",
+            hint="run it on a terminal, or give a file with the key as 64 hexadecimal digits",
+        ) from error
+    return read_account_key(path, passphrase)
+
+
 def quiet_log() -> None:
     """Show warnings only: what a command has to say goes to its output."""
     from p2p_modelex.node.configuration import LogSettings
@@ -56,17 +75,13 @@ def run_trio(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
     return trio.run(function, *arguments)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-    """Print rows as a table that fits the terminal; the first column is never cut."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left")
-    for number, name in enumerate(columns):
-        table.add_column(name, overflow="fold" if number == 0 else "ellipsis")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "") -> None:
+    """Print rows in aligned columns, nothing cut: what is shown can be copied."""
+    lines = [tuple(map(printable, line)) for line in (columns, *rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo((indent + "  ".join(cells)).rstrip())
 
 
 def print_json(value: object) -> None:

@@ -1,5 +1,8 @@
 """`modelex models`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
 import click
 
 from p2p_modelex.cli.common import home_option, print_table, run_trio
@@ -27,12 +30,32 @@ def add(home: Home, source: str, name: str, sha256: str) -> None:
     from p2p_modelex.engine.sources import add_model
 
     async def run() -> None:
-        model = await add_model(Catalogue(home.models), source, name=name, sha256=sha256)
+        with _progress() as on_progress:
+            model = await add_model(
+                Catalogue(home.models), source, name=name, sha256=sha256, on_progress=on_progress
+            )
         click.echo(f"{model.name}: {model.size / MIB:.1f} MiB, sha256 {model.sha256}")
         click.echo(f"  licence {model.licence} · from {model.source}")
         click.echo(f"  serves {', '.join(model.kinds)} · runs in {', '.join(model.engines)}")
 
     run_trio(run)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error while bytes come; nothing where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    bar = Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console)
+    with bar if console.is_terminal else nullcontext():
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(here: int, total: int) -> None:
+            bar.update(task, completed=here, total=total or None, visible=True)
+
+        yield show
 
 
 @models.command("list")

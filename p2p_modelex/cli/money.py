@@ -2,22 +2,25 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import click
 
-from p2p_modelex.cli.common import home_option, print_json, print_table, read_home, run_trio, unlock
+from p2p_modelex.cli.common import home_option, print_json, quiet_log, read_home, run_trio, unlock
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books, open_books
 from p2p_modelex.node.settling import settle as redeem_all
-from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, Row
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, ReceivedVoucherRow, Row
 from p2p_modelex.units import Wei, format_ai
 
 
 @asynccontextmanager
 async def _open(home: Home) -> AsyncGenerator[Books, None]:
     configuration = read_home(home)
+    quiet_log()
     async with open_books(home, unlock(home, configuration)) as books:
         yield books
 
@@ -36,7 +39,9 @@ async def _balance(home: Home, as_json: bool) -> None:
         tokens = await books.chain.fetch_balance(account)
         gas = await books.chain.fetch_gas_balance(account)
     if as_json:
-        print_json({"account": format_address(account), "wei": int(tokens), "gas_wei": gas})
+        print_json(
+            {"account": format_address(account), "wei": str(int(tokens)), "gas_wei": str(gas)}
+        )
         return
     click.echo(f"account  {format_address(account)}")
     click.echo(f"tokens   {format_ai(tokens)}")
@@ -51,42 +56,73 @@ def channels(home: Home, *, as_json: bool) -> None:
     run_trio(_channels, home, as_json)
 
 
-COLUMNS = ("channel", "role", "other side", "deposit", "vouchers", "claimed", "debt", "state")
+@dataclass(frozen=True)
+class _Line:
+    """One channel with what is promised on it; debt: wei of work done beyond the vouchers."""
+
+    state: ChannelState
+    is_payer: bool
+    vouchers: int
+    debt: int
 
 
 async def _channels(home: Home, as_json: bool) -> None:
     async with _open(home) as books:
         rows = await books.rows()
-        table = [await _describe(books, row, rows) for row in rows if isinstance(row, ChannelRow)]
+        lines = [await _describe(books, row, rows) for row in rows if isinstance(row, ChannelRow)]
     if as_json:
-        print_json([dict(zip(COLUMNS, line, strict=True)) for line in table])
-    else:
-        print_table(COLUMNS, table)
+        print_json([_show_channel(line) for line in lines])
+        return
+    if not lines:
+        click.echo("no channels yet; `modelex run` opens one", err=True)
+    for line in lines:
+        shown = _show_channel(line)
+        click.echo(f"{shown['channel']}")
+        click.echo(f"  {shown['role']} with {shown['other_side']}, {shown['state']}")
+        amounts = {
+            "deposit": line.state.deposit,
+            "claimed": line.state.claimed,
+            "vouchers": line.vouchers,
+            "debt": line.debt,
+        }
+        click.echo(
+            "  " + ", ".join(f"{name} {format_ai(amount)}" for name, amount in amounts.items())
+        )
 
 
-async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> tuple[str, ...]:
+async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> _Line:
     channel = ChannelId(row.state.channel)
-    state = await books.chain.fetch_channel(channel) or row.state
-    vouchers = sum(
-        kept.signed.voucher.amount
+    here = [
+        kept
         for kept in rows
-        if hasattr(kept, "signed") and kept.signed.voucher.channel == channel
+        if isinstance(kept, IssuedVoucherRow | ReceivedVoucherRow)
+        and kept.signed.voucher.channel == channel
+    ]
+    return _Line(
+        state=await books.chain.fetch_channel(channel) or row.state,
+        is_payer=row.is_payer,
+        vouchers=sum(kept.signed.voucher.amount for kept in here),
+        debt=sum(
+            max(0, kept.earned - kept.signed.voucher.amount)
+            for kept in here
+            if isinstance(kept, ReceivedVoucherRow)
+        ),
     )
-    debt = sum(
-        max(0, kept.earned - kept.signed.voucher.amount)
-        for kept in rows
-        if isinstance(kept, ReceivedVoucherRow) and kept.signed.voucher.channel == channel
-    )
-    return (
-        "0x" + channel.hex(),
-        "payer" if row.is_payer else "payee",
-        format_address(Address(state.payee if row.is_payer else state.payer)),
-        format_ai(state.deposit),
-        format_ai(vouchers),
-        format_ai(state.claimed),
-        format_ai(debt),
-        "open" if state.is_open else "closing",
-    )
+
+
+def _show_channel(line: _Line) -> dict[str, str]:
+    """A channel for programs; amounts in wei, as text, since JSON's numbers are inexact."""
+    state = line.state
+    return {
+        "channel": "0x" + state.channel.hex(),
+        "role": "payer" if line.is_payer else "payee",
+        "other_side": format_address(Address(state.payee if line.is_payer else state.payer)),
+        "state": "open" if state.is_open else "closing",
+        "deposit_wei": str(int(state.deposit)),
+        "vouchers_wei": str(line.vouchers),
+        "claimed_wei": str(int(state.claimed)),
+        "debt_wei": str(line.debt),
+    }
 
 
 @click.command()

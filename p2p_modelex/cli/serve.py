@@ -1,9 +1,10 @@
 """`modelex up` and `modelex bootstrap`."""
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import Any
 
 import click
 import trio
@@ -49,21 +50,31 @@ def serve(home: Home, configuration: Configuration, open_node: OpenNode, *, regi
 
 
 async def _run(opening: AbstractAsyncContextManager[Node], register: bool) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    ready, leaving = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_watch_signals, ready, leaving, nursery.cancel_scope)
         async with opening as node:
             if register:
                 await node.register()
             for address in node.parts.network.addresses:
                 click.echo(f"listening on {address}/p2p/{format_peer_id(node.peer)}")
-            async for _ in signals:
-                break
+            ready.set()
+            await leaving.wait()
             click.echo("leaving: jobs in hand may finish (again to stop at once)", err=True)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_stop_at_second, signals, nursery.cancel_scope)
-                await node.leave()
-                nursery.cancel_scope.cancel()
+            await node.leave()
+        nursery.cancel_scope.cancel()
 
 
-async def _stop_at_second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    async for _ in signals:
-        scope.cancel()
+async def _watch_signals(
+    ready: trio.Event,
+    leaving: trio.Event,
+    everything: trio.CancelScope,
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """The first signal asks to leave; a second one, or one before the node is up, stops at once."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            if leaving.is_set() or not ready.is_set():
+                everything.cancel()
+            leaving.set()

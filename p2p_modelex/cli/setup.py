@@ -6,11 +6,11 @@ from typing import cast
 
 import click
 
-from p2p_modelex.cli.common import home_option
+from p2p_modelex.cli.common import home_option, read_key_file
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import format_address, format_peer_id
 from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
-from p2p_modelex.node.home import Home
+from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.options import PRICE
 
 
@@ -52,7 +52,6 @@ def init(
 
     The passphrase comes from MODELEX_PASSPHRASE or is asked for.
     """
-    from p2p_modelex.keys.keystore import read_account_key
     from p2p_modelex.keys.passphrase import read_passphrase
     from p2p_modelex.node.initialise import init_home
 
@@ -62,7 +61,7 @@ def init(
             f"{home.path} is a home of Modelex already", hint="name another with --home"
         )
     passphrase = read_passphrase(None, confirm=True)
-    account_key = read_account_key(key_file) if key_file else None
+    account_key = read_key_file(key_file) if key_file else None
     keys = init_home(
         home,
         configuration,
@@ -74,6 +73,26 @@ def init(
     click.echo(f"role     {configuration.role}")
     click.echo(f"peer     {format_peer_id(keys.peer.peer)}")
     click.echo(f"account  {format_address(keys.account.address)}")
+    _tell_next(home, configuration, format_address(keys.account.address))
+
+
+def _tell_next(home: Home, configuration: Configuration, account: str) -> None:
+    """Say what is left to do, in the order of doing it."""
+    at = "" if home == default_home() else f" --home {home.path}"
+    command = "bootstrap" if configuration.role == "bootstrap" else "up"
+    click.echo("\nnext:")
+    if configuration.role != "bootstrap":
+        money = "gas" if configuration.role == "provider" else "$AI and gas"
+        click.echo(f"  modelex chain grant {account}   # {money} on a devnet; else send some there")
+    for settings in configuration.models:
+        click.echo(f"  modelex models add {settings.model}{at}")
+    if configuration.role != "bootstrap" and not configuration.mesh.bootstrap:
+        click.echo(f"  name a bootstrap peer under [mesh] in {home.configuration}")
+    click.echo(f"  modelex doctor{at}")
+    if configuration.role == "requester":
+        click.echo(f"  modelex nodes{at}")
+    else:
+        click.echo(f"  modelex {command}{at}")
 
 
 def _configure(

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
@@ -55,7 +55,7 @@ CAST = (
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """What is running. homes, keys: by name, with `client` and `bootstrap`."""
+    """What is running. homes, keys, processes: by name, with `client` and `bootstrap`."""
 
     folder: Path
     models: Path
@@ -63,6 +63,8 @@ class Mesh:
     deployment: Deployment
     homes: dict[str, Home]
     keys: dict[str, KeyRing]
+    cast: Sequence[Character] = CAST
+    processes: dict[str, trio.Process] = field(default_factory=dict)
 
     @property
     def names(self) -> dict[bytes, str]:
@@ -71,33 +73,36 @@ class Mesh:
 
 
 @asynccontextmanager
-async def open_mesh(folder: Path, models: Path, say: Say) -> AsyncGenerator[Mesh, None]:
+async def open_mesh(
+    folder: Path, models: Path, say: Say, cast: Sequence[Character] = CAST
+) -> AsyncGenerator[Mesh, None]:
     """Start everything in `folder`; it stops when the block ends. `models`: a shared catalogue."""
     os.environ["MODELEX_PASSPHRASE"] = PASSPHRASE
-    await _add_models(Catalogue(models), say)
+    await _add_models(Catalogue(models), cast, say)
     async with bring_up(folder / "network.toml", {}) as (net, deployment):
         say(f"chain: anvil at {net.url}, contracts deployed")
-        mesh = Mesh(folder, models, net, deployment, {}, {})
+        mesh = Mesh(folder, models, net, deployment, {}, {}, cast)
         _make_home(mesh, "bootstrap", "bootstrap", ())
         async with _run_node(mesh, "bootstrap", ()) as address:
             say(f"bootstrap peer: {address}")
             _make_home(mesh, "client", "requester", (), address)
-            for one in CAST:
+            for one in cast:
                 _make_home(mesh, one.name, "provider", (_settings_of(one),), address)
-            await grant(net.url, deployment, _grants(mesh.keys))
+            await grant(net.url, deployment, _grants(mesh))
             async with _run_cast(mesh, say):
                 yield mesh
 
 
-async def _add_models(catalogue: Catalogue, say: Say) -> None:
-    for name in (SENTIMENT, CHAT):
+async def _add_models(catalogue: Catalogue, cast: Sequence[Character], say: Say) -> None:
+    for name in dict.fromkeys(character.model for character in cast):
         if name not in catalogue.names():
             say(f"fetching the model {name}")
             await add_model(catalogue, name)
 
 
-def _grants(keys: dict[str, KeyRing]) -> dict[Address, Wei]:
-    grants = {keys[character.name].account.address: Wei(0) for character in CAST}
+def _grants(mesh: Mesh) -> dict[Address, Wei]:
+    keys = mesh.keys
+    grants = {keys[character.name].account.address: Wei(0) for character in mesh.cast}
     return {keys["client"].account.address: Wei(1000 * AI), **grants}
 
 
@@ -144,7 +149,7 @@ def _configure(
 @asynccontextmanager
 async def _run_cast(mesh: Mesh, say: Say) -> AsyncGenerator[None, None]:
     """Start all nodes at once: most of a start is imports, and there is more than one core."""
-    ready = {character.name: trio.Event() for character in CAST}
+    ready = {character.name: trio.Event() for character in mesh.cast}
     leave = trio.Event()
 
     async def live(character: Character) -> None:
@@ -154,7 +159,7 @@ async def _run_cast(mesh: Mesh, say: Say) -> AsyncGenerator[None, None]:
             await leave.wait()
 
     async with trio.open_nursery() as nursery:
-        for character in CAST:
+        for character in mesh.cast:
             nursery.start_soon(live, character)
         for event in ready.values():
             await event.wait()
@@ -176,6 +181,7 @@ async def _run_node(mesh: Mesh, name: str, mischief: tuple[str, ...]) -> AsyncGe
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
         )
+        mesh.processes[name] = process
         try:
             yield await _read_address(process, home)
         finally:

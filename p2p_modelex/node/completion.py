@@ -210,6 +210,6 @@ def error_of(failed: RunFailed) -> ModelexError:
         return PaymentError(f"{code}: {reason}", hint=hint)
     if code in ("dial", "stream"):
         return NetworkError(reason, hint="modelex nodes shows who is there")
-    if failed.refused:
+    if failed.refused and code != "cancelled":
         return JobRefused(code, reason, hint=hint)
     return JobFailed(f"{code}: {reason}", hint=hint)

@@ -1,0 +1,125 @@
+"""`modelex nodes`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
+from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
+from p2p_modelex.node.home import Home
+from p2p_modelex.records.advertisement import Section
+from p2p_modelex.units import Wei, format_ai
+
+if TYPE_CHECKING:
+    from p2p_modelex.node.exchange import Exchange
+
+THOUSAND = 1000
+MEASURED_MAX = 64
+AT_ONCE = 16
+
+
+@click.command()
+@home_option
+@click.option("--model", help="Only nodes that sell this model.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
+    """Join the mesh and list who sells what; prices are AI for 1,000 tokens.
+
+    Latency is a round trip from here, for the first 64 nodes.
+    """
+    quiet_log()
+    run_trio(_list_nodes, home, model, as_json)
+
+
+async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
+    from p2p_modelex.node.exchange import connect
+
+    async with connect(home.path) as exchange:
+        entries = [
+            entry
+            for entry in exchange.nodes()
+            if model is None or any(o.model == model for o in entry.advertisement.offers)
+        ]
+        latencies = await _measure(exchange, entries[:MEASURED_MAX])
+    if as_json:
+        print_json([_show_node(entry, latencies.get(entry.peer)) for entry in entries])
+        return
+    if not entries:
+        click.echo(f"nobody sells {model}" if model else "nobody sells anything yet", err=True)
+    for entry in entries:
+        _print_node(entry, latencies.get(entry.peer))
+
+
+async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerId, float]:
+    """Return the milliseconds to those who answer."""
+    latencies: dict[PeerId, float] = {}
+    turn = trio.CapacityLimiter(AT_ONCE)
+
+    async def measure(entry: Entry) -> None:
+        async with turn:
+            latency_ms = await exchange.measure(entry)
+            if latency_ms is not None:
+                latencies[entry.peer] = latency_ms
+
+    async with trio.open_nursery() as nursery:
+        for entry in entries:
+            nursery.start_soon(measure, entry)
+    return latencies
+
+
+COLUMNS = ("model", "kinds", "prompt", "completion", "context", "longest")
+
+
+def _print_node(entry: Entry, latency_ms: float | None) -> None:
+    """One line for the peer, whole so that it can be copied, and one for each of its models."""
+    section = Section(entry.advertisement.section).name.lower()
+    latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
+    click.echo(f"{format_peer_id(entry.peer)}  {section}, {latency}")
+    rows = [
+        (
+            offer.model,
+            ",".join(offer.kinds),
+            _price(offer.prompt_price),
+            _price(offer.completion_price),
+            str(offer.context_length),
+            str(offer.max_tokens),
+        )
+        for offer in entry.advertisement.offers
+    ]
+    print_table(COLUMNS, rows, indent="  ")
+
+
+def _price(price: Wei) -> str:
+    return format_ai(price * THOUSAND).removesuffix(" AI")
+
+
+def _show_node(entry: Entry, latency_ms: float | None) -> dict[str, object]:
+    """Everything about a node, for programs; amounts are text, since JSON's numbers are inexact."""
+    told = entry.advertisement
+    return {
+        "peer": format_peer_id(entry.peer),
+        "agent": told.agent,
+        "addresses": list(told.addresses),
+        "accounts": [
+            format_address(Address(account.ownership.operator)) for account in told.accounts
+        ],
+        "section": Section(told.section).name.lower(),
+        "expires_at_ms": entry.expires_at,
+        "latency_ms": None if latency_ms is None else round(latency_ms, 1),
+        "offers": [
+            {
+                "model": offer.model,
+                "weights": offer.weights.hex(),
+                "kinds": list(offer.kinds),
+                "features": list(offer.features),
+                "context_length": offer.context_length,
+                "max_tokens": offer.max_tokens,
+                "prompt_wei": str(int(offer.prompt_price)),
+                "completion_wei": str(int(offer.completion_price)),
+            }
+            for offer in told.offers
+        ],
+    }

@@ -1,0 +1,196 @@
+"""`modelex run`."""
+
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import trio
+
+from p2p_modelex import limits
+from p2p_modelex.cli.common import home_option, quiet_log, run_trio
+from p2p_modelex.cli.text import printable
+from p2p_modelex.core.effects import RunRestarted
+from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
+from p2p_modelex.errors import BadInput, JobFailed, StoreError
+from p2p_modelex.ids import format_peer_id
+from p2p_modelex.node.home import Home
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.rows import ReceiptRow
+from p2p_modelex.units import Wei, format_ai, parse_ai
+
+if TYPE_CHECKING:
+    from p2p_modelex.node.exchange import Completion
+
+
+@dataclass(frozen=True)
+class _Asked:
+    request: Request
+    max_cost: Wei | None
+    peer: str | None
+    save: Path | None
+    is_fast: bool
+
+
+@click.command()
+@home_option
+@click.argument("prompt")
+@click.option("--model", required=True, help="The model's name; `modelex nodes` lists them.")
+@click.option(
+    "--kind",
+    type=click.Choice(["chat", "completion", "score"]),
+    default="chat",
+    show_default=True,
+    help="How to ask: as a chat message, as text to go on with, or for a score.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1, limits.COMPLETION_TOKENS_MAX),
+    default=128,
+    show_default=True,
+    help="Longest completion.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 2),
+    default=0.0,
+    show_default=True,
+    help="0 always takes the likeliest token.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Makes sampling repeatable on the same engine.",
+)
+@click.option("--max-price", help="Most to pay for the whole job, in AI.")
+@click.option("--peer", help="Buy from this peer: a multiaddr ending in /p2p/PEER, or a peer id.")
+@click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
+@click.option(
+    "--receipt",
+    "save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=("Write the receipt file here. [default: receipts/ in the home]"),
+)
+def run(
+    home: Home,
+    prompt: str,
+    model: str,
+    kind: Kind,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    max_price: str | None,
+    peer: str | None,
+    save: Path | None,
+    *,
+    quote: bool,
+) -> None:
+    """Run PROMPT ("-" reads standard input) on the mesh; the completion goes to standard output.
+
+    One line about provider, tokens, price and receipt goes to standard error.
+    """
+    from p2p_modelex.node.exchange import build_request, parse_peer
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if not text.strip():
+        raise BadInput("the prompt is empty")
+    request = build_request(
+        text, model=model, kind=kind, max_tokens=max_tokens, temperature=temperature, seed=seed
+    )
+    if peer is not None:
+        parse_peer(peer)
+    max_cost = parse_ai(max_price) if max_price else None
+    quiet_log()
+    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote)):
+        raise KeyboardInterrupt
+
+
+async def _run(home: Home, asked: _Asked) -> bool:
+    """Run it to its end; False if Ctrl-C ended it."""
+    from p2p_modelex.node.exchange import Terms, connect, parse_peer
+
+    peer, address = parse_peer(asked.peer) if asked.peer else (None, None)
+    only = (peer,) if peer else ()
+    async with connect(home.path, via=asked.peer if address else None) as exchange:
+        terms = Terms(max_cost=asked.max_cost, only=only, is_fast=asked.is_fast)
+        completion = exchange.request(asked.request, terms)
+        watch = _Watch()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_cancel_at_signal, completion, watch)
+            try:
+                await _stream(completion, watch)
+            except JobFailed:
+                # Cancelled before anything came: there is no receipt, and nothing was paid.
+                if not watch.is_interrupted:
+                    raise
+            nursery.cancel_scope.cancel()
+    if completion.row is not None:
+        _report(completion, watch, asked.save or _receipt_path(home, completion.row))
+    return not watch.is_interrupted
+
+
+@dataclass
+class _Watch:
+    """When things happened, in seconds of the monotonic clock."""
+
+    began: float = field(default_factory=time.monotonic)
+    first: float | None = None
+    ended: float = 0.0
+    is_interrupted: bool = False
+
+
+async def _cancel_at_signal(
+    completion: "Completion", watch: _Watch, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Ctrl-C cancels the job and pays what came; a second one stops at once."""
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            if watch.is_interrupted:
+                raise KeyboardInterrupt
+            watch.is_interrupted = True
+            await completion.cancel()
+
+
+async def _stream(completion: "Completion", watch: _Watch) -> None:
+    async for piece in completion:
+        if isinstance(piece, RunRestarted):
+            why = printable(f"{piece.why.code}: {piece.why.reason}")
+            click.echo(f"\n[{why}; begins again at another node]", err=True)
+            continue
+        watch.first = watch.first or time.monotonic()
+        click.echo(printable(piece.text), nl=False)
+    watch.ended = time.monotonic()
+    click.echo()
+
+
+def _receipt_path(home: Home, row: ReceiptRow) -> Path:
+    return home.receipts / f"{row.receipt.receipt.job.hex()}.json"
+
+
+def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
+    """Write the receipt and print the one line: who, how much, how fast, for what, and proof."""
+    row = completion.row
+    assert row is not None
+    try:
+        path.write_bytes(encode_receipt_file(row))
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the receipt to {path}: {error.strerror}",
+            hint="the job is paid and its receipt is kept in the home's database",
+        ) from error
+    receipt = row.receipt.receipt
+    first = watch.first or watch.ended
+    rate = receipt.completion_tokens / max(watch.ended - first, 1e-3)
+    click.echo(
+        f"{format_peer_id(row.peer)} · {receipt.prompt_tokens}+{receipt.completion_tokens} tokens, "
+        f"{rate:.1f}/s, first after {(first - watch.began) * 1000:.0f} ms · "
+        f"{format_ai(completion.paid)} · receipt verified: {path}",
+        err=True,
+    )
