@@ -22,6 +22,11 @@ import trio
 
 from p2p_modelex.errors import ConfigurationError
 
+
+class AnvilUnavailable(ConfigurationError):
+    """Anvil cannot be had here. Not raised for a package that is not the pinned one."""
+
+
 VERSION = "1.7.1"
 FETCH_TIMEOUT_S = 300  # 19 MB; a slow line needs minutes
 _BINARY = "package/bin/anvil"
@@ -45,8 +50,8 @@ _PACKAGES = {
 async def fetch_anvil(cache: Path | None = None) -> Path:
     """Return the path of anvil 1.7.1, fetching it through npm at first use.
 
-    Raises ConfigurationError if the platform has no pinned package, npm is missing or fails, or
-    the package's SHA-512 is not the pinned one.
+    Raises AnvilUnavailable if the platform has no pinned package, or npm is missing or fails;
+    ConfigurationError if the package's SHA-512 is not the pinned one.
     """
     package = _package_of(platform.system(), platform.machine())
     folder = cache or platformdirs.user_cache_path("modelex") / "anvil"
@@ -59,7 +64,7 @@ async def fetch_anvil(cache: Path | None = None) -> Path:
 def _package_of(system: str, machine: str) -> _Package:
     package = _PACKAGES.get((system, machine))
     if package is None:
-        raise ConfigurationError(
+        raise AnvilUnavailable(
             f"no pinned anvil for {system} {machine}",
             hint="start an Ethereum development node yourself and deploy to its URL",
         )
@@ -69,7 +74,7 @@ def _package_of(system: str, machine: str) -> _Package:
 def _install(package: _Package, target: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise ConfigurationError(
+        raise AnvilUnavailable(
             "npm is needed to fetch the devnet's EVM (anvil), and it is not on PATH",
             hint="install Node.js with npm (Debian: apt install npm) and run this again",
         )
@@ -100,8 +105,8 @@ def _pack(npm: str, package: _Package, folder: Path) -> Path:
     return folder / Path(name).name
 
 
-def _fetch_failed(package: _Package, reason: str) -> ConfigurationError:
-    return ConfigurationError(
+def _fetch_failed(package: _Package, reason: str) -> AnvilUnavailable:
+    return AnvilUnavailable(
         f"npm could not fetch {package.name}@{VERSION}: {reason.strip()}",
         hint="check the network and `npm config get registry`, then run this again",
     )

@@ -1,16 +1,22 @@
-"""A private EVM chain for trying Modelex out: anvil as a child process, on loopback only."""
+"""A private EVM chain for trying Modelex out: a child process that listens on loopback only.
 
+That is anvil, or where it cannot be had, py-evm behind the same methods (`chain/pyevm`).
+"""
+
+import importlib.util
 import subprocess
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import trio
 
 from p2p_modelex.chain.abc import Deployment
-from p2p_modelex.chain.anvil import fetch_anvil
+from p2p_modelex.chain.anvil import AnvilUnavailable, fetch_anvil
 from p2p_modelex.chain.deployment import read_deployment, write_deployment
 from p2p_modelex.chain.evm.deploy import deploy
 from p2p_modelex.chain.evm.port import DEVNET_CHAIN_ID, EvmChain
@@ -22,13 +28,14 @@ from p2p_modelex.units import Wei
 
 CHAIN_ID = DEVNET_CHAIN_ID
 CHALLENGE_S = 60
+TEST_BALANCE = 10_000 * 10**18  # native wei of each test key
 GAS_MONEY = 100 * 10**18  # native wei given with a grant
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
 # --state alone survives SIGTERM but not SIGKILL or a power cut.
 STATE_INTERVAL_S = 5
 _LOG_CHUNKS = 32
-# Becomes anvil, leaving a guard behind that ends it when our end of its standard input closes:
+# Becomes the chain, leaving a guard behind that ends it when our end of its standard input closes:
 # that happens even when this process is killed and can clean up nothing.
 _GUARDED = (
     "/bin/sh",
@@ -56,27 +63,50 @@ TEST_KEYS = tuple(
 )
 
 
+Engine = Literal["auto", "anvil", "pyevm"]
+
+
 @dataclass(frozen=True, slots=True)
 class Devnet:
-    """A running devnet. keys: private keys of accounts that hold 10,000 of the native coin each."""
+    """A running devnet. keys: private keys of accounts that hold 10,000 of the native coin each.
+
+    engine: what executes it; why: a sentence if that is not anvil though nobody said so.
+    """
 
     url: str
     keys: tuple[bytes, ...]
     pid: int
+    engine: str = "anvil"
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """What to run: the engine's name, the command's beginning, why not anvil."""
+
+    engine: str
+    command: tuple[str, ...]
+    why: str = ""
 
 
 @asynccontextmanager
 async def devnet(
-    port: int = 0, *, state_file: Path | None = None, block_time: int | None = None
+    port: int = 0,
+    *,
+    state_file: Path | None = None,
+    block_time: int | None = None,
+    engine: Engine = "auto",
 ) -> AsyncGenerator[Devnet, None]:
-    """Run anvil on 127.0.0.1:`port` (0: a free one) until the block ends, cancelled or not.
+    """Run a chain on 127.0.0.1:`port` (0: a free one) until the block ends, cancelled or not.
 
-    state_file: loaded at start, written every few seconds and at the end. block_time: seconds
-    between blocks; None mines one for each transaction at once. Raises ConfigurationError if
-    anvil cannot be fetched, ChainUnreachable if it does not start (the port taken, say).
+    state_file: loaded at start, written every few seconds and at the end; each engine has its own
+    format. block_time: seconds between blocks; None mines one for each transaction at once.
+    engine: "auto" is anvil, and pyevm where anvil cannot be had and the extra is installed.
+    Raises ConfigurationError if the engine cannot be had, ChainUnreachable if it does not start
+    (the port taken, say).
     """
-    binary = await fetch_anvil()
-    command = [*_GUARDED, str(binary), *_arguments(port, state_file, block_time)]
+    program = await _choose(engine)
+    command = [*_GUARDED, *program.command, *_arguments(program, port, state_file, block_time)]
     try:
         process = await trio.lowlevel.open_process(
             command,
@@ -86,33 +116,59 @@ async def devnet(
             start_new_session=True,  # Ctrl-C ends us first; our nodes may still settle
         )
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot run {binary}: {error}", hint="it needs Linux with glibc 2.35 or newer"
-        ) from error
+        raise ConfigurationError(f"cannot run {program.command[0]}: {error}") from error
     assert process.stdout is not None
     try:
-        url = await _read_url(process.stdout)
+        url = await _read_url(process.stdout, program.engine)
         # Not a nursery's task: a nursery here would wrap every error of the caller's block in a
         # group. It ends when _stop closes the pipe.
         trio.lowlevel.spawn_system_task(_drain, process.stdout)
-        yield Devnet(url, TEST_KEYS, process.pid)
+        yield Devnet(url, TEST_KEYS, process.pid, program.engine, program.why)
     finally:
         await _stop(process)
 
 
-def _arguments(port: int, state_file: Path | None, block_time: int | None) -> list[str]:
-    # The gas cap for one transaction (EIP-7825) is off by default in anvil and on in mainnet.
-    arguments = ["--host", "127.0.0.1", "--port", str(port), "--chain-id", str(CHAIN_ID)]
-    arguments += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--no-request-size-limit"]
+async def _choose(engine: Engine) -> _Program:
+    if engine == "pyevm":
+        return _pyevm("")
+    try:
+        return _Program("anvil", (str(await fetch_anvil()),))
+    except AnvilUnavailable as error:
+        if engine == "anvil":
+            raise
+        return _pyevm(f"anvil cannot be had: {error}", error)
+
+
+def _pyevm(why: str, cause: AnvilUnavailable | None = None) -> _Program:
+    # Found without importing it: that takes seconds and raises the recursion limit.
+    if importlib.util.find_spec("eth") is None:
+        raise ConfigurationError(
+            why or "the pure-Python chain, py-evm, is not installed",
+            hint=(f"{cause.hint}; or " if cause else "") + "pip install 'p2p-modelex[pyevm]'",
+        ) from cause
+    return _Program("pyevm", (sys.executable, "-m", "p2p_modelex.chain.pyevm"), why)
+
+
+def _arguments(
+    program: _Program, port: int, state_file: Path | None, block_time: int | None
+) -> list[str]:
+    arguments = ["--port", str(port)]
     if state_file is not None:
-        arguments += ["--state", str(state_file), "--state-interval", str(STATE_INTERVAL_S)]
+        arguments += ["--state", str(state_file)]
     if block_time is not None:
         arguments += ["--block-time", str(block_time)]
+    if program.engine == "pyevm":
+        return arguments
+    arguments += ["--host", "127.0.0.1", "--chain-id", str(CHAIN_ID), "--no-request-size-limit"]
+    # The gas cap for one transaction (EIP-7825) is off by default in anvil and on in mainnet.
+    arguments += ["--hardfork", "osaka", "--enable-tx-gas-limit"]
+    if state_file is not None:
+        arguments += ["--state-interval", str(STATE_INTERVAL_S)]
     return arguments
 
 
-async def _read_url(output: trio.abc.ReceiveStream) -> str:
-    """Return the URL once anvil listens; ChainUnreachable if it ends or stays silent."""
+async def _read_url(output: trio.abc.ReceiveStream, engine: str) -> str:
+    """Return the URL once the engine listens; ChainUnreachable if it ends or stays silent."""
     tail: deque[str] = deque(maxlen=_LOG_CHUNKS)
     with trio.move_on_after(START_TIMEOUT_S):
         async for chunk in output:
@@ -121,7 +177,7 @@ async def _read_url(output: trio.abc.ReceiveStream) -> str:
             if url is not None:
                 return url
     raise ChainUnreachable(
-        f"anvil did not start: {''.join(tail).strip()[-300:]}",
+        f"{engine} did not start: {''.join(tail).strip()[-300:]}",
         hint="is the port taken by another devnet?",
     )
 
@@ -140,7 +196,7 @@ def _find_url(text: str) -> str | None:
 
 
 async def _stop(process: trio.Process) -> None:
-    """SIGTERM, so that anvil writes its state; SIGKILL if it takes too long."""
+    """SIGTERM, so that the engine writes its state; SIGKILL if it takes too long."""
     with trio.CancelScope(shield=True):
         if process.stdin is not None:
             await process.stdin.aclose()  # before the process is reaped, so the guard knows it
@@ -163,6 +219,7 @@ async def bring_up(
     port: int = 0,
     state_file: Path | None = None,
     block_time: int | None = None,
+    engine: Engine = "auto",
     challenge_s: int = CHALLENGE_S,
 ) -> AsyncGenerator[tuple[Devnet, Deployment], None]:
     """Run a devnet with our contracts on it, write the network file, and pay the grants.
@@ -171,7 +228,7 @@ async def bring_up(
     contracts of the network file already, nothing is deployed again. Errors: see `devnet`,
     `deploy`, `write_deployment`.
     """
-    async with devnet(port, state_file=state_file, block_time=block_time) as net:
+    async with devnet(port, state_file=state_file, block_time=block_time, engine=engine) as net:
         deployment = await _find_deployment(net, network_file)
         if deployment is None:
             deployment = await deploy(net.url, net.keys[0], name="devnet", challenge_s=challenge_s)
