@@ -46,7 +46,7 @@ test-python: setup $(NPM_STAMP) ## Run every Python test; branch coverage of cor
 
 .PHONY: test-contracts
 test-contracts: setup $(NPM_STAMP) ## Run the contracts' unit, fuzz and invariant tests under forge
-	cd contracts && node_modules/.bin/forge test
+	cd contracts && FORGE_SNAPSHOT_CHECK=true node_modules/.bin/forge test
 
 .PHONY: lint
 lint: setup ## Check style, formatting and the import floors
@@ -70,7 +70,7 @@ vectors: setup ## Rewrite the vectors of protocols/; read the difference before 
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --group dev --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --extra pyevm --group dev --universal \
 	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
 	    --quiet -o requirements.lock
 
