@@ -117,9 +117,9 @@ async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
     assert await port.fetch_balance(key.address) == 0
 
 
-async def test_a_dropped_transaction_is_sent_again(evm: EvmWorld) -> None:
-    key, port = await evm.new_account(Wei(5))
-    async with Rpc(evm.url) as rpc:
+async def test_a_dropped_transaction_is_sent_again(on_anvil: EvmWorld) -> None:
+    key, port = await on_anvil.new_account(Wei(5))
+    async with Rpc(on_anvil.url) as rpc:
         sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
         await rpc.call("evm_setAutomine", False, retry=False)
         payload = load_contracts().token.encode_call(
@@ -127,7 +127,7 @@ async def test_a_dropped_transaction_is_sent_again(evm: EvmWorld) -> None:
         )
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(sender.send, evm.deployment.token, payload)
+                nursery.start_soon(sender.send, on_anvil.deployment.token, payload)
                 await _wait_pending(rpc, key.address, 1)
                 await rpc.call("anvil_dropAllTransactions", retry=False)
                 await _wait_pending(rpc, key.address, 1)
@@ -137,9 +137,9 @@ async def test_a_dropped_transaction_is_sent_again(evm: EvmWorld) -> None:
     assert await port.fetch_balance(key.address) == 0
 
 
-async def test_a_transaction_that_lost_its_nonce_is_given_up(evm: EvmWorld) -> None:
-    key, _ = await evm.new_account(Wei(5))
-    async with Rpc(evm.url) as rpc:
+async def test_a_transaction_that_lost_its_nonce_is_given_up(on_anvil: EvmWorld) -> None:
+    key, _ = await on_anvil.new_account(Wei(5))
+    async with Rpc(on_anvil.url) as rpc:
         sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
         await rpc.call("evm_setAutomine", False, retry=False)
         to = new_key().address
@@ -159,9 +159,9 @@ async def _expect_loss(sender: Sender, to: Address) -> None:
         await sender.send(to, value=1)
 
 
-async def test_a_transaction_that_is_never_mined_is_given_up(evm: EvmWorld) -> None:
-    key, _ = await evm.new_account(Wei(5))
-    async with Rpc(evm.url) as rpc:
+async def test_a_transaction_that_is_never_mined_is_given_up(on_anvil: EvmWorld) -> None:
+    key, _ = await on_anvil.new_account(Wei(5))
+    async with Rpc(on_anvil.url) as rpc:
         sender = Sender(rpc, key, 31337, lambda _: "", receipt_timeout_s=0.1)
         await rpc.call("evm_setAutomine", False, retry=False)
         try:
@@ -172,9 +172,9 @@ async def test_a_transaction_that_is_never_mined_is_given_up(evm: EvmWorld) -> N
             await rpc.call("evm_setAutomine", True, retry=False)
 
 
-async def test_a_reorg_undoes_events_and_the_sender_sends_again(evm: EvmWorld) -> None:
-    _, port = await evm.new_account()
-    async with Rpc(evm.url) as rpc:
+async def test_a_reorg_undoes_events_and_the_sender_sends_again(on_anvil: EvmWorld) -> None:
+    _, port = await on_anvil.new_account()
+    async with Rpc(on_anvil.url) as rpc:
         start = int(await rpc.call("eth_blockNumber"), 16)
         seen: list[tuple[str, bool]] = []
         events = port.channel_events(start)

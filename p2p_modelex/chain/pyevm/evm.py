@@ -85,6 +85,8 @@ class PrivateChain:
         database = AtomicDB(MemoryDB(store))
         genesis = _genesis(balances, now())
         self._chain = kind(database) if store else kind.from_genesis(database, *genesis)
+        # A kept chain may be ahead of the clock; it goes on from there.
+        self._ahead_s = max(0, self.head.timestamp - int(now()))
         self._begin_block()
 
     @property
@@ -187,8 +189,11 @@ class PrivateChain:
         self.mine()
 
     def advance_time(self, seconds: int) -> None:
-        """Let every later block be this much later."""
-        self._ahead_s += seconds
+        """Let the next block be at least this much after the newest and after now."""
+        self._ahead_s = max(self._clock(), self.head.timestamp) + seconds - int(self._now())
+
+    def _clock(self) -> int:
+        return int(self._now()) + self._ahead_s
 
     def _begin_block(self, *, keep_state: bool = False) -> None:
         """Make the header of the next block. keep_state: a balance has been set in the old one."""
@@ -199,9 +204,9 @@ class PrivateChain:
 
     def _next_header(self) -> Any:
         parent = self.head
-        clock = int(self._now()) + self._ahead_s
+        timestamp = max(parent.timestamp + 1, self._clock())
         return self._chain.create_header_from_parent(
-            parent, gas_limit=BLOCK_GAS, timestamp=max(parent.timestamp + 1, clock)
+            parent, gas_limit=BLOCK_GAS, timestamp=timestamp
         )
 
     def _try(self, request: Request, gas: int, header: Any | None) -> Any:

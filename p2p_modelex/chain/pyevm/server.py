@@ -1,7 +1,7 @@
 """JSON-RPC over HTTP/1.1 on loopback: bounded in connections, sizes and time."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h11
@@ -25,7 +25,7 @@ class _TooLarge(Exception):
     pass
 
 
-async def listen(port: int) -> list[trio.SocketListener]:
+async def listen(port: int) -> Sequence[trio.SocketListener]:
     """Listen on 127.0.0.1:`port`, 0 for a free one. Raises OSError if it is taken."""
     return await trio.open_tcp_listeners(port, host=HOST)
 
@@ -40,7 +40,7 @@ class RpcServer:
         self.lock = trio.Lock()
         """Held while `answer` runs, for others who touch what it touches."""
 
-    async def serve(self, listeners: list[trio.SocketListener]) -> None:
+    async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve until cancelled."""
         await trio.serve_listeners(self._serve_connection, listeners)
 
