@@ -15,6 +15,10 @@ class Till(Protocol):
     Rows are to be persisted before anything is sent that relies on them.
     """
 
+    def is_short(self, signed: SignedVoucher, epoch: Epoch, ceiling: Wei) -> bool:
+        """Whether, as far as is known, the channel may not have enough left for the whole job."""
+        ...
+
     def open_lane(
         self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
     ) -> tuple[Row, ...]:

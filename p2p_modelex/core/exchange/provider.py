@@ -48,6 +48,7 @@ from p2p_modelex.records.job import (
     RequesterMessage,
     Started,
 )
+from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs
 
 # Refusals that may mean that the chain knows more than we do.
@@ -198,6 +199,8 @@ class ProviderExchange:
         assert sale is not None
         assert sale.signed is not None
         wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        if not self._has_fetched and self._till.is_short(sale.signed, sale.epoch, sale.ceiling):
+            return [*self._fetch(sale.signed), *wait]
         try:
             rows = self._till.open_lane(
                 sale.job, sale.signed, sale.epoch, window=sale.window, ceiling=sale.ceiling
@@ -205,11 +208,14 @@ class ProviderExchange:
         except JobRefused as refusal:
             if refusal.code not in _STALE or self._has_fetched:
                 raise
-            self._has_fetched = True
-            self._fetching = ChannelId(sale.signed.voucher.channel)
-            return [FetchChannel(self._fetching), *wait]
+            return [*self._fetch(sale.signed), *wait]
         self._serving = Serving(self.stream, self.peer, self._seller, self._till, sale)
         return [*self._serving.open(rows, now), Generate(sale.job, sale.request), *wait]
+
+    def _fetch(self, signed: SignedVoucher) -> list[Effect]:
+        self._has_fetched = True
+        self._fetching = ChannelId(signed.voucher.channel)
+        return [FetchChannel(self._fetching)]
 
     def _on_started(self, now: UnixMs) -> list[Effect]:
         sale, serving = self._sale, self._serving

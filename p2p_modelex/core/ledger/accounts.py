@@ -65,6 +65,11 @@ class ChannelAccount:
         """The lane, made empty if it is new."""
         return self.lanes.setdefault(lane, LaneAccount(Epoch(self.state.epoch)))
 
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The epochs of the lanes."""
+        return tuple(lane.epoch for lane in self.lanes.values())
+
     def compute_deposit(self, epoch: Epoch) -> int:
         """The deposit."""
         return rescale(self.state.deposit, self.state.epoch, epoch)

@@ -78,6 +78,17 @@ class PayeeLedger:
         """All channels that pay us."""
         return tuple(account.state for account in self._channels.values())
 
+    def is_short(self, signed: SignedVoucher, epoch: Epoch, ceiling: Wei) -> bool:
+        """Whether a job might cost more than is left, as far as we know: a payer that topped its
+        channel up knows more, and must not find its vouchers refused in mid-job.
+        """
+        promise = signed.voucher
+        account = self._channels.get(ChannelId(promise.channel))
+        if account is None or epoch < max([account.state.epoch, *account.epochs]):
+            return False
+        promised = account.compute_promised(promise.lane, epoch) + promise.amount
+        return promised + ceiling > account.compute_deposit(epoch)
+
     def open_lane(
         self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
     ) -> tuple[Row, ...]:

@@ -25,7 +25,8 @@ from p2p_modelex.records.job import (
 )
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import JobRow, ReceivedVoucherRow
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.cases import JOB, build_order, build_voucher
 from tests.core.exchange.pair import (
     CHANNEL,
@@ -396,3 +397,22 @@ def test_numbers_are_finite() -> None:
     counter = Counter()
     counter.send(Ask(JOB, changed(temperature=float("nan"))))
     assert counter.p.penalties
+
+
+def test_a_provider_looks_again_when_its_view_of_the_deposit_may_be_too_small() -> None:
+    """EXC-8: a payer that topped its channel up is not broken off in mid-job."""
+    old = msgspec.structs.replace(STATE, deposit=Wei(100))
+    pair = Pair(payee=build_payee(old))
+    pair.start()
+    pair.pump()
+    assert pair.p.asked == [fx.FetchChannel(CHANNEL)]
+    pair.p.asked.clear()
+    pair.payee.note_channel(STATE)
+    pair.to_provider(given.ChannelFetched(CHANNEL, STATE))
+    assert pair.has_generate
+
+
+def test_a_channel_of_a_later_epoch_is_not_called_short() -> None:
+    payee = build_payee(msgspec.structs.replace(STATE, epoch=1))
+    promise = Voucher(CHANNEL, 0, Wei(1), 0)
+    assert not payee.is_short(SignedVoucher(promise, bytes(65)), Epoch(0), Wei(10**9))
