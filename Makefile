@@ -38,7 +38,7 @@ contracts: setup $(NPM_STAMP) ## Compile the contracts and write their artifacts
 	$(BIN)/python contracts/tools/build.py
 
 .PHONY: test
-test: lint types test-python ## Lint, check types, run every Python test: what must pass before a commit
+test: lint types test-contracts test-python ## Lint, check types, run every test: what must pass before a commit
 
 .PHONY: test-python
 test-python: setup $(NPM_STAMP) ## Run every Python test; branch coverage of core/ and records/ must be 100%
