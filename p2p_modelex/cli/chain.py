@@ -11,7 +11,7 @@ from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import format_address, parse_address
 from p2p_modelex.units import AI, Wei, format_ai, parse_ai
 
-if TYPE_CHECKING:  # the module imports Trio, which `modelex --help` does without
+if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
     from p2p_modelex.chain.devnet import Engine
 
 CHALLENGE_S = 24 * 3600
