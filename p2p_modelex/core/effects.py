@@ -198,9 +198,9 @@ class RunFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunRestarted:
-    """The job is ordered anew, mostly at another provider; text seen before, if any, is void.
+    """The job is ordered at another provider; text seen before, if any, is void.
 
-    Comes with each order but the first, also where no text was seen: `why` ended the last attempt.
+    Comes also where no text was seen, so that a caller knows who serves it and why not the last.
     """
 
     job: JobId
