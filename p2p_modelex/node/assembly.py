@@ -24,7 +24,7 @@ from p2p_modelex.store.sqlite import SqliteStore
 
 OpenEngine = Callable[[Home, ModelSettings], Engine]
 Adjust = Callable[[Shop], Shop]
-log = structlog.get_logger("modelex.assembly")
+log = structlog.get_logger(__name__)
 
 
 def open_configured_engine(home: Home, settings: ModelSettings) -> Engine:

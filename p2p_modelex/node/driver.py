@@ -43,7 +43,7 @@ RUN_EVENTS_MAX = 4096
 """Events a local caller may leave unread before its job is cancelled."""
 
 Effects = Iterable[fx.Effect]
-log = structlog.get_logger("modelex.driver")
+log = structlog.get_logger(__name__)
 
 
 class Core(Protocol):

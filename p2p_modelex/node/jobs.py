@@ -22,7 +22,7 @@ from p2p_modelex.records.receipt import Finish
 CLOSE_TIMEOUT_S = 10.0
 """How long an engine may take to let a run go."""
 
-log = structlog.get_logger("modelex.jobs")
+log = structlog.get_logger(__name__)
 Tell = Callable[[Input], Awaitable[None]]
 
 

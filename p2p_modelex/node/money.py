@@ -18,7 +18,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
 from p2p_modelex.records.channel import ChannelState
 
-log = structlog.get_logger("modelex.money")
+log = structlog.get_logger(__name__)
 READS_AT_ONCE = 8
 """Channels read from the chain at the same time; strangers can make us read many."""
 

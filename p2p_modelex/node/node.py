@@ -43,7 +43,7 @@ SHUTDOWN_GRACE_S = 30.0
 FLUSH_S = 3.0
 """What is queued on streams may go out for this long."""
 
-log = structlog.get_logger("modelex.node")
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

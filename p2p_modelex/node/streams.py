@@ -28,7 +28,7 @@ LINGER_S = 15.0
 """How long what was queued before a close may take to go out."""
 
 Tell = Callable[[Input], Awaitable[None]]
-log = structlog.get_logger("modelex.streams")
+log = structlog.get_logger(__name__)
 
 
 @dataclass
