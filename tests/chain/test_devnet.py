@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2p_modelex.chain import anvil
-from p2p_modelex.chain.devnet import TEST_KEYS, bring_up, devnet, fund
+from p2p_modelex.chain.devnet import TEST_KEYS, Engine, bring_up, devnet, fund
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.errors import ChainUnreachable, ConfigurationError
@@ -19,16 +19,19 @@ from p2p_modelex.units import Wei
 from tests.chain.worlds import new_key
 
 _OWNER = """
+import sys
 import trio
 from p2p_modelex.chain.devnet import devnet
 
 async def own():
-    async with devnet() as net:
+    async with devnet(engine=sys.argv[1]) as net:
         print(net.pid, flush=True)
         await trio.sleep_forever()
 
 trio.run(own)
 """
+
+ENGINES = pytest.mark.parametrize("engine", ["anvil", "pyevm"])
 
 
 def _is_running(pid: int) -> bool:
@@ -57,8 +60,10 @@ async def test_it_ends_when_cancelled() -> None:
     assert not _is_running(pids[0])
 
 
-async def test_it_ends_when_its_owner_is_killed() -> None:
-    owner = await trio.lowlevel.open_process([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE)
+@ENGINES
+async def test_it_ends_when_its_owner_is_killed(engine: Engine) -> None:
+    command = [sys.executable, "-c", _OWNER, engine]
+    owner = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
     assert owner.stdout is not None
     pid = int(await owner.stdout.receive_some(100))
     assert _is_running(pid)
@@ -76,10 +81,11 @@ async def test_an_error_in_the_block_arrives_as_it_is() -> None:
             raise KeyError
 
 
-async def test_a_taken_port_is_told() -> None:
-    async with devnet() as net:
-        with pytest.raises(ChainUnreachable, match="did not start") as caught:
-            async with devnet(int(net.url.rpartition(":")[2])):
+@ENGINES
+async def test_a_taken_port_is_told(engine: Engine) -> None:
+    async with devnet(engine="anvil") as net:
+        with pytest.raises(ChainUnreachable, match=f"{engine} did not start") as caught:
+            async with devnet(int(net.url.rpartition(":")[2]), engine=engine):
                 pass
     assert "port" in caught.value.hint
 

@@ -2,14 +2,13 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import trio
 
 from p2p_modelex.chain.devnet import CHAIN_ID, STATE_INTERVAL_S, TEST_BALANCE, TEST_KEYS
-from p2p_modelex.chain.pyevm.evm import PrivateChain
-from p2p_modelex.chain.pyevm.methods import Methods
 from p2p_modelex.chain.pyevm.server import RpcServer, listen
 from p2p_modelex.chain.pyevm.state_file import read_state, write_state
 from p2p_modelex.errors import ModelexError
@@ -17,17 +16,20 @@ from p2p_modelex.records.signers import EvmSigner
 
 
 class _Devnet:
-    def __init__(self, state_file: Path | None) -> None:
+    def __init__(self, state_file: Path | None, store: dict[bytes, bytes]) -> None:
+        # py-evm takes seconds to import, and what can be refused is refused before.
+        from p2p_modelex.chain.pyevm.evm import PrivateChain
+        from p2p_modelex.chain.pyevm.methods import Methods
+
         self._state_file = state_file
-        self._store = read_state(state_file) if state_file else {}
-        self._kept = len(self._store)
+        self._store = store
+        self._kept = len(store)
         balances = {EvmSigner(key).address: TEST_BALANCE for key in TEST_KEYS}
-        self._chain = PrivateChain(self._store, CHAIN_ID, balances, time.time)
+        self._chain = PrivateChain(store, CHAIN_ID, balances, time.time)
         self._server = RpcServer(Methods(self._chain).answer)
 
-    async def run(self, port: int, block_time: int | None) -> None:
+    async def run(self, listeners: Sequence[trio.SocketListener], block_time: int | None) -> None:
         """Serve until SIGTERM, then keep the state a last time."""
-        listeners = await listen(port)
         with trio.open_signal_receiver(signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._server.serve, listeners)
@@ -36,8 +38,8 @@ class _Devnet:
                 if block_time:
                     self._chain.mines_at_once = False
                     nursery.start_soon(self._mine_often, block_time)
-                host, taken = listeners[0].socket.getsockname()
-                click.echo(f"Listening on {host}:{taken}")
+                host, port = listeners[0].socket.getsockname()
+                click.echo(f"Listening on {host}:{port}")
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
         await self._keep()
@@ -68,8 +70,13 @@ class _Devnet:
 @click.option("--block-time", type=click.IntRange(min=1))
 def main(port: int, state: Path | None, block_time: int | None) -> None:
     """Run the chain until SIGTERM."""
+
+    async def run() -> None:
+        listeners = await listen(port)
+        await _Devnet(state, read_state(state) if state else {}).run(listeners, block_time)
+
     try:
-        trio.run(_Devnet(state).run, port, block_time)
+        trio.run(run)
     except (ModelexError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
