@@ -1,0 +1,204 @@
+"""The composition: every input reaches the machine it is for, and nothing else moves."""
+
+import random
+
+import pytest
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as given
+from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
+from p2p_modelex.core.effects import StreamId, TimerId
+from p2p_modelex.core.exchange import parameters
+from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, Identity, NodeCore, Policies, Shop
+from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
+from p2p_modelex.ids import Address, JobId
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import Load, Probe
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.rows import JobRow, Row, SettingRow
+from p2p_modelex.units import UnixMs, Wei
+from tests.core.exchange.pair import (
+    CHANNEL,
+    CHANNELS,
+    NETWORK,
+    NOW,
+    OFFER,
+    OTHER_KEY,
+    OWNERSHIP,
+    PAYER,
+    PROVIDER_KEY,
+    REGISTRY,
+    REQUEST,
+    REQUESTER_KEY,
+    STATE,
+    build_seller,
+)
+
+THEIRS = StreamId(1)
+
+
+def build(*, sells: bool = True) -> NodeCore:
+    key = PROVIDER_KEY if sells else REQUESTER_KEY
+    identity = Identity(key.peer, key, PAYER, NETWORK, REGISTRY, CHANNELS)
+    policies = Policies(Budget(Wei(100), Wei(1000)))
+    shop = Shop(build_seller(), (OFFER,), 2) if sells else None
+    core = NodeCore(identity, policies, shop, random.Random(1), "test/1")
+    core.start(NOW)
+    return core
+
+
+def wanted(job: JobId) -> RunRequested:
+    most = Wei(10**6)
+    return RunRequested(job, REQUEST, most, most, most, most, (), (), 3, True)
+
+
+def opened(protocol: str) -> given.StreamOpened:
+    return given.StreamOpened(THEIRS, OTHER_KEY.peer, protocol)
+
+
+def row(state: str, *, is_provider: bool, number: int) -> JobRow:
+    job = JobId(bytes([number]) * 16)
+    return JobRow(job, is_provider, OTHER_KEY.peer, state, Wei(1), Wei(0), NOW)
+
+
+def test_a_node_that_buys_sells_nothing_and_is_idle() -> None:
+    core = build(sells=False)
+    assert core.is_idle
+    assert core.frame_limits == PROTOCOLS
+    assert core.step(opened(parameters.PROTOCOL), NOW) == [fx.CloseStream(THEIRS)]
+    assert core.step(given.TimerFired(TimerId("selling/settle")), NOW) == []
+    assert core.step(given.ChannelFetched(CHANNEL, STATE), NOW) == []
+    assert core.step(given.ShutDown(), NOW) == []
+
+
+@pytest.mark.parametrize("sells", [True, False])
+def test_probes_are_answered_with_our_load(sells: bool) -> None:
+    core = build(sells=sells)
+    core.step(opened(PROBE_PROTOCOL), NOW)
+    probe = given.FrameReceived(THEIRS, codec.encode(Probe(7)))
+    sent = next(e for e in core.step(probe, NOW) if isinstance(e, fx.Send))
+    load: Load = codec.decode(Load, sent.payload, limit=64)
+    assert (load.nonce, load.slots) == (7, 2 if sells else 0)
+
+
+def test_each_protocol_has_its_machine_and_a_deadline_for_silence() -> None:
+    for protocol, timer in (
+        (parameters.PROTOCOL, "exchange/1/wait"),
+        (PROBE_PROTOCOL, "probe/1"),
+        (RECONCILE_PROTOCOL, "directory/"),
+    ):
+        core = build()
+        effects = core.step(opened(protocol), NOW)
+        [deadline] = [e for e in effects if isinstance(e, fx.SetTimer)]
+        assert deadline.timer.startswith(timer)
+        late = UnixMs(NOW + 10**7)
+        effects = core.step(given.TimerFired(deadline.timer), late)
+        assert any(isinstance(e, fx.ResetStream) for e in effects), protocol
+        assert core.is_idle
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_garbage_costs_the_sender_its_stream_and_us_nothing(protocol: str) -> None:
+    core = build()
+    core.step(opened(protocol), NOW)
+    effects = core.step(given.FrameReceived(THEIRS, b"\xff\x00garbage"), NOW)
+    assert fx.ResetStream(THEIRS) in effects
+    assert any(isinstance(e, fx.Penalize) for e in effects)
+    assert core.step(given.FrameReceived(THEIRS, b"more"), NOW) == []
+
+
+@pytest.mark.parametrize("sells", [True, False])
+@pytest.mark.parametrize(
+    "happened",
+    [
+        given.StreamReady(StreamId(88)),
+        given.StreamFailed(StreamId(88), "gone"),
+        given.FrameReceived(StreamId(88), b"late"),
+        given.StreamEnded(StreamId(88), True, ""),
+        given.TimerFired(TimerId("exchange/88/wait")),
+        given.TimerFired(TimerId("probe/88")),
+        given.TimerFired(TimerId("nobody/knows")),
+        given.TokensCounted(JobId(b"j" * 16), 1),
+        given.EngineFinished(JobId(b"j" * 16), Finish.STOP, 1, 1),
+        given.CancelRun(JobId(b"j" * 16)),
+        given.ChannelOpenFailed(Address(b"p" * 20), "no gas"),
+        given.Redeemed((), ()),
+    ],
+)
+def test_what_nobody_waits_for_any_more_is_ignored(happened: given.Input, sells: bool) -> None:
+    assert build(sells=sells).step(happened, NOW) == []
+
+
+def test_a_run_that_finds_nobody_ends_at_once() -> None:
+    core = build(sells=False)
+    job = JobId(b"j" * 16)
+    [emit] = core.step(wanted(job), NOW)
+    assert isinstance(emit, fx.Emit)
+    assert isinstance(emit.event, fx.RunFailed)
+    assert emit.event.code == "no_provider"
+
+
+def meet(buyer: NodeCore, seller: NodeCore) -> None:
+    """Let the buyer know the seller's advertisement."""
+    seller.advertise(["/memory/1"], [OWNERSHIP], NOW)
+    entry = seller.directory.get(PROVIDER_KEY.peer)
+    assert entry is not None
+    later = UnixMs(NOW + 1)
+    assert buyer.directory.judge(entry.envelope, later).outcome.value == "accept"
+
+
+def test_a_run_goes_over_probe_channel_and_stream_to_the_seller() -> None:
+    buyer = build(sells=False)
+    meet(buyer, build())
+    job = JobId(b"j" * 16)
+    probe = next(e for e in buyer.step(wanted(job), NOW) if isinstance(e, fx.OpenStream))
+    assert probe.protocol == PROBE_PROTOCOL
+    buyer.step(given.StreamReady(probe.stream), NOW)
+    assert not buyer.is_idle
+    effects = buyer.step(given.TimerFired(TimerId(f"probe/{probe.stream}")), NOW)
+    deposit = next(e for e in effects if isinstance(e, fx.OpenChannel))
+    effects = buyer.step(given.ChannelOpened(deposit.payee, STATE), NOW)
+    order = next(e for e in effects if isinstance(e, fx.OpenStream))
+    effects = buyer.step(given.StreamReady(order.stream), NOW)
+    assert any(isinstance(e, fx.Send) for e in effects)
+    buyer.step(given.CancelRun(job), NOW)
+    assert buyer.is_idle
+
+
+def test_a_seller_that_leaves_withdraws_its_advertisement() -> None:
+    core = build()
+    core.advertise(["/memory/1"], [OWNERSHIP], NOW)
+    entry = core.directory.get(PROVIDER_KEY.peer)
+    assert entry is not None
+    assert entry.advertisement.offers == (OFFER,)
+    core.withdraw(UnixMs(NOW + 1))
+    entry = core.directory.get(PROVIDER_KEY.peer)
+    assert entry is not None
+    assert entry.withdrawn
+
+
+def test_gossip_and_the_mesh_are_the_directorys() -> None:
+    core = build()
+    verdict = core.judge_gossip(OTHER_KEY.peer, b"garbage", NOW)
+    assert verdict.outcome.value == "reject"
+    effects = core.step(given.PeerConnected(OTHER_KEY.peer), NOW)
+    streams = [e for e in effects if isinstance(e, fx.OpenStream)]
+    assert [one.protocol for one in streams] == [RECONCILE_PROTOCOL]
+    assert any(isinstance(e, fx.Send) for e in core.step(given.StreamReady(streams[0].stream), NOW))
+
+
+def test_jobs_that_a_crash_cut_off_are_closed_and_doubts_are_kept() -> None:
+    rows: list[Row] = [
+        row("running", is_provider=True, number=1),
+        row("settling", is_provider=True, number=2),
+        row("lost", is_provider=True, number=3),
+        row("paid", is_provider=True, number=4),
+        row("running", is_provider=False, number=5),
+        SettingRow("x", b""),
+    ]
+    cut = build().restore(rows)
+    assert [one.state for one in cut if isinstance(one, JobRow)] == [CUT] * 3
+    assert CUT in FINAL_STATES
+    assert "lost" not in FINAL_STATES

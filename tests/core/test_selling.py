@@ -1,0 +1,310 @@
+"""Selling: streams bounded, load that cannot be faked by silence, vouchers taken to the chain."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as given
+from p2p_modelex.core import redeeming, selling
+from p2p_modelex.core.effects import StreamId
+from p2p_modelex.core.exchange.terms import OpenJobs
+from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.core.ledger.settlement import SettlementPolicy
+from p2p_modelex.core.redeeming import (
+    SETTLE_INTERVAL_MS,
+    SETTLE_PAUSE_MAX_MS,
+    SETTLE_TIMER,
+    WATCH_INTERVAL_MS,
+    WATCH_TIMER,
+)
+from p2p_modelex.core.selling import Selling
+from p2p_modelex.ids import ChannelId, JobId
+from p2p_modelex.records import codec, voucher
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.job import Order
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.rows import RedeemedRow
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.units import UnixMs, Wei
+from tests.core.exchange.pair import (
+    CHANNEL,
+    CHANNELS,
+    NOW,
+    OFFER,
+    OPERATOR,
+    OTHER_KEY,
+    PAYER,
+    PROVIDER_KEY,
+    REQUEST,
+    REQUESTER_KEY,
+    STATE,
+    build_job,
+    build_seller,
+)
+
+
+class Stall:
+    """A selling side; strangers open streams, the test is engine and chain."""
+
+    def __init__(self, *states: ChannelState, **policy: Any) -> None:
+        self.ledger = PayeeLedger(OPERATOR.address, CHANNELS, SettlementPolicy(**policy))
+        for state in states or (STATE,):
+            self.ledger.note_channel(state)
+        self.selling = Selling(build_seller(), self.ledger, 1)
+        self.now = NOW
+        self.streams = 0
+
+    def tell(self, happened: given.Input) -> list[fx.Effect]:
+        return self.selling.step(happened, self.now)
+
+    def open(self, peer: Any = REQUESTER_KEY.peer) -> StreamId:
+        self.streams += 1
+        stream = StreamId(2 * self.streams + 1)
+        self.opened = self.tell(given.StreamOpened(stream, peer, "exchange"))
+        return stream
+
+    def frame(self, stream: StreamId, message: object) -> list[fx.Effect]:
+        return self.selling.step_stream(
+            stream, given.FrameReceived(stream, codec.encode(message)), self.now
+        )
+
+    def order(self, number: int = 1, *, lane: int = 0, channel: bytes = CHANNEL) -> StreamId:
+        """Order up to the token count; nothing is answered."""
+        stream = self.open()
+        signed = promise(0, lane=lane, channel=channel)
+        order = Order(
+            build_job(number),
+            REQUEST,
+            OFFER.prompt_price,
+            OFFER.completion_price,
+            Wei(2_000),
+            signed,
+        )
+        self.effects = self.frame(stream, order)
+        return stream
+
+    def admit(self, number: int = 1, *, lane: int = 0) -> StreamId:
+        """Order, count, generate and start."""
+        stream = self.order(number, lane=lane)
+        self.effects = self.tell(given.TokensCounted(build_job(number), 5))
+        self.tell(given.EngineStarted(build_job(number), 5))
+        return stream
+
+    def receive(self, amount: int, channel: bytes = CHANNEL, lane: int = 0) -> None:
+        """Hold a voucher."""
+        signed = promise(amount, lane=lane, channel=channel)
+        job = JobId(channel[:15] + bytes([lane]))
+        self.ledger.open_lane(job, signed, OFFER.epoch, window=Wei(0), ceiling=Wei(0))  # type: ignore[arg-type]
+        self.ledger.close(job)
+
+    def fire(self, timer: fx.TimerId) -> list[fx.Effect]:
+        return self.tell(given.TimerFired(timer))
+
+
+def promise(amount: int, *, lane: int = 0, channel: bytes = CHANNEL) -> SignedVoucher:
+    return voucher.sign(Voucher(channel, lane, Wei(amount), 0), CHANNELS, PAYER)
+
+
+def kinds(effects: list[fx.Effect]) -> list[str]:
+    return [type(effect).__name__ for effect in effects]
+
+
+def fetched(effects: list[fx.Effect]) -> list[bytes]:
+    return [effect.channel for effect in effects if isinstance(effect, fx.FetchChannel)]
+
+
+def closing(state: ChannelState = STATE) -> ChannelState:
+    return msgspec.structs.replace(state, closes_at=99)
+
+
+def test_silent_strangers_do_not_make_us_look_busy() -> None:
+    stall = Stall()
+    for _ in range(5):
+        stall.open()
+    assert stall.selling.is_idle
+    load = stall.selling.get_load()
+    assert (load.running, load.waiting, load.slots) == (0, 0, 1)
+
+
+def test_load_is_what_the_engines_run_and_how_soon_they_began() -> None:
+    stall = Stall()
+    stall.admit(1)
+    stall.admit(2, lane=1)
+    load = stall.selling.get_load()
+    assert (load.running, load.waiting, load.latency_ms) == (1, 1, 0)
+    assert not stall.selling.is_idle
+    stall.now = UnixMs(NOW + 40)
+    for _ in range(2):
+        stall.tell(given.EngineProduced(build_job(1), "one ", 1))
+    stall.tell(given.EngineFinished(build_job(1), Finish.STOP, 5, 2))
+    load = stall.selling.get_load()
+    assert (load.running, load.waiting, load.latency_ms) == (1, 0, 40)
+
+
+def test_streams_are_bounded_for_each_peer_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selling, "STREAMS_PER_PEER_MAX", 2)
+    monkeypatch.setattr(selling, "STREAMS_MAX", 3)
+    stall = Stall()
+    first, _, third = stall.open(), stall.open(), stall.open()
+    assert kinds(stall.opened) == ["ResetStream", "Penalize"]
+    assert not stall.selling.owns(third)
+    stall.open(OTHER_KEY.peer)
+    assert stall.selling.owns(first)
+    fourth = stall.open(PROVIDER_KEY.peer)
+    assert kinds(stall.opened) == ["ResetStream", "Penalize"]
+    assert not stall.selling.owns(fourth)
+    for stream in (first, StreamId(5)):
+        stall.selling.step_stream(stream, given.StreamEnded(stream, True, ""), NOW)
+    assert stall.selling.owns(stall.open())
+
+
+def test_a_jobs_name_is_taken_until_its_engine_is_done_with_it() -> None:
+    """Else the count or the output of the one would be taken for the other's."""
+    stall = Stall()
+    stream = stall.order(1)
+    stall.selling.step_stream(stream, given.StreamEnded(stream, False, "gone"), NOW)
+    assert stall.selling.is_idle
+    stall.order(1)
+    assert kinds(stall.effects)[:2] == ["Send", "CloseStream"]
+    stall.tell(given.TokensCounted(build_job(1), 5))
+    stall.order(1)
+    assert "CountTokens" in kinds(stall.effects)
+
+
+def test_a_leaving_node_refuses_what_is_new_and_finishes_what_runs() -> None:
+    stall = Stall()
+    stall.admit(1)
+    stall.tell(given.ShutDown())
+    stall.order(2, lane=1)
+    assert kinds(stall.effects)[:2] == ["Send", "CloseStream"]
+    assert not stall.selling.is_idle
+
+
+# Reading channels.
+
+
+def test_a_channel_is_read_once_for_all_who_wait_for_it() -> None:
+    stall = Stall(msgspec.structs.replace(STATE, channel=b"other" * 6 + b"!!"))
+    one, other = stall.order(1), stall.order(2, lane=1)
+    assert fetched(stall.tell(given.TokensCounted(build_job(1), 5))) == [CHANNEL]
+    assert fetched(stall.tell(given.TokensCounted(build_job(2), 5))) == []
+    effects = stall.tell(given.ChannelFetched(CHANNEL, STATE))
+    assert kinds(effects).count("Generate") == 2
+    assert stall.selling.owns(one)
+    assert stall.selling.owns(other)
+
+
+def test_strangers_cannot_have_us_read_any_number_of_channels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redeeming, "FETCHES_MAX", 1)
+    stall = Stall()
+    for number in (1, 2):
+        stall.order(number, channel=bytes([number]) * 32)
+    assert fetched(stall.tell(given.TokensCounted(build_job(1), 5))) == [b"\x01" * 32]
+    assert fetched(stall.tell(given.TokensCounted(build_job(2), 5))) == []
+    effects = stall.tell(given.ChannelFetched(ChannelId(b"\x01" * 32), None))
+    assert kinds(effects)[:2] == ["Send", "CloseStream"]
+
+
+# Redeeming.
+
+
+def test_vouchers_over_the_threshold_are_redeemed_once_at_a_time() -> None:
+    stall = Stall(threshold=Wei(100))
+    assert kinds(stall.selling.start(NOW)) == ["SetTimer", "SetTimer"]
+    stall.receive(99)
+    assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
+    stall.receive(100)
+    rearmed, redeem = stall.fire(SETTLE_TIMER)
+    assert rearmed == fx.SetTimer(SETTLE_TIMER, UnixMs(NOW + SETTLE_INTERVAL_MS))
+    assert isinstance(redeem, fx.Redeem)
+    assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
+    [persist] = stall.tell(given.Redeemed(redeem.vouchers, (Wei(100),)))
+    assert persist == fx.Persist((RedeemedRow(CHANNEL, 0, Wei(100)),))
+    assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
+    assert stall.tell(given.Redeemed((), ())) == []
+
+
+def test_more_than_a_batch_is_redeemed_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2p_modelex.limits.REDEMPTION_VOUCHERS_MAX", 1)
+    other = msgspec.structs.replace(STATE, channel=b"other" * 6 + b"!!")
+    stall = Stall(STATE, other, threshold=Wei(1))
+    stall.receive(10)
+    stall.receive(10, channel=other.channel)
+    _, first = stall.fire(SETTLE_TIMER)
+    assert isinstance(first, fx.Redeem)
+    effects = stall.tell(given.Redeemed(first.vouchers, (Wei(10),)))
+    assert kinds(effects) == ["Persist", "Redeem"]
+
+
+def test_a_chain_out_of_reach_is_asked_more_and_more_seldom() -> None:
+    stall = Stall(threshold=Wei(1))
+    stall.receive(10)
+    pauses = []
+    for _ in range(9):
+        _, redeem = stall.fire(SETTLE_TIMER)
+        assert isinstance(redeem, fx.Redeem)
+        [rearmed] = stall.tell(given.RedeemFailed(redeem.vouchers, "no route"))
+        assert isinstance(rearmed, fx.SetTimer)
+        pauses.append(rearmed.at - NOW)
+    assert pauses[:2] == [2 * SETTLE_INTERVAL_MS, 4 * SETTLE_INTERVAL_MS]
+    assert pauses[-1] == SETTLE_PAUSE_MAX_MS
+    _, redeem = stall.fire(SETTLE_TIMER)
+    assert isinstance(redeem, fx.Redeem)
+    stall.tell(given.Redeemed(redeem.vouchers, (Wei(10),)))
+    assert stall.fire(SETTLE_TIMER) == [fx.SetTimer(SETTLE_TIMER, UnixMs(NOW + SETTLE_INTERVAL_MS))]
+
+
+def test_a_channel_found_closing_is_redeemed_at_once() -> None:
+    stall = Stall(threshold=Wei(1000))
+    stall.receive(10)
+    rearmed, fetch = stall.fire(WATCH_TIMER)
+    assert rearmed == fx.SetTimer(WATCH_TIMER, UnixMs(NOW + WATCH_INTERVAL_MS))
+    assert fetch == fx.FetchChannel(CHANNEL)
+    assert kinds(stall.tell(given.ChannelFetched(CHANNEL, STATE))) == ["Persist"]
+    stall.fire(WATCH_TIMER)
+    assert kinds(stall.tell(given.ChannelFetched(CHANNEL, closing()))) == ["Persist", "Redeem"]
+
+
+def test_an_operator_may_choose_not_to_answer_a_closing_channel() -> None:
+    stall = Stall(threshold=Wei(1000), answers_closing=False)
+    stall.receive(10)
+    stall.fire(WATCH_TIMER)
+    assert kinds(stall.tell(given.ChannelFetched(CHANNEL, closing()))) == ["Persist"]
+
+
+def test_while_the_chain_fails_a_closing_channel_waits_for_the_next_try() -> None:
+    stall = Stall(threshold=Wei(1))
+    stall.receive(10)
+    _, redeem = stall.fire(SETTLE_TIMER)
+    assert isinstance(redeem, fx.Redeem)
+    stall.tell(given.RedeemFailed(redeem.vouchers, "no route"))
+    assert kinds(stall.tell(given.ChannelFetched(CHANNEL, closing()))) == ["Persist"]
+
+
+def test_channels_are_watched_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redeeming, "WATCHED_AT_ONCE", 2)
+    names = [bytes([number]) * 32 for number in (1, 2, 3)]
+    states = [msgspec.structs.replace(STATE, channel=name) for name in names]
+    stall = Stall(*states, threshold=Wei(1000))
+    assert fetched(stall.fire(WATCH_TIMER)) == []
+    for name in names:
+        stall.receive(10, channel=name)
+    seen = []
+    for _ in range(3):
+        channels = fetched(stall.fire(WATCH_TIMER))
+        for channel in channels:
+            stall.tell(given.ChannelFetched(ChannelId(channel), None))
+        seen += channels
+    assert seen == [names[0], names[1], names[2], names[0], names[1], names[2]]
+
+
+def test_what_is_for_others_is_ignored() -> None:
+    stall = Stall()
+    assert stall.tell(given.PeerConnected(REQUESTER_KEY.peer)) == []
+    assert stall.tell(given.EngineProduced(build_job(9), "late", 1)) == []
+    assert stall.tell(given.EngineFinished(build_job(9), Finish.STOP, 1, 1)) == []
+    assert OpenJobs().claim(build_job(9))
