@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory import rules
@@ -89,7 +89,9 @@ class Directory:
         except RemoteProtocolError as error:
             return reject("ADV-2", error.message)
         verdict = self._judge_opened(opened, envelope, now, expected)
-        return replace(verdict, peer=opened.peer)
+        return Verdict(
+            verdict.outcome, verdict.rule, verdict.reason, verdict.blames_signer, opened.peer
+        )
 
     def _judge_opened(
         self, opened: Envelope, data: bytes, now: UnixMs, expected: PeerId | None

@@ -123,15 +123,17 @@ class DirectoryMachine:
 
     def step(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
         """Take one input."""
-        return (*self._on_input(input_, now), *self._settle(now))
+        effects = self._on_input(input_, now)
+        # Every token of every job comes by here; what is not ours changes nothing of ours.
+        return () if effects is None else (*effects, *self._settle(now))
 
-    def _on_input(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
+    def _on_input(self, input_: Input, now: UnixMs) -> tuple[Effect, ...] | None:
         match input_:
             case StreamOpened(protocol=protocol) if protocol == RECONCILE_PROTOCOL:
                 return self._sessions.admit(input_, now)
             case StreamReady() | StreamFailed() | FrameReceived() | StreamEnded():
                 owned = self._sessions.owns(input_.stream)
-                return self._sessions.feed(input_, now) if owned else ()
+                return self._sessions.feed(input_, now) if owned else None
             case GossipArrived(topic=topic) if topic == ANNOUNCEMENTS_TOPIC:
                 self._on_gossip(input_, now)
             case PeerConnected(peer=peer):
@@ -146,7 +148,7 @@ class DirectoryMachine:
             case TimerFired(timer=timer) if self._timers.pop(timer, None) is not None:
                 return self._on_timer(timer, now)
             case _:
-                pass
+                return None
         return ()
 
     def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:

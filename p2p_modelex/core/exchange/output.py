@@ -39,15 +39,12 @@ class HeldOutput:
         tokens = max(0, min(tokens, self._room))
         self._room -= tokens
         self.put_tokens += tokens
-        parts = [
-            text[start : start + _PART_CHARACTERS]
-            for start in range(0, len(text), _PART_CHARACTERS)
-        ] or [""]
-        for part in parts[:-1]:
-            self._held.append((part, 0))
-        if parts[-1] or tokens:
-            self._held.append((parts[-1], tokens))
         size = len(text.encode())
+        while len(text) > _PART_CHARACTERS:
+            self._held.append((text[:_PART_CHARACTERS], 0))
+            text = text[_PART_CHARACTERS:]
+        if text or tokens:
+            self._held.append((text, tokens))
         self.held_bytes += size
         self.put_bytes += size
 
