@@ -126,14 +126,14 @@ async def connect(
     passphrase: str | None = None,
     *,
     via: str | None = None,
-    wait_s: float = SYNC_TIMEOUT_S,
+    wait_s: float | None = None,
 ) -> AsyncGenerator[Exchange, None]:
     """Open the home's node, join the mesh and wait until the directory is synced.
 
     home: a directory made by `modelex init`; None for the default one. passphrase: None reads
     MODELEX_PASSPHRASE, the configured file, or asks. via: MULTIADDR/p2p/PEER to join through,
     instead of waiting for the configured bootstrap peers. Raises as `open_node` does;
-    NetworkError if no peer answers within `wait_s` seconds; BadInput for a malformed `via`.
+    NetworkError if no peer answers within `wait_s` seconds (None: SYNC_TIMEOUT_S); BadInput for a malformed `via`.
     When the block ends, however it ends, completions still running are cancelled and paid.
     """
     place = default_home() if home is None else Home(Path(home))
@@ -156,7 +156,7 @@ async def connect(
     with flattened():
         async with open_node(place, configuration, keys) as node:
             exchange = Exchange(node, configuration)
-            await _join(exchange, met, wait_s)
+            await _join(exchange, met, SYNC_TIMEOUT_S if wait_s is None else wait_s)
             try:
                 yield exchange
             finally:
