@@ -74,6 +74,10 @@ lock: ## Resolve pyproject.toml again into requirements.lock
 	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
 	    --quiet -o requirements.lock
 
+.PHONY: bench
+bench: setup ## Measure what things cost against their limits (3 minutes; docs/performance.md)
+	$(BIN)/python -m benchmarks
+
 .PHONY: demo
 demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client
 	$(BIN)/modelex demo

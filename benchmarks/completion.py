@@ -1,13 +1,13 @@
 """A completion streamed and paid through a real mesh, against the same engine called directly.
 
 The provider is a process of its own with the model in its worker; requester and direct engine are
-in this process. They take turns with one prompt, so each sees a warm engine and the same machine.
+in this process. They take turns, so each sees a warm engine and the same machine.
 """
 
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -62,7 +62,11 @@ async def _run(model: str) -> None:
     quiet_log()
     kinds = Catalogue(MODELS).get(model).kinds
     kind = "chat" if "chat" in kinds else kinds[0]
-    request = build_request(PROMPT, model=model, kind=kind, max_tokens=TOKENS)
+    # Another text each round, so that nobody has seen the whole prompt before.
+    requests = [
+        build_request(f"{PROMPT} ({number})", model=model, kind=kind, max_tokens=TOKENS)
+        for number in range(ROUNDS + 1)
+    ]
     spec = Catalogue(MODELS).spec_for(model, engine="")
 
     async with (
@@ -70,24 +74,13 @@ async def _run(model: str) -> None:
         connect(mesh.client.path, PASSPHRASE) as exchange,
         open_engine(replace(spec, threads=1)) as engine,
     ):
-
-        async def directly() -> Streamed:
-            return await _stream_directly(engine, request)
-
-        async def meshed() -> Streamed:
-            return await _stream_through(exchange, request)
-
-        await directly()
-        await meshed()
-        direct, through = await _alternate(directly, meshed)
+        runs = [
+            (await _stream_directly(engine, request), await _stream_through(exchange, request))
+            for request in requests
+        ]
+    warm = runs[1:]
+    direct, through = [pair[0] for pair in warm], [pair[1] for pair in warm]
     _report(model, engine.info.engine, direct, through)
-
-
-async def _alternate(
-    one: Callable[[], Awaitable[Streamed]], other: Callable[[], Awaitable[Streamed]]
-) -> tuple[list[Streamed], list[Streamed]]:
-    pairs = [(await one(), await other()) for _ in range(ROUNDS)]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 async def _stream_directly(engine: Engine, request: Request) -> Streamed:
