@@ -4,7 +4,6 @@ The engine answers at once and the network, the chain and the store are lists in
 is left is ours: both ends' cores, drivers, codec, signatures. A second run has both stores on disk.
 """
 
-import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -126,8 +125,6 @@ def _report_tokens(streamed: Spent, direct: Spent, samples: Samples) -> None:
 
 
 def _describe(samples: Samples) -> str:
-    for name, count in samples.leaves.most_common(25):
-        sys.stderr.write(f"  {count / samples.total:6.1%}  {name}\n")
     return ", ".join(f"{name} {share:.0%}" for name, share in samples.top())
 
 

@@ -14,6 +14,7 @@ import trio
 from p2p_modelex.chain.devnet import bring_up, grant
 from p2p_modelex.engine.catalogue import Catalogue
 from p2p_modelex.errors import NetworkError
+from p2p_modelex.ids import Address
 from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
@@ -54,7 +55,7 @@ async def open_small_mesh(model: str) -> AsyncGenerator[SmallMesh, None]:
         network = base / "network.toml"
         async with bring_up(network, {}, challenge_s=_CHALLENGE_S) as (net, deployment):
 
-            def make(name: str, role: Role, *bootstrap: str) -> tuple[Home, bytes]:
+            def make(name: str, role: Role, *bootstrap: str) -> tuple[Home, Address]:
                 settings = _configure(role, model, net.url, bootstrap)
                 home = Home(base / name)
                 ring = init_home(

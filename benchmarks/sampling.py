@@ -21,19 +21,15 @@ class Samples:
         self.total = 0
         self.ours: Counter[str] = Counter()
         """By the innermost module of ours on the stack, what it calls in libraries included."""
-        self.leaves: Counter[str] = Counter()
-        """By the function that ran, whoever's."""
 
     def take(self, _number: int, frame: FrameType | None) -> None:
         """Count the stack at `frame`: a signal handler."""
         self.total += 1
         if frame is not None and frame.f_code.co_name == _WAITING:
             frame = _busy_thread() or frame
-        if frame is not None:
-            self.leaves[_name_of(frame)] += 1
         while frame is not None and _OURS not in frame.f_code.co_filename:
             frame = frame.f_back
-        self.ours["Trio" if frame is None else _name_of(frame).partition(":")[0]] += 1
+        self.ours["Trio" if frame is None else _name_of(frame)] += 1
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """Return the modules of ours with the most samples, and their share."""
@@ -53,8 +49,7 @@ def _busy_thread() -> FrameType | None:
 
 
 def _name_of(frame: FrameType) -> str:
-    path = frame.f_code.co_filename.rpartition("site-packages/")[2].rpartition(_OURS[1:])[2]
-    return f"{path.removesuffix('.py')}:{frame.f_code.co_qualname}"
+    return frame.f_code.co_filename.rpartition(_OURS)[2].removesuffix(".py")
 
 
 @contextmanager

@@ -9,14 +9,24 @@ from benchmarks.measuring import Result, begin, measure, report
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
-from p2p_modelex.records import envelope, voucher
+from p2p_modelex.records import envelope, ownership, voucher
 from p2p_modelex.records.advertisement import DOMAIN as ADVERTISEMENT
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import compute_domain
+from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Epoch, Wei
-from tests.core.directory.worlds import NETWORK, NOW, Key, advertisement, directory, offer, sealed
+from tests.core.directory.worlds import (
+    NETWORK,
+    NOW,
+    REGISTRY,
+    Key,
+    advertisement,
+    directory,
+    offer,
+    sealed,
+)
 
 ADVERTISEMENTS = 1000
 VOUCHERS = 1000
@@ -30,6 +40,7 @@ def main() -> None:
     """Report advertisements judged and vouchers verified each second of CPU."""
     begin()
     _report_advertisements()
+    _report_owned_advertisements()
     _report_vouchers()
 
 
@@ -73,6 +84,49 @@ def _report_advertisements() -> None:
             ratio,
             ">= 50%",
             ratio >= 0.5,
+            note=f"{len(sealed_ones[0])} bytes each",
+        )
+    )
+
+
+def _report_owned_advertisements() -> None:
+    """As providers send them: an account vouches for the peer, which is a second signature."""
+    account = EvmSigner(b"\x08" * 32)
+    keys = [Key(1000 + number) for number in range(ADVERTISEMENTS)]
+    statements = [
+        Ownership(key.public_key, account.address, account.address, NOW + 10**9) for key in keys
+    ]
+    proofs = [ownership.sign(one, REGISTRY, account) for one in statements]
+    sealed_ones = [
+        sealed(key, advertisement(offers=(offer(),), accounts=(proof,)))
+        for key, proof in zip(keys, proofs, strict=True)
+    ]
+    opened = [envelope.decode_envelope(one, limit=len(one)) for one in sealed_ones]
+    signed = [
+        (one.signature + envelope.signing_input(ADVERTISEMENT, NETWORK, one.payload), one.signer)
+        for one in opened
+    ]
+    recoverable = [one.signature[:64] + bytes([one.signature[64] - 27]) for one in proofs]
+
+    def judge() -> None:
+        known = directory(entries_max=2 * ADVERTISEMENTS)
+        for one in sealed_ones:
+            assert known.judge(one, NOW).accepted
+
+    def verify() -> None:
+        for (message, signer), proof in zip(signed, recoverable, strict=True):
+            crypto_sign_open(message, signer)
+            coincurve.PublicKey.from_signature_and_message(proof, bytes(32), hasher=None)
+
+    judged, raw = ADVERTISEMENTS / measure(judge).cpu_s, ADVERTISEMENTS / measure(verify).cpu_s
+    report(
+        Result(
+            "advertisements with an ownership proof judged",
+            judged,
+            "1/s CPU",
+            "raw Ed25519 verify and secp256k1 recover",
+            raw,
+            judged / raw,
             note=f"{len(sealed_ones[0])} bytes each",
         )
     )
