@@ -4,14 +4,22 @@ Names and shapes are those of the Ethereum execution APIs; the `anvil_` and `evm
 anvil's, so that the devnet is driven the same way whichever of the two it runs on.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from p2p_modelex.chain.evm.rpc import BATCH_MAX, NESTING_MAX, measure_nesting
 from p2p_modelex.chain.evm.wire import to_hex
 from p2p_modelex.chain.pyevm import rendering
+from p2p_modelex.chain.pyevm.envelope import (
+    BAD_PARAMETER,
+    INTERNAL,
+    INVALID_REQUEST,
+    NO_METHOD,
+    REJECTED,
+    REVERTED,
+    Answer,
+    fail,
+)
 from p2p_modelex.chain.pyevm.evm import PrivateChain, Refused, Reverted
 from p2p_modelex.chain.pyevm.parameters import (
     BadParameter,
@@ -30,12 +38,6 @@ LOGS_MAX = 10_000
 FEE_BLOCKS_MAX = 1_024
 MINE_MAX = 1_000
 TIP = 10**9  # native wei a gas, what anvil suggests
-
-# JSON-RPC 2.0, section 5.1; 3 and -32003 are what Ethereum nodes use.
-_PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD = -32700, -32600, -32601
-_BAD_PARAMETER, _INTERNAL, _REJECTED, _REVERTED = -32602, -32603, -32003, 3
-
-Answer = dict[str, Any]
 
 
 class Methods:
@@ -75,23 +77,23 @@ class Methods:
     def answer(self, request: Any) -> Answer:
         """Return the answer to one decoded request, an error's too."""
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
-            return _fail(None, _INVALID_REQUEST, "not a JSON-RPC request")
+            return fail(None, INVALID_REQUEST, "not a JSON-RPC request")
         name, params = request.get("id"), request.get("params", [])
         method = self._methods.get(request["method"])
         if method is None:
-            return _fail(name, _NO_METHOD, f"the devnet has no {request['method'][:80]}")
+            return fail(name, NO_METHOD, f"the devnet has no {request['method'][:80]}")
         if not isinstance(params, list):
-            return _fail(name, _BAD_PARAMETER, "parameters are a list")
+            return fail(name, BAD_PARAMETER, "parameters are a list")
         try:
             return {"jsonrpc": "2.0", "id": name, "result": method(*params)}
         except Reverted as error:
-            return _fail(name, _REVERTED, str(error), to_hex(error.reason))
+            return fail(name, REVERTED, str(error), to_hex(error.reason))
         except Refused as error:
-            return _fail(name, _REJECTED, str(error))
+            return fail(name, REJECTED, str(error))
         except (BadParameter, TypeError) as error:  # TypeError: too many or too few of them
-            return _fail(name, _BAD_PARAMETER, str(error))
+            return fail(name, BAD_PARAMETER, str(error))
         except Exception as error:  # a fault of py-evm or of ours must not end the devnet
-            return _fail(name, _INTERNAL, f"{type(error).__name__}: {error}")
+            return fail(name, INTERNAL, f"{type(error).__name__}: {error}")
 
     def _header(self, tag: Any) -> Any | None:
         """Return the header that a tag names; None for the block to come."""
@@ -218,22 +220,6 @@ class Methods:
         self._chain.mines_at_once = bool(wanted)
 
 
-def decode(body: bytes) -> tuple[list[Any], bool] | Answer:
-    """Return the requests in a body and whether they came as a batch; or an error's answer."""
-    # See NESTING_MAX: py-evm raises the recursion limit past what json's parser survives.
-    if measure_nesting(body) > NESTING_MAX:
-        return _fail(None, _INVALID_REQUEST, f"nested deeper than {NESTING_MAX}")
-    try:
-        decoded = json.loads(body)
-    except ValueError:  # bytes that are no text included
-        return _fail(None, _PARSE_ERROR, "not JSON")
-    if not isinstance(decoded, list):
-        return [decoded], False
-    if not 0 < len(decoded) <= BATCH_MAX:
-        return _fail(None, _INVALID_REQUEST, f"a batch holds 1 to {BATCH_MAX} requests")
-    return decoded, True
-
-
 def _matches(
     log: Answer, addresses: frozenset[bytes] | None, topics: Sequence[frozenset[bytes] | None]
 ) -> bool:
@@ -243,10 +229,3 @@ def _matches(
     return len(has) >= len(topics) and all(
         choice is None or topic in choice for topic, choice in zip(has, topics, strict=False)
     )
-
-
-def _fail(name: Any, code: int, message: str, revert: str | None = None) -> Answer:
-    error: Answer = {"code": code, "message": message[:500]}
-    if revert is not None:
-        error["data"] = revert
-    return {"jsonrpc": "2.0", "id": name, "error": error}

@@ -7,7 +7,7 @@ from typing import Any
 import h11
 import trio
 
-from p2p_modelex.chain.pyevm.methods import Answer, decode
+from p2p_modelex.chain.pyevm.envelope import Answer, decode
 from p2p_modelex.limits import KIB, MIB
 
 HOST = "127.0.0.1"
