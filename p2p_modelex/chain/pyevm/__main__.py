@@ -42,7 +42,9 @@ class _Devnet:
                 click.echo(f"Listening on {host}:{port}")
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
-        await self._keep()
+            # Still under the receiver: both our owner and the guard send a SIGTERM, and the
+            # second must not cut this short.
+            await self._keep()
 
     async def _mine_often(self, interval_s: int) -> None:
         while True:

@@ -242,7 +242,8 @@ class PrivateChain:
 
     def _check(self, transaction: Any, sender: bytes) -> None:
         """The refusals that nodes agree on the wording of, which wallets look for."""
-        if self.find_transaction(transaction.hash) is not None:
+        # A mined one is no longer known: its nonce is taken, and its sender has to learn that.
+        if transaction.hash in {sent.hash for sent in self._chain.get_block().transactions}:
             raise Refused("already known")
         state = self.read_state(None)
         nonce = state.get_nonce(sender)
