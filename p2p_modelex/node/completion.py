@@ -1,5 +1,6 @@
 """A completion: one request of a local caller, from its terms to its receipt."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
 
 ATTEMPTS = 4
+_PATH = re.compile(r" - at `\$\[0\]\[(\d+)\]")
 _PAYMENT_CODES = ("no_channel", "channel_exhausted", "debt", "bad_voucher", "over_ceiling")
 _FUND = "`modelex balance` shows what there is; [requester] says what may be deposited"
 # What to do, by the rule of the filter that took the last candidate, or by code.
@@ -103,9 +105,17 @@ def build_request(
         # A constructor checks nothing; what a peer would refuse is refused here.
         encoded = codec.encode(request)
         checked: Request = codec.decode(Request, encoded, limit=limits.EXCHANGE_FRAME_BYTES)
-    except (RemoteProtocolError, UnicodeEncodeError) as error:
-        raise BadInput(f"the request is out of bounds: {error}") from error
+    except (RemoteProtocolError, BadInput) as error:
+        raise BadInput(f"the request is out of bounds: {_name_field(error.message)}") from error
     return checked
+
+
+def _name_field(message: str) -> str:
+    """Say `max_tokens` for `$[0][5]`, the codec's path into a record."""
+    path = _PATH.search(message)
+    if path is None:
+        return message
+    return f"{Request.__struct_fields__[int(path[1])]}: {message[: path.start()]}"
 
 
 class Completion:

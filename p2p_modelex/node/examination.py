@@ -96,7 +96,7 @@ class Examination:
             return ""
         from p2p_modelex.store.sqlite import SqliteStore
 
-        async with SqliteStore(self._home.database) as store:
+        async with SqliteStore(self._home.database, read_only=True) as store:
             channels = await store.channels()
         return f"whole, {len(channels)} channels"
 
@@ -134,7 +134,7 @@ class Examination:
         async with EvmChain(url, self._deployment, self._keys.account) as chain:
             tokens = await chain.fetch_balance(account)
             gas = await chain.fetch_gas_balance(account)
-        fund = f"modelex chain grant {format_address(account)} (on a devnet)"
+        fund = f"send it some; on a devnet: modelex chain grant {format_address(account)}"
         if not gas:
             raise ConfigurationError("no coin for gas: it cannot open or redeem", hint=fund)
         if not tokens and self._configuration.role == "requester":
@@ -148,10 +148,14 @@ class Examination:
 
         catalogue = Catalogue(self._home.models)
         for settings in self._configuration.models:
-            await trio.to_thread.run_sync(catalogue.verify, settings.model)
-            catalogue.spec_for(
-                settings.model, engine="" if settings.engine == "auto" else settings.engine
-            )
+            engine = "" if settings.engine == "auto" else settings.engine
+            try:
+                await trio.to_thread.run_sync(catalogue.verify, settings.model)
+                catalogue.spec_for(settings.model, engine=engine)
+            except ModelexError as error:
+                again = f"modelex models remove {settings.model}, then models add it again"
+                error.hint = error.hint or again
+                raise
         names = ", ".join(settings.model for settings in self._configuration.models)
         if not names:
             raise ConfigurationError("a provider sells nothing", hint="add [[models]] tables")
@@ -160,23 +164,23 @@ class Examination:
     async def _check_port(self) -> str:
         if self._configuration is None:
             return ""
-        with self._home.lock():
-            for address in self._configuration.mesh.listen:
-                host, port = _parse_tcp(address)
-                with trio.socket.socket(_family_of(host)) as probe:
-                    try:
-                        await probe.bind((host, port))
-                    except OSError as error:
-                        raise ConfigurationError(
-                            f"{address}: {error.strerror}",
-                            hint="another program has the port: change mesh.listen",
-                        ) from error
+        try:
+            with self._home.lock():
+                for address in self._configuration.mesh.listen:
+                    await _try_to_bind(address)
+        except _InUse as error:
+            raise ConfigurationError(error.message, hint=error.hint) from error
+        except ConfigurationError as error:
+            # Its ports are taken by itself.
+            return f"the node is up: {error.message}"
         return ", ".join(self._configuration.mesh.listen) + " can be listened on"
 
     async def _check_bootstrap(self) -> str:
         if self._configuration is None:
             return ""
         peers = self._configuration.mesh.bootstrap
+        if self._configuration.mesh.mdns and not peers:
+            return "none; peers are looked for on the local network"
         if not peers and self._configuration.role != "bootstrap":
             raise ConfigurationError(
                 "no bootstrap peers", hint="add a multiaddr to mesh.bootstrap, or set mesh.mdns"
@@ -196,6 +200,24 @@ def _parse_tcp(address: str) -> tuple[str, int]:
     if len(parts) < 5 or parts[1] not in ("ip4", "ip6", "dns4", "dns6", "dns") or parts[3] != "tcp":
         raise BadInput(f"not a TCP multiaddr: {address[:80]!r}", hint="/ip4/0.0.0.0/tcp/4701")
     return parts[2], int(parts[4]) if parts[4].isdigit() else 0
+
+
+class _InUse(ModelexError):
+    """An address cannot be listened on."""
+
+
+async def _try_to_bind(address: str) -> None:
+    host, port = _parse_tcp(address)
+    with trio.socket.socket(_family_of(host)) as probe:
+        # As a node does it, so that a port that was in use a moment ago is not called taken.
+        probe.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+        try:
+            await probe.bind((host, port))
+        except OSError as error:
+            raise _InUse(
+                f"{address}: {error.strerror}",
+                hint="another program has the port: end it, or change mesh.listen",
+            ) from error
 
 
 def _family_of(host: str) -> int:

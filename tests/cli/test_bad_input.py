@@ -108,8 +108,8 @@ class TestMoney:
         said.check_error(11, "no channel has enough left, and automatic deposits are off")
 
     def test_deposits_stop_at_their_limit(self, modelex: Modelex, client: Home) -> None:
-        edit(client, ('#max_deposits = "100"', 'max_deposits = "0.5"'))
-        modelex(*run_at(client)).check_error(11, "max_deposits forbids another")
+        edit(client, ('#max_deposits = "100"', 'max_deposits = "0"'))
+        modelex(*run_at(client)).check_error(11, "max_deposits")
 
 
 class TestNetwork:
@@ -212,9 +212,10 @@ class TestHome:
     def test_a_provider_without_its_model(
         self, modelex: Modelex, mesh: Mesh, tmp_path: Path
     ) -> None:
-        home = new_home(tmp_path / "p", mesh.folder / "network.toml", nowhere("provider"))
+        home = new_home(tmp_path / "p", mesh.folder / "network.toml", nowhere())
         edit(home, ("http://127.0.0.1:1", mesh.net.url))
-        modelex("up", "--home", home.path).check_error(3, "a provider needs a model to sell")
+        edit(home, ('#role = "requester"', 'role = "provider"'))
+        modelex("up", "--home", home.path).check_error(3, "a provider has no model to sell")
         text = home.configuration.read_text()
         home.configuration.write_text(text + f'\n[[models]]\nmodel = "{SENTIMENT}"\n')
         said = modelex("up", "--home", home.path)

@@ -1,0 +1,159 @@
+"""What the commands print, for people and for programs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from p2p_modelex.cli import COMMANDS
+from p2p_modelex.cli.text import printable
+from p2p_modelex.demo.mesh import SENTIMENT, Mesh
+from p2p_modelex.ids import format_peer_id
+from p2p_modelex.node.home import Home
+from tests.cli.conftest import NETWORK, Modelex
+
+KEY = bytes.fromhex("4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318")
+
+
+def test_every_command_explains_itself_in_80_columns(modelex: Modelex) -> None:
+    for command in ((), *((name,) for name in COMMANDS)):
+        said = modelex(*command, "--help")
+        assert said.code == 0
+        assert "Usage:" in said.out
+        assert max(map(len, said.out.splitlines())) <= 80, said.out
+
+
+def test_a_wrong_command_or_option_says_so(modelex: Modelex) -> None:
+    assert "No such command" in modelex("rum").err
+    said = modelex("run", "--modle", "x")
+    assert said.code == 2
+    assert "--model" in said.err
+
+
+def test_nodes_are_listed_whole_in_80_columns(modelex: Modelex, mesh: Mesh) -> None:
+    said = modelex("nodes", "--home", mesh.homes["client"].path)
+    assert said.code == 0, said
+    for name in ("ada", "bert"):
+        assert format_peer_id(mesh.keys[name].peer.peer) in said.out
+    assert said.out.count(SENTIMENT) == 2
+    assert max(map(len, said.out.splitlines())) <= 80, said.out
+
+
+def test_nodes_for_programs(modelex: Modelex, mesh: Mesh) -> None:
+    said = modelex("nodes", "--home", mesh.homes["client"].path, "--json")
+    by_peer = {node["peer"]: node for node in json.loads(said.out)}
+    ada = by_peer[format_peer_id(mesh.keys["ada"].peer.peer)]
+    assert ada["offers"][0]["completion_wei"] == str(2 * 10**13)
+    assert ada["addresses"][0].startswith("/ip4/127.0.0.1/tcp/")
+    assert ada["latency_ms"] > 0
+
+
+def test_nodes_of_a_model_nobody_sells(modelex: Modelex, mesh: Mesh) -> None:
+    said = modelex("nodes", "--home", mesh.homes["client"].path, "--model", "none")
+    assert (said.code, said.out) == (0, "")
+    assert "nobody sells none" in said.err
+
+
+def test_a_run_from_a_named_peer_is_paid_by_channel(modelex: Modelex, mesh: Mesh) -> None:
+    home = mesh.homes["client"]
+    bert = format_peer_id(mesh.keys["bert"].peer.peer)
+    [node] = [
+        node
+        for node in json.loads(modelex("nodes", "--home", home.path, "--json").out)
+        if node["peer"] == bert
+    ]
+    how = ("--model", SENTIMENT, "--kind", "score", "--max-tokens", 2)
+    via = f"{node['addresses'][0]}/p2p/{bert}"
+    said = modelex("run", "Headline: x\nSentiment:", "--home", home.path, *how, "--peer", via)
+    assert said.code == 0, said
+    assert said.err.splitlines()[-1].startswith(f"{bert} · ")
+    receipt = said.err.rpartition("receipt verified: ")[2].strip()
+    assert modelex("verify", receipt, "--home", home.path).code == 0
+
+    shown = modelex("channels", "--home", home.path)
+    assert "payer with 0x" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80, shown.out
+    channels = json.loads(modelex("channels", "--home", home.path, "--json").out)
+    assert all(int(channel["deposit_wei"]) == 10**18 for channel in channels)
+    balance = json.loads(modelex("balance", "--home", home.path, "--json").out)
+    assert int(balance["wei"]) == 1000 * 10**18 - sum(int(c["deposit_wei"]) for c in channels)
+
+
+@pytest.mark.parametrize("change", [b"\x00", b"{", b"0x"])
+def test_a_file_that_is_no_receipt_is_refused(
+    modelex: Modelex, lonely: Home, tmp_path: Path, change: bytes
+) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_bytes(change)
+    said = modelex("verify", path, "--home", lonely.path)
+    assert said.code == 14
+    assert "Traceback" not in said.err
+
+
+def test_init_says_what_to_do_next(modelex: Modelex, tmp_path: Path) -> None:
+    network, home = tmp_path / "network.toml", tmp_path / "home"
+    network.write_text(NETWORK)
+    told = ("--network", network, "--model", f"{SENTIMENT}:0.02")
+    said = modelex("init", "--home", home, *told)
+    assert said.code == 0, said
+    account = next(line.split()[1] for line in said.out.splitlines() if "account" in line)
+    for command in (
+        f"modelex chain grant {account}",
+        f"modelex models add {SENTIMENT} --home {home}",
+        f"modelex up --home {home}",
+    ):
+        assert command in said.out
+    modelex("init", "--home", home, *told).check_error(3, "is a home of Modelex already")
+
+
+def test_init_asks_for_the_passphrase_of_a_wallets_file(
+    modelex: Modelex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, wallet = tmp_path / "network.toml", tmp_path / "wallet.json"
+    network.write_text(NETWORK)
+    wallet.write_text(json.dumps(Account.encrypt(KEY, "theirs", kdf="scrypt", iterations=2)))
+    wallet.chmod(0o600)
+    monkeypatch.setattr("getpass.getpass", lambda _: "theirs")
+    told = ("--network", network, "--key-file", wallet)
+    said = modelex("init", "--home", tmp_path / "home", *told)
+    assert said.code == 0, said
+    assert Account.from_key(KEY).address.lower() in said.out
+    monkeypatch.setattr("getpass.getpass", lambda _: "ours")
+    said = modelex("init", "--home", tmp_path / "other", *told)
+    said.check_error(4, "wrong passphrase")
+
+
+def test_ctrl_c_ends_a_node_in_good_order(modelex: Modelex, lonely: Home) -> None:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "p2p_modelex", "bootstrap", "--home", str(lonely.path)]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("listening on /ip4/127.0.0.1/tcp/")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "leaving" in err
+    assert "Traceback" not in err
+
+
+def test_remote_text_cannot_move_the_cursor() -> None:
+    assert printable("a\x1b[2Jb\x9bc\rd\u202ee\n\tf\x07") == "a[2Jbcde\n\tf"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from p2p_modelex.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'libp2p', 'web3', 'trio', 'rich', 'ctransformers', 'msgspec'}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stderr == b"[]\n"
