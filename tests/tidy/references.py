@@ -40,6 +40,16 @@ Made from `p2p_modelex/errors.py`; do not edit (`python -m tests.tidy.references
 Every error names what went wrong and, in its `hint`, what to do about it.
 A command that succeeds ends with 0; one that fails ends with the code of its error's class.
 An indented class is a kind of the one above it.
+No command shows a traceback: `MODELEX_TRACEBACK=1` asks for one.
+
+| Exit code | Otherwise |
+| --- | --- |
+| 0 | it succeeded; a node that was asked to leave by SIGINT or SIGTERM has left in good order |
+| 1 | a bug of ours; the message says how to report it |
+| 2 | an option or argument is wrong, also where click says so |
+| 15 | `modelex doctor` found something to mend |
+| 130 | Ctrl-C; `modelex run` has cancelled the job and paid for what came |
+| 141 | whoever read the output has closed the pipe |
 
 | Exit code | Error | When |
 | --- | --- | --- |

@@ -1,0 +1,143 @@
+"""`modelex run` against nodes in memory: what is printed, and what Ctrl-C does."""
+
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
+from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.engine.abc import Engine
+from p2p_modelex.engine.memory import Fault, MemoryEngine
+from p2p_modelex.node import exchange as library
+from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.home import Home
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.units import Wei
+from tests.cli.conftest import Modelex
+from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, wait_for_sellers
+
+Serve = Callable[..., World]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Let `connect` give an exchange of a world in memory; `beside` runs while it is open."""
+
+    def install(
+        *engines: Engine, beside: Callable[[Exchange], Awaitable[None]] | None = None
+    ) -> World:
+        world = World()
+
+        @asynccontextmanager
+        async def connect(*_: object, **__: object) -> AsyncGenerator[Exchange, None]:
+            async with trio.open_nursery() as nursery, world_of(world, engines) as exchange:
+                if beside is not None:
+                    nursery.start_soon(beside, exchange)
+                yield exchange
+
+        monkeypatch.setattr(library, "connect", connect)
+        return world
+
+    return install
+
+
+@asynccontextmanager
+async def world_of(world: World, engines: tuple[Engine, ...]) -> AsyncGenerator[Exchange, None]:
+    async with trio.open_nursery() as nursery:
+        for number, engine in enumerate(engines, 1):
+            price = Wei(PRICE * number**6)  # the first is the cheapest by far
+            await nursery.start(_sell, world, number, engine, price)
+        friends = list(range(1, len(engines) + 1))
+        async with world.requester(99, friends=friends) as exchange:
+            await wait_for_sellers(exchange, len(engines))
+            yield exchange
+            nursery.cancel_scope.cancel()
+
+
+async def _sell(world: World, number: int, engine: Engine, price: Wei, *, task_status: Any) -> None:
+    async with world.provider(number, engine, price=price):
+        task_status.started()
+        await trio.sleep_forever()
+
+
+def test_the_completion_goes_out_and_one_line_to_standard_error(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    serve(MemoryEngine(MODEL))
+    said = modelex("run", "hello", "--home", lonely.path, "--model", MODEL, "--max-tokens", 8)
+    assert said.code == 0, said
+    [path] = lonely.receipts.iterdir()
+    row = decode_receipt_file(path.read_bytes())
+    assert said.out == row.completion + "\n"
+    verify_receipt_row(row, DEPLOYMENT.registry_domain, None)
+    assert said.err.count("\n") == 1
+    for part in ("12D3KooW", "+8 tokens", " AI · receipt verified: "):
+        assert part in said.err
+
+
+def test_a_providers_text_cannot_command_the_terminal(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    serve(MemoryEngine(MODEL, reply="a\x1b[2Jb\x07"))
+    said = modelex("run", "hello", "--home", lonely.path, "--model", MODEL)
+    assert said.out == "a[2Jb\n"
+
+
+def test_ctrl_c_cancels_pays_what_came_and_ends_with_130(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    async def interrupt(exchange: Exchange) -> None:
+        payer = exchange.node.parts.store
+        while not any(row.signed.voucher.amount for row in await payer.issued_vouchers()):
+            await trio.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    serve(MemoryEngine(MODEL, delay_s=0.01), beside=interrupt)
+    said = modelex("run", "hello", "--home", lonely.path, "--model", MODEL, "--max-tokens", 500)
+    assert said.code == 130, said
+    assert "Traceback" not in said.err
+    assert said.err.splitlines()[-1] == "interrupted"
+    [path] = lonely.receipts.iterdir()
+    receipt = decode_receipt_file(path.read_bytes()).receipt.receipt
+    assert receipt.finish == Finish.CANCELLED
+    assert receipt.completion_tokens < 500
+
+
+def test_a_failover_is_told_and_the_text_begins_again(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    serve(MemoryEngine(MODEL, fault=Fault("crash", after_pieces=2)), MemoryEngine(MODEL))
+    told = ("--home", lonely.path, "--model", MODEL, "--max-tokens", 8)
+    said = modelex("run", "hello", *told)
+    assert said.code == 0, said
+    assert "begins again at another node]" in said.err
+
+
+def test_a_receipt_that_cannot_be_written_says_where_it_is_kept(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    serve(MemoryEngine(MODEL))
+    told = ("--home", lonely.path, "--model", MODEL, "--receipt", lonely.path / "no" / "where")
+    said = modelex("run", "hello", *told)
+    said.check_error(5, "cannot write the receipt", "kept in the home's database")
+
+
+def test_a_bug_is_called_that_without_a_traceback(
+    modelex: Modelex, lonely: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def connect(*_: object, **__: object) -> AsyncGenerator[None, None]:
+        async with trio.open_nursery():
+            raise ZeroDivisionError("oh")
+        yield
+
+    monkeypatch.setattr(library, "connect", connect)
+    said = modelex("run", "hello", "--home", lonely.path, "--model", MODEL)
+    said.check_error(1, "ZeroDivisionError('oh')", "MODELEX_TRACEBACK=1")
+    monkeypatch.setenv("MODELEX_TRACEBACK", "1")
+    with pytest.raises(ExceptionGroup):
+        modelex("run", "hello", "--home", lonely.path, "--model", MODEL)
