@@ -23,7 +23,7 @@ from p2p_modelex.engine.registry import open_engine
 from p2p_modelex.node.exchange import Exchange, build_request, connect
 from p2p_modelex.records.job import Request
 
-ROUNDS = 7
+ROUNDS = 5
 TOKENS = 64
 PROMPT = "Explain gravity to a child in two sentences."
 
