@@ -20,7 +20,7 @@ from p2p_modelex.core.effects import (
     RunRestarted,
     StreamId,
 )
-from p2p_modelex.core.exchange import parameters as exchange_parameters
+from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.funding import Budget, Funding
@@ -43,6 +43,7 @@ from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.wants import build_want, compute_ceiling
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, Digest, JobId, NetworkId
+from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
 RUNS_MAX = 1024
@@ -77,7 +78,7 @@ class Buying:
         self._funding = Funding(ledger, budget)
         self._next_stream = next_stream
         self._runs: dict[JobId, Run] = {}
-        # At most one stream for each run: an exchange is forgotten when it is over.
+        # At most one for each run: an exchange is forgotten when it is over.
         self._by_stream: dict[StreamId, tuple[Run, RequesterExchange]] = {}
 
     @property
@@ -100,8 +101,8 @@ class Buying:
                 return self._on_opened(happened, now)
             case ChannelOpenFailed(payee, reason):
                 return self._on_deposit(payee, reason, now)
-            case ChannelFetched():
-                return self._on_fetched(happened)
+            case ChannelFetched(_, state):
+                return self._on_fetched(state)
             case _:
                 return []
 
@@ -155,12 +156,13 @@ class Buying:
         """Reserve money and open the stream, or first have a deposit made; PaymentError."""
         payee = Address(candidate.advertisement.accounts[0].ownership.operator)
         ceiling = compute_ceiling(run.wanted, candidate.offer)
-        lane = self._funding.reserve(payee, ceiling, Epoch(candidate.offer.epoch))
+        epoch = Epoch(candidate.offer.epoch)
+        lane = self._funding.reserve(payee, ceiling, epoch)
         if lane is not None:
             return self._begin(run, candidate, lane, ceiling, now)
         if is_funded:
             raise PaymentError("the channel has too little left even after the deposit for it")
-        return self._funding.ask(run.job, payee, ceiling)
+        return self._funding.ask(run.job, payee, ceiling, epoch)
 
     def _begin(
         self, run: Run, candidate: Candidate, lane: ReservedLane, ceiling: Wei, now: UnixMs
@@ -186,8 +188,7 @@ class Buying:
         run.channel = lane.channel
         self._by_stream[stream] = run, run.exchange
         addresses = candidate.advertisement.addresses
-        protocol = exchange_parameters.PROTOCOL
-        return [*effects, OpenStream(stream, candidate.peer, addresses, protocol)]
+        return [*effects, OpenStream(stream, candidate.peer, addresses, parameters.PROTOCOL)]
 
     def _on_opened(self, opened: ChannelOpened, now: UnixMs) -> list[Effect]:
         try:
@@ -204,9 +205,9 @@ class Buying:
         deposit = self._funding.settle(payee)
         if deposit is None:
             return []
-        effects: list[Effect] = []
-        if failure and deposit.channel is not None:
-            effects.append(FetchChannel(deposit.channel))
+        effects: list[Effect] = (
+            [FetchChannel(deposit.channel)] if failure and deposit.channel else []
+        )
         for job in deposit.waiting:
             run = self._runs[job]
             assert run.current is not None
@@ -221,15 +222,12 @@ class Buying:
                 effects += self._try_next(run, now)
         return effects
 
-    def _on_fetched(self, fetched: ChannelFetched) -> list[Effect]:
-        """The chain's word on a channel; one that it says is closing is used no more."""
-        ours = [state.channel for state in self._ledger.get_channels()]
-        if fetched.state is None or fetched.channel not in ours:
-            return []
-        try:
-            return [Persist(self._ledger.note_channel(fetched.state, None))]
-        except PaymentError:  # cannot be: its signer was ours when we noted it
-            return []
+    def _on_fetched(self, state: ChannelState | None) -> list[Effect]:
+        """The chain's word on a channel; one of ours that is closing is used no more."""
+        for known in self._ledger.get_channels():
+            if state is not None and (state.channel, state.signer) == (known.channel, known.signer):
+                return [Persist(self._ledger.note_channel(state, None))]
+        return []
 
     def step_stream(self, stream: StreamId, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input about a stream that `owns` says is ours, its timers included."""
@@ -258,17 +256,14 @@ class Buying:
 
     def _on_event(self, run: Run, event: RunEvent, now: UnixMs) -> list[Effect]:
         event = dataclasses.replace(event, job=run.job)
-        if isinstance(event, RunFinished):
-            return self._on_finished(run, event)
         if isinstance(event, RunFailed):
             return self._on_failed(run, event, now)
+        if isinstance(event, RunFinished):
+            assert run.current is not None
+            self._circuits.on_success(run.current.peer)
+            del self._runs[run.job]
+            event = dataclasses.replace(event, paid=Wei(event.paid + run.spent))
         return [Emit(event)]
-
-    def _on_finished(self, run: Run, finished: RunFinished) -> list[Effect]:
-        assert run.current is not None
-        self._circuits.on_success(run.current.peer)
-        del self._runs[run.job]
-        return [Emit(dataclasses.replace(finished, paid=Wei(finished.paid + run.spent)))]
 
     def _on_failed(self, run: Run, failed: RunFailed, now: UnixMs) -> list[Effect]:
         current = run.current

@@ -58,7 +58,7 @@ class Funding:
             raise refusal
         return None
 
-    def ask(self, job: JobId, payee: Address, ceiling: Wei) -> list[Effect]:
+    def ask(self, job: JobId, payee: Address, ceiling: Wei, epoch: Epoch) -> list[Effect]:
         """Have a deposit made for the job, or let it wait for the one under way.
 
         A channel that has too little left is topped up: less gas than a new one, and the lanes in
@@ -68,24 +68,25 @@ class Funding:
         if under_way is not None:
             under_way.waiting[job] = None
             return []
-        amount = self._choose_amount(ceiling)
         channels = self._ledger.get_channels(payee)
         channel = ChannelId(channels[0].channel) if channels else None
+        left = self._ledger.get_left(channel, epoch) if channel is not None else 0
+        amount = self._choose_amount(Wei(ceiling - left))
         self._deposits[payee] = Deposit(channel, amount, job, {job: None})
         if channel is None:
             return [OpenChannel(payee, amount)]
         return [TopUpChannel(payee, channel, amount)]
 
-    def _choose_amount(self, ceiling: Wei) -> Wei:
+    def _choose_amount(self, least: Wei) -> Wei:
         budget = self._budget
         if not budget.auto_deposit:
             raise PaymentError("no channel has enough left, and automatic deposits are off")
         promised = sum(deposit.amount for deposit in self._deposits.values())
         room = budget.max_deposits - self._ledger.get_unspent() - promised
-        if ceiling > room:
+        if least > room:
             most = format_ai(budget.max_deposits)
             raise PaymentError(f"no channel has enough left, and max_deposits is {most}")
-        return Wei(max(ceiling, min(budget.auto_deposit, room)))
+        return Wei(max(least, min(budget.auto_deposit, room)))
 
     def settle(self, payee: Address) -> Deposit | None:
         """The deposit for a payee is made or failed; None if none was under way."""

@@ -115,6 +115,8 @@ class Driver:
         """
         async with self._turn:
             await self._carry_out(step(self._clock()))
+        self._stepped.set()
+        self._stepped = trio.Event()
 
     async def _carry_out(self, effects: Effects) -> None:
         for effect in effects:
@@ -177,8 +179,6 @@ class Driver:
     async def _step_for_ever(self) -> None:
         async for happened in self._queue:
             await self.perform(partial(self._core.step, happened))
-            self._stepped.set()
-            self._stepped = trio.Event()
 
     async def _watch_gossip(self) -> None:
         while True:

@@ -12,7 +12,7 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import Wei
 from tests.core.buyer import Buyer, Sale, build_state
 from tests.core.exchange.pair import REQUEST, REQUESTER_KEY, STRANGER
 
@@ -222,7 +222,8 @@ def test_what_the_chain_says_of_other_channels_is_nothing_to_us() -> None:
     [state] = buyer.payer.get_channels()
     channel = ChannelId(state.channel)
     lie = msgspec.structs.replace(state, signer=STRANGER.address)
-    assert buyer.tell(given.ChannelFetched(ChannelId(b"?" * 32), state)) == []
+    other = msgspec.structs.replace(state, channel=b"?" * 32)
+    assert buyer.tell(given.ChannelFetched(ChannelId(other.channel), other)) == []
     assert buyer.tell(given.ChannelFetched(channel, None)) == []
     assert buyer.tell(given.ChannelFetched(channel, lie)) == []
     assert buyer.tell(given.ShutDown()) == []
@@ -294,15 +295,16 @@ def test_spent_money_makes_room_in_the_budget() -> None:
     buyer = Buyer(1, Budget(Wei(CEILING), Wei(CEILING)))
     buyer.request(1)
     buyer.make(CEILING)
-    Sale(buyer).begin().finish()
+    sale = Sale(buyer).begin()
     buyer.request(2)
-    assert buyer.ended().code == "no_channel"
-    lane = buyer.payer.reserve_lane(
-        ChannelId(buyer.payer.get_channels()[0].channel), Wei(CEILING - 20), Epoch(0)
-    )
-    lane.sign(Wei(CEILING - 20))
+    failed = buyer.events[-1]
+    assert isinstance(failed, fx.RunFailed)
+    assert "max_deposits" in failed.reason
+    sale.finish()
     buyer.request(3)
-    assert isinstance(buyer.deposits()[0], fx.TopUpChannel)
+    [top_up] = buyer.deposits()
+    assert isinstance(top_up, fx.TopUpChannel)
+    assert top_up.amount == 20
 
 
 def test_two_runs_wait_for_one_deposit_and_the_second_has_its_own_if_it_must() -> None:

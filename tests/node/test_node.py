@@ -4,10 +4,12 @@ import pytest
 import trio
 
 from p2p_modelex.core.effects import RunRestarted
+from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ModelexError, NoProvider
 from p2p_modelex.node.exchange import Terms
+from p2p_modelex.node.node import FLUSH_S
 from p2p_modelex.units import AI, Wei
 from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, wait_for_sellers
 
@@ -107,3 +109,71 @@ async def test_money_is_conserved_through_settlement() -> None:
         account = make_keys(1).account.address
         assert await provider.parts.chain.fetch_balance(account) == paid
         assert world.ledger.supply == 100 * AI
+
+
+async def test_a_leaving_node_refuses_new_jobs_and_is_not_held_up_by_silent_streams() -> None:
+    world = World()
+    async with world.provider(1) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        network = exchange.node.parts.network
+        for _ in range(3):
+            await network.open_stream(provider.peer, EXCHANGE, frame_limit=100)
+        with trio.fail_after(FLUSH_S + 2):
+            await provider.leave()
+        with pytest.raises(ModelexError):
+            await exchange.run("hello", model=MODEL).wait()
+
+
+async def test_jobs_in_hand_are_finished_and_paid_before_leaving() -> None:
+    world = World()
+    slow = MemoryEngine(MODEL, delay_s=0.005)
+    async with world.provider(1, slow) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        completion = exchange.run("hello", model=MODEL, max_tokens=32)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(completion.wait)
+            with trio.fail_after(5):
+                await provider.wait_until(lambda: not provider.core.is_idle)
+            await provider.leave()
+        assert completion.row is not None
+        held = await provider.parts.store.received_vouchers()
+        assert sum(row.signed.voucher.amount for row in held) == completion.paid
+
+
+async def test_a_caller_that_left_its_events_unread_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2p_modelex.node.driver.RUN_EVENTS_MAX", 2)
+    world = World()
+    slow = MemoryEngine(MODEL, delay_s=0.04)  # each piece is a chunk
+    async with world.provider(1, slow) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        completion = exchange.run("hello", model=MODEL, max_tokens=64)
+        with pytest.raises(ModelexError, match="unread"):
+            async for _ in completion:
+                await trio.sleep(0.5)
+        with trio.fail_after(5):
+            await provider.wait_until(lambda: provider.core.is_idle)
+        receipts = await provider.parts.store.receipts()
+        assert receipts[0].receipt.receipt.completion_tokens < 64
+
+
+async def test_a_channel_is_topped_up_when_it_runs_out() -> None:
+    world = World()
+    small = {"auto_deposit": Wei(100 * PRICE), "max_deposits": Wei(150 * PRICE)}
+    async with (
+        world.provider(1) as provider,
+        world.requester(2, friends=[1], **small) as exchange,
+    ):
+        await wait_for_sellers(exchange, 1)
+        paid = 0
+        for _ in range(30):
+            completion = exchange.run("hello", model=MODEL, max_tokens=8)
+            await completion.wait()
+            paid += completion.paid
+            with trio.fail_after(5):
+                await provider.wait_until(lambda: provider.core.is_idle)
+        [channel] = await exchange.node.parts.store.channels()
+        assert channel.state.deposit >= paid > 100 * PRICE
+        held = await provider.parts.store.received_vouchers()
+        assert sum(row.signed.voucher.amount for row in held) == paid
