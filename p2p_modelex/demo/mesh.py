@@ -80,7 +80,7 @@ async def open_mesh(
     os.environ["MODELEX_PASSPHRASE"] = PASSPHRASE
     await _add_models(Catalogue(models), cast, say)
     async with bring_up(folder / "network.toml", {}) as (net, deployment):
-        say(f"chain: anvil at {net.url}, contracts deployed")
+        say(f"chain: {net.engine} at {net.url}, contracts deployed")
         mesh = Mesh(folder, models, net, deployment, {}, {}, cast)
         _make_home(mesh, "bootstrap", "bootstrap", ())
         async with _run_node(mesh, "bootstrap", ()) as address:
