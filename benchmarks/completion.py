@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from benchmarks.measuring import Result, begin, report
+from benchmarks.measuring import Result, begin, cpu_seconds_of, report
 from benchmarks.mesh import MODELS, PASSPHRASE, best_model, open_small_mesh
 from p2p_modelex.cli.common import quiet_log
 from p2p_modelex.core.effects import RunText
@@ -74,13 +74,17 @@ async def _run(model: str) -> None:
         connect(mesh.client.path, PASSPHRASE) as exchange,
         open_engine(replace(spec, threads=1)) as engine,
     ):
-        runs = [
-            (await _stream_directly(engine, request), await _stream_through(exchange, request))
-            for request in requests
-        ]
+        runs = []
+        cpu_s = 0.0
+        for request in requests:
+            direct_one = await _stream_directly(engine, request)
+            before = time.process_time() + cpu_seconds_of(mesh.provider)
+            runs.append((direct_one, await _stream_through(exchange, request)))
+            cpu_s += time.process_time() + cpu_seconds_of(mesh.provider) - before
     warm = runs[1:]
     direct, through = [pair[0] for pair in warm], [pair[1] for pair in warm]
-    _report(model, engine.info.engine, direct, through)
+    cpu_ms = cpu_s * 1e3 / sum(pair[1].tokens for pair in runs)
+    _report(model, engine.info.engine, direct, through, cpu_ms)
 
 
 async def _stream_directly(engine: Engine, request: Request) -> Streamed:
@@ -106,7 +110,11 @@ async def _stream_through(exchange: Exchange, request: Request) -> Streamed:
     return Streamed(first - began, ended - began, tokens)
 
 
-def _report(model: str, engine: str, direct: list[Streamed], through: list[Streamed]) -> None:
+def _report(
+    model: str, engine: str, direct: list[Streamed], through: list[Streamed], cpu_ms: float
+) -> None:
+    """Report both rows; cpu_ms: of the two nodes for each token, the engine's worker apart."""
+
     def middle(runs: list[Streamed], figure: Callable[[Streamed], float]) -> float:
         return statistics.median(figure(run) for run in runs)
 
@@ -127,7 +135,8 @@ def _report(model: str, engine: str, direct: list[Streamed], through: list[Strea
             ">= 95%",
             rate / limit >= 0.95,
             note=f"after the first text {middle(through, lambda run: run.rate):.1f} against "
-            f"{middle(direct, lambda run: run.rate):.1f} tokens/s",
+            f"{middle(direct, lambda run: run.rate):.1f} tokens/s; both nodes {cpu_ms:.2f} ms CPU "
+            "a token",
         )
     )
     report(
