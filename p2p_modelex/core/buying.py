@@ -1,7 +1,6 @@
 """Buying: each local request's way from candidates over channel and exchange to a receipt.
 
-A run is chosen for, probed for, ordered and, when its provider fails, begun again at the next:
-choose -> probe -> order (channel, stream, exchange) -> finished, or the next order.
+A run goes choose -> probe -> order (channel, stream, exchange) -> finished, or the next order.
 """
 
 import dataclasses

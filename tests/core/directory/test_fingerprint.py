@@ -77,3 +77,10 @@ def test_many_blocks_split_and_vanish() -> None:
         assert index.get(k) == index.sequence_of(k) == pairs[k]
         index.remove(k)
     assert index.describe().count == len(index) == 0
+
+
+def test_a_key_that_is_put_again_counts_once() -> None:
+    index = RangeIndex()
+    index.put(key(1), 1)
+    index.put(key(1), 2)
+    assert index.describe() == model({key(1): 2}, b"", b"")
