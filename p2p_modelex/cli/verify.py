@@ -9,7 +9,7 @@ from p2p_modelex.cli.common import home_option, read_home
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import Address, PublicKey, format_address, format_peer_id, peer_id_of
 from p2p_modelex.node.home import Home
 from p2p_modelex.units import format_ai
@@ -27,6 +27,11 @@ from p2p_modelex.units import format_ai
 def verify(home: Home, receipt: Path, network_file: Path | None) -> None:
     """Verify a receipt file without asking anybody: hashes, signatures, who may sign."""
     if network_file is None:
+        if not home.exists:
+            raise ConfigurationError(
+                f"{home.path} is not a home of Modelex, so the receipt's network is not known",
+                hint="name its file with --network network.toml",
+            )
         network_file = home.path / read_home(home).network.deployment
     if receipt.stat().st_size > parameters.RECEIPT_FILE_BYTES:
         raise BadInput(f"{receipt} is larger than any receipt file")

@@ -132,9 +132,9 @@ async def connect(
 
     home: a directory made by `modelex init`; None for the default one. passphrase: None reads
     MODELEX_PASSPHRASE, the configured file, or asks. via: MULTIADDR/p2p/PEER to join through,
-    instead of waiting for the configured bootstrap peers. Raises as `open_node` does;
-    NetworkError if no peer answers within `wait_s` seconds (None: SYNC_TIMEOUT_S); BadInput for a malformed `via`.
-    When the block ends, however it ends, completions still running are cancelled and paid.
+    instead of waiting for the configured bootstrap peers. wait_s: seconds, None for SYNC_TIMEOUT_S.
+    Raises as `open_node` does; NetworkError if no peer answers in that time; BadInput for a
+    malformed `via`. When the block ends, however it ends, completions still running are cancelled and paid.
     """
     place = default_home() if home is None else Home(Path(home))
     if not place.exists:

@@ -95,6 +95,12 @@ def test_a_file_that_is_no_receipt_is_refused(
     assert "Traceback" not in said.err
 
 
+def test_verify_needs_to_know_the_network(modelex: Modelex, tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_text("{}")
+    modelex("verify", path, "--home", tmp_path / "none").check_error(3, "--network")
+
+
 def test_init_says_what_to_do_next(modelex: Modelex, tmp_path: Path) -> None:
     network, home = tmp_path / "network.toml", tmp_path / "home"
     network.write_text(NETWORK)
