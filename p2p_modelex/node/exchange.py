@@ -134,7 +134,8 @@ async def connect(
     MODELEX_PASSPHRASE, the configured file, or asks. via: MULTIADDR/p2p/PEER to join through,
     instead of waiting for the configured bootstrap peers. wait_s: seconds, None for SYNC_TIMEOUT_S.
     Raises as `open_node` does; NetworkError if no peer answers in that time; BadInput for a
-    malformed `via`. When the block ends, however it ends, completions still running are cancelled and paid.
+    malformed `via`. When the block ends, however it ends, completions still running are cancelled
+    and paid.
     """
     place = default_home() if home is None else Home(Path(home))
     if not place.exists:
