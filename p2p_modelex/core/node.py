@@ -48,7 +48,7 @@ from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
-from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.advertisement import Offer, Section
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.job import Load
@@ -180,11 +180,17 @@ class NodeCore:
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
-        self, addresses: Sequence[str], accounts: Sequence[SignedOwnership], now: UnixMs
+        self,
+        addresses: Sequence[str],
+        accounts: Sequence[SignedOwnership],
+        section: Section,
+        now: UnixMs,
     ) -> list[Effect]:
         """Tell the mesh what we sell and where; again when the addresses change."""
         offers = self._shop.advertised if self._shop else ()
-        return list(self.mesh.set_own(offers, addresses, accounts, now, agent=self._agent))
+        return list(
+            self.mesh.set_own(offers, addresses, accounts, now, agent=self._agent, section=section)
+        )
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""

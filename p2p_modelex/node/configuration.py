@@ -163,11 +163,6 @@ class RequesterSettings:
         Wei(100 * AI),
         "Most that may lie in all channels together by automatic deposits.",
     )
-    timeout_s: int = option(
-        whole(1, 3600, "seconds"),
-        60,
-        "How long a provider may be silent before the job goes to another.",
-    )
 
 
 @dataclass(frozen=True, slots=True)

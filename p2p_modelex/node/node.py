@@ -31,6 +31,7 @@ from p2p_modelex.net.abc import Network, Verdict
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.shop import build_ownership
+from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.envelope import digest
 from p2p_modelex.records.rows import Row
 from p2p_modelex.store.abc import Store
@@ -89,7 +90,7 @@ class Node:
         """Join the mesh and serve until the block ends."""
         await self._restore()
         async with self._driver.run():
-            await self._advertise()
+            await self._advertise(await self._find_section())
             yield
 
     async def leave(self) -> None:
@@ -104,6 +105,7 @@ class Node:
 
     async def register(self) -> None:
         """Put the peer into the registry on chain, or anchor its newest advertisement there."""
+        await self._advertise(Section.PUBLIC)
         entry = self.core.directory.get(self.peer)
         if self.parts.chain is None or entry is None:
             raise ConfigurationError("only a node that advertises itself can be registered")
@@ -175,12 +177,21 @@ class Node:
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
 
-    async def _advertise(self) -> None:
+    async def _find_section(self) -> Section:
+        """The registry section we may claim; anyone can check it on chain."""
+        if self.parts.chain is None or self._configuration.role == "requester":
+            return Section.UNREGISTERED
+        entry = await self.parts.chain.fetch_registration(self.parts.keys.peer.public_key)
+        return Section.UNREGISTERED if entry is None else Section.PUBLIC
+
+    async def _advertise(self, section: Section) -> None:
         if self._configuration.role == "requester":
             return
         accounts = (build_ownership(self.parts.keys, self.parts.deployment, wall_clock()),)
         addresses = self._configuration.mesh.announce or self.parts.network.addresses
-        await self._driver.perform(lambda now: self.core.advertise(addresses, accounts, now))
+        await self._driver.perform(
+            lambda now: self.core.advertise(addresses, accounts, section, now)
+        )
 
     def _judge_gossip(self, origin: PeerId, payload: bytes) -> Verdict:
         return Verdict(self.core.judge_gossip(origin, payload, wall_clock()).outcome.value)

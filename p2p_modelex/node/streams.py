@@ -16,7 +16,7 @@ from p2p_modelex.core.inputs import (
     StreamOpened,
     StreamReady,
 )
-from p2p_modelex.errors import NetworkError, RemoteProtocolError, StreamClosed
+from p2p_modelex.errors import DialFailed, NetworkError, RemoteProtocolError, StreamClosed
 from p2p_modelex.net.abc import Network, Stream
 
 SEND_QUEUE_FRAMES = 256
@@ -121,9 +121,22 @@ class Streams:
             await stream.reset()
 
     async def _dial(self, effect: OpenStream) -> Stream:
-        await self._network.dial(effect.peer, effect.addresses)
+        try:
+            await self._network.dial(effect.peer, effect.addresses)
+        except DialFailed as failed:
+            await self._network.dial(effect.peer, await self._look_up(effect, failed))
         limit = self._frame_limits[effect.protocol]
         return await self._network.open_stream(effect.peer, effect.protocol, frame_limit=limit)
+
+    async def _look_up(self, effect: OpenStream, failed: DialFailed) -> tuple[str, ...]:
+        """Ask the DHT where a peer went since it advertised; raises `failed` if that is no news."""
+        try:
+            found = await self._network.find_peer(effect.peer)
+        except NetworkError:
+            raise failed from None
+        if set(found) <= set(effect.addresses):
+            raise failed
+        return found
 
     async def _run(self, number: StreamId, stream: Stream, first: Input) -> None:
         """Serve a stream to its end. It is known before `first` tells the core of it."""

@@ -42,7 +42,7 @@ def test_what_is_written_is_read_again() -> None:
         mesh=MeshSettings(
             ("/ip4/127.0.0.1/tcp/0",), (), ("/ip4/1.2.3.4/tcp/1/p2p/12D3",), dht=False
         ),
-        requester=RequesterSettings(max_cost=Wei(AI // 3), timeout_s=5),
+        requester=RequesterSettings(max_cost=Wei(AI // 3)),
         log=LogSettings(file='odd "name"\\\x7f\n.log'),
         models=(
             ModelSettings("a", prompt_price=Wei(1), completion_price=Wei(2 * AI // 1000)),
@@ -139,10 +139,10 @@ def test_inexact_or_odd_prices_are_refused(written: str) -> None:
         ("[mesh]\nlisten = 'x'\n", "line 2: mesh.listen cannot be 'x'", "list of at most 8"),
         ("[mesh]\nlisten = [1]\n", "line 2: mesh.listen", "list of at most 8"),
         (f"[mesh]\nlisten = {['/a'] * 9}\n", "line 2: mesh.listen", "list of at most 8"),
-        ("[requester]\ntimeout_s = '60s'\n", "line 2: requester.timeout_s cannot be '60s'", "whole number of seconds, 1 to 3600"),
-        ("[requester]\ntimeout_s = 0\n", "line 2: requester.timeout_s cannot be 0", "seconds"),
-        ("[requester]\ntimeout_s = true\n", "timeout_s cannot be true", "seconds"),
-        ("[requester]\ntimeout_s = 1.5\n", "timeout_s cannot be 1.5", "seconds"),
+        ("[settlement]\nredeem_every_s = '60s'\n", "line 2: settlement.redeem_every_s cannot be '60s'", "whole number of seconds, 60 to 2592000"),
+        ("[settlement]\nredeem_every_s = 0\n", "line 2: settlement.redeem_every_s cannot be 0", "seconds"),
+        ("[settlement]\nredeem_every_s = true\n", "redeem_every_s cannot be true", "seconds"),
+        ("[settlement]\nredeem_every_s = 1.5\n", "redeem_every_s cannot be 1.5", "seconds"),
         ("[log]\nfile = 3\n", "line 2: log.file cannot be 3", "text"),
         ("log = 3\n", "line 1: log is not a table", "[log]"),
         ("models = 3\n", "models is not a list", "[[models]]"),

@@ -10,8 +10,10 @@ from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ModelexError, NoProvider
 from p2p_modelex.node.exchange import Terms
 from p2p_modelex.node.node import FLUSH_S
+from p2p_modelex.records.advertisement import Section
+from p2p_modelex.records.envelope import digest
 from p2p_modelex.units import AI, Wei
-from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, wait_for_sellers
+from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, peer_of, wait_for_sellers
 
 
 async def test_a_prompt_is_answered_signed_and_paid() -> None:
@@ -177,3 +179,33 @@ async def test_a_channel_is_topped_up_when_it_runs_out() -> None:
         assert channel.state.deposit >= paid > 100 * PRICE
         held = await provider.parts.store.received_vouchers()
         assert sum(row.signed.voucher.amount for row in held) == paid
+
+
+async def test_a_provider_that_moved_is_found_in_the_dht() -> None:
+    world = World()
+    async with (
+        world.provider(3, price=Wei(PRICE * 50)),
+        world.provider(1, announce=("/memory/999",), friends=[3]),
+        world.requester(2, friends=[3]) as exchange,
+    ):
+        await wait_for_sellers(exchange, 2)
+        terms = Terms(only=(peer_of(1),))
+        assert await exchange.run("hello", model=MODEL, max_tokens=8, terms=terms).wait()
+
+
+async def test_a_registered_node_says_so_and_anchors_what_it_says() -> None:
+    world = World()
+    async with world.provider(1) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        await provider.register()
+        own = provider.core.directory.get(provider.peer)
+        assert own is not None
+        assert own.advertisement.section is Section.PUBLIC
+        assert provider.parts.chain is not None
+        entry = await provider.parts.chain.fetch_registration(make_keys(1).peer.public_key)
+        assert entry is not None
+        assert (entry.digest, entry.sequence) == (digest(own.envelope), own.advertisement.sequence)
+    async with world.provider(1) as provider:
+        again = provider.core.directory.get(provider.peer)
+        assert again is not None
+        assert again.advertisement.section is Section.PUBLIC

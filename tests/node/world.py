@@ -61,10 +61,13 @@ class World:
         price: Wei = PRICE,
         friends: Sequence[int] = (),
         adjust: Adjust = lambda shop: shop,
+        announce: tuple[str, ...] = (),
     ) -> AsyncGenerator[Node, None]:
         """Run a node that sells MODEL."""
         settings = ModelSettings(model=MODEL, prompt_price=PRICE, completion_price=price)
-        configuration = replace(Configuration(), role="provider", models=(settings,))
+        defaults = Configuration()
+        mesh = replace(defaults.mesh, announce=announce)
+        configuration = replace(defaults, role="provider", mesh=mesh, models=(settings,))
         keys = make_keys(number)
         async with engine or MemoryEngine(MODEL) as running:
             engines = {MODEL: running}
@@ -99,7 +102,7 @@ class World:
         keys = make_keys(number)
         known = [peer_of(friend) for friend in friends]
         parts = Parts(
-            network=MemoryNetwork(self.mesh, keys.peer.peer, bootstrap=known),
+            network=MemoryNetwork(self.mesh, keys.peer.peer, bootstrap=known, dht=True),
             store=self.stores.setdefault(number, MemoryStore()),
             chain=MemoryChain(self.ledger, keys.account.address),
             engines=engines,
