@@ -36,18 +36,25 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """One node of the demonstration. mischief: arguments of demo/mischief.py, empty if honest."""
+    """One node of the demonstration.
+
+    price: AI for 1,000 completion tokens. mischief: arguments of demo/mischief.py, empty if
+    honest. note: what to tell the audience about it.
+    """
 
     name: str
     model: str
     price: str
     mischief: tuple[str, ...] = ()
+    note: str = ""
 
 
 CAST = (
     Character("ada", SENTIMENT, "0.02"),
-    Character("brittle", SENTIMENT, "0.012", ("--crash-jobs", "2")),
-    Character("cunning", SENTIMENT, "0.09", ("--advertise", "0.008")),
+    Character("brittle", SENTIMENT, "0.012", ("--crash-jobs", "2"), "crashes in its first 2 jobs"),
+    Character(
+        "cunning", SENTIMENT, "0.09", ("--advertise", "0.008"), "advertises 0.008 AI instead"
+    ),
     Character("dora", CHAT, "0.05"),
     Character("emil", CHAT, "0.06"),
 )
@@ -84,7 +91,7 @@ async def open_mesh(
         mesh = Mesh(folder, models, net, deployment, {}, {}, cast)
         _make_home(mesh, "bootstrap", "bootstrap", ())
         async with _run_node(mesh, "bootstrap", ()) as address:
-            say(f"bootstrap peer: {address}")
+            say("bootstrap peer: up")
             _make_home(mesh, "client", "requester", (), address)
             for one in cast:
                 _make_home(mesh, one.name, "provider", (_settings_of(one),), address)
@@ -153,8 +160,9 @@ async def _run_cast(mesh: Mesh, say: Say) -> AsyncGenerator[None, None]:
     leave = trio.Event()
 
     async def live(character: Character) -> None:
-        async with _run_node(mesh, character.name, character.mischief) as address:
-            say(f"{character.name}: sells {character.model}, {address}")
+        async with _run_node(mesh, character.name, character.mischief):
+            note = f" ({character.note})" if character.note else ""
+            say(f"{character.name}: sells {character.model} at {character.price} AI{note}")
             ready[character.name].set()
             await leave.wait()
 

@@ -1,11 +1,13 @@
 """The demonstration: headlines scored, prompts answered, failures survived, money settled."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import trio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -150,21 +152,27 @@ def _name_of(mesh: Mesh, completion: Completion) -> str:
 
 def _show_scores(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
     table = Table(title="Sentiment, 1 (very bad) to 9 (very good)", title_justify="left")
-    for column in ("headline", "score", "node", "AI", "failover"):
-        table.add_column(column)
+    table.add_column("headline", no_wrap=True, overflow="ellipsis", max_width=44)
+    for column in ("score", "node", "paid, AI"):
+        table.add_column(column, no_wrap=True)
     for answer in answers:
-        failed = "; ".join(
-            f"{mesh.names.get(one.why.peer or b'', '?')}: {one.why.code}"
-            for one in answer.failovers
-        )
         table.add_row(
             answer.asked,
             answer.completion.text.strip(),
             _name_of(mesh, answer.completion),
             format_ai(answer.completion.paid).removesuffix(" AI"),
-            failed,
         )
     console.print(table)
+    for answer in answers:
+        for one in answer.failovers:
+            failed, took_over = (
+                mesh.names.get(peer or b"", "?") for peer in (one.why.peer, one.peer)
+            )
+            console.print(
+                f"failover: {failed} failed headline {answer.number + 1} "
+                f"({one.why.code}), {took_over} took over"
+            )
+    console.print("what a failed attempt had been paid is in the headline's price")
 
 
 def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
@@ -174,6 +182,15 @@ def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
             raise VerificationFailed(f"there is no receipt for {answer.asked!r}")
         verify_receipt_row(answer.completion.row, mesh.deployment.registry_domain, None)
     console.print(f"\n{len(answers)} of {len(answers)} receipts verified")
+    good = answers[-1].completion.row
+    assert good is not None
+    forged = msgspec.structs.replace(good, completion=good.completion + "!")
+    try:
+        verify_receipt_row(forged, mesh.deployment.registry_domain, None)
+    except VerificationFailed as refused:
+        console.print(f"the last one with a character added is refused: {refused}")
+    else:
+        raise VerificationFailed("a forged receipt was taken for a good one")
 
 
 async def _wait_for_vouchers(mesh: Mesh, answers: Sequence[Answer]) -> None:
@@ -207,18 +224,17 @@ def _show_money(
     console: Console,
 ) -> None:
     table = Table(title="Settlement", title_justify="left")
-    for column in ("account", "before", "after", "vouchers", "transaction"):
-        table.add_column(column, overflow="fold")
-    table.add_row("client", format_ai(before["client"]), format_ai(after["client"]), "", "")
-    for one, result in zip(CAST, settled, strict=True):
-        table.add_row(
-            one.name,
-            format_ai(before[one.name]),
-            format_ai(after[one.name]),
-            str(result.vouchers) if result else "0",
-            "0x" + result.transaction.hex() if result else "nothing to redeem",
-        )
+    for column in ("account", "before", "after"):
+        table.add_column(column)
+    for name in ("client", *(one.name for one in CAST)):
+        table.add_row(name, format_ai(before[name]), format_ai(after[name]))
     console.print(table)
+    for one, result in zip(CAST, settled, strict=True):
+        if result is not None:
+            transaction = "0x" + result.transaction.hex()
+            console.print(
+                f"{one.name}: {result.vouchers} vouchers in {transaction}", soft_wrap=True
+            )
     earned = sum(after[one.name] - before[one.name] for one in CAST)
     paid = sum(answer.completion.paid for answer in answers)
     locked = before["client"] - after["client"]
@@ -237,6 +253,7 @@ def _show_next(mesh: Mesh, console: Console) -> None:
     client = mesh.homes["client"].path
     console.print(
         "\nThe mesh is running; Ctrl-C stops it. In another terminal:\n\n"
+        f"  export PATH={Path(sys.executable).parent}:$PATH\n"
         f"  export MODELEX_HOME={client} MODELEX_PASSPHRASE={PASSPHRASE}\n"
         "  modelex nodes\n"
         f'  modelex run "Tell me about the moon." --model {CHAT}\n'
