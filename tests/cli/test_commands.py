@@ -95,6 +95,32 @@ def test_a_file_that_is_no_receipt_is_refused(
     assert "Traceback" not in said.err
 
 
+def test_several_receipts_get_a_line_each_and_the_bad_one_is_named(
+    modelex: Modelex, mesh: Mesh, tmp_path: Path
+) -> None:
+    home, names = mesh.homes["client"], ("one.json", "two.json")
+    for name in names:
+        asked = ("--model", SENTIMENT, "--kind", "score", "--max-tokens", 2)
+        said = modelex("run", "Go", "--home", home.path, *asked, "--receipt", tmp_path / name)
+        assert said.code == 0, said
+    one, two = (tmp_path / name for name in names)
+    said = modelex("verify", one, two, "--home", home.path)
+    assert said.code == 0, said
+    first, second, last = said.out.splitlines()
+    assert first.startswith(f"good  {one}: {SENTIMENT}, ")
+    assert second.startswith(f"good  {two}: {SENTIMENT}, ")
+    assert last == "all 2 receipts are good"
+    one.write_text(one.read_text().replace(SENTIMENT, "another"))
+    said = modelex("verify", one, two, "--home", home.path)
+    assert said.code == 14
+    assert said.out.startswith(f"BAD   {one}: ")
+    assert f"\ngood  {two}: " in said.out
+    assert said.err == f"error: 1 of 2 receipts is bad: {one}\n"
+    said = modelex("verify", two, tmp_path / "three.json", "--home", home.path)
+    assert (said.code, said.out) == (2, "")
+    assert f"{tmp_path / 'three.json'}" in " ".join(said.err.split())
+
+
 def test_verify_needs_to_know_the_network(modelex: Modelex, tmp_path: Path) -> None:
     path = tmp_path / "receipt.json"
     path.write_text("{}")
