@@ -4,10 +4,13 @@ import socket
 from pathlib import Path
 
 import pytest
+import trio
 
 from p2p_modelex.cli.doctor import EXIT_CODE
 from p2p_modelex.demo.mesh import SENTIMENT, Mesh
 from p2p_modelex.node.home import Home
+from p2p_modelex.records.rows import SettingRow
+from p2p_modelex.store.sqlite import SqliteStore
 from tests.cli.conftest import Modelex, Said, edit
 
 
@@ -70,6 +73,19 @@ def test_the_wrong_network(modelex: Modelex, client: Home) -> None:
     assert "serves chain 31337" in finding_of(said, "chain")
 
 
+def test_a_chain_started_afresh(modelex: Modelex, client: Home) -> None:
+    trio.run(_bind_to_another_chain, client)
+    said = modelex("doctor", "--home", client.path)
+    assert "is not the one this home was used with" in finding_of(said, "chain")
+    said = modelex("settle", "--home", client.path)
+    said.check_error(12, "is not the one this home was used with", "--state")
+
+
+async def _bind_to_another_chain(home: Home) -> None:
+    async with SqliteStore(home.database) as store:
+        await store.apply([SettingRow("genesis", bytes(32))])
+
+
 def test_no_money(modelex: Modelex, client: Home) -> None:
     found = finding_of(modelex("doctor", "--home", client.path), "account")
     assert "no coin for gas" in found
@@ -105,6 +121,17 @@ def test_a_taken_port(modelex: Modelex, lonely: Home) -> None:
         found = finding_of(modelex("doctor", "--home", lonely.path), "port")
     assert f"tcp/{port}" in found
     assert "mesh.listen" in found
+
+
+def test_a_port_that_was_in_use_a_moment_ago_is_free(modelex: Modelex, lonely: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            # Whoever closes first keeps the port in TIME-WAIT.
+            server.accept()[0].close()
+            assert caller.recv(1) == b""
+    edit(lonely, ("127.0.0.1/tcp/0", f"127.0.0.1/tcp/{port}"))
+    assert f"tcp/{port} can be listened on" in modelex("doctor", "--home", lonely.path).out
 
 
 def test_no_bootstrap_peers_at_all(modelex: Modelex, tmp_path: Path, lonely: Home) -> None:
