@@ -28,6 +28,7 @@ from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
+from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.job import Message, Request
 
@@ -137,6 +138,7 @@ async def connect(
     malformed `via`. When the block ends, however it ends, completions still running are cancelled
     and paid.
     """
+    hush_unconfigured()
     place = default_home() if home is None else Home(Path(home))
     if not place.exists:
         raise ConfigurationError(

@@ -132,6 +132,18 @@ def _formatter(renderer: Processor) -> logging.Formatter:
     )
 
 
+def hush_unconfigured() -> None:
+    """Send warnings to standard error where a program that uses us set up no log of its own.
+
+    structlog's own default would print everything among that program's output.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+
+
 def _console(colours: bool) -> Processor:
     return structlog.dev.ConsoleRenderer(
         colors=colours, exception_formatter=structlog.dev.plain_traceback

@@ -12,7 +12,7 @@ import structlog
 
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.node.configuration import LogSettings
-from p2p_modelex.node.log import VALUE_CHARACTERS, configure_log
+from p2p_modelex.node.log import VALUE_CHARACTERS, configure_log, hush_unconfigured
 from p2p_modelex.units import Wei
 
 _NAME = "p2p_modelex.test"
@@ -158,3 +158,19 @@ def test_a_second_call_replaces_the_first(output: io.StringIO) -> None:
     _log(output)
     _log(output).info("once")
     assert _line(output)["event"] == "once"
+
+
+def test_a_program_without_a_log_hears_warnings_on_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    structlog.reset_defaults()
+    try:
+        hush_unconfigured()
+        structlog.get_logger("p2p_modelex.x").info("chatter")
+        structlog.get_logger("p2p_modelex.x").warning("odd")
+    finally:
+        structlog.reset_defaults()
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "odd" in output.err
+    assert "chatter" not in output.err
