@@ -93,6 +93,12 @@ class Chain(ABC):
         """Raise WrongNetwork unless the chain id matches and our contracts' code is there."""
 
     @abstractmethod
+    async def fetch_genesis(self) -> Digest:
+        """The hash of block 0. It tells a chain from another with its id and our addresses, as a
+        devnet started afresh has them.
+        """
+
+    @abstractmethod
     async def fetch_epoch(self) -> Epoch:
         """The token's current split epoch."""
 

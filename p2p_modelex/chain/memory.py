@@ -58,6 +58,9 @@ class MemoryChain(Chain):
                 hint="connect to the network the deployment names",
             )
 
+    async def fetch_genesis(self) -> Digest:
+        return (await self._reach()).genesis
+
     async def fetch_epoch(self) -> Epoch:
         await self._reach()
         return EPOCH

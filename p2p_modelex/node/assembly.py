@@ -17,9 +17,11 @@ from p2p_modelex.net.abc import Network
 from p2p_modelex.node.configuration import Configuration, ModelSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.failures import flattened
+from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
+from p2p_modelex.store.abc import Store
 from p2p_modelex.store.sqlite import SqliteStore
 
 OpenEngine = Callable[[Home, ModelSettings], Engine]
@@ -84,7 +86,7 @@ async def _open(
     """Open the parts in their order, each closed by the stack, and return the node serving."""
     stack.enter_context(home.lock())
     store = await stack.enter_async_context(SqliteStore(home.database, network=deployment.network))
-    chain = await _open_chain(stack, configuration, deployment, keys)
+    chain = await _open_chain(stack, configuration, deployment, keys, store)
     engines = {
         settings.model: await stack.enter_async_context(open_engine(home, settings))
         for settings in configuration.models
@@ -114,7 +116,11 @@ async def _open(
 
 
 async def _open_chain(
-    stack: AsyncExitStack, configuration: Configuration, deployment: Deployment, keys: KeyRing
+    stack: AsyncExitStack,
+    configuration: Configuration,
+    deployment: Deployment,
+    keys: KeyRing,
+    store: Store,
 ) -> Chain | None:
     """Open and check the chain; a bootstrap peer neither pays nor is paid, so it has none."""
     if configuration.role == "bootstrap":
@@ -124,6 +130,7 @@ async def _open_chain(
     chain: Chain = EvmChain(configuration.network.rpc_url, deployment, keys.account)
     await stack.enter_async_context(chain)
     await chain.check()
+    await bind_genesis(chain, store, configuration.network.rpc_url)
     return chain
 
 

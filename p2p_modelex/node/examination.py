@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.errors import BadInput, ConfigurationError, ModelexError
 from p2p_modelex.ids import format_address, parse_peer_id
 from p2p_modelex.keys.signers import KeyRing
@@ -16,6 +16,7 @@ from p2p_modelex.limits import MIB
 from p2p_modelex.node.assembly import deployment_of
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration
+from p2p_modelex.node.genesis import check_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.units import format_ai
 
@@ -117,10 +118,19 @@ class Examination:
         async with EvmChain(url, self._deployment, self._keys.account) as chain:
             try:
                 await chain.check()
+                await self._check_genesis(chain, url)
             except ModelexError:
                 self._deployment = None
                 raise
         return f"{url} has our contracts"
+
+    async def _check_genesis(self, chain: Chain, url: str) -> None:
+        if not self._home.database.exists():
+            return
+        from p2p_modelex.store.sqlite import SqliteStore
+
+        async with SqliteStore(self._home.database, read_only=True) as store:
+            await check_genesis(chain, store, url)
 
     async def _check_account(self) -> str:
         if self._deployment is None or self._configuration is None or self._keys is None:

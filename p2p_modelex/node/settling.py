@@ -13,6 +13,7 @@ from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.assembly import deployment_of
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.driver import wall_clock
+from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.rows import RedeemedRow, Row
 from p2p_modelex.store.abc import Store
@@ -62,6 +63,7 @@ async def open_books(home: Home, keys: KeyRing) -> AsyncGenerator[Books, None]:
     chain = EvmChain(configuration.network.rpc_url, deployment, keys.account)
     async with SqliteStore(home.database) as store, chain:
         await chain.check()
+        await bind_genesis(chain, store, configuration.network.rpc_url)
         yield Books(chain, store, deployment, keys)
 
 

@@ -45,6 +45,15 @@ async def test_check_passes_on_the_right_network(world: World) -> None:
     assert await port.fetch_gas_balance(port.account) > 0
 
 
+async def test_every_port_sees_the_same_genesis_for_ever(world: World) -> None:
+    _, one = await world.new_account()
+    genesis = await one.fetch_genesis()
+    assert len(genesis) == 32
+    await one.transfer(new_key().address, Wei(1))
+    _, other = await world.new_account()
+    assert await other.fetch_genesis() == genesis
+
+
 async def test_a_transfer_moves_exactly_its_amount(world: World) -> None:
     _, sender = await world.new_account(Wei(5 * AI))
     to = new_key().address

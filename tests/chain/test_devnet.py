@@ -103,11 +103,15 @@ async def test_the_test_keys_hold_native_coin_and_fund_sets_it() -> None:
 async def test_state_survives_a_restart_and_nothing_is_deployed_twice(tmp_path: Path) -> None:
     network_file, state = tmp_path / "network.toml", tmp_path / "state.json"
     account = new_key()
-    async with bring_up(network_file, {account.address: Wei(7)}, state_file=state) as (_, first):
-        pass
+    async with (
+        bring_up(network_file, {account.address: Wei(7)}, state_file=state) as (net, first),
+        EvmChain(net.url, first, account) as port,
+    ):
+        genesis = await port.fetch_genesis()
     async with bring_up(network_file, {account.address: Wei(1)}, state_file=state) as (net, again):
         assert again == first
         async with EvmChain(net.url, again, account) as port:
+            assert await port.fetch_genesis() == genesis
             assert await port.fetch_balance(account.address) == 8
 
 

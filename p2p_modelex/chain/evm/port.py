@@ -13,7 +13,13 @@ from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
 from p2p_modelex.chain.evm.rpc import Rpc, RpcError
 from p2p_modelex.chain.evm.sender import Sender
-from p2p_modelex.chain.evm.wire import TransactionReceipt, read_bytes, read_quantity, to_hex
+from p2p_modelex.chain.evm.wire import (
+    TransactionReceipt,
+    read_bytes,
+    read_header,
+    read_quantity,
+    to_hex,
+)
 from p2p_modelex.chain.redemption import validate_batch
 from p2p_modelex.errors import ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
@@ -74,6 +80,9 @@ class EvmChain(Chain):
 
     async def check(self) -> None:
         await check_network(self._rpc, self._deployment, self._contracts)
+
+    async def fetch_genesis(self) -> Digest:
+        return read_header(await self._rpc.call("eth_getBlockByNumber", "0x0", False)).hash
 
     async def fetch_epoch(self) -> Epoch:
         [epoch] = await self._ask_token("epoch")
