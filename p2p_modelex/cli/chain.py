@@ -1,5 +1,8 @@
 """`modelex chain`: a development chain, deploying, granting test money."""
 
+import shlex
+import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +12,12 @@ import trio
 from p2p_modelex.cli.common import read_key_file, run_trio
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import format_address, parse_address
+from p2p_modelex.node.advice import NETWORK_FILE, RPC_URL
 from p2p_modelex.units import AI, Wei, format_ai, parse_ai
 
 if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
-    from p2p_modelex.chain.devnet import Engine
+    from p2p_modelex.chain.abc import Deployment
+    from p2p_modelex.chain.devnet import Devnet, Engine
 
 CHALLENGE_S = 24 * 3600
 
@@ -27,7 +32,7 @@ def chain() -> None:
 @click.option(
     "--network-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("network.toml"),
+    default=NETWORK_FILE,
     show_default=True,
     help="Where to write the network's contracts, for `modelex init --network`.",
 )
@@ -68,27 +73,49 @@ async def _devnet(
     from p2p_modelex.chain.devnet import bring_up
 
     wanted = {parse_address(text): Wei(1000 * AI) for text in grants}
-    async with bring_up(
-        network_file, wanted, port=port, state_file=state, block_time=block_time, engine=engine
-    ) as (net, deployment):
-        click.echo(f"engine    {net.engine}" + (f" ({net.why})" if net.why else ""))
-        click.echo(f"rpc       {net.url}")
-        click.echo(f"network   {network_file}")
-        click.echo(f"token     {format_address(deployment.token)}")
-        click.echo(f"registry  {format_address(deployment.registry)}")
-        click.echo(f"channels  {format_address(deployment.channels)}")
-        click.echo("running; Ctrl-C ends it")
-        await trio.sleep_forever()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at, signals, nursery.cancel_scope)
+            async with bring_up(
+                network_file,
+                wanted,
+                port=port,
+                state_file=state,
+                block_time=block_time,
+                engine=engine,
+            ) as (net, deployment):
+                _show_devnet(net, deployment, network_file)
+                await trio.sleep_forever()
+
+
+async def _cancel_at(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+
+
+def _show_devnet(net: "Devnet", deployment: "Deployment", network_file: Path) -> None:
+    click.echo(f"engine    {net.engine}" + (f" ({net.why})" if net.why else ""))
+    click.echo(f"rpc       {net.url}")
+    click.echo(f"network   {network_file}")
+    click.echo(f"token     {format_address(deployment.token)}")
+    click.echo(f"registry  {format_address(deployment.registry)}")
+    click.echo(f"channels  {format_address(deployment.channels)}")
+    click.echo("running; Ctrl-C ends it")
+    if net.url != RPC_URL:
+        options = shlex.join(["--network", str(network_file), "--rpc", net.url])
+        click.echo(f"nodes need to know where it is: modelex init {options}")
 
 
 @chain.command()
 @click.argument("account")
 @click.argument("amount", default="1000")
-@click.option("--rpc", default="http://127.0.0.1:8545", show_default=True)
+@click.option(
+    "--rpc", envvar="MODELEX_RPC_URL", show_envvar=True, default=RPC_URL, show_default=True
+)
 @click.option(
     "--network-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=Path("network.toml"),
+    default=NETWORK_FILE,
     show_default=True,
 )
 def grant(account: str, amount: str, rpc: str, network_file: Path) -> None:

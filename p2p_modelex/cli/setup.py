@@ -9,6 +9,7 @@ import click
 from p2p_modelex.cli.common import home_option, read_key_file
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import format_address, format_peer_id
+from p2p_modelex.node.advice import write_grant_command
 from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
 from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.options import PRICE
@@ -73,17 +74,19 @@ def init(
     click.echo(f"role     {configuration.role}")
     click.echo(f"peer     {format_peer_id(keys.peer.peer)}")
     click.echo(f"account  {format_address(keys.account.address)}")
-    _tell_next(home, configuration, format_address(keys.account.address))
+    network_file = network_file or home.path / configuration.network.deployment
+    grant = write_grant_command(keys.account.address, configuration.network.rpc_url, network_file)
+    _tell_next(home, configuration, grant)
 
 
-def _tell_next(home: Home, configuration: Configuration, account: str) -> None:
+def _tell_next(home: Home, configuration: Configuration, grant: str) -> None:
     """Say what is left to do, in the order of doing it."""
     at = "" if home == default_home() else f" --home {home.path}"
     command = "bootstrap" if configuration.role == "bootstrap" else "up"
     click.echo("\nnext:")
     if configuration.role != "bootstrap":
         money = "gas" if configuration.role == "provider" else "$AI and gas"
-        click.echo(f"  modelex chain grant {account}   # {money} on a devnet; else send some there")
+        click.echo(f"  {grant}   # {money} on a devnet; else send some there")
     for settings in configuration.models:
         click.echo(f"  modelex models add {settings.model}{at}")
     if configuration.role != "bootstrap" and not configuration.mesh.bootstrap:

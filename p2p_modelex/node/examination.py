@@ -13,6 +13,7 @@ from p2p_modelex.errors import BadInput, ConfigurationError, ModelexError
 from p2p_modelex.ids import format_address, parse_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.limits import MIB
+from p2p_modelex.node.advice import write_grant_command
 from p2p_modelex.node.assembly import deployment_of
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration
@@ -144,7 +145,8 @@ class Examination:
         async with EvmChain(url, self._deployment, self._keys.account) as chain:
             tokens = await chain.fetch_balance(account)
             gas = await chain.fetch_gas_balance(account)
-        fund = f"send it some; on a devnet: modelex chain grant {format_address(account)}"
+        network_file = self._home.path / self._configuration.network.deployment
+        fund = f"send it some; on a devnet: {write_grant_command(account, url, network_file)}"
         if not gas:
             raise ConfigurationError("no coin for gas: it cannot open or redeem", hint=fund)
         if not tokens and self._configuration.role == "requester":

@@ -143,6 +143,49 @@ def test_init_says_what_to_do_next(modelex: Modelex, tmp_path: Path) -> None:
     modelex("init", "--home", home, *told).check_error(3, "is a home of Modelex already")
 
 
+def test_init_says_how_to_grant_on_a_chain_that_is_elsewhere(
+    modelex: Modelex, tmp_path: Path
+) -> None:
+    network = tmp_path / "my network.toml"
+    network.write_text(NETWORK)
+    url = "http://127.0.0.1:1"
+    said = modelex("init", "--home", tmp_path / "home", "--network", network, "--rpc", url)
+    assert said.code == 0, said
+    assert f" --rpc {url} --network-file '{network}'   # " in said.out
+
+
+def test_money_is_granted_where_the_environment_says(
+    modelex: Modelex, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Account.from_key(KEY).address
+    told = ("chain", "grant", account, 5, "--network-file", mesh.folder / "network.toml")
+    monkeypatch.setenv("MODELEX_RPC_URL", "http://127.0.0.1:1")
+    modelex(*told).check_error(12, "http://127.0.0.1:1")
+    monkeypatch.setenv("MODELEX_RPC_URL", mesh.net.url)
+    said = modelex(*told)
+    assert (said.code, said.out) == (0, f"{account} got 5 AI and coin for gas\n"), said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_devnet_says_what_init_needs_and_ends_in_good_order(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    network = tmp_path / "network.toml"
+    told = ("chain", "devnet", "--port", "0", "--network-file", str(network))
+    with subprocess.Popen(
+        [sys.executable, "-m", "p2p_modelex", *told],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        last = next(line for line in process.stdout if "modelex init" in line)
+        assert f"modelex init --network {network} --rpc http://127.0.0.1:" in last
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+
+
 def test_init_asks_for_the_passphrase_of_a_wallets_file(
     modelex: Modelex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

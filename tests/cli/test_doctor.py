@@ -86,10 +86,11 @@ async def _bind_to_another_chain(home: Home) -> None:
         await store.apply([SettingRow("genesis", bytes(32))])
 
 
-def test_no_money(modelex: Modelex, client: Home) -> None:
+def test_no_money(modelex: Modelex, mesh: Mesh, client: Home) -> None:
     found = finding_of(modelex("doctor", "--home", client.path), "account")
     assert "no coin for gas" in found
     assert "modelex chain grant 0x" in found
+    assert f" --rpc {mesh.net.url} --network-file {client.path / 'network.toml'}" in found
 
 
 def test_a_damaged_database(modelex: Modelex, lonely: Home) -> None:
