@@ -28,6 +28,7 @@ from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network, Verdict
+from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.shop import build_ownership
@@ -89,9 +90,11 @@ class Node:
     async def serve(self) -> AsyncGenerator[None, None]:
         """Join the mesh and serve until the block ends."""
         await self._restore()
-        async with self._driver.run():
+        async with self._driver.run(), trio.open_nursery() as nursery:
             await self._advertise(await self._find_section())
+            nursery.start_soon(self._join_by_memory)
             yield
+            nursery.cancel_scope.cancel()
 
     async def leave(self) -> None:
         """Refuse new jobs, take the advertisement back, and let jobs in hand finish for a while."""
@@ -176,6 +179,10 @@ class Node:
         forgotten = await store.prune(now, finished=FINAL_STATES)
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
+
+    async def _join_by_memory(self) -> None:
+        if not await self.wait_synced(joining.GRACE_S):
+            await joining.dial_known(self.parts.network, self.core.directory.entries())
 
     async def _find_section(self) -> Section:
         """The registry section we may claim; anyone can check it on chain."""

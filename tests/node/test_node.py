@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 
 from p2p_modelex.core.effects import RunRestarted
 from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE
@@ -191,6 +192,35 @@ async def test_a_provider_that_moved_is_found_in_the_dht() -> None:
         await wait_for_sellers(exchange, 2)
         terms = Terms(only=(peer_of(1),))
         assert await exchange.run("hello", model=MODEL, max_tokens=8, terms=terms).wait()
+
+
+async def test_a_known_seller_is_found_without_a_bootstrap_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2p_modelex.node.joining.GRACE_S", 0)
+    world = World()
+    async with world.provider(1), world.provider(3, friends=[1]):
+        async with world.requester(2, friends=[1]) as exchange:
+            await wait_for_sellers(exchange, 2)
+        world.mesh.cut(peer_of(2), peer_of(3))
+        async with world.requester(2, friends=[]) as exchange:
+            assert await exchange.node.wait_synced(5)
+            assert exchange.node.parts.network.connected() == (peer_of(1),)
+            terms = Terms(only=(peer_of(1),))
+            assert await exchange.run("hello", model=MODEL, max_tokens=8, terms=terms).wait()
+
+
+async def test_known_peers_are_left_alone_where_a_bootstrap_peer_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2p_modelex.node.joining.GRACE_S", 5)
+    world = World()
+    async with world.provider(1), world.provider(3, friends=[1]):
+        for _ in range(2):
+            async with world.requester(2, friends=[1]) as exchange:
+                await wait_for_sellers(exchange, 2)
+                await trio.testing.wait_all_tasks_blocked()
+                assert exchange.node.parts.network.connected() == (peer_of(1),)
 
 
 async def test_a_registered_node_says_so_and_anchors_what_it_says() -> None:
