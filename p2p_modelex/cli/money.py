@@ -1,5 +1,6 @@
 """`modelex balance`, `channels`, `settle` and `close`."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 import click
 
 from p2p_modelex.cli.common import home_option, print_json, quiet_log, read_home, run_trio, unlock
-from p2p_modelex.errors import BadInput
+from p2p_modelex.cli.text import local_time
+from p2p_modelex.errors import BadInput, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books, open_books
@@ -15,6 +17,8 @@ from p2p_modelex.node.settling import settle as redeem_all
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, ReceivedVoucherRow, Row
 from p2p_modelex.units import Wei, format_ai
+
+CLOSING, CLOSED = "closing", "closed"
 
 
 @asynccontextmanager
@@ -79,6 +83,8 @@ async def _channels(home: Home, as_json: bool) -> None:
         shown = _show_channel(line)
         click.echo(f"{shown['channel']}")
         click.echo(f"  {shown['role']} with {shown['other_side']}, {shown['state']}")
+        if shown["state"] == CLOSING:
+            click.echo(f"  {_describe_closing(line.state)}")
         amounts = {
             "deposit": line.state.deposit,
             "claimed": line.state.claimed,
@@ -110,14 +116,29 @@ async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> _Line:
     )
 
 
-def _show_channel(line: _Line) -> dict[str, str]:
+def _name_state(state: ChannelState) -> str:
+    if state.is_open:
+        return "open"
+    # Closing takes back whatever is not claimed; where that is nothing, it has nothing to do.
+    return CLOSED if state.deposit == state.claimed else CLOSING
+
+
+def _describe_closing(state: ChannelState) -> str:
+    moment = local_time(state.closes_at)
+    if state.closes_at > time.time():
+        return f"closing until {moment}"
+    return f"could be closed since {moment}: modelex close"
+
+
+def _show_channel(line: _Line) -> dict[str, str | int]:
     """A channel for programs; amounts in wei, as text, since JSON's numbers are inexact."""
     state = line.state
     return {
         "channel": "0x" + state.channel.hex(),
         "role": "payer" if line.is_payer else "payee",
         "other_side": format_address(Address(state.payee if line.is_payer else state.payer)),
-        "state": "open" if state.is_open else "closing",
+        "state": _name_state(state),
+        "closes_at": state.closes_at,
         "deposit_wei": str(int(state.deposit)),
         "vouchers_wei": str(line.vouchers),
         "claimed_wei": str(int(state.claimed)),
@@ -148,7 +169,10 @@ async def _settle(home: Home) -> None:
 @home_option
 @click.argument("channel")
 def close(home: Home, channel: str) -> None:
-    """Begin to close CHANNEL as its payer, or end it once the challenge period is over."""
+    """Begin to close CHANNEL as its payer, or end it once the challenge period is over.
+
+    Exit code 12 while the challenge period runs, in which the payee may redeem.
+    """
     try:
         raw = bytes.fromhex(channel.removeprefix("0x"))
     except ValueError:
@@ -165,9 +189,26 @@ async def _close(home: Home, channel: ChannelId) -> None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")
         if state.is_open:
             state = await books.chain.start_close(channel)
-            click.echo(f"closing; run this again after unix time {state.closes_at}")
-            return
-        before = await books.chain.fetch_balance(books.keys.account.address)
-        await books.chain.finish_close(channel)
-        after = await books.chain.fetch_balance(books.keys.account.address)
-        click.echo(f"closed; {format_ai(Wei(max(0, after - before)))} came back")
+            moment = f"{local_time(state.closes_at)} (unix time {state.closes_at})"
+            click.echo(f"closing; run this again after {moment}")
+        elif _name_state(state) == CLOSED:
+            click.echo("it is closed: nothing is left in it")
+        else:
+            await _finish_close(books, state)
+
+
+async def _finish_close(books: Books, state: ChannelState) -> None:
+    account = books.keys.account.address
+    before = await books.chain.fetch_balance(account)
+    try:
+        await books.chain.finish_close(ChannelId(state.channel))
+    except TransactionFailed as error:
+        # The chain's clock decides, so it is asked before ours is looked at.
+        if "ChallengePeriodRunning" not in error.message:
+            raise
+        raise TransactionFailed(
+            f"the challenge period runs until {local_time(state.closes_at)}",
+            hint=f"run this again then, after unix time {state.closes_at} of the chain",
+        ) from error
+    after = await books.chain.fetch_balance(account)
+    click.echo(f"closed; {format_ai(Wei(max(0, after - before)))} came back")

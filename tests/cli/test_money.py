@@ -1,0 +1,89 @@
+"""Closing a channel: when it may end, and what a finished one is called."""
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import pytest
+import trio
+
+from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
+from p2p_modelex.cli import money
+from p2p_modelex.cli.text import local_time
+from p2p_modelex.ids import Address
+from p2p_modelex.node.home import Home
+from p2p_modelex.node.settling import Books
+from p2p_modelex.records.rows import ChannelRow
+from p2p_modelex.store.memory import MemoryStore
+from p2p_modelex.units import AI, Wei
+from tests.cli.conftest import Modelex
+from tests.node.world import DEPLOYMENT, make_keys
+
+CHALLENGE_S = 60
+START = int(time.time())
+
+
+class Clock:
+    """The chain's, which need not be the machine's."""
+
+    now = START
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let the commands find books with one open channel of 5 AI."""
+    clock, keys, store = Clock(), make_keys(1), MemoryStore()
+    ledger = MemoryLedger(DEPLOYMENT, now=lambda: clock.now, challenge_s=CHALLENGE_S)
+    chain = MemoryChain(ledger, keys.account.address)
+    ledger.mint(keys.account.address, Wei(9 * AI))
+
+    async def open_one() -> None:
+        payee = Address(b"\x07" * 20)
+        state = await chain.open_channel(payee, Wei(5 * AI), keys.account.address)
+        async with store:
+            await store.apply([ChannelRow(state, is_payer=True, peer=None)])
+
+    trio.run(open_one)
+
+    @asynccontextmanager
+    async def open_books(home: Home) -> AsyncGenerator[Books, None]:
+        yield Books(chain, store, DEPLOYMENT, keys)
+
+    monkeypatch.setattr(money, "_open", open_books)
+    return clock
+
+
+def test_a_channel_is_closed_in_two_steps(modelex: Modelex, clock: Clock) -> None:
+    [shown] = json.loads(modelex("channels", "--json").out)
+    assert shown["state"] == "open"
+    closes_at = START + CHALLENGE_S
+    said = modelex("close", shown["channel"])
+    moment = f"{local_time(closes_at)} (unix time {closes_at})"
+    assert (said.code, said.out) == (0, f"closing; run this again after {moment}\n")
+    assert f"\n  closing until {local_time(closes_at)}\n" in modelex("channels").out
+
+    said = modelex("close", shown["channel"])
+    said.check_error(12, f"the challenge period runs until {local_time(closes_at)}")
+
+    clock.now = closes_at
+    assert modelex("close", shown["channel"]).out == "closed; 5 AI came back\n"
+    [shown] = json.loads(modelex("channels", "--json").out)
+    assert (shown["state"], shown["closes_at"]) == ("closed", closes_at)
+    assert "closing" not in modelex("channels").out
+    said = modelex("close", shown["channel"])
+    assert (said.code, said.out) == (0, "it is closed: nothing is left in it\n")
+
+
+def test_a_period_that_is_over_is_not_called_running(modelex: Modelex, clock: Clock) -> None:
+    clock.now = START - 2 * CHALLENGE_S
+    [shown] = json.loads(modelex("channels", "--json").out)
+    modelex("close", shown["channel"])
+    assert "\n  could be closed since " in modelex("channels").out
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    moment = datetime(2020, 2, 3, 4, 5, 6).astimezone()
+    assert local_time(int(moment.timestamp())) == "04:05:06 on 2020-02-03"
+    assert local_time(2**64 - 1) == f"unix time {2**64 - 1}"
