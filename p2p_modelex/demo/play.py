@@ -233,7 +233,7 @@ def _show_money(
         if result is not None:
             transaction = "0x" + result.transaction.hex()
             console.print(
-                f"{one.name}: vouchers of {result.vouchers} lanes in {transaction}", soft_wrap=True
+                f"{one.name} redeemed for {result.gas_used:,} gas in {transaction}", soft_wrap=True
             )
     earned = sum(after[one.name] - before[one.name] for one in CAST)
     paid = sum(answer.completion.paid for answer in answers)
