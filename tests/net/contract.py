@@ -141,7 +141,7 @@ class NetworkContract(ABC):
 
         async def wait_for_reset(stream: Stream) -> None:
             await stream.send_frame(b"here")
-            with pytest.raises(StreamBroken):
+            with pytest.raises(StreamBroken, match="reset"):
                 await stream.receive_frame()
             ended.set()
 

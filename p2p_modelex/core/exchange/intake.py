@@ -31,6 +31,11 @@ class Intake:
         """How many wei the provider works ahead of vouchers; 0 until the job started."""
 
     @property
+    def tokens(self) -> int:
+        """How many tokens of completion came."""
+        return self._tokens
+
+    @property
     def owed(self) -> Wei:
         """What the provider has earned by what we received."""
         return Wei(self._compute_cost(self._prompt_tokens, self._tokens))

@@ -114,7 +114,9 @@ class RequesterExchange:
                 except RemoteProtocolError as error:
                     return self._break_off(error, now)
             case StreamEnded(stream) if stream == self.stream:
-                return self._lose("stream", given.reason or "the provider closed it", now)
+                reason = given.reason or "the provider closed it"
+                reason += f" (tokens received: {self._intake.tokens})"
+                return self._lose("stream", reason, now)
             case TimerFired(timer) if timer == self._deadline.timer:
                 return self._on_deadline(now)
             case CancelRun(job) if job == self.job:

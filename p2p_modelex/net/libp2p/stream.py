@@ -5,8 +5,8 @@ from contextlib import suppress
 from typing import Any
 
 import trio
-from libp2p.network.stream.exceptions import StreamEOF, StreamError
-from libp2p.stream_muxer.exceptions import MuxedStreamClosed, MuxedStreamError
+from libp2p.network.stream.exceptions import StreamEOF, StreamError, StreamReset
+from libp2p.stream_muxer.exceptions import MuxedStreamClosed, MuxedStreamError, MuxedStreamReset
 
 from p2p_modelex.errors import RemoteProtocolError, StreamBroken, StreamClosed
 from p2p_modelex.ids import PeerId
@@ -74,7 +74,7 @@ class Libp2pStream(Stream):
         except MuxedStreamClosed as error:
             raise StreamClosed("closed for sending") from error
         except MuxedStreamError as error:
-            raise StreamBroken(f"sending failed: {error}") from error
+            raise self._explain("sending", error) from error
 
     async def receive_frame(self) -> bytes:
         if self._ended:
@@ -86,12 +86,20 @@ class Libp2pStream(Stream):
             self._reader.validate_end()
             raise StreamClosed("the peer sends no more") from None
         except StreamError as error:
-            raise StreamBroken(f"receiving failed: {error or type(error).__name__}") from error
+            raise self._explain("receiving", error) from error
         except RemoteProtocolError:
             await self.reset()
             raise
         self._count(True)
         return frame
+
+    def _explain(self, doing: str, error: Exception) -> StreamBroken:
+        """Return what to raise: libp2p's own errors for a dead connection have no words."""
+        if self._muxed.muxed_conn.is_closed:
+            return StreamBroken("the connection to the peer broke")
+        if isinstance(error, StreamReset | MuxedStreamReset):
+            return StreamBroken("the peer reset the stream")
+        return StreamBroken(f"{doing} failed: {str(error) or type(error).__name__}")
 
     async def close_write(self) -> None:
         async with self._sending:

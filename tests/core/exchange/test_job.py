@@ -64,7 +64,7 @@ def test_frames_lost_with_the_stream_do_not_part_the_two_for_good() -> None:
     first.to_provider(given.StreamEnded(P_STREAM, clean=False, reason="reset"))
     failed = first.r.events[-1]
     assert isinstance(failed, fx.RunFailed)
-    assert failed.code == "stream"
+    assert (failed.code, failed.reason) == ("stream", "reset (tokens received: 1)")
     assert first.payee.get_debt(CHANNEL) == 40
     second = Pair(build_purchase(2), payer=first.payer, payee=first.payee)
     second.start()

@@ -151,8 +151,13 @@ async def test_a_killed_process_breaks_its_streams() -> None:
         stream = await network.open_stream(peer, "/test/hold/1", frame_limit=100)
         assert await stream.receive_frame() == b"here"
         child.send_signal(signal.SIGKILL)
-        with trio.fail_after(PATIENCE_S), pytest.raises(StreamBroken):
+        with (
+            trio.fail_after(PATIENCE_S),
+            pytest.raises(StreamBroken, match="the connection to the peer broke"),
+        ):
             await stream.receive_frame()
+        with pytest.raises(StreamBroken, match="the connection to the peer broke"):
+            await stream.send_frame(b"x")
         await wait_seen(network, peer, "disconnected")
     await child.wait()
     await child.stdout.aclose()
