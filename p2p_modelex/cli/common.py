@@ -25,12 +25,17 @@ def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def check_home(home: Home) -> None:
+    """Raise ConfigurationError unless `modelex init` has been here."""
+    if not home.exists:
+        raise ConfigurationError(f"{home.path} is not a home of Modelex", hint="modelex init")
+
+
 def read_home(home: Home) -> Configuration:
     """Return the configuration of an initialised home; ConfigurationError if it is not one."""
     from p2p_modelex.node.configuration_file import read_configuration
 
-    if not home.exists:
-        raise ConfigurationError(f"{home.path} is not a home of Modelex", hint="modelex init")
+    check_home(home)
     return read_configuration(home.configuration)
 
 

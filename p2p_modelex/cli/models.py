@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
-from p2p_modelex.cli.common import home_option, print_table, run_trio
+from p2p_modelex.cli.common import check_home, home_option, print_table, run_trio
 from p2p_modelex.node.home import Home
 
 MIB = 1024 * 1024
@@ -28,6 +28,8 @@ def add(home: Home, source: str, name: str, sha256: str) -> None:
     """
     from p2p_modelex.engine.catalogue import Catalogue
     from p2p_modelex.engine.sources import add_model
+
+    check_home(home)
 
     async def run() -> None:
         with _progress() as on_progress:
@@ -64,6 +66,7 @@ def list_models(home: Home) -> None:
     """List the models of a home."""
     from p2p_modelex.engine.catalogue import Catalogue
 
+    check_home(home)
     print_table(
         ("name", "serves", "context", "MiB", "engines", "licence", "sha256"),
         [
@@ -88,5 +91,6 @@ def remove(home: Home, name: str) -> None:
     """Delete a model's file."""
     from p2p_modelex.engine.catalogue import Catalogue
 
+    check_home(home)
     Catalogue(home.models).remove(name)
     click.echo(f"{name} is gone")

@@ -145,9 +145,18 @@ class TestNetwork:
 
 class TestHome:
     def test_no_home(self, modelex: Modelex, tmp_path: Path) -> None:
-        for command in (("nodes",), ("up",), ("balance",), ("run", "x", "--model", "m")):
+        for command in (
+            ("nodes",),
+            ("up",),
+            ("balance",),
+            ("run", "x", "--model", "m"),
+            ("models", "add", SENTIMENT),
+            ("models", "list"),
+            ("models", "remove", SENTIMENT),
+        ):
             said = modelex(*command, "--home", tmp_path / "none")
             said.check_error(3, "is not a home of Modelex", "modelex init")
+        assert not (tmp_path / "none").exists()
 
     def test_the_wrong_passphrase(
         self, modelex: Modelex, lonely: Home, monkeypatch: pytest.MonkeyPatch
