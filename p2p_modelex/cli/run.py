@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from p2p_modelex.node.exchange import Completion
 
 
+RATED_TOKENS_MIN = 3
+
+
 @dataclass(frozen=True)
 class _Asked:
     request: Request
@@ -187,10 +190,13 @@ def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
         ) from error
     receipt = row.receipt.receipt
     first = watch.first or watch.ended
-    rate = receipt.completion_tokens / max(watch.ended - first, 1e-3)
+    tokens = receipt.completion_tokens
+    rate = tokens / max(watch.ended - first, 1e-3)
+    # The first token's time is not in it, so that of one or two means nothing.
+    speed = f", {rate:.1f}/s" if tokens >= RATED_TOKENS_MIN else ""
     click.echo(
-        f"{format_peer_id(row.peer)} · {receipt.prompt_tokens}+{receipt.completion_tokens} tokens, "
-        f"{rate:.1f}/s, first after {(first - watch.began) * 1000:.0f} ms · "
+        f"{format_peer_id(row.peer)} · {receipt.prompt_tokens}+{tokens} tokens{speed}, "
+        f"first after {(first - watch.began) * 1000:.0f} ms · "
         f"{format_ai(completion.paid)} · receipt verified: {path}",
         err=True,
     )

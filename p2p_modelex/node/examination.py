@@ -100,7 +100,7 @@ class Examination:
 
         async with SqliteStore(self._home.database, read_only=True) as store:
             channels = await store.channels()
-        return f"whole, {len(channels)} channels"
+        return f"whole, {len(channels)} {'channel' if len(channels) == 1 else 'channels'}"
 
     async def _check_deployment(self) -> str:
         if self._configuration is None:

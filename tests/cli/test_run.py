@@ -79,6 +79,16 @@ def test_the_completion_goes_out_and_one_line_to_standard_error(
         assert part in said.err
 
 
+@pytest.mark.parametrize(("most", "is_rated"), [(2, False), (3, True)])
+def test_a_speed_is_told_only_where_it_means_something(
+    modelex: Modelex, lonely: Home, serve: Serve, most: int, is_rated: bool
+) -> None:
+    serve(MemoryEngine(MODEL))
+    said = modelex("run", "hello", "--home", lonely.path, "--model", MODEL, "--max-tokens", most)
+    assert f"+{most} tokens, " in said.err
+    assert ("/s, " in said.err) == is_rated
+
+
 def test_a_providers_text_cannot_command_the_terminal(
     modelex: Modelex, lonely: Home, serve: Serve
 ) -> None:

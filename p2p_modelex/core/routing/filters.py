@@ -189,7 +189,7 @@ class ByPeer:
 
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Say how many were left out."""
-        return f"{len(removed)} offers are of peers that were denied or not named"
+        return f"{_count_offers(removed)} of peers that were denied or not named"
 
 
 class ByHealth:
@@ -205,4 +205,8 @@ class ByHealth:
 
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Say how many failed lately."""
-        return f"{len(removed)} offers are of peers that failed lately or have gone; try later"
+        return f"{_count_offers(removed)} of peers that failed lately or have gone; try later"
+
+
+def _count_offers(removed: Sequence[Candidate]) -> str:
+    return "1 offer is" if len(removed) == 1 else f"{len(removed)} offers are"

@@ -72,7 +72,7 @@ WANT = Want("chat", max_tokens=10)
         ({"max_prompt_price": Wei(AI - 1)}, "RTE-13", "1000 AI prompt and 1000 AI completion"),
         ({"max_completion_price": Wei(AI - 1)}, "RTE-13", "the lowest for 1,000 tokens"),
         ({"section": Section.PUBLIC}, "RTE-6", "the best is unregistered"),
-        ({"denied": (peer(1),)}, "RTE-7", "denied"),
+        ({"denied": (peer(1),)}, "RTE-7", "1 offer is of peers that were denied"),
         ({"only": (peer(2),)}, "RTE-7", "not named"),
     ],
 )
@@ -96,7 +96,7 @@ def test_filters_keep_what_fits_and_count_the_rest() -> None:
     selection = scene.select(good, candidate(2, offer("other")), candidate(3), model="m")
     assert selection == Selection((good,), (("model", 1), ("health", 1)), "")
     sick = scene.select(candidate(3))
-    assert sick.why_none.startswith("RTE-8: 1 offers are of peers that failed lately")
+    assert sick.why_none.startswith("RTE-8: 1 offer is of peers that failed lately")
     late = scene.router.select([good], WANT, good.expires_at)
     assert late.why_none.startswith("RTE-8")
     assert scene.select().why_none == "no other peer offers anything yet"
