@@ -17,6 +17,7 @@ from p2p_modelex.core.inputs import (
 )
 from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.units import Wei, format_ai
 
 log = structlog.get_logger(__name__)
 READS_AT_ONCE = 8
@@ -63,7 +64,10 @@ class Money:
     async def _deposit(self, effect: OpenChannel | TopUpChannel) -> None:
         try:
             state = await self._send_deposit(effect)
-        except (ChainError, PaymentError) as error:
+        except PaymentError as error:
+            log.info("deposit_not_made", reason=str(error))
+            await self._tell(ChannelOpenFailed(effect.payee, str(error)))
+        except ChainError as error:
             log.warning("deposit_failed", reason=str(error))
             await self._tell(ChannelOpenFailed(effect.payee, str(error)))
         else:
@@ -73,7 +77,9 @@ class Money:
     async def _send_deposit(self, effect: OpenChannel | TopUpChannel) -> ChannelState:
         chain = self._get_chain()
         if isinstance(effect, TopUpChannel):
+            await _check_affordable(chain, effect.amount)
             return await chain.top_up(effect.channel, effect.amount)
+        await _check_affordable(chain, effect.deposit)
         return await chain.open_channel(effect.payee, effect.deposit, chain.account)
 
     async def _redeem(self, effect: Redeem) -> None:
@@ -90,3 +96,13 @@ class Money:
                 gas=redemption.gas_used,
             )
             await self._tell(Redeemed(effect.vouchers, redemption.credited))
+
+
+async def _check_affordable(chain: Chain, deposit: Wei) -> None:
+    """Raise PaymentError instead of sending what would revert."""
+    balance = await chain.fetch_balance(chain.account)
+    if balance < deposit:
+        raise PaymentError(
+            f"the account has {format_ai(balance)}, the deposit wants {format_ai(deposit)} "
+            "(requester.auto_deposit)"
+        )

@@ -3,17 +3,19 @@
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from p2p_modelex.core.effects import RunRestarted
 from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ModelexError, NoProvider
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.exchange import Terms
 from p2p_modelex.node.node import FLUSH_S
 from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.envelope import digest
-from p2p_modelex.units import AI, Wei
+from p2p_modelex.units import AI, Wei, format_ai
 from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, peer_of, wait_for_sellers
 
 
@@ -71,8 +73,29 @@ async def test_a_requester_without_money_is_told_so() -> None:
         world.requester(2, friends=[1], money=Wei(0)) as exchange,
     ):
         await wait_for_sellers(exchange, 1)
-        with pytest.raises(ModelexError, match="no_channel"):
+        with capture_logs() as logs, pytest.raises(ModelexError) as caught:
             await exchange.run("hello", model=MODEL).wait()
+        wants = format_ai(Configuration().requester.auto_deposit)
+        poor = f"the account has 0 AI, the deposit wants {wants} (requester.auto_deposit)"
+        assert str(caught.value) == f"no_channel: {poor}"
+        assert [line["log_level"] for line in logs if line.get("reason") == poor] == ["info"]
+
+
+async def test_a_top_up_the_account_cannot_pay_is_not_sent() -> None:
+    world = World()
+    small = {"auto_deposit": Wei(100 * PRICE), "max_deposits": Wei(1000 * PRICE)}
+    async with (
+        world.provider(1) as provider,
+        world.requester(2, friends=[1], money=Wei(100 * PRICE), **small) as exchange,
+    ):
+        await wait_for_sellers(exchange, 1)
+        with pytest.raises(ModelexError, match="the account has 0 AI, the deposit wants"):
+            for _ in range(30):
+                await exchange.run("hello", model=MODEL, max_tokens=8).wait()
+                with trio.fail_after(5):
+                    await provider.wait_until(lambda: provider.core.is_idle)
+        [channel] = await exchange.node.parts.store.channels()
+        assert channel.state.deposit == 100 * PRICE
 
 
 async def test_leaving_the_iteration_cancels_the_job_and_pays_what_came() -> None:
