@@ -9,13 +9,11 @@ DEBIAN_PACKAGES="build-essential libgmp-dev python3-dev python3-venv"
 
 stop() {
     printf 'modelex: %s\n' "$1" >&2
-    printf '  On Debian or Ubuntu:  sudo apt-get install %s\n' "$DEBIAN_PACKAGES" >&2
-    printf '  On macOS:             xcode-select --install && brew install gmp\n' >&2
+    printf '  try: %s\n' "$2" >&2
     exit 1
 }
 
 missing() {
-    command -v "$PYTHON" >/dev/null || { echo "$PYTHON"; return; }
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || echo "Python's venv module"
     command -v "${CC:-cc}" >/dev/null || { echo "a C compiler"; return; }
     local include
@@ -23,6 +21,12 @@ missing() {
     test -f "$include/Python.h" || echo "Python.h"
     printf '#include <gmp.h>\n' | "${CC:-cc}" ${CPPFLAGS:-} -E - >/dev/null 2>&1 || echo "gmp.h"
 }
+
+# Packages would not mend a wrong name, and may bring a Python that nobody asked for.
+command -v "$PYTHON" >/dev/null ||
+    stop "there is no $PYTHON here" "install it, or name another: make PYTHON=python3.11 setup"
+"$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' ||
+    stop "Python 3.11 to 3.13 is needed, $PYTHON is $("$PYTHON" -V 2>&1)" "make PYTHON=python3.11 setup"
 
 lacking=$(missing | paste -sd, -)
 if [[ -n $lacking && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
@@ -32,7 +36,4 @@ if [[ -n $lacking && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $DEBIAN_PACKAGES >/dev/null
     lacking=$(missing | paste -sd, -)
 fi
-[[ -z $lacking ]] || stop "missing: $lacking"
-
-"$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' ||
-    stop "Python 3.11 to 3.13 is needed, $PYTHON is $("$PYTHON" -V 2>&1); try: make PYTHON=python3.11 setup"
+[[ -z $lacking ]] || stop "missing: $lacking" "on Debian or Ubuntu, sudo apt-get install $DEBIAN_PACKAGES"
