@@ -11,7 +11,7 @@ from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.errors import ConfigurationError
-from p2p_modelex.ids import format_peer_id
+from p2p_modelex.ids import format_address, format_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network
 from p2p_modelex.node.configuration import Configuration, ModelSettings
@@ -98,6 +98,7 @@ async def _open(
             raise ConfigurationError(
                 "a provider needs a model to sell", hint="modelex init --model news-sentiment"
             )
+        await warn_without_gas(chain)
         epoch = await chain.fetch_epoch()
         shop = adjust(
             build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
@@ -132,6 +133,16 @@ async def _open_chain(
     await chain.check()
     await bind_genesis(chain, store, configuration.network.rpc_url)
     return chain
+
+
+async def warn_without_gas(chain: Chain) -> None:
+    """Log it if the account cannot pay for transactions: a provider earns all the same."""
+    if not await chain.fetch_gas_balance(chain.account):
+        log.warning(
+            "no_gas",
+            account=format_address(chain.account),
+            reason="vouchers cannot be redeemed until the account has some of the chain's coin",
+        )
 
 
 def _build_network(configuration: Configuration, keys: KeyRing) -> Network:
