@@ -6,6 +6,7 @@ An endpoint that answers nonsense is as good as absent: every reader raises Chai
 from dataclasses import dataclass
 from typing import Any
 
+from p2p_modelex.chain.hexadecimal import parse_bytes, parse_quantity
 from p2p_modelex.errors import ChainUnreachable
 from p2p_modelex.ids import Address, Digest
 
@@ -44,24 +45,18 @@ class TransactionReceipt:
 
 def read_quantity(value: Any) -> int:
     """Read a hex quantity such as `0x1b4`."""
-    if isinstance(value, str) and value.startswith("0x") and len(value) <= 66:
-        try:
-            return int(value, 16)
-        except ValueError:
-            pass
-    raise ChainUnreachable(f"the endpoint sent a malformed number: {str(value)[:80]!r}")
+    number = parse_quantity(value)
+    if number is None:
+        raise ChainUnreachable(f"the endpoint sent a malformed number: {str(value)[:80]!r}")
+    return number
 
 
 def read_bytes(value: Any, size: int | None = None) -> bytes:
     """Read hex bytes, of exactly `size` if given."""
-    if isinstance(value, str) and value.startswith("0x"):
-        try:
-            raw = bytes.fromhex(value[2:])
-        except ValueError:
-            raw = None
-        if raw is not None and size in (None, len(raw)):
-            return raw
-    raise ChainUnreachable(f"the endpoint sent malformed bytes: {str(value)[:80]!r}")
+    raw = parse_bytes(value, size)
+    if raw is None:
+        raise ChainUnreachable(f"the endpoint sent malformed bytes: {str(value)[:80]!r}")
+    return raw
 
 
 def to_hex(value: bytes | int) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from p2p_modelex.chain.hexadecimal import parse_bytes, parse_quantity
 from p2p_modelex.chain.pyevm.evm import Request
 from p2p_modelex.ids import Address
 
-_WORD_HEX = 66
 _LATEST = frozenset({"latest", "safe", "finalized"})
 _NOBODY = Address(bytes(20))
 
@@ -18,23 +18,17 @@ def read_quantity(value: Any) -> int:
     """Read a hex quantity; a plain number is taken too, as anvil does."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**256:
         return value
-    if isinstance(value, str) and value.startswith("0x") and len(value) <= _WORD_HEX:
-        try:
-            return int(value, 16)
-        except ValueError:
-            pass
-    raise BadParameter(f"not a quantity: {str(value)[:80]!r}")
+    number = parse_quantity(value)
+    if number is None:
+        raise BadParameter(f"not a quantity: {str(value)[:80]!r}")
+    return number
 
 
 def read_bytes(value: Any, size: int | None = None) -> bytes:
-    if isinstance(value, str) and value.startswith("0x"):
-        try:
-            raw = bytes.fromhex(value[2:])
-        except ValueError:
-            raw = None
-        if raw is not None and size in (None, len(raw)):
-            return raw
-    raise BadParameter(f"not {size or 'any'} bytes in hex: {str(value)[:80]!r}")
+    raw = parse_bytes(value, size)
+    if raw is None:
+        raise BadParameter(f"not {size or 'any'} bytes in hex: {str(value)[:80]!r}")
+    return raw
 
 
 def read_address(value: Any) -> Address:
