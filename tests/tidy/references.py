@@ -24,7 +24,7 @@ An unknown option, a wrong type and a wrong unit are refused, with the line and 
 | --- | --- |
 | `MODELEX_HOME` | the data directory |
 | `MODELEX_PASSPHRASE` | opens the keystore; comes before `keys.passphrase_file` and the prompt |
-| `MODELEX_RPC_URL` | overrides `network.rpc_url` |
+| `MODELEX_RPC_URL` | overrides `network.rpc_url`, and the default of `modelex chain grant --rpc` |
 | `MODELEX_LOG_LEVEL` | overrides `log.level` |
 
 The data directory holds `modelex.toml`, `keys/` (0700, both files encrypted), `modelex.sqlite`
@@ -44,7 +44,7 @@ No command shows a traceback: `MODELEX_TRACEBACK=1` asks for one.
 
 | Exit code | Otherwise |
 | --- | --- |
-| 0 | it succeeded; a node that was asked to leave by SIGINT or SIGTERM has left in good order |
+| 0 | it succeeded; a node or a devnet that was asked to end by SIGINT or SIGTERM has done so in good order |
 | 1 | a bug of ours; the message says how to report it |
 | 2 | an option or argument is wrong, also where click says so |
 | 15 | `modelex doctor` found something to mend |
