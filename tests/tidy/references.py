@@ -44,7 +44,7 @@ No command shows a traceback: `MODELEX_TRACEBACK=1` asks for one.
 
 | Exit code | Otherwise |
 | --- | --- |
-| 0 | it succeeded; a node or a devnet that was asked to end by SIGINT or SIGTERM has done so in good order |
+| 0 | it succeeded; a node or devnet that SIGINT or SIGTERM asked to end has ended in good order |
 | 1 | a bug of ours; the message says how to report it |
 | 2 | an option or argument is wrong, also where click says so |
 | 15 | `modelex doctor` found something to mend |
