@@ -189,7 +189,7 @@ def _open_ledger(payer: EvmSigner, first: SignedVoucher) -> PayeeLedger:
     ledger = PayeeLedger(PAYEE, DOMAIN, SettlementPolicy())
     address, deposit = payer.address, Wei(AI)
     ledger.note_channel(ChannelState(CHANNEL, address, PAYEE, address, deposit, Wei(0), 0, 0))
-    ledger.open_lane(JOB, first, Epoch(0), window=Wei(1), ceiling=Wei(AI))
+    ledger.open_lane(JOB, first, Epoch(0), base=Wei(0), window=Wei(1), ceiling=Wei(AI))
     return ledger
 
 

@@ -105,7 +105,7 @@ class Order(_Wire, frozen=True, tag=2):
     """The fast path: accept the advertised prices without a quote round trip.
 
     max_cost: refuse rather than let the whole job cost more. voucher: the lane's current state,
-    raised by what is paid ahead.
+    raised by what is paid ahead. base: what it covers of earlier jobs, cumulative on the lane.
     """
 
     job: Bytes16
@@ -114,14 +114,16 @@ class Order(_Wire, frozen=True, tag=2):
     completion_price: Wei
     max_cost: Wei
     voucher: SignedVoucher
+    base: Wei
 
 
 class Accept(_Wire, frozen=True, tag=3):
-    """Accept a quote, named by the SHA-256 of its payload bytes."""
+    """Accept a quote, named by the SHA-256 of its payload bytes. voucher, base: as in Order."""
 
     job: Bytes16
     quote: Bytes32
     voucher: SignedVoucher
+    base: Wei
 
 
 class Pay(_Wire, frozen=True, tag=4):

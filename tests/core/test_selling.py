@@ -27,7 +27,7 @@ from p2p_modelex.records.job import Order
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import RedeemedRow
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.pair import (
     CHANNEL,
     CHANNELS,
@@ -81,6 +81,7 @@ class Stall:
             OFFER.completion_price,
             Wei(2_000),
             signed,
+            Wei(0),
         )
         self.effects = self.frame(stream, order)
         return stream
@@ -96,7 +97,10 @@ class Stall:
         """Hold a voucher."""
         signed = promise(amount, lane=lane, channel=channel)
         job = JobId(channel[:15] + bytes([lane]))
-        self.ledger.open_lane(job, signed, OFFER.epoch, window=Wei(0), ceiling=Wei(0))  # type: ignore[arg-type]
+        nothing = Wei(0)
+        self.ledger.open_lane(
+            job, signed, Epoch(OFFER.epoch), base=nothing, window=nothing, ceiling=nothing
+        )
         self.ledger.close(job)
 
     def fire(self, timer: fx.TimerId) -> list[fx.Effect]:

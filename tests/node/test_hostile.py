@@ -84,7 +84,9 @@ class Attacker:
 
     async def order(self, number: int = 1, amount: int = 0) -> tuple[Stream, JobId]:
         stream, job = await self.open(parameters.PROTOCOL), JobId(bytes([number]) * 16)
-        order = Order(job, REQUEST, PRICE, PRICE, Wei(100 * PRICE), self.promise(amount))
+        order = Order(
+            job, REQUEST, PRICE, PRICE, Wei(100 * PRICE), self.promise(amount), Wei(amount)
+        )
         await stream.send_frame(codec.encode(order))
         return stream, job
 
@@ -161,7 +163,7 @@ async def test_a_requester_that_never_pays_gets_one_window() -> None:
         settings = build_request("hello", model=MODEL, max_tokens=200)
         stream = await attacker.open(parameters.PROTOCOL)
         order = Order(
-            JobId(b"j" * 16), settings, PRICE, PRICE, Wei(1000 * PRICE), attacker.promise(0)
+            JobId(b"j" * 16), settings, PRICE, PRICE, Wei(1000 * PRICE), attacker.promise(0), Wei(0)
         )
         await stream.send_frame(codec.encode(order))
         started = await receive(stream)
@@ -197,7 +199,9 @@ async def test_vouchers_that_shrink_are_of_another_or_too_big_end_the_job() -> N
                     await stream.receive_frame()
         forged = msgspec.structs.replace(attacker.promise(900 * PRICE), signature=bytes(65))
         stream = await attacker.open(parameters.PROTOCOL)
-        order = Order(JobId(b"f" * 16), REQUEST, PRICE, PRICE, Wei(100 * PRICE), forged)
+        order = Order(
+            JobId(b"f" * 16), REQUEST, PRICE, PRICE, Wei(100 * PRICE), forged, Wei(900 * PRICE)
+        )
         await stream.send_frame(codec.encode(order))
         refused = await receive(stream)
         assert isinstance(refused, Refused)

@@ -34,6 +34,21 @@ from p2p_modelex.records.job import (
 )
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
+from p2p_modelex.records.reconciliation import (
+    Bounds,
+    Compare,
+    Compared,
+    Fetch,
+    Held,
+    Listing,
+    Offered,
+    Pull,
+    Pulled,
+    Range,
+    Records,
+    Split,
+    Took,
+)
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Wei
 
@@ -153,6 +168,9 @@ envelope = Envelope(PEER, b"payload", b"\x52" * 64)
 channel = ChannelState(
     CHANNEL, b"\x01" * 20, OPERATOR, b"\x01" * 20, Wei(10**19), Wei(10**18), 0, closes_at=0
 )
+FINGERPRINT = b"\x53" * 16
+split = Split((Range(b"", b"\x40", 17, FINGERPRINT), Range(b"\x40", b"", 300, FINGERPRINT)))
+listing = Listing(b"\x40", b"\x50", (Held(b"\x41" * 32, 1_795_000_000_000),))
 
 EXAMPLES: dict[str, Any] = {
     "offer": offer,
@@ -168,8 +186,8 @@ EXAMPLES: dict[str, Any] = {
     "envelope": envelope,
     "channel": channel,
     "ask": Ask(JOB, request),
-    "order": Order(JOB, completion, Wei(10**12), Wei(3 * 10**12), Wei(10**15), voucher),
-    "accept": Accept(JOB, envelopes.digest(b"quote"), voucher),
+    "order": Order(JOB, completion, Wei(10**12), Wei(3 * 10**12), Wei(10**15), voucher, Wei(5)),
+    "accept": Accept(JOB, envelopes.digest(b"quote"), voucher, Wei(5)),
     "pay": Pay(JOB, voucher),
     "cancel": Cancel(JOB),
     "quoted": Quoted(JOB, envelope),
@@ -180,4 +198,13 @@ EXAMPLES: dict[str, Any] = {
     "failed": Failed(JOB, "engine", "the worker died"),
     "probe": Probe(5),
     "load": Load(5, 1, 2, 4, 180),
+    "compare": Compare((Range(b"", b"", 0, FINGERPRINT),)),
+    "fetch": Fetch((PEER,)),
+    "offered": Offered((b"envelope",)),
+    "pull": Pull((Bounds(b"", b"\x40"), Bounds(b"\x50", b""))),
+    "compared": Compared(2, (split, listing)),
+    "records": Records((b"envelope", b"another")),
+    "took": Took(1),
+    "pulled": Pulled((b"envelope",), PEER),
+    "all pulled": Pulled((), b""),
 }

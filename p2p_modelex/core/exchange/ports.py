@@ -20,12 +20,19 @@ class Till(Protocol):
         ...
 
     def open_lane(
-        self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
+        self,
+        job: JobId,
+        signed: SignedVoucher,
+        epoch: Epoch,
+        *,
+        base: Wei,
+        window: Wei,
+        ceiling: Wei,
     ) -> tuple[Row, ...]:
         """Give a job the lane of its first voucher; JobRefused says why not.
 
-        epoch: that of the job's prices. window, ceiling: wei, how far the provider works ahead and
-        the most the job can cost.
+        epoch: that of the job's prices. base: what the payer's books have of earlier jobs on the
+        lane. window, ceiling: wei, how far the provider works ahead and the most the job can cost.
         """
         ...
 
@@ -61,6 +68,15 @@ class Purse(Protocol):
 
     @property
     def epoch(self) -> Epoch: ...
+
+    @property
+    def base(self) -> Wei:
+        """What earlier jobs cost, cumulative on the lane: a voucher pays this job what it is over.
+
+        It goes with the first voucher, so that books that differ are found before anything is
+        begun.
+        """
+        ...
 
     def note_peer(self, peer: PeerId) -> tuple[Row, ...]:
         """The channel pays this peer: what a job owes can be found again after a crash."""

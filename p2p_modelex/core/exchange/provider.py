@@ -203,7 +203,12 @@ class ProviderExchange:
             return [*self._fetch(sale.signed), *wait]
         try:
             rows = self._till.open_lane(
-                sale.job, sale.signed, sale.epoch, window=sale.window, ceiling=sale.ceiling
+                sale.job,
+                sale.signed,
+                sale.epoch,
+                base=sale.base,
+                window=sale.window,
+                ceiling=sale.ceiling,
             )
         except JobRefused as refusal:
             if refusal.code not in _STALE or self._has_fetched:

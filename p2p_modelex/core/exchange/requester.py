@@ -96,6 +96,7 @@ class RequesterExchange:
             offer.completion_price,
             purchase.max_cost,
             voucher,
+            self._purse.base,
         )
         return [Persist(rows), self._send(order), *wait]
 
@@ -163,7 +164,7 @@ class RequesterExchange:
             return ending + self._fail("over_ceiling", too_much, now, refused=True)
         self._state = state
         rows, voucher = self._promise(self._purchase.prepay, now)
-        accept = self._send(Accept(self.job, digest, voucher))
+        accept = self._send(Accept(self.job, digest, voucher, self._purse.base))
         return [Persist(rows), accept, *self._deadline.move(now, parameters.START_TIMEOUT_MS)]
 
     def _go_on(self, now: UnixMs) -> list[Effect]:

@@ -15,16 +15,21 @@ from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
+_NOTHING = Wei(0)
+
 
 @dataclass(slots=True)
 class Sale:
-    """A job in hand. max_cost: what the requester lets it cost, None while it only asked."""
+    """A job in hand. max_cost: what the requester lets it cost, None while it only asked. base:
+    what its first voucher, `signed`, covers of earlier jobs by the requester's books.
+    """
 
     job: JobId
     request: Request
     ware: Ware
     max_cost: int | None = None
     signed: SignedVoucher | None = None
+    base: Wei = _NOTHING
     quote: Quote | None = None
     quote_digest: Digest | None = None
     prompt_tokens: int = 0
@@ -101,7 +106,7 @@ class Sale:
             raise RemoteProtocolError("EXC-5", "not the quote that was given")
         if now > self.quote.valid_until:
             raise JobRefused("quote_expired", "EXC-5: ask again")
-        self.signed = accept.voucher
+        self.signed, self.base = accept.voucher, accept.base
 
     def build_receipt(self, seller: Seller, finish: Finish, now: UnixMs) -> SignedReceipt:
         """Sign for what was delivered."""
@@ -161,4 +166,4 @@ def build_sale(seller: Seller, order: Order) -> Sale:
     wanted = (order.prompt_price, order.completion_price)
     if wanted != (offer.prompt_price, offer.completion_price):
         raise JobRefused("price_changed", "EXC-6: read the newest advertisement")
-    return Sale(JobId(order.job), order.request, ware, order.max_cost, order.voucher)
+    return Sale(JobId(order.job), order.request, ware, order.max_cost, order.voucher, order.base)

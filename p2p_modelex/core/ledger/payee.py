@@ -90,7 +90,14 @@ class PayeeLedger:
         return promised + ceiling > account.compute_deposit(epoch)
 
     def open_lane(
-        self, job: JobId, signed: SignedVoucher, epoch: Epoch, *, window: Wei, ceiling: Wei
+        self,
+        job: JobId,
+        signed: SignedVoucher,
+        epoch: Epoch,
+        *,
+        base: Wei,
+        window: Wei,
+        ceiling: Wei,
     ) -> tuple[Row, ...]:
         """Give a job the lane of its first voucher; JobRefused says why not (LED-1 to LED-8)."""
         promise = signed.voucher
@@ -107,9 +114,11 @@ class PayeeLedger:
             raise JobRefused("lane_in_use", "LED-5: another job runs on this lane")
         if promise.amount < rescale(lane.amount, lane.epoch, epoch):
             raise JobRefused("bad_voucher", "LED-4: less than the lane's last voucher")
-        # The exact text is protocol: the payer learns from it what its voucher must reach.
+        if promise.amount < base:
+            raise JobRefused("bad_voucher", "LED-7: less than its own base")
+        # The exact text is protocol: the payer learns from it what its base must reach.
         due = account.compute_due(promise.lane, epoch)
-        if promise.amount < due:
+        if base < due:
             raise JobRefused("debt", f"earned={due}")  # LED-7
         committed = account.compute_committed(promise.lane, epoch, self._jobs) + promise.amount
         prepaid = promise.amount - due

@@ -57,8 +57,8 @@ class ReservedLane:
         self._ledger = ledger
         self._account = account
         self._lane = account.lanes[number]
-        self._base = self._lane.owed
-        self._most = self._base + ceiling
+        self.base = Wei(self._lane.owed)
+        self._most = self.base + ceiling
         self.channel = ChannelId(account.state.channel)
         self.lane = number
         self.epoch = self._lane.epoch
@@ -76,8 +76,8 @@ class ReservedLane:
         What earlier jobs still owe is covered by it too, and credit they left is used up first.
         LocalProtocolError if that is more than the reserved ceiling.
         """
-        amount = max(self._base + paid, self._lane.amount)
-        if self._base + paid > self._most:
+        amount = max(self.base + paid, self._lane.amount)
+        if self.base + paid > self._most:
             raise LocalProtocolError(f"{format_ai(paid)} is more than was reserved for the job")
         promise = Voucher(self.channel, self.lane, Wei(amount), self.epoch)
         signed = self._ledger.sign(promise)
@@ -103,7 +103,7 @@ class ReservedLane:
         `lost`, its `owed` is the most the payee may ask in good faith.
         """
         self._lane.held = None
-        self._lane.owed = max(self._lane.owed, self._base + owed)
+        self._lane.owed = max(self._lane.owed, self.base + owed)
         if last.state == LOST and last.owed > owed:
             self._account.doubts[last.job] = (last, last.owed - owed)
 

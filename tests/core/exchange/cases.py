@@ -72,6 +72,7 @@ def build_order(request: Request = REQUEST, **changes: object) -> Order:
         OFFER.completion_price,
         Wei(2_000),
         build_voucher(),
+        Wei(0),
     )
     return msgspec.structs.replace(order, **changes)
 
@@ -139,7 +140,7 @@ def to_provider() -> Iterator[Case]:
     both = msgspec.structs.replace(CHAT, text="x")
     yield "text and messages", "EXC-4", (Ask(JOB, both),)
     yield "no prompt", "EXC-4", (build_order(msgspec.structs.replace(REQUEST, text="")),)
-    yield "accept without a quote", "EXC-2", (Accept(JOB, bytes(32), build_voucher()),)
+    yield "accept without a quote", "EXC-2", (Accept(JOB, bytes(32), build_voucher(), Wei(0)),)
 
 
 def to_requester_asked() -> Iterator[Case]:
@@ -211,7 +212,7 @@ def to_requester_ordered() -> Iterator[Case]:
 SAMPLES: tuple[Message, ...] = (
     Ask(JOB, REQUEST),
     build_order(),
-    Accept(JOB, bytes(32), build_voucher()),
+    Accept(JOB, bytes(32), build_voucher(), Wei(0)),
     Pay(JOB, build_voucher()),
     Cancel(JOB),
     build_quote(),

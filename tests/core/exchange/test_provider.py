@@ -148,7 +148,7 @@ def test_a_leaving_node_refuses(is_quoted: bool) -> None:
         counter.send(Ask(JOB, REQUEST))
         counter.received()
     counter.to_provider(given.ShutDown())
-    counter.send(Accept(JOB, bytes(32), build_voucher()) if is_quoted else build_order())
+    counter.send(Accept(JOB, bytes(32), build_voucher(), Wei(0)) if is_quoted else build_order())
     assert counter.received()[-1].code == "shutting_down"  # type: ignore[union-attr]
 
 
@@ -167,11 +167,11 @@ def test_a_quote_binds_for_its_time() -> None:
         counter.send(Ask(JOB, CHAT))
         (quoted,) = counter.received()
         assert isinstance(quoted, Quoted)
-    accept = Accept(JOB, late.provider._sale.quote_digest, build_voucher())  # type: ignore[union-attr,arg-type]
+    accept = Accept(JOB, late.provider._sale.quote_digest, build_voucher(), Wei(0))  # type: ignore[union-attr,arg-type]
     late.now = UnixMs(late.now + parameters.QUOTE_VALID_MS + 1)
     late.send(accept)
     assert late.received()[-1].code == "quote_expired"  # type: ignore[union-attr]
-    wrong.send(Accept(JOB, bytes(32), build_voucher()))
+    wrong.send(Accept(JOB, bytes(32), build_voucher(), Wei(0)))
     assert wrong.p.penalties[0].reason.startswith("EXC-5")
     silent.elapse(silent.p, "wait")
     assert silent.received()[-1].code == "quote_expired"  # type: ignore[union-attr]

@@ -14,6 +14,7 @@ FILE = Path(__file__).parents[3] / "protocols" / "ledger" / "vectors" / "voucher
 def build_vouchers() -> object:
     """First vouchers of a job of window 80 and ceiling 650, after those in `before` were taken for
     jobs that ended (`earned` on each), or run still where `is_running`."""
+    owing = ended(0, 10)
     listed = [
         case("good", "", "", build_voucher()),
         case("prepaid", "", "", build_voucher(30)),
@@ -35,9 +36,12 @@ def build_vouchers() -> object:
             deposit=159,
             before=[running()],
         ),
-        case("debt", "LED-7", "debt", build_voucher(9), before=[ended(0, 10)]),
-        case("debt elsewhere", "LED-7", "debt", build_voucher(9, 1), before=[ended(0, 10)]),
-        case("debt covered", "", "", build_voucher(10, 1), before=[ended(0, 10)]),
+        case("debt", "LED-7", "debt", build_voucher(9), base=9, before=[owing]),
+        case("debt elsewhere", "LED-7", "debt", build_voucher(9, 1), base=9, before=[owing]),
+        case("debt covered", "", "", build_voucher(10, 1), base=10, before=[owing]),
+        case("debt from prepaid", "LED-7", "debt", build_voucher(40), base=9, before=[owing]),
+        case("credit", "", "", build_voucher(10), base=4, before=[ended(10, 4)]),
+        case("base over the voucher", "LED-7", "bad_voucher", build_voucher(9), base=10),
         case("stranger", "LED-8", "bad_voucher", build_voucher(signer=STRANGER)),
     ]
     return {
@@ -56,12 +60,14 @@ def case(
     code: str,
     signed: object,
     *,
+    base: int = 0,
     before: list[dict[str, Any]] | None = None,
     deposit: int = 10_000,
     closes_at: int = 0,
     channel_epoch: int = 0,
 ) -> dict[str, Any]:
     return {
+        "base": str(base),
         "before": before or [],
         "channelEpoch": channel_epoch,
         "closesAt": str(closes_at),

@@ -34,10 +34,22 @@ OTHER = ChannelId(b"x" * 32)
 
 
 def open_lane(
-    payee: PayeeLedger, number: int, signed: SignedVoucher, ceiling: int = 650
+    payee: PayeeLedger,
+    number: int,
+    signed: SignedVoucher,
+    ceiling: int = 650,
+    base: int | None = None,
 ) -> tuple[Row, ...]:
-    epoch = Epoch(signed.voucher.epoch)
-    return payee.open_lane(build_job(number), signed, epoch, window=Wei(80), ceiling=Wei(ceiling))
+    """Open a lane; the payer counts all of the voucher as old unless `base` is given."""
+    promise = signed.voucher
+    return payee.open_lane(
+        build_job(number),
+        signed,
+        Epoch(promise.epoch),
+        base=Wei(promise.amount if base is None else base),
+        window=Wei(80),
+        ceiling=Wei(ceiling),
+    )
 
 
 def test_splits_double_amounts_and_stop_at_the_top() -> None:
@@ -64,7 +76,7 @@ def test_debts_move_to_the_lane_that_covers_them() -> None:
     for number in (1, 2):
         payee.close(build_job(number))
     assert payee.get_debt(CHANNEL) == 40
-    rows = open_lane(payee, 3, build_voucher(45, 3))
+    rows = open_lane(payee, 3, build_voucher(45, 3), base=40)
     assert sorted(row.earned for row in rows if isinstance(row, ReceivedVoucherRow)) == [0, 0, 40]
     assert payee.get_paid(build_job(3)) == 5
     assert payee.get_debt(CHANNEL) == 0

@@ -40,15 +40,19 @@ def test_first_vouchers(case: dict[str, Any]) -> None:
     epoch, window, ceiling = Epoch(0), Wei(80), Wei(650)
     for number, before in enumerate(case["before"], start=10):
         job = build_job(number)
-        payee.open_lane(job, read(before["voucher"]), epoch, window=window, ceiling=ceiling)
+        signed = read(before["voucher"])
+        base = Wei(signed.voucher.amount)
+        payee.open_lane(job, signed, epoch, base=base, window=window, ceiling=ceiling)
         if not before["isRunning"]:
             payee.earn(job, Wei(int(before["earned"])))
             payee.close(job)
-    voucher = read(case["voucher"])
+    voucher, base = read(case["voucher"]), Wei(int(case["base"]))
     if not case["code"]:
-        assert payee.open_lane(build_job(1), voucher, epoch, window=window, ceiling=ceiling)
+        assert payee.open_lane(
+            build_job(1), voucher, epoch, base=base, window=window, ceiling=ceiling
+        )
         return
     with pytest.raises(JobRefused) as caught:
-        payee.open_lane(build_job(1), voucher, epoch, window=window, ceiling=ceiling)
+        payee.open_lane(build_job(1), voucher, epoch, base=base, window=window, ceiling=ceiling)
     assert caught.value.code == case["code"]
     assert case["rule"] in caught.value.message or case["code"] == "debt"
