@@ -78,6 +78,10 @@ lock: ## Resolve pyproject.toml again into requirements.lock
 bench: setup ## Measure what things cost against their limits (3 minutes; docs/performance.md)
 	$(BIN)/python -m benchmarks
 
+.PHONY: attacks
+attacks: setup ## Attack a node on real sockets and print the tables of docs/reliability.md
+	$(BIN)/python -m pytest tests/attacks -q -m "attack or quick"
+
 .PHONY: demo
 demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client
 	$(BIN)/modelex demo

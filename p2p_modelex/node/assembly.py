@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,6 +24,9 @@ from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 
 OpenEngine = Callable[[Home, ModelSettings], Engine]
 Adjust = Callable[[Shop], Shop]
@@ -145,12 +149,12 @@ async def warn_without_gas(chain: Chain) -> None:
         )
 
 
-def _build_network(configuration: Configuration, keys: KeyRing) -> Network:
+def configure_network(configuration: Configuration) -> "Libp2pConfiguration":
+    """Return the network's options as the node's configuration has them."""
     from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
-    from p2p_modelex.net.libp2p.network import Libp2pNetwork
 
     mesh = configuration.mesh
-    settings = Libp2pConfiguration(
+    return Libp2pConfiguration(
         listen=mesh.listen,
         announce=mesh.announce,
         bootstrap=mesh.bootstrap,
@@ -158,4 +162,9 @@ def _build_network(configuration: Configuration, keys: KeyRing) -> Network:
         mdns=mesh.mdns,
         connections_max=mesh.connections,
     )
-    return Libp2pNetwork(keys.peer_seed, settings)
+
+
+def _build_network(configuration: Configuration, keys: KeyRing) -> Network:
+    from p2p_modelex.net.libp2p.network import Libp2pNetwork
+
+    return Libp2pNetwork(keys.peer_seed, configure_network(configuration))
