@@ -2,23 +2,20 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {IAIToken} from "./interfaces/IAIToken.sol";
 import {ITokenReceiver} from "./interfaces/ITokenReceiver.sol";
+import {SplittingToken} from "./token/SplittingToken.sol";
+import {EpochSignatures} from "./token/EpochSignatures.sol";
 
-/// @title $AI. See IAIToken. No owner, no mint after the constructor, no upgrade.
-contract AIToken is ERC20Permit, IAIToken {
-    /// @notice 10^9 AI.
-    uint256 public constant SUPPLY = 1_000_000_000 ether;
-
-    constructor(Allocation[] memory allocations)
+/// @title $AI. See IAIToken. Its owner can announce splits and nothing else; no upgrade.
+contract AIToken is EpochSignatures {
+    constructor(Allocation memory allocation, address owner_, uint64 notice, uint64 pause)
         ERC20("Modelex AI", "AI")
-        ERC20Permit("Modelex AI")
+        SplittingToken(owner_, notice, pause)
     {
-        for (uint256 i; i < allocations.length; ++i) {
-            _mint(allocations[i].recipient, allocations[i].amount);
-        }
-        require(totalSupply() == SUPPLY, WrongAllocation(totalSupply(), SUPPLY));
+        _allocate(allocation.investors, GENESIS_SUPPLY * 25 / 100);
+        _allocate(allocation.founders, GENESIS_SUPPLY * 15 / 100);
+        _allocate(allocation.users, GENESIS_SUPPLY * 60 / 100);
     }
 
     /// @inheritdoc IAIToken
@@ -31,10 +28,5 @@ contract AIToken is ERC20Permit, IAIToken {
             ITokenReceiver(to).onTokenTransfer(msg.sender, amount, data);
         }
         return true;
-    }
-
-    /// @inheritdoc IAIToken
-    function epoch() external pure returns (uint16) {
-        return 0;
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
@@ -10,12 +12,15 @@ import {IAIToken} from "./interfaces/IAIToken.sol";
 import {IPaymentChannels} from "./interfaces/IPaymentChannels.sol";
 import {ITokenReceiver} from "./interfaces/ITokenReceiver.sol";
 import {Ledger} from "./libraries/Ledger.sol";
+import {Scaled} from "./libraries/Scaled.sol";
+import {Signatures} from "./libraries/Signatures.sol";
 import {Statements} from "./libraries/Statements.sol";
 
 /// @title Payment channels. See IPaymentChannels. No owner, no upgrade.
 contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
     using Ledger for Ledger.Stored;
     using SafeERC20 for IAIToken;
+    using Scaled for Scaled.Amount;
     using Statements for Voucher;
 
     /// @notice A payer never waits longer than this for its refund, in seconds.
@@ -29,8 +34,7 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
     /// @inheritdoc IPaymentChannels
     uint64 public immutable challengePeriod;
 
-    /// @inheritdoc IPaymentChannels
-    mapping(address payee => uint256) public unpaidOf;
+    mapping(address payee => Scaled.Amount) private _unpaid;
     mapping(bytes32 channel => Ledger.Stored) private _channels;
 
     constructor(IAIToken token_, uint64 challengePeriod_) EIP712("Modelex", "1") {
@@ -48,19 +52,54 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
         nonReentrant
     {
         require(msg.sender == address(token), OnlyToken(msg.sender));
-        require(amount > 0 && amount <= type(uint128).max, InvalidAmount(amount));
-        // Bounded by the line above.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint128 deposit = uint128(amount);
-        if (_asks(data, Deposit.Open, _OPEN_BYTES)) {
-            (, address payee, address signer, bytes32 salt) =
-                abi.decode(data, (uint256, address, address, bytes32));
-            _open(sender, payee, signer, salt, deposit);
-        } else {
-            require(_asks(data, Deposit.TopUp, _TOP_UP_BYTES), InvalidDeposit(data));
-            (, bytes32 channel) = abi.decode(data, (uint256, bytes32));
-            _topUp(channel, deposit);
-        }
+        _deposit(sender, amount, data);
+    }
+
+    /// @inheritdoc IPaymentChannels
+    function deposit(uint256 amount, bytes calldata data) external nonReentrant {
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        _deposit(msg.sender, amount, data);
+    }
+
+    /// @inheritdoc IPaymentChannels
+    function depositWithPermit(
+        uint256 amount,
+        bytes calldata data,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant {
+        // Someone may have used the permit first: then the allowance is there all the same.
+        try IERC20Permit(address(token)).permit(
+            msg.sender, address(this), amount, deadline, v, r, s
+        ) {} catch {}
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        _deposit(msg.sender, amount, data);
+    }
+
+    /// @inheritdoc IPaymentChannels
+    function depositWithAuthorization(
+        address payer,
+        uint256 amount,
+        bytes calldata data,
+        Authorization calldata authorization
+    ) external nonReentrant {
+        bytes32 nonce = authorizationNonce(data, authorization.salt);
+        uint256 before = token.balanceOf(address(this));
+        IERC3009(address(token)).receiveWithAuthorization(
+            payer,
+            address(this),
+            amount,
+            authorization.validAfter,
+            authorization.validBefore,
+            nonce,
+            authorization.v,
+            authorization.r,
+            authorization.s
+        );
+        // More than was signed if the token has split since.
+        _deposit(payer, token.balanceOf(address(this)) - before, data);
     }
 
     /// @inheritdoc IPaymentChannels
@@ -69,17 +108,21 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
         nonReentrant
         returns (uint128[] memory credits)
     {
+        uint16 epoch = token.epoch();
         credits = new uint128[](vouchers.length);
         for (uint256 i; i < vouchers.length; ++i) {
             address payee;
-            (payee, credits[i]) = _claim(i, vouchers[i]);
-            if (credits[i] > 0) unpaidOf[payee] += credits[i];
+            (payee, credits[i]) = _claim(i, vouchers[i], epoch);
+            if (credits[i] > 0) {
+                Scaled.Amount storage unpaid = _unpaid[payee];
+                unpaid.write(unpaid.read(epoch) + credits[i], epoch);
+            }
         }
     }
 
     /// @inheritdoc IPaymentChannels
     function settle(address payee) external nonReentrant returns (uint256 amount) {
-        amount = _settle(payee, 0);
+        amount = _settle(payee, 0, token.epoch());
     }
 
     /// @inheritdoc IPaymentChannels
@@ -88,14 +131,15 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
         nonReentrant
         returns (uint128[] memory credits)
     {
+        uint16 epoch = token.epoch();
         credits = new uint128[](vouchers.length);
-        // Sums are kept in memory: through unpaidOf each payee would cost two storage writes more.
+        // Sums are kept in memory: in storage each payee would cost two writes more.
         address[] memory payees = new address[](vouchers.length);
         uint256[] memory sums = new uint256[](vouchers.length);
         uint256 distinct;
         for (uint256 i; i < vouchers.length; ++i) {
             address payee;
-            (payee, credits[i]) = _claim(i, vouchers[i]);
+            (payee, credits[i]) = _claim(i, vouchers[i], epoch);
             if (credits[i] == 0) continue;
             // From the newest, since vouchers of one payee mostly stand together.
             uint256 place = distinct;
@@ -107,7 +151,7 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
             sums[place - 1] += credits[i];
         }
         for (uint256 i; i < distinct; ++i) {
-            _settle(payees[i], sums[i]);
+            _settle(payees[i], sums[i], epoch);
         }
     }
 
@@ -143,8 +187,13 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
     }
 
     /// @inheritdoc IPaymentChannels
-    function claimedOf(bytes32 channel, uint32 lane) external view returns (uint128) {
+    function claimedOf(bytes32 channel, uint32 lane) external view returns (uint256) {
         return _channels[channel].claimedOf(lane);
+    }
+
+    /// @inheritdoc IPaymentChannels
+    function unpaidOf(address payee) external view returns (uint256) {
+        return _unpaid[payee].read(token.epoch());
     }
 
     /// @inheritdoc IPaymentChannels
@@ -153,11 +202,33 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
     }
 
     /// @inheritdoc IPaymentChannels
+    function authorizationNonce(bytes calldata data, bytes32 salt) public pure returns (bytes32) {
+        return keccak256(abi.encode(keccak256(data), salt));
+    }
+
+    /// @inheritdoc IPaymentChannels
     function voucherDigest(Voucher calldata voucher) public view returns (bytes32) {
         return _hashTypedDataV4(voucher.hash());
     }
 
-    function _open(address payer, address payee, address signer, bytes32 salt, uint128 deposit)
+    /// @dev The tokens are here already.
+    function _deposit(address payer, uint256 amount, bytes calldata data) private {
+        require(amount > 0 && amount <= type(uint128).max, InvalidAmount(amount));
+        // Bounded by the line above.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint128 added = uint128(amount);
+        if (_asks(data, Deposit.Open, _OPEN_BYTES)) {
+            (, address payee, address signer, bytes32 salt) =
+                abi.decode(data, (uint256, address, address, bytes32));
+            _open(payer, payee, signer, salt, added);
+        } else {
+            require(_asks(data, Deposit.TopUp, _TOP_UP_BYTES), InvalidDeposit(data));
+            (, bytes32 channel) = abi.decode(data, (uint256, bytes32));
+            _topUp(channel, added);
+        }
+    }
+
+    function _open(address payer, address payee, address signer, bytes32 salt, uint128 added)
         private
     {
         require(
@@ -174,26 +245,26 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
         stored.payee = payee;
         stored.signer = signer;
         stored.epoch = epoch;
-        stored.balance = deposit;
-        emit Opened(channel, payer, payee, signer, deposit, epoch);
+        stored.balance = added;
+        emit Opened(channel, payer, payee, signer, added, epoch);
     }
 
     /// @dev Anyone may add to a channel; what is not claimed goes to its payer.
-    function _topUp(bytes32 channel, uint128 amount) private {
+    function _topUp(bytes32 channel, uint128 added) private {
         Ledger.Stored storage stored = _requireLive(channel);
         require(stored.closesAt == 0, ChannelClosing(channel, stored.closesAt));
-        uint16 epoch = token.epoch();
-        require(epoch == stored.epoch, EpochMismatch(epoch, stored.epoch));
-        uint256 deposit = uint256(stored.depositOf()) + amount;
-        require(deposit <= type(uint128).max, InvalidAmount(deposit));
-        stored.balance += amount;
+        stored.move(token.epoch());
+        uint256 total = uint256(stored.depositOf()) + added;
+        require(total <= type(uint128).max, InvalidAmount(total));
+        stored.balance += added;
         // Bounded two lines up.
         // forge-lint: disable-next-line(unsafe-typecast)
-        emit ToppedUp(channel, amount, uint128(deposit));
+        emit ToppedUp(channel, added, uint128(total), stored.epoch);
     }
 
     /// @dev Checks in order of cost, the signature last. Never reverts on what a voucher says.
-    function _claim(uint256 index, SignedVoucher calldata signed)
+    /// epoch: the token's.
+    function _claim(uint256 index, SignedVoucher calldata signed, uint16 epoch)
         private
         returns (address payee, uint128 credit)
     {
@@ -202,18 +273,18 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
         payee = stored.payee;
         if (payee == address(0)) return _skip(index, voucher, Skip.NoChannel);
         if (stored.closed) return _skip(index, voucher, Skip.Closed);
-        if (voucher.epoch != stored.epoch) return _skip(index, voucher, Skip.WrongEpoch);
-        if (voucher.amount <= stored.claimedOf(voucher.lane)) {
+        if (voucher.epoch > epoch) return _skip(index, voucher, Skip.WrongEpoch);
+        stored.move(epoch);
+        uint256 amount = Scaled.rescale(voucher.amount, voucher.epoch, epoch);
+        if (amount <= stored.claimedOf(voucher.lane)) {
             return _skip(index, voucher, Skip.NothingNew);
         }
         if (stored.balance == 0) return _skip(index, voucher, Skip.Exhausted);
-        (address signer, ECDSA.RecoverError wrong,) =
-            ECDSA.tryRecoverCalldata(voucherDigest(voucher), signed.signature);
-        if (wrong != ECDSA.RecoverError.NoError || signer != stored.signer) {
+        if (!Signatures.isFrom(stored.signer, voucherDigest(voucher), signed.signature)) {
             return _skip(index, voucher, Skip.BadSignature);
         }
-        credit = stored.credit(voucher.lane, voucher.amount);
-        emit Claimed(voucher.channel, voucher.lane, voucher.amount, credit);
+        credit = stored.credit(voucher.lane, amount);
+        emit Claimed(voucher.channel, voucher.lane, amount, credit, epoch);
     }
 
     function _skip(uint256 index, Voucher calldata voucher, Skip reason)
@@ -225,18 +296,19 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
     }
 
     /// @dev Transfers `extra` and whatever earlier claims left unpaid.
-    function _settle(address payee, uint256 extra) private returns (uint256 amount) {
-        uint256 unpaid = unpaidOf[payee];
-        if (unpaid > 0) unpaidOf[payee] = 0;
-        amount = unpaid + extra;
+    function _settle(address payee, uint256 extra, uint16 epoch) private returns (uint256 amount) {
+        Scaled.Amount storage unpaid = _unpaid[payee];
+        amount = unpaid.read(epoch) + extra;
         if (amount == 0) return 0;
+        if (amount > extra) unpaid.write(0, epoch);
         emit Settled(payee, amount);
         token.safeTransfer(payee, amount);
     }
 
     function _close(bytes32 channel, Ledger.Stored storage stored) private {
+        stored.move(token.epoch());
         uint128 refund = stored.close();
-        emit Closed(channel, refund);
+        emit Closed(channel, refund, stored.epoch);
         if (refund > 0) token.safeTransfer(stored.payer, refund);
     }
 

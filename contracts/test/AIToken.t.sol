@@ -4,11 +4,13 @@ pragma solidity 0.8.37;
 import {AIToken} from "../src/AIToken.sol";
 import {IAIToken} from "../src/interfaces/IAIToken.sol";
 import {ITokenReceiver} from "../src/interfaces/ITokenReceiver.sol";
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {Base} from "./Base.sol";
 
 contract AITokenTest is Base, ITokenReceiver {
     uint256 private constant _SUPPLY = 1_000_000_000 ether;
-    uint256 private constant _OWNER_KEY = 0x0ACE;
+    address private constant _INVESTORS = address(0x1);
+    address private constant _FOUNDERS = address(0x2);
     AIToken private _token;
     address private _sender;
     uint256 private _amount;
@@ -18,29 +20,86 @@ contract AITokenTest is Base, ITokenReceiver {
     error Refused();
 
     function setUp() public {
-        _token = new AIToken(_allocate(_SUPPLY - 1, 1));
+        _token = new AIToken(
+            IAIToken.Allocation(_INVESTORS, _FOUNDERS, address(this)), address(this), 100, 50
+        );
     }
 
     function test_supply_isMintedOnceToTheAllocation() public view {
         assertEq(_token.totalSupply(), _SUPPLY, "supply");
-        assertEq(_token.balanceOf(address(this)), _SUPPLY - 1, "first");
-        assertEq(_token.balanceOf(address(1)), 1, "second");
+        assertEq(_token.balanceOf(_INVESTORS), _SUPPLY / 4, "investors");
+        assertEq(_token.balanceOf(_FOUNDERS), _SUPPLY * 3 / 20, "founders");
+        assertEq(_token.balanceOf(address(this)), _SUPPLY * 3 / 5, "users");
         assertEq(_token.decimals(), 18, "decimals");
         assertEq(_token.epoch(), 0, "epoch");
         assertEq(keccak256(bytes(_token.symbol())), keccak256("AI"), "symbol");
+        assertEq(keccak256(bytes(_token.name())), keccak256("Modelex AI"), "name");
     }
 
-    function test_constructor_refusesAnyOtherSum() public {
-        for (uint256 i; i < 2; ++i) {
-            uint256 second = i * 2;
-            IAIToken.Allocation[] memory allocations = _allocate(_SUPPLY - 1, second);
-            vm.expectRevert(
-                abi.encodeWithSelector(
-                    IAIToken.WrongAllocation.selector, _SUPPLY - 1 + second, _SUPPLY
-                )
-            );
-            new AIToken(allocations);
-        }
+    function test_constructor_oneAccountMayHoldTwoParts() public {
+        AIToken token = new AIToken(
+            IAIToken.Allocation(_INVESTORS, _INVESTORS, address(this)), address(this), 100, 50
+        );
+        assertEq(token.balanceOf(_INVESTORS), _SUPPLY * 2 / 5, "both parts");
+    }
+
+    function test_constructor_refusesNobody() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(IERC20Errors.ERC20InvalidReceiver.selector, address(0))
+        );
+        new AIToken(IAIToken.Allocation(_INVESTORS, address(0), address(this)), address(this), 1, 1);
+    }
+
+    function test_transfer_refusesMoreThanTheBalance() public {
+        vm.prank(_FOUNDERS);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IERC20Errors.ERC20InsufficientBalance.selector,
+                _FOUNDERS,
+                _SUPPLY * 3 / 20,
+                _SUPPLY
+            )
+        );
+        _token.transfer(address(this), _SUPPLY);
+    }
+
+    function test_transfer_toOneselfChangesNothing() public {
+        _token.transfer(address(this), 7);
+        assertEq(_token.balanceOf(address(this)), _SUPPLY * 3 / 5, "same");
+    }
+
+    function test_transferFrom_spendsTheAllowance() public {
+        _token.approve(_FOUNDERS, 10);
+        vm.prank(_FOUNDERS);
+        _token.transferFrom(address(this), address(5), 4);
+        assertEq(_token.allowance(address(this), _FOUNDERS), 6, "left");
+        vm.prank(_FOUNDERS);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IERC20Errors.ERC20InsufficientAllowance.selector, _FOUNDERS, 6, 7
+            )
+        );
+        _token.transferFrom(address(this), address(5), 7);
+    }
+
+    function test_approve_moreThanThereCanBeStaysUnlimited() public {
+        _token.approve(_FOUNDERS, type(uint256).max);
+        assertEq(_token.allowance(address(this), _FOUNDERS), type(uint256).max, "unlimited");
+        vm.prank(_FOUNDERS);
+        _token.transferFrom(address(this), address(5), 4);
+        assertEq(_token.allowance(address(this), _FOUNDERS), type(uint256).max, "still");
+    }
+
+    function test_approve_refusesNobody() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(IERC20Errors.ERC20InvalidSpender.selector, address(0))
+        );
+        _token.approve(address(0), 1);
+        vm.prank(address(0));
+        vm.expectRevert(
+            abi.encodeWithSelector(IERC20Errors.ERC20InvalidApprover.selector, address(0))
+        );
+        _token.approve(_FOUNDERS, 1);
     }
 
     function test_transferAndCall_callsAContract() public {
@@ -51,63 +110,30 @@ contract AITokenTest is Base, ITokenReceiver {
     }
 
     function test_transferAndCall_toAnAccountOnlyTransfers() public {
-        assertTrue(_token.transferAndCall(address(2), 7, "hello"), "returns true");
-        assertEq(_token.balanceOf(address(2)), 7, "balance");
+        assertTrue(_token.transferAndCall(address(0x77), 7, "hello"), "returns true");
+        assertEq(_token.balanceOf(address(0x77)), 7, "balance");
         assertEq(_amount, 0, "nobody called");
     }
 
     function test_transferAndCall_aRefusalUndoesTheTransfer() public {
         _refuse = true;
-        _token.transfer(address(3), 5);
-        vm.prank(address(3));
+        _token.transfer(address(0x33), 5);
+        vm.prank(address(0x33));
         vm.expectRevert(Refused.selector);
         _token.transferAndCall(address(this), 5, "");
-        assertEq(_token.balanceOf(address(3)), 5, "kept");
-    }
-
-    function test_permit_letsASpenderSpend() public {
-        address owner = vm.addr(_OWNER_KEY);
-        _token.transfer(owner, 10);
-        bytes32 permit = keccak256(
-            abi.encode(
-                keccak256(
-                    "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
-                ),
-                owner,
-                address(this),
-                uint256(10),
-                uint256(0),
-                block.timestamp
-            )
-        );
-        bytes32 digest = keccak256(abi.encodePacked("\x19\x01", _token.DOMAIN_SEPARATOR(), permit));
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(_OWNER_KEY, digest);
-        _token.permit(owner, address(this), 10, block.timestamp, v, r, s);
-        _token.transferFrom(owner, address(4), 10);
-        assertEq(_token.balanceOf(address(4)), 10, "spent");
+        assertEq(_token.balanceOf(address(0x33)), 5, "kept");
     }
 
     function testFuzz_transferAndCall_conservesTheSupply(address to, uint256 amount) public {
-        vm.assume(to != address(0) && to != address(1) && to.code.length == 0);
-        amount = bound(amount, 0, _SUPPLY - 1);
+        vm.assume(to != address(0) && uint160(to) > 2 && to.code.length == 0);
+        uint256 mine = _token.balanceOf(address(this));
+        amount = bound(amount, 0, mine);
         _token.transferAndCall(to, amount, "");
-        assertEq(
-            _token.balanceOf(to) + _token.balanceOf(address(this)), _SUPPLY - 1, "conserved"
-        );
+        assertEq(_token.balanceOf(to) + _token.balanceOf(address(this)), mine, "conserved");
     }
 
     function onTokenTransfer(address sender, uint256 amount, bytes calldata data) external {
         if (_refuse) revert Refused();
         (_sender, _amount, _data) = (sender, amount, data);
-    }
-
-    function _allocate(uint256 first, uint256 second)
-        private
-        view
-        returns (IAIToken.Allocation[] memory allocations)
-    {
-        allocations = new IAIToken.Allocation[](2);
-        allocations[0] = IAIToken.Allocation(address(this), first);
-        allocations[1] = IAIToken.Allocation(address(1), second);
     }
 }

@@ -11,6 +11,8 @@ import {Vm} from "./Vm.sol";
 /// @title A token, channels on it, a payer with a hot key and a payee.
 abstract contract ChannelsBase is Base {
     uint64 internal constant PERIOD = 1 days;
+    uint64 internal constant NOTICE = 100;
+    uint64 internal constant PAUSE = 50;
     uint128 internal constant DEPOSIT = 100 ether;
     uint256 internal constant SIGNER_KEY = 0x516e;
     uint256 internal constant STRANGER_KEY = 0xbad;
@@ -24,9 +26,7 @@ abstract contract ChannelsBase is Base {
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
-        IAIToken.Allocation[] memory allocations = new IAIToken.Allocation[](1);
-        allocations[0] = IAIToken.Allocation(PAYER, 1_000_000_000 ether);
-        token = new AIToken(allocations);
+        token = new AIToken(IAIToken.Allocation(PAYER, PAYER, PAYER), address(this), NOTICE, PAUSE);
         channels = new PaymentChannels(token, PERIOD);
     }
 
@@ -60,16 +60,29 @@ abstract contract ChannelsBase is Base {
         return abi.encodePacked(r, s, v);
     }
 
+    /// @notice A voucher of the current epoch.
     function _voucher(bytes32 channel, uint32 lane, uint128 amount)
         internal
         view
         returns (IPaymentChannels.SignedVoucher memory)
     {
         IPaymentChannels.Voucher memory voucher =
-            IPaymentChannels.Voucher(channel, lane, amount, 0);
+            IPaymentChannels.Voucher(channel, lane, amount, token.epoch());
         return IPaymentChannels.SignedVoucher(
             voucher, _signWith(SIGNER_KEY, channels.voucherDigest(voucher))
         );
+    }
+
+    /// @notice Announce a split and go to its pause; the caller owns the token.
+    function _pauseForSplit() internal {
+        token.announceSplit();
+        vm.roll(token.split().pausesAt);
+    }
+
+    /// @notice Let a split happen.
+    function _split() internal {
+        _pauseForSplit();
+        vm.roll(token.split().splitsAt);
     }
 
     function _one(IPaymentChannels.SignedVoucher memory signed)

@@ -17,7 +17,7 @@ contract PaymentChannelsInvariants is Base {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory selected) {
-        bytes4[] memory acts = new bytes4[](8);
+        bytes4[] memory acts = new bytes4[](9);
         acts[0] = Traffic.open.selector;
         acts[1] = Traffic.topUp.selector;
         acts[2] = Traffic.redeem.selector;
@@ -26,6 +26,7 @@ contract PaymentChannelsInvariants is Base {
         acts[5] = Traffic.startClose.selector;
         acts[6] = Traffic.finishClose.selector;
         acts[7] = Traffic.cooperativeClose.selector;
+        acts[8] = Traffic.split.selector;
         selected = new FuzzSelector[](1);
         selected[0] = FuzzSelector(address(_traffic), acts);
     }
@@ -37,8 +38,9 @@ contract PaymentChannelsInvariants is Base {
         uint256 claimed;
         for (uint256 i; i < _traffic.openedCount(); ++i) {
             IPaymentChannels.Channel memory found = _traffic.channelOf(_traffic.opened(i));
-            refundable += found.deposit - found.claimed;
-            claimed += found.claimed;
+            uint256 doublings = _traffic.epoch() - found.epoch;
+            refundable += uint256(found.deposit - found.claimed) << doublings;
+            claimed += uint256(found.claimed) << doublings;
         }
         (uint256 paid, uint256 unpaid) = _payouts();
         assertEq(paid + unpaid, claimed, "claims are paid or owed");
@@ -48,7 +50,7 @@ contract PaymentChannelsInvariants is Base {
         assertEq(_traffic.held(), unpaid + refundable, "the contract holds what it owes");
         assertEq(
             _traffic.balanceOf(_traffic.payer()),
-            _SUPPLY - _traffic.deposited() + _traffic.refunded(),
+            (_SUPPLY << _traffic.epoch()) - _traffic.deposited() + _traffic.refunded(),
             "the payer paid what it deposited"
         );
     }
@@ -59,13 +61,20 @@ contract PaymentChannelsInvariants is Base {
             IPaymentChannels.Channel memory found = _traffic.channelOf(channel);
             uint256 sum;
             for (uint32 lane; lane < _traffic.LANES(); ++lane) {
-                uint128 claimed = _traffic.claimedOf(channel, lane);
-                assertTrue(claimed <= _traffic.signed(channel, lane), "more than signed");
+                uint256 claimed = _traffic.claimedOf(channel, lane);
+                uint256 doublings = _traffic.epoch() - found.epoch;
+                assertTrue(
+                    claimed << doublings <= _traffic.signed(channel, lane), "more than signed"
+                );
                 sum += claimed;
             }
             assertEq(sum, found.claimed, "claimed is the sum of lanes");
             assertTrue(found.claimed <= found.deposit, "more than deposited");
         }
+    }
+
+    function invariant_theSupplyIsDoubledBySplitsAlone() public view {
+        assertEq(_traffic.supply(), _SUPPLY << _traffic.epoch(), "supply");
     }
 
     function invariant_aClosedChannelHoldsNothing() public view {

@@ -109,7 +109,7 @@ contract PaymentChannelsTest is ChannelsBase {
         vm.prank(PAYER);
         token.transfer(address(0xCAFE), 5);
         vm.expectEmit(address(channels));
-        emit IPaymentChannels.ToppedUp(channel, 5, DEPOSIT + 5);
+        emit IPaymentChannels.ToppedUp(channel, 5, DEPOSIT + 5, 0);
         vm.prank(address(0xCAFE));
         token.transferAndCall(
             address(channels), 5, abi.encode(IPaymentChannels.Deposit.TopUp, channel)
@@ -140,20 +140,10 @@ contract PaymentChannelsTest is ChannelsBase {
         token.transferAndCall(address(channels), 1, topUp);
     }
 
-    function test_topUp_refusedInAnotherEpoch() public {
-        bytes32 channel = _open();
-        vm.mockCall(address(token), abi.encodeCall(token.epoch, ()), abi.encode(uint16(1)));
-        vm.prank(PAYER);
-        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.EpochMismatch.selector, 1, 0));
-        token.transferAndCall(
-            address(channels), 1, abi.encode(IPaymentChannels.Deposit.TopUp, channel)
-        );
-    }
-
     function test_claim_booksAndSettlePays() public {
         bytes32 channel = _open();
         vm.expectEmit(address(channels));
-        emit IPaymentChannels.Claimed(channel, 0, 10, 10);
+        emit IPaymentChannels.Claimed(channel, 0, 10, 10, 0);
         channels.claim(_one(_voucher(channel, 0, 10)));
         channels.claim(_one(_voucher(channel, 7, 5)));
         channels.claim(_one(_voucher(channel, 7, 9)));
@@ -255,7 +245,7 @@ contract PaymentChannelsTest is ChannelsBase {
         channels.finishClose(channel);
         vm.warp(closesAt);
         vm.expectEmit(address(channels));
-        emit IPaymentChannels.Closed(channel, 70 ether);
+        emit IPaymentChannels.Closed(channel, 70 ether, 0);
         channels.finishClose(channel);
         assertEq(token.balanceOf(PAYER), before + 70 ether, "refund");
         assertEq(token.balanceOf(address(channels)), 0, "nothing left behind");
@@ -307,7 +297,7 @@ contract PaymentChannelsTest is ChannelsBase {
         bytes32 channel = _open();
         _redeem(channel, 2, DEPOSIT);
         vm.expectEmit(address(channels));
-        emit IPaymentChannels.Closed(channel, 0);
+        emit IPaymentChannels.Closed(channel, 0, 0);
         vm.prank(PAYEE);
         channels.cooperativeClose(channel);
     }

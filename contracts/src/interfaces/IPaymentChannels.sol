@@ -32,8 +32,8 @@ interface IPaymentChannels is ITokenReceiver {
     }
 
     /// @notice A channel. deposit: paid in, less what closing refunded. claimed: by all lanes.
-    /// signer: whose vouchers count. epoch: the token's when the channel was opened.
-    /// closesAt: unix seconds from which `finishClose` works, 0 until a close was started.
+    /// signer: whose vouchers count. epoch: the split epoch in which the amounts are written, which
+    /// is the token's when something last happened to the channel. closesAt: unix seconds from which `finishClose` works, 0 until a close was started.
     struct Channel {
         address payer;
         address payee;
@@ -45,7 +45,8 @@ interface IPaymentChannels is ITokenReceiver {
         bool closed;
     }
 
-    /// @notice `amount` in all may be claimed on this lane, in units of split epoch `epoch`.
+    /// @notice `amount` in all may be claimed on this lane, in units of split epoch `epoch`. After a
+    /// split it is worth twice the number, like every balance.
     struct Voucher {
         bytes32 channel;
         uint32 lane;
@@ -59,6 +60,16 @@ interface IPaymentChannels is ITokenReceiver {
         bytes signature;
     }
 
+    /// @notice A payer's signature under a `ReceiveWithAuthorization`; times in unix seconds.
+    struct Authorization {
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 salt;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
+
     /// @notice A channel exists and holds `deposit`.
     event Opened(
         bytes32 indexed channel,
@@ -68,20 +79,23 @@ interface IPaymentChannels is ITokenReceiver {
         uint128 deposit,
         uint16 epoch
     );
-    /// @notice `amount` was added; the deposit is now `deposit`.
-    event ToppedUp(bytes32 indexed channel, uint128 amount, uint128 deposit);
+    /// @notice `amount` was added; the deposit is now `deposit`, both in units of `epoch`.
+    event ToppedUp(bytes32 indexed channel, uint128 amount, uint128 deposit, uint16 epoch);
     /// @notice A voucher for `amount` credited `credit` to the payee. The credit is less than what
     /// the voucher newly promised where the deposit did not cover it; the rest can be claimed
-    /// after a top-up.
-    event Claimed(bytes32 indexed channel, uint32 lane, uint128 amount, uint128 credit);
+    /// after a top-up. Both in units of `epoch`, the token's.
+    event Claimed(
+        bytes32 indexed channel, uint32 lane, uint256 amount, uint128 credit, uint16 epoch
+    );
     /// @notice The voucher at `index` of the batch credited nothing, and why.
     event VoucherSkipped(uint256 index, bytes32 indexed channel, uint32 lane, Skip reason);
     /// @notice `amount` of claimed money was transferred to `payee`.
     event Settled(address indexed payee, uint256 amount);
     /// @notice The payer may take what is unclaimed at `closesAt`.
     event CloseStarted(bytes32 indexed channel, uint64 closesAt);
-    /// @notice The channel is closed for good and `refund` went back to the payer.
-    event Closed(bytes32 indexed channel, uint128 refund);
+    /// @notice The channel is closed for good and `refund`, in units of `epoch`, went back to the
+    /// payer.
+    event Closed(bytes32 indexed channel, uint128 refund, uint16 epoch);
 
     /// @notice The challenge period is not between 1 second and `limit` seconds.
     error InvalidChallengePeriod(uint64 period, uint64 limit);
@@ -109,11 +123,32 @@ interface IPaymentChannels is ITokenReceiver {
     error NotClosing(bytes32 channel);
     /// @notice The payee may still claim until `closesAt`.
     error ChallengePeriodRunning(bytes32 channel, uint64 closesAt);
-    /// @notice The token is in another split epoch than the channel.
-    error EpochMismatch(uint16 tokenEpoch, uint16 channelEpoch);
+    /// @notice Deposit by `approve`: take `amount` of the caller's tokens. data: as in a
+    /// `transferAndCall`.
+    function deposit(uint256 amount, bytes calldata data) external;
 
-    /// @notice Credit vouchers to their payees without a transfer. A bad voucher is skipped with
-    /// VoucherSkipped and does not disturb the others.
+    /// @notice As `deposit`, with the caller's permit (ERC-2612) for `amount` in place of `approve`.
+    function depositWithPermit(
+        uint256 amount,
+        bytes calldata data,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external;
+
+    /// @notice Deposit for a payer that has no gas: anyone may bring its authorisation (ERC-3009,
+    /// `ReceiveWithAuthorization` to this contract). `data` is bound by the nonce, which is
+    /// `authorizationNonce(data, salt)`.
+    function depositWithAuthorization(
+        address payer,
+        uint256 amount,
+        bytes calldata data,
+        Authorization calldata authorization
+    ) external;
+
+    /// @notice Credit vouchers to their payees without a transfer: it works while a split pauses the
+    /// token. A bad voucher is skipped with VoucherSkipped and does not disturb the others.
     /// @return credits what each voucher credited, in order; 0 if skipped.
     function claim(SignedVoucher[] calldata vouchers) external returns (uint128[] memory credits);
 
@@ -145,11 +180,14 @@ interface IPaymentChannels is ITokenReceiver {
     /// @notice A channel; all zero if there is none.
     function channelOf(bytes32 channel) external view returns (Channel memory);
 
-    /// @notice What was claimed on a lane.
-    function claimedOf(bytes32 channel, uint32 lane) external view returns (uint128);
+    /// @notice What was claimed on a lane, in the channel's epoch.
+    function claimedOf(bytes32 channel, uint32 lane) external view returns (uint256);
 
-    /// @notice What `payee` was credited and has not received.
+    /// @notice What `payee` was credited and has not received, in the token's epoch.
     function unpaidOf(address payee) external view returns (uint256);
+
+    /// @notice The nonce that binds a payer's authorisation to what the deposit is for.
+    function authorizationNonce(bytes calldata data, bytes32 salt) external pure returns (bytes32);
 
     /// @notice The EIP-712 digest of a voucher in this contract's domain.
     function voucherDigest(Voucher calldata voucher) external view returns (bytes32);

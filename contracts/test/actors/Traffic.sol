@@ -13,7 +13,9 @@ contract Traffic is ChannelsBase {
     bytes32[] public opened;
     uint256 public deposited;
     uint256 public refunded;
-    mapping(bytes32 => mapping(uint32 => uint128)) public signed;
+    /// @notice In units of the current epoch, as all books here.
+    mapping(bytes32 => mapping(uint32 => uint256)) public signed;
+    uint16 private constant _SPLITS_LIMIT = 4;
 
     function payer() external pure returns (address) {
         return PAYER;
@@ -35,11 +37,19 @@ contract Traffic is ChannelsBase {
         return channels.unpaidOf(payee);
     }
 
+    function epoch() external view returns (uint16) {
+        return token.epoch();
+    }
+
+    function supply() external view returns (uint256) {
+        return token.totalSupply();
+    }
+
     function channelOf(bytes32 channel) external view returns (IPaymentChannels.Channel memory) {
         return channels.channelOf(channel);
     }
 
-    function claimedOf(bytes32 channel, uint32 lane) external view returns (uint128) {
+    function claimedOf(bytes32 channel, uint32 lane) external view returns (uint256) {
         return channels.claimedOf(channel, lane);
     }
 
@@ -78,9 +88,36 @@ contract Traffic is ChannelsBase {
         bytes32 channel = _pick(which);
         if (channel == 0) return;
         IPaymentChannels.Voucher memory voucher =
-            IPaymentChannels.Voucher(channel, lane % LANES, type(uint128).max, 0);
+            IPaymentChannels.Voucher(channel, lane % LANES, type(uint128).max, token.epoch());
         bytes memory signature = _signWith(STRANGER_KEY, channels.voucherDigest(voucher));
         channels.redeem(_one(IPaymentChannels.SignedVoucher(voucher, signature)));
+    }
+
+    /// @notice A split: vouchers can be claimed in its pause, and those of before count twice.
+    function split(uint256 which, uint256 lanes, uint128 before, uint128 within) external {
+        if (token.epoch() == _SPLITS_LIMIT || which % 4 != 0) return;
+        bytes32 channel = _pick(which);
+        uint32 lane = uint32(lanes % LANES);
+        before = uint128(bound(before, 0, 2000));
+        within = uint128(bound(within, 0, 2000));
+        IPaymentChannels.SignedVoucher memory old = _voucher(channel, lane, before);
+        uint256 most = before > within ? before : within;
+        if (most > signed[channel][lane]) signed[channel][lane] = most;
+        _pauseForSplit();
+        channels.claim(_one(_voucher(channel, lane, within)));
+        vm.roll(token.split().splitsAt);
+        _doubleBooks();
+        channels.claim(_one(old));
+    }
+
+    function _doubleBooks() private {
+        deposited *= 2;
+        refunded *= 2;
+        for (uint256 i; i < opened.length; ++i) {
+            for (uint32 lane; lane < LANES; ++lane) {
+                signed[opened[i]][lane] *= 2;
+            }
+        }
     }
 
     function settle(uint256 who) external {
@@ -100,7 +137,7 @@ contract Traffic is ChannelsBase {
         if (channel == 0 || found.closed || found.closesAt == 0) return;
         if (block.timestamp < found.closesAt) vm.warp(found.closesAt + late % 1000);
         channels.finishClose(channel);
-        refunded += found.deposit - found.claimed;
+        refunded += uint256(found.deposit - found.claimed) << (token.epoch() - found.epoch);
     }
 
     function cooperativeClose(uint256 which) external {
@@ -110,7 +147,7 @@ contract Traffic is ChannelsBase {
         if (channel == 0 || found.closed || which % 5 != 0) return;
         vm.prank(found.payee);
         channels.cooperativeClose(channel);
-        refunded += found.deposit - found.claimed;
+        refunded += uint256(found.deposit - found.claimed) << (token.epoch() - found.epoch);
     }
 
     function _pick(uint256 which) private view returns (bytes32) {
