@@ -1,70 +1,100 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
+import {Pages} from "./libraries/Pages.sol";
 import {Statements} from "./libraries/Statements.sol";
 
-/// @title The public section of the node registry. See INodeRegistry. No owner, no upgrade.
-contract NodeRegistry is EIP712, INodeRegistry {
+/// @title Where nodes register. See INodeRegistry. No owner, no upgrade; authorisers only whitelist.
+contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
     using Statements for Receipt;
     using Statements for Ownership;
 
+    /// @notice Who admits and suspends. Its admin is DEFAULT_ADMIN_ROLE, and both can be handed over.
+    bytes32 public constant AUTHORISER_ROLE = keccak256("AUTHORISER");
     /// @notice Bounds what a reader of `entries` must be ready for, in bytes.
     uint256 public constant URI_LIMIT = 256;
+    /// @notice Bytes of an authoriser's reason.
+    uint256 public constant REASON_LIMIT = 256;
 
-    struct Stored {
-        Entry entry;
-        uint256 position;
+    /// @dev Whose entry is at a place of the list. What belongs to it is in `_stored`.
+    struct Identity {
+        bytes32 peer;
+        address operator;
     }
 
-    bytes32[] private _keys;
+    /// @dev An update writes the first two slots. place: in the list, plus 1; 0 if there is no entry.
+    /// The times fit until the year 36812.
+    struct Stored {
+        uint64 sequence;
+        uint40 registeredAt;
+        uint40 updatedAt;
+        uint32 place;
+        Section section;
+        bytes32 digest;
+        string uri;
+    }
+
+    /// @dev Sorted by section: whitelisted, suspended, public. Entries change sections by trading
+    /// places at a border, so that a section is a range and needs no list of its own, and a public
+    /// entry, the common one, pays nothing for that.
+    Identity[] private _identities;
+    /// @dev Where the whitelisted end and the suspended begin, and where those end.
+    uint32 private _whitelistedEnd;
+    uint32 private _suspendedEnd;
     mapping(bytes32 key => Stored) private _stored;
     mapping(bytes32 key => address successor) private _offers;
 
-    constructor() EIP712("Modelex", "1") {}
+    /// @param authoriser holds both roles until it hands them over.
+    constructor(address authoriser) EIP712("Modelex", "1") {
+        _grantRole(DEFAULT_ADMIN_ROLE, authoriser);
+        _grantRole(AUTHORISER_ROLE, authoriser);
+    }
 
     /// @inheritdoc INodeRegistry
     function register(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external {
         require(peer != bytes32(0), InvalidPeer());
         _requireShort(uri);
-        bytes32 key = _keyOf(peer, msg.sender);
-        Stored storage stored = _stored[key];
-        require(stored.entry.operator == address(0), EntryExists(peer, msg.sender));
+        Stored storage stored = _stored[_keyOf(peer, msg.sender)];
+        require(stored.place == 0, EntryExists(peer, msg.sender));
 
-        uint64 timestamp = uint64(block.timestamp);
-        stored.position = _keys.length;
-        stored.entry = Entry(
-            peer, msg.sender, sequence, Section.Public, digest, timestamp, timestamp, uri
-        );
-        _keys.push(key);
+        _identities.push(Identity(peer, msg.sender));
+        stored.sequence = sequence;
+        stored.registeredAt = uint40(block.timestamp);
+        stored.updatedAt = uint40(block.timestamp);
+        // Nobody pays for 2^32 entries.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        stored.place = uint32(_identities.length);
+        stored.digest = digest;
+        if (bytes(uri).length > 0) stored.uri = uri;
         emit Registered(peer, msg.sender, digest, sequence, uri);
     }
 
     /// @inheritdoc INodeRegistry
     function update(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external {
         _requireShort(uri);
-        Entry storage entry = _requireEntry(peer, msg.sender).entry;
-        uint64 current = entry.sequence;
+        Stored storage stored = _requireEntry(peer, msg.sender);
+        uint64 current = stored.sequence;
         require(sequence > current, StaleSequence(sequence, current));
 
-        entry.sequence = sequence;
-        entry.digest = digest;
-        entry.updatedAt = uint64(block.timestamp);
+        stored.sequence = sequence;
+        stored.updatedAt = uint40(block.timestamp);
+        stored.digest = digest;
         // An unchanged URI costs a read; writing it again would cost three times that.
-        if (keccak256(bytes(entry.uri)) != keccak256(bytes(uri))) entry.uri = uri;
+        if (keccak256(bytes(stored.uri)) != keccak256(bytes(uri))) stored.uri = uri;
         emit Updated(peer, msg.sender, digest, sequence, uri);
     }
 
     /// @inheritdoc INodeRegistry
     function deregister(bytes32 peer) external {
-        uint256 position = _requireEntry(peer, msg.sender).position;
+        Stored storage stored = _requireEntry(peer, msg.sender);
         bytes32 key = _keyOf(peer, msg.sender);
-        bytes32 last = _keys[_keys.length - 1];
-        _keys[position] = last;
-        _stored[last].position = position;
-        _keys.pop();
+        _move(stored, Section.Public);
+        _swap(stored.place, uint32(_identities.length));
+        _identities.pop();
         delete _stored[key];
         delete _offers[key];
         emit Deregistered(peer, msg.sender);
@@ -80,40 +110,77 @@ contract NodeRegistry is EIP712, INodeRegistry {
     /// @inheritdoc INodeRegistry
     function acceptHandover(bytes32 peer, address operator) external {
         Stored storage from = _requireEntry(peer, operator);
-        bytes32 oldKey = _keyOf(peer, operator);
-        bytes32 newKey = _keyOf(peer, msg.sender);
-        require(_offers[oldKey] == msg.sender, NotOffered(peer, operator, msg.sender));
-        Stored storage to = _stored[newKey];
-        require(to.entry.operator == address(0), EntryExists(peer, msg.sender));
+        bytes32 key = _keyOf(peer, operator);
+        require(_offers[key] == msg.sender, NotOffered(peer, operator, msg.sender));
+        Stored storage to = _stored[_keyOf(peer, msg.sender)];
+        require(to.place == 0, EntryExists(peer, msg.sender));
 
-        to.position = from.position;
-        to.entry = from.entry;
-        to.entry.operator = msg.sender;
-        _keys[to.position] = newKey;
-        delete _stored[oldKey];
-        delete _offers[oldKey];
+        _move(from, Section.Public);
+        _identities[from.place - 1].operator = msg.sender;
+        (to.sequence, to.registeredAt, to.updatedAt, to.place) =
+        (from.sequence, from.registeredAt, from.updatedAt, from.place);
+        (to.digest, to.uri) = (from.digest, from.uri);
+        delete _stored[key];
+        delete _offers[key];
         emit HandedOver(peer, operator, msg.sender);
     }
 
     /// @inheritdoc INodeRegistry
-    function entryOf(bytes32 peer, address operator) external view returns (Entry memory) {
-        return _stored[_keyOf(peer, operator)].entry;
+    function admit(bytes32 peer, address operator, string calldata reason) external {
+        _change(peer, operator, Section.Public, Section.Whitelisted, reason);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function suspend(bytes32 peer, address operator, string calldata reason) external {
+        _change(peer, operator, Section.Whitelisted, Section.Suspended, reason);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function lift(bytes32 peer, address operator, string calldata reason) external {
+        _change(peer, operator, Section.Suspended, Section.Whitelisted, reason);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function remove(bytes32 peer, address operator, string calldata reason) external {
+        Section from = _requireEntry(peer, operator).section;
+        require(from != Section.Public, WrongSection(peer, operator, from));
+        _change(peer, operator, from, Section.Public, reason);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function sectionOf(bytes32 peer, address operator) external view returns (Section) {
+        return _requireEntry(peer, operator).section;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function entryOf(bytes32 peer, address operator) external view returns (Entry memory entry) {
+        if (_stored[_keyOf(peer, operator)].place != 0) return _read(Identity(peer, operator));
     }
 
     /// @inheritdoc INodeRegistry
     function count() external view returns (uint256) {
-        return _keys.length;
+        return _identities.length;
     }
 
     /// @inheritdoc INodeRegistry
-    function entries(uint256 offset, uint256 limit) external view returns (Entry[] memory page) {
-        uint256 total = _keys.length;
-        if (offset > total) offset = total;
-        if (limit > total - offset) limit = total - offset;
-        page = new Entry[](limit);
-        for (uint256 i; i < limit; ++i) {
-            page[i] = _stored[_keys[offset + i]].entry;
-        }
+    function entries(uint256 offset, uint256 limit) external view returns (Entry[] memory) {
+        return _page(0, _identities.length, offset, limit);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function countIn(Section section) external view returns (uint256) {
+        (uint256 first, uint256 end) = _rangeOf(section);
+        return end - first;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function entriesIn(Section section, uint256 offset, uint256 limit)
+        external
+        view
+        returns (Entry[] memory)
+    {
+        (uint256 first, uint256 end) = _rangeOf(section);
+        return _page(first, end, offset, limit);
     }
 
     /// @inheritdoc INodeRegistry
@@ -137,13 +204,82 @@ contract NodeRegistry is EIP712, INodeRegistry {
         return _hashTypedDataV4(ownership.hash());
     }
 
+    function _change(
+        bytes32 peer,
+        address operator,
+        Section from,
+        Section to,
+        string calldata reason
+    ) private onlyRole(AUTHORISER_ROLE) {
+        uint256 length = bytes(reason).length;
+        require(length > 0 && length <= REASON_LIMIT, InvalidReason(length, REASON_LIMIT));
+        Stored storage stored = _requireEntry(peer, operator);
+        require(stored.section == from, WrongSection(peer, operator, stored.section));
+        _move(stored, to);
+        emit SectionChanged(peer, operator, msg.sender, from, to, reason);
+    }
+
+    /// @dev Through the sections between: each border is crossed by trading places with the entry
+    /// beside it and moving the border over.
+    function _move(Stored storage stored, Section to) private {
+        Section from = stored.section;
+        if (from == to) return;
+        if (from == Section.Public) _swap(stored.place, ++_suspendedEnd);
+        if (to == Section.Whitelisted) _swap(stored.place, ++_whitelistedEnd);
+        if (from == Section.Whitelisted) _swap(stored.place, _whitelistedEnd--);
+        if (to == Section.Public) _swap(stored.place, _suspendedEnd--);
+        stored.section = to;
+    }
+
+    /// @dev Places are those of Stored, from 1.
+    function _swap(uint32 one, uint32 other) private {
+        if (one == other) return;
+        Identity memory first = _identities[one - 1];
+        Identity memory second = _identities[other - 1];
+        (_identities[one - 1], _identities[other - 1]) = (second, first);
+        _stored[_keyOf(first.peer, first.operator)].place = other;
+        _stored[_keyOf(second.peer, second.operator)].place = one;
+    }
+
+    function _rangeOf(Section section) private view returns (uint256 first, uint256 end) {
+        if (section == Section.Whitelisted) return (0, _whitelistedEnd);
+        if (section == Section.Suspended) return (_whitelistedEnd, _suspendedEnd);
+        return (_suspendedEnd, _identities.length);
+    }
+
+    function _page(uint256 first, uint256 end, uint256 offset, uint256 limit)
+        private
+        view
+        returns (Entry[] memory page)
+    {
+        (offset, limit) = Pages.clip(end - first, offset, limit);
+        page = new Entry[](limit);
+        for (uint256 i; i < limit; ++i) {
+            page[i] = _read(_identities[first + offset + i]);
+        }
+    }
+
+    function _read(Identity memory identity) private view returns (Entry memory) {
+        Stored storage stored = _stored[_keyOf(identity.peer, identity.operator)];
+        return Entry({
+            peer: identity.peer,
+            operator: identity.operator,
+            sequence: stored.sequence,
+            section: stored.section,
+            digest: stored.digest,
+            registeredAt: stored.registeredAt,
+            updatedAt: stored.updatedAt,
+            uri: stored.uri
+        });
+    }
+
     function _requireEntry(bytes32 peer, address operator)
         private
         view
         returns (Stored storage stored)
     {
         stored = _stored[_keyOf(peer, operator)];
-        require(stored.entry.operator != address(0), NoEntry(peer, operator));
+        require(stored.place != 0, NoEntry(peer, operator));
     }
 
     function _requireShort(string calldata uri) private pure {

@@ -78,7 +78,7 @@ contract GasTest is ChannelsBase {
     }
 
     function test_gas_registry() public {
-        NodeRegistry registry = new NodeRegistry();
+        NodeRegistry registry = new NodeRegistry(address(this));
         registry.register(keccak256("first"), keccak256("1"), 1_800_000_000_000, "ipfs://cid");
         registry.register(keccak256("peer"), keccak256("1"), 1_800_000_000_000, "ipfs://cid");
         _record("register");

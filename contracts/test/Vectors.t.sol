@@ -23,7 +23,7 @@ contract VectorsTest is Base {
         _channels = PaymentChannels(_address(".domain.channels"));
         _registry = NodeRegistry(_address(".domain.registry"));
         vm.etch(address(_channels), address(new PaymentChannels(IAIToken(address(1)), 1)).code);
-        vm.etch(address(_registry), address(new NodeRegistry()).code);
+        vm.etch(address(_registry), address(new NodeRegistry(address(this))).code);
     }
 
     function test_vectors_vouchers() public view {

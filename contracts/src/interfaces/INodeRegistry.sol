@@ -7,12 +7,24 @@ pragma solidity ^0.8.26;
 /// entry and takes nothing from the real operator. Which entry counts is decided off chain by the
 /// proof in both directions: the operator signs an `Ownership`, the peer signs the advertisement
 /// that carries it.
+///
+/// **Sections.** Anyone is in the public one, Byzantine or not. Accounts with the role of authoriser
+/// (OpenZeppelin's AccessControl, so that it can be a person, a TimelockController, a Governor, or a
+/// council that may act fast beside one) admit entries to the whitelisted one and suspend them. They
+/// can do nothing else: no entry can be changed or removed from the public section by them.
+///
+/// **ERC-8004.** Its identity registry is an ERC-721 whose tokens have a URI of a registration file.
+/// `uri` here is of such a file, with this registry's peer and operator among its `services`, so a node
+/// can be listed in both. Not followed: the token, since a node's identity is its key and must not be
+/// sold on (a successor accepts it here, and starts in the public section); and the sequential id,
+/// since peers know each other by key. An entry here costs two thirds of one there.
 interface INodeRegistry {
-    /// @notice Public: anyone may register. Whitelisted: admitted by an authoriser, which this
-    /// version does not have yet.
+    /// @notice Public: anyone may register. Whitelisted: admitted by an authoriser. Suspended:
+    /// admitted, and not to be trusted more than a public one until that is lifted.
     enum Section {
         Public,
-        Whitelisted
+        Whitelisted,
+        Suspended
     }
 
     /// @notice A node. peer: raw Ed25519 public key. digest: of its newest anchored advertisement.
@@ -68,8 +80,19 @@ interface INodeRegistry {
     event HandoverOffered(
         bytes32 indexed peer, address indexed operator, address indexed successor
     );
-    /// @notice The entry of `operator` is now that of `successor`.
+    /// @notice The entry of `operator` is now that of `successor`, in the public section: whoever
+    /// admitted the one has not seen the other.
     event HandedOver(bytes32 indexed peer, address indexed operator, address indexed successor);
+    /// @notice `authoriser` moved the entry from one section to another: public to whitelisted is
+    /// admission, whitelisted to suspended and back suspension and its end, anything to public removal.
+    event SectionChanged(
+        bytes32 indexed peer,
+        address indexed operator,
+        address indexed authoriser,
+        Section from,
+        Section to,
+        string reason
+    );
 
     /// @notice `operator` has an entry for `peer` already.
     error EntryExists(bytes32 peer, address operator);
@@ -85,6 +108,11 @@ interface INodeRegistry {
     error NotOffered(bytes32 peer, address operator, address caller);
     /// @notice A signature is not 65 bytes with a low s and v 27 or 28, or recovers to nobody.
     error InvalidSignature();
+
+    /// @notice The entry is in `section`, where this cannot be done to it.
+    error WrongSection(bytes32 peer, address operator, Section section);
+    /// @notice A reason is missing, or has `length` bytes, more than `limit`.
+    error InvalidReason(uint256 length, uint256 limit);
 
     /// @notice Make the caller's entry for `peer`.
     function register(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external;
@@ -102,14 +130,39 @@ interface INodeRegistry {
     /// @notice Take over the entry that `operator` offered to the caller.
     function acceptHandover(bytes32 peer, address operator) external;
 
+    /// @notice As an authoriser, move a public entry to the whitelisted section.
+    function admit(bytes32 peer, address operator, string calldata reason) external;
+
+    /// @notice As an authoriser, suspend a whitelisted entry.
+    function suspend(bytes32 peer, address operator, string calldata reason) external;
+
+    /// @notice As an authoriser, end a suspension.
+    function lift(bytes32 peer, address operator, string calldata reason) external;
+
+    /// @notice As an authoriser, move a whitelisted or suspended entry back to the public section.
+    function remove(bytes32 peer, address operator, string calldata reason) external;
+
+    /// @notice In which section the entry is; reverts with NoEntry if there is none.
+    function sectionOf(bytes32 peer, address operator) external view returns (Section);
+
     /// @notice The entry of `operator` for `peer`; all zero if there is none.
     function entryOf(bytes32 peer, address operator) external view returns (Entry memory);
 
     /// @notice How many entries there are.
     function count() external view returns (uint256);
 
-    /// @notice At most `limit` entries from `offset` on. The order changes when an entry leaves.
+    /// @notice At most `limit` entries from `offset` on: the whitelisted first, then the suspended,
+    /// then the public. The order changes when an entry leaves or changes sections.
     function entries(uint256 offset, uint256 limit) external view returns (Entry[] memory);
+
+    /// @notice How many entries there are in a section.
+    function countIn(Section section) external view returns (uint256);
+
+    /// @notice At most `limit` entries of a section from `offset` on.
+    function entriesIn(Section section, uint256 offset, uint256 limit)
+        external
+        view
+        returns (Entry[] memory);
 
     /// @notice The EIP-712 digest of a receipt in this registry's domain.
     function receiptDigest(Receipt calldata receipt) external view returns (bytes32);
