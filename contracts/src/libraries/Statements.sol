@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {INodeRegistry} from "../interfaces/INodeRegistry.sol";
+import {IOracleHub} from "../interfaces/IOracleHub.sol";
 import {IPaymentChannels} from "../interfaces/IPaymentChannels.sol";
 
 /// @title EIP-712 struct hashes of the statements that contracts check.
@@ -18,6 +19,10 @@ library Statements {
     );
     bytes32 internal constant OWNERSHIP_TYPE =
         keccak256("Ownership(bytes32 peer,address operator,address delegate,uint64 notAfter)");
+    bytes32 internal constant REPORT_TYPE = keccak256(
+        "Report(bytes32 subject,int128 score,bytes32 completion,uint128 price,uint16 epoch,"
+        "uint64 observedAt)"
+    );
 
     function hash(IPaymentChannels.Voucher calldata voucher) internal pure returns (bytes32) {
         return keccak256(abi.encode(VOUCHER_TYPE, voucher));
@@ -29,5 +34,9 @@ library Statements {
 
     function hash(INodeRegistry.Ownership calldata ownership) internal pure returns (bytes32) {
         return keccak256(abi.encode(OWNERSHIP_TYPE, ownership));
+    }
+
+    function hash(IOracleHub.Report calldata report) internal pure returns (bytes32) {
+        return keccak256(abi.encode(REPORT_TYPE, report));
     }
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IOracleHub} from "../src/interfaces/IOracleHub.sol";
+import {Vm} from "./Vm.sol";
+import {OracleBase} from "./OracleBase.sol";
+import {Consumer} from "./actors/Consumers.sol";
+
+/// @title Callbacks that misbehave, and submitters that starve them.
+contract OracleHubAttacks is OracleBase {
+    function test_attack_aCallbackThatRevertsLosesNothing() public {
+        _assertHarmless(Consumer.Mood.Reverts, 100_000);
+    }
+
+    function test_attack_aCallbackGasBombCostsItsGasAndNoMore() public {
+        uint256 before = gasleft();
+        _assertHarmless(Consumer.Mood.BurnsGas, 500_000);
+        assertTrue(before - gasleft() < 1_500_000, "bounded");
+    }
+
+    function test_attack_reentrancyThroughACallback() public {
+        _assertHarmless(Consumer.Mood.Reenters, 100_000);
+    }
+
+    function test_attack_aCallbackToNobodyIsNothing() public {
+        IOracleHub.Terms memory terms = _terms(1, 1);
+        (terms.callback, terms.callbackGas) = (address(0xDEAD), 50_000);
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(terms, CEILING);
+        hub.answer(ask, _single(_signReport(0, _report(id, 3))), "");
+        assertTrue(hub.requestOf(id).score == 3, "answered");
+    }
+
+    function test_attack_aReturnBombIsNotCopied() public {
+        Consumer consumer = new Consumer(Consumer.Mood.ReturnsMuch);
+        IOracleHub.Terms memory terms = _terms(1, 1);
+        (terms.callback, terms.callbackGas) = (address(consumer), 300_000);
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(terms, CEILING);
+        hub.answer(ask, _single(_signReport(0, _report(id, 3))), "");
+        assertEq(consumer.id(), id, "told");
+    }
+
+    function test_attack_starvingTheCallbackFails() public {
+        Consumer consumer = new Consumer(Consumer.Mood.Takes);
+        IOracleHub.Terms memory terms = _terms(1, 1);
+        (terms.callback, terms.callbackGas) = (address(consumer), 900_000);
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(terms, CEILING);
+        IOracleHub.SignedReport[] memory reports = _single(_signReport(0, _report(id, 3)));
+        (bool done,) =
+            address(hub).call{gas: 600_000}(abi.encodeCall(hub.answer, (ask, reports, "")));
+        assertTrue(!done, "refused");
+        hub.answer(ask, reports, "");
+        assertEq(consumer.id(), id, "told");
+    }
+
+    function test_attack_aReportOfAnotherChainOrHub() public {
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(1, 1), CEILING);
+        IOracleHub.SignedReport[] memory reports = _single(_signReport(0, _report(id, 3)));
+        vm.chainId(4242);
+        // The id of the ask is another there already.
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IOracleHub.NotOpen.selector, hub.idOf(ask), IOracleHub.Status.None
+            )
+        );
+        hub.answer(ask, reports, "");
+    }
+
+    function test_attack_dustIsCreditedToTheRequester() public {
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(3, 3), 2);
+        hub.answer(ask, _scores(id, _list(1, 1, 1)), "");
+        assertEq(hub.earnedOf(PAYER), 2, "two thirds of a unit each are none");
+    }
+
+    function _assertHarmless(Consumer.Mood mood, uint32 gas_) private {
+        Consumer consumer = new Consumer(mood);
+        IOracleHub.Terms memory terms = _terms(1, 1);
+        (terms.callback, terms.callbackGas) = (address(consumer), gas_);
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(terms, CEILING);
+        IOracleHub.SignedReport[] memory reports = _single(_signReport(0, _report(id, 3)));
+        vm.recordLogs();
+        hub.answer(ask, reports, "");
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        assertEq(
+            logs[logs.length - 1].topics[0], IOracleHub.CallbackFailed.selector, "said so"
+        );
+        assertTrue(hub.requestOf(id).score == 3, "readable");
+        assertEq(hub.earnedOf(providers[0]), CEILING, "paid");
+    }
+}
