@@ -15,7 +15,7 @@ contract NodeRegistryTest is Base {
 
     function setUp() public {
         vm.warp(1_800_000_000);
-        _registry = new NodeRegistry();
+        _registry = new NodeRegistry(address(this));
     }
 
     function test_register_recordsTheEntry() public {
