@@ -10,9 +10,13 @@ from p2p_modelex.chain.evm.artifacts import Artifact, load_contracts
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import parse_address
 from p2p_modelex.records.signers import EvmSigner
-from p2p_modelex.units import AI
 
-SUPPLY = 10**9 * AI
+SPLIT_NOTICE_BLOCKS = 50_400
+"""A week of 12 s blocks from a split's announcement to its pause."""
+
+SPLIT_PAUSE_BLOCKS = 300
+"""An hour of 12 s blocks; shorter than any challenge period that a network should have."""
+
 RECEIPT_TIMEOUT_S = 180
 REQUEST_TIMEOUT_S = 15
 
@@ -20,8 +24,9 @@ REQUEST_TIMEOUT_S = 15
 async def deploy(url: str, private_key: bytes, *, name: str, challenge_s: int) -> Deployment:
     """Deploy AIToken (the whole supply to the deployer), NodeRegistry and PaymentChannels.
 
-    private_key: of an account that can pay about 5 million gas. challenge_s: seconds between a
-    payer's startClose and finishClose. Addresses follow from the account and its nonce, so a
+    The deployer may announce splits and admit nodes to the whitelisted section. private_key: of
+    an account that can pay about 8 million gas. challenge_s: seconds between a payer's startClose
+    and finishClose. Addresses follow from the account and its nonce, so a
     fresh devnet always gets the same three. Raises ChainUnreachable or TransactionFailed.
     """
     if challenge_s <= 0:
@@ -47,8 +52,11 @@ def _deploy(url: str, private_key: bytes, name: str, challenge_s: int) -> Deploy
             kwargs = {"timeout": REQUEST_TIMEOUT_S}
             w3 = Web3(HTTPProvider(url, request_kwargs=kwargs, session=session))
             account = w3.eth.account.from_key(private_key)
-            token = _create(w3, account, artifacts["AIToken"], [(account.address, SUPPLY)])
-            registry = _create(w3, account, artifacts["NodeRegistry"])
+            owner = account.address
+            allocation = (owner, owner, owner)
+            splits = (SPLIT_NOTICE_BLOCKS, SPLIT_PAUSE_BLOCKS)
+            token = _create(w3, account, artifacts["AIToken"], allocation, owner, *splits)
+            registry = _create(w3, account, artifacts["NodeRegistry"], owner)
             channels = _create(w3, account, artifacts["PaymentChannels"], token, challenge_s)
             chain_id = w3.eth.chain_id
     except requests.RequestException as error:
