@@ -5,6 +5,7 @@ import {IAIToken} from "./interfaces/IAIToken.sol";
 import {IDataBlocks} from "./interfaces/IDataBlocks.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {Scaled} from "./libraries/Scaled.sol";
+import {Credits} from "./payments/Credits.sol";
 import {Earnings} from "./payments/Earnings.sol";
 
 /// @title Leases of data. See IDataBlocks. No owner, no upgrade.
@@ -35,7 +36,7 @@ contract DataBlocks is Earnings, IDataBlocks {
     mapping(bytes32 id => uint40[]) private _seats;
     mapping(bytes32 id => mapping(bytes32 weights => Derivative)) private _derivatives;
 
-    constructor(IAIToken token_) Earnings(token_) {}
+    constructor(IAIToken token_) Credits(token_) {}
 
     /// @inheritdoc IDataBlocks
     function offer(Offer calldata offered) external returns (bytes32 id) {

@@ -5,6 +5,7 @@ import {IAIToken} from "./interfaces/IAIToken.sol";
 import {IPromptLibrary} from "./interfaces/IPromptLibrary.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {Scaled} from "./libraries/Scaled.sol";
+import {Credits} from "./payments/Credits.sol";
 import {Earnings} from "./payments/Earnings.sol";
 
 /// @title Prompt templates. See IPromptLibrary. No owner, no upgrade.
@@ -18,7 +19,7 @@ contract PromptLibrary is Earnings, IPromptLibrary {
     bytes32[] private _ids;
     mapping(bytes32 template => Template) private _templates;
 
-    constructor(IAIToken token_) Earnings(token_) {}
+    constructor(IAIToken token_) Credits(token_) {}
 
     /// @inheritdoc IPromptLibrary
     function publish(Draft calldata draft) external returns (bytes32 template) {

@@ -113,7 +113,9 @@ contract WrappedAITest is TokenBase {
     }
 
     function testFuzz_wrapAndUnwrap_neverGains(uint256 amount, uint8 splits) public {
-        for (uint256 i; i < splits % 21; ++i) _split();
+        for (uint256 i; i < splits % 21; ++i) {
+            _split();
+        }
         uint256 unit = 1 << token.epoch();
         amount = bound(amount, unit, token.balanceOf(HOLDER));
         uint256 before = token.balanceOf(HOLDER);
@@ -147,9 +149,7 @@ contract WrappedAIInvariants is TokenBase {
     /// @dev Backed to the wei: nothing is donated here.
     function invariant_everyUnitIsBacked() public view {
         WrappedAITraffic traffic = _traffic;
-        assertEq(
-            traffic.held(), traffic.wrapped().totalSupply() << traffic.epoch(), "fully backed"
-        );
+        assertEq(traffic.held(), traffic.wrapped().totalSupply() << traffic.epoch(), "fully backed");
     }
 
     function invariant_nobodysShareChanges() public view {

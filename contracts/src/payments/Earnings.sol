@@ -2,25 +2,14 @@
 pragma solidity 0.8.37;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAIToken} from "../interfaces/IAIToken.sol";
 import {IEarnings} from "../interfaces/IEarnings.sol";
 import {ITokenReceiver} from "../interfaces/ITokenReceiver.sol";
-import {Scaled} from "../libraries/Scaled.sol";
+import {Credits} from "./Credits.sol";
 
-/// @title Prices paid by transferAndCall or approve, and earnings withdrawn. See IEarnings.
-abstract contract Earnings is ReentrancyGuardTransient, IEarnings {
+/// @title Prices paid by transferAndCall or approve, and credited. See IEarnings.
+abstract contract Earnings is Credits, IEarnings {
     using SafeERC20 for IAIToken;
-    using Scaled for Scaled.Amount;
-
-    /// @inheritdoc IEarnings
-    IAIToken public immutable token;
-
-    mapping(address account => Scaled.Amount) private _earned;
-
-    constructor(IAIToken token_) {
-        token = token_;
-    }
 
     /// @inheritdoc ITokenReceiver
     function onTokenTransfer(address sender, uint256 amount, bytes calldata data)
@@ -32,21 +21,6 @@ abstract contract Earnings is ReentrancyGuardTransient, IEarnings {
         (address earner, uint256 price) = _buy(sender, data, epoch);
         require(amount == price, WrongPayment(amount, price));
         _credit(earner, price, epoch);
-    }
-
-    /// @inheritdoc IEarnings
-    function withdraw(address account) external nonReentrant returns (uint256 amount) {
-        uint16 epoch = token.epoch();
-        amount = _earned[account].read(epoch);
-        if (amount == 0) return 0;
-        _earned[account].write(0, epoch);
-        emit Withdrawn(account, amount, epoch);
-        token.safeTransfer(account, amount);
-    }
-
-    /// @inheritdoc IEarnings
-    function earnedOf(address account) external view returns (uint256) {
-        return _earned[account].read(token.epoch());
     }
 
     /// @dev What `sender` asks for by the bytes of its payment: does it, or reverts.
@@ -61,11 +35,5 @@ abstract contract Earnings is ReentrancyGuardTransient, IEarnings {
         require(price <= ceiling, WrongPayment(ceiling, price));
         _credit(earner, price, epoch);
         token.safeTransferFrom(msg.sender, address(this), price);
-    }
-
-    function _credit(address earner, uint256 amount, uint16 epoch) private {
-        if (amount == 0) return;
-        Scaled.Amount storage earned = _earned[earner];
-        earned.write(earned.read(epoch) + amount, epoch);
     }
 }
