@@ -22,7 +22,20 @@ import soljson
 
 ROOT = Path(__file__).parents[1]
 ARTIFACTS = ROOT.parent / "p2p_modelex" / "chain" / "artifacts"
-CONTRACTS = ("AIToken", "NodeRegistry", "PaymentChannels")
+CONTRACTS = (
+    "AIToken",
+    "DataBlocks",
+    "Farm",
+    "ModelReleases",
+    "NodeRegistry",
+    "OracleHub",
+    "PaymentChannels",
+    "PromptLibrary",
+    "Ratings",
+    "ScoreFeed",
+    "Vesting",
+    "WrappedAI",
+)
 OPENZEPPELIN = ROOT / "node_modules" / "@openzeppelin" / "contracts"
 # The same as in foundry.toml; test_artifacts holds both together.
 SETTINGS: dict[str, Any] = {

@@ -18,13 +18,23 @@ from p2p_modelex.units import Epoch, Wei
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where a network's contracts are; bootstrap/<network>/network.toml holds one."""
+    """Where a network's contracts are; bootstrap/<network>/network.toml holds one.
+
+    Nodes need the first three; a network may lack the others.
+    """
 
     name: str
     chain_id: int
     token: Address
     registry: Address
     channels: Address
+    vesting: Address | None = None
+    ratings: Address | None = None
+    prompts: Address | None = None
+    oracle: Address | None = None
+    blocks: Address | None = None
+    releases: Address | None = None
+    wrapped: Address | None = None
 
     @property
     def network(self) -> NetworkId:

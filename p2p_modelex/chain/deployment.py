@@ -18,10 +18,13 @@ name = "{name}"
 chain_id = {chain_id}
 
 [contracts]
-token = "{token}"
-registry = "{registry}"
-channels = "{channels}"
+{contracts}
 """
+
+NEEDED = ("token", "registry", "channels")
+"""The contracts that every node uses; a network file without the others is good."""
+
+OTHERS = ("vesting", "ratings", "prompts", "oracle", "blocks", "releases", "wrapped")
 
 
 def read_deployment(path: Path) -> Deployment:
@@ -45,14 +48,19 @@ def read_deployment(path: Path) -> Deployment:
         ) from error
 
 
+def list_contracts(deployment: Deployment) -> dict[str, Address]:
+    """Return the contracts that a network has, by their names in its file."""
+    found = {key: getattr(deployment, key) for key in (*NEEDED, *OTHERS)}
+    return {key: address for key, address in found.items() if address is not None}
+
+
 def write_deployment(path: Path, deployment: Deployment) -> None:
     """Write a network file, with its folder; ConfigurationError if that fails."""
+    contracts = list_contracts(deployment)
     text = _TEMPLATE.format(
         name=deployment.name,
         chain_id=deployment.chain_id,
-        token=format_address(deployment.token),
-        registry=format_address(deployment.registry),
-        channels=format_address(deployment.channels),
+        contracts="\n".join(f'{key} = "{format_address(at)}"' for key, at in contracts.items()),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +80,11 @@ def _read_table(table: dict[str, Any]) -> Deployment:
         raise BadInput(f"name is a word, not {name!r}")
     if type(chain_id) is not int or not 0 < chain_id < 2**63:
         raise BadInput(f"chain_id is a positive integer, not {chain_id!r}")
-    return Deployment(
-        name,
-        chain_id,
-        *(_read_address(contracts, key) for key in ("token", "registry", "channels")),
-    )
+    unknown = sorted(contracts.keys() - {*NEEDED, *OTHERS})
+    if unknown:
+        raise BadInput(f"contracts.{unknown[0]} is nothing that this version knows")
+    keys = [*NEEDED, *(key for key in OTHERS if key in contracts)]
+    return Deployment(name, chain_id, **{key: _read_address(contracts, key) for key in keys})
 
 
 def _read_address(contracts: dict[str, Any], key: str) -> Address:

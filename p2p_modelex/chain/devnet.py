@@ -19,6 +19,7 @@ from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.anvil import AnvilUnavailable, fetch_anvil
 from p2p_modelex.chain.deployment import read_deployment, write_deployment
 from p2p_modelex.chain.evm.deploy import deploy
+from p2p_modelex.chain.evm.plan import Terms
 from p2p_modelex.chain.evm.port import DEVNET_CHAIN_ID, EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.errors import ChainError, ChainUnreachable, ConfigurationError
@@ -231,7 +232,8 @@ async def bring_up(
     async with devnet(port, state_file=state_file, block_time=block_time, engine=engine) as net:
         deployment = await _find_deployment(net, network_file)
         if deployment is None:
-            deployment = await deploy(net.url, net.keys[0], name="devnet", challenge_s=challenge_s)
+            terms = Terms(challenge_s)
+            deployment = await deploy(net.url, net.keys[0], name="devnet", terms=terms)
             write_deployment(network_file, deployment)
         await grant(net.url, deployment, grants)
         yield net, deployment

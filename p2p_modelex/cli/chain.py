@@ -2,14 +2,15 @@
 
 import shlex
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import trio
 
-from p2p_modelex.cli.common import read_key_file, run_trio
+from p2p_modelex.cli.common import print_json, print_table, read_key_file, run_trio
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import format_address, parse_address
 from p2p_modelex.node.advice import NETWORK_FILE, RPC_URL
@@ -18,6 +19,8 @@ from p2p_modelex.units import AI, Wei, format_ai, parse_ai
 if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
     from p2p_modelex.chain.abc import Deployment
     from p2p_modelex.chain.devnet import Devnet, Engine
+    from p2p_modelex.chain.evm.deploy import Deployed
+    from p2p_modelex.chain.evm.plan import Grant, Terms
 
 CHALLENGE_S = 24 * 3600
 
@@ -94,12 +97,13 @@ async def _cancel_at(signals: AsyncIterator[int], scope: trio.CancelScope) -> No
 
 
 def _show_devnet(net: "Devnet", deployment: "Deployment", network_file: Path) -> None:
+    from p2p_modelex.chain.deployment import list_contracts
+
     click.echo(f"engine    {net.engine}" + (f" ({net.why})" if net.why else ""))
     click.echo(f"rpc       {net.url}")
     click.echo(f"network   {network_file}")
-    click.echo(f"token     {format_address(deployment.token)}")
-    click.echo(f"registry  {format_address(deployment.registry)}")
-    click.echo(f"channels  {format_address(deployment.channels)}")
+    for name, address in list_contracts(deployment).items():
+        click.echo(f"{name:<9} {format_address(address)}")
     click.echo("running; Ctrl-C ends it")
     if net.url != RPC_URL:
         options = shlex.join(["--network", str(network_file), "--rpc", net.url])
@@ -134,12 +138,17 @@ def grant(account: str, amount: str, rpc: str, network_file: Path) -> None:
 
 @chain.command()
 @click.option("--rpc", required=True, help="JSON-RPC endpoint.")
-@click.option("--name", required=True, help="The new network's name.")
+@click.option("--network", "name", required=True, help="The new network's name.")
 @click.option(
     "--key-file",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Key of the account that pays and gets the whole supply: a keystore or 64 hex digits.",
+    help="Key of the account that pays: a keystore or 64 hex digits.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the network file and the journal go. [default: bootstrap/NETWORK]",
 )
 @click.option(
     "--challenge",
@@ -147,18 +156,95 @@ def grant(account: str, amount: str, rpc: str, network_file: Path) -> None:
     show_default=True,
     help="Seconds a payee has to redeem once a channel closes.",
 )
-@click.option("--network-file", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def deploy(rpc: str, name: str, key_file: Path, challenge: int, network_file: Path) -> None:
-    """Deploy the three contracts and write the network file."""
+@click.option("--owner", help="May announce splits and admit nodes. [default: the payer]")
+@click.option("--investors", help="Gets 25% of the supply. [default: the payer]")
+@click.option("--users", help="Gets 60% of the supply. [default: the payer]")
+@click.option(
+    "--founder",
+    "founders",
+    multiple=True,
+    metavar="ACCOUNT:PPM",
+    help="Gets parts per million of the vested 15%, over four years. [default: the payer]",
+)
+@click.option("--dry-run", is_flag=True, help="Say what it would create and cost; send nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def deploy(
+    rpc: str,
+    name: str,
+    key_file: Path,
+    folder: Path | None,
+    challenge: int,
+    owner: str | None,
+    investors: str | None,
+    users: str | None,
+    founders: tuple[str, ...],
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Deploy the contracts of a network and write its file; go on where an earlier run stopped."""
+    from p2p_modelex.chain.evm.plan import Terms
+
+    terms = Terms(
+        challenge,
+        owner=parse_address(owner) if owner else None,
+        investors=parse_address(investors) if investors else None,
+        users=parse_address(users) if users else None,
+        grants=_read_founders(founders),
+    )
+    place = folder or Path("bootstrap") / name
+    if not name.isidentifier():
+        raise BadInput(f"the network's name is a word, not {name!r}")
+    lines = run_trio(_deploy, rpc, name, read_key_file(key_file), terms, place, dry_run)
+    if as_json:
+        print_json([_show_deployed(line) for line in lines])
+        return
+    print_table(("contract", "address", "gas", ""), [_tabulate(line, dry_run) for line in lines])
+    if not dry_run:
+        click.echo(f"network   {place / NETWORK_FILE}")
+
+
+async def _deploy(
+    rpc: str, name: str, key: bytes, terms: "Terms", place: Path, dry_run: bool
+) -> "Sequence[Deployed]":
     from p2p_modelex.chain.deployment import write_deployment
     from p2p_modelex.chain.evm.deploy import deploy as create
+    from p2p_modelex.chain.evm.deploy import estimate
 
-    if network_file.exists():
-        raise BadInput(f"{network_file} exists: its network is deployed already")
-    key = read_key_file(key_file)
+    if dry_run:
+        return await estimate(rpc, key, terms=terms)
+    lines: list[Deployed] = []
+    journal = place / "journal.json"
+    deployment = await create(
+        rpc, key, name=name, terms=terms, journal=journal, on_step=lines.append
+    )
+    write_deployment(place / NETWORK_FILE, deployment)
+    return lines
 
-    async def run() -> None:
-        write_deployment(network_file, await create(rpc, key, name=name, challenge_s=challenge))
 
-    run_trio(run)
-    click.echo(network_file.read_text())
+def _read_founders(texts: tuple[str, ...]) -> "tuple[Grant, ...]":
+    from p2p_modelex.chain.evm.plan import Grant
+
+    grants = []
+    for text in texts:
+        account, colon, share = text.partition(":")
+        if not colon or not share.isdecimal():
+            raise BadInput(f"a founder is ACCOUNT:PPM, not {text!r}")
+        grants.append(Grant(parse_address(account), int(share), int(time.time())))
+    return tuple(grants)
+
+
+def _tabulate(line: "Deployed", dry_run: bool) -> tuple[str, str, str, str]:
+    word = "would be" if dry_run else "new" if line.is_new else "was there"
+    gas = f"{line.gas:,}" if line.gas else "?"
+    return (line.contract, format_address(line.address), gas, word)
+
+
+def _show_deployed(line: "Deployed") -> dict[str, str | int | bool]:
+    return {
+        "name": line.key,
+        "contract": line.contract,
+        "address": format_address(line.address),
+        "gas": line.gas,
+        "new": line.is_new,
+    }

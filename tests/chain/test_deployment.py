@@ -29,7 +29,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("[contracts]", "[other]", "no .contracts. table"),
         ("0x0a0a", "0x0a", "not an EVM address"),
         ("0x0a0a", "0xzz0a", "not an EVM address"),
-        ("token =", "tokens =", "contracts.token is missing"),
+        ("token =", "tokens =", "contracts.tokens is nothing"),
+        ("channels =", "# channels =", "contracts.channels is missing"),
         ("chain_id =", "chain_id", "Expected"),
     ],
 )

@@ -11,6 +11,7 @@ from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, fund
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.deploy import deploy
+from p2p_modelex.chain.evm.plan import Terms
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.reader import BlockLogs, BlockReader
 from p2p_modelex.chain.evm.rpc import Rpc
@@ -287,14 +288,14 @@ async def _wait_pending(rpc: Rpc, account: Address, more: int) -> None:
 
 async def test_deploying_to_nobody_is_unreachable() -> None:
     with pytest.raises(ChainUnreachable) as caught:
-        await deploy("http://127.0.0.1:1", TEST_KEYS[0], name="x", challenge_s=1)
+        await deploy("http://127.0.0.1:1", TEST_KEYS[0], name="x", terms=Terms(1))
     assert caught.value.hint
 
 
 async def test_deploying_without_money_or_with_a_bad_period_fails(evm: EvmWorld) -> None:
     with pytest.raises(TransactionFailed, match=r"(?i)funds"):
-        await deploy(evm.url, b"\x77" * 32, name="x", challenge_s=1)
+        await deploy(evm.url, b"\x77" * 32, name="x", terms=Terms(1))
     with pytest.raises(TransactionFailed, match="InvalidChallengePeriod"):
-        await deploy(evm.url, TEST_KEYS[1], name="x", challenge_s=2**40)
+        await deploy(evm.url, TEST_KEYS[1], name="x", terms=Terms(2**40))
     with pytest.raises(BadInput):
-        await deploy(evm.url, TEST_KEYS[1], name="x", challenge_s=0)
+        await deploy(evm.url, TEST_KEYS[1], name="x", terms=Terms(0))

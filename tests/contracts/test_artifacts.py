@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from eth_hash.auto import keccak
 
+from p2p_modelex.chain.evm.artifacts import NAMES
 from p2p_modelex.records import ownership, receipt, voucher
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "contracts"
 ARTIFACTS = ROOT / "p2p_modelex" / "chain" / "artifacts"
-NAMES = ("AIToken", "NodeRegistry", "PaymentChannels")
 
 
 def read(name: str) -> dict[str, Any]:

@@ -8,7 +8,20 @@ from typing import Any
 
 from p2p_modelex.chain.evm.abi import Abi
 
-NAMES = ("AIToken", "NodeRegistry", "PaymentChannels")
+NAMES = (
+    "AIToken",
+    "NodeRegistry",
+    "PaymentChannels",
+    "DataBlocks",
+    "Farm",
+    "ModelReleases",
+    "OracleHub",
+    "PromptLibrary",
+    "Ratings",
+    "ScoreFeed",
+    "Vesting",
+    "WrappedAI",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The three contracts. errors: all their custom errors, whichever of them reverted."""
+    """All contracts, and those that every node uses. errors: the custom errors of all."""
 
     artifacts: dict[str, Artifact]
     token: Abi
@@ -37,7 +50,7 @@ class Contracts:
 def load_contracts() -> Contracts:
     """Read the shipped artifacts, once."""
     artifacts = {name: _read_artifact(name) for name in NAMES}
-    token, registry, channels = (Abi(artifacts[name].entries) for name in NAMES)
+    token, registry, channels = (Abi(artifacts[name].entries) for name in NAMES[:3])
     everything = [entry for artifact in artifacts.values() for entry in artifact.entries]
     errors = Abi([entry for entry in everything if entry["type"] == "error"])
     return Contracts(artifacts, token, registry, channels, errors)
