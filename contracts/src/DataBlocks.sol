@@ -18,8 +18,8 @@ contract DataBlocks is Earnings, IDataBlocks {
     uint16 public constant LESSEES_LIMIT = 128;
     /// @notice The longest lease, in seconds.
     uint32 public constant DURATION_LIMIT = 3650 days;
-    /// @notice How far ahead renewals can be paid for, in seconds: a bound on how long a seat can be
-    /// held against others who might pay more.
+    /// @notice How far ahead renewals can be paid for, in seconds: a bound on how long a seat can
+    /// be held against others who might pay more.
     uint64 public constant AHEAD_LIMIT = 2 * 3650 days;
     uint256 private constant _LEASE_BYTES = 64;
 
@@ -171,7 +171,7 @@ contract DataBlocks is Earnings, IDataBlocks {
         uint256 until = from + found.duration;
         require(
             until <= block.timestamp + AHEAD_LIMIT,
-            TooFarAhead(uint64(until), uint64(block.timestamp) + AHEAD_LIMIT)
+            TooFarAhead(until, block.timestamp + AHEAD_LIMIT)
         );
         // forge-lint: disable-next-line(unsafe-typecast)
         (held.until, held.seat) = (uint40(until), seat);

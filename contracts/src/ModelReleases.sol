@@ -56,7 +56,7 @@ contract ModelReleases is EIP712, IModelReleases {
         bytes calldata signature
     ) external {
         uint256 expected = _lines[_keyOf(name)].releases.length;
-        require(ordinal == expected, WrongOrdinal(ordinal, uint64(expected)));
+        require(ordinal == expected, WrongOrdinal(ordinal, expected));
         require(
             Signatures.isFrom(publisher, releaseDigest(name, draft, ordinal), signature),
             NotSignedBy(publisher)

@@ -8,12 +8,14 @@ import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {Statements} from "./libraries/Statements.sol";
 
-/// @title Where nodes register. See INodeRegistry. No owner, no upgrade; authorisers only whitelist.
+/// @title Where nodes register. See INodeRegistry. No owner, no upgrade; authorisers only
+/// whitelist.
 contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
     using Statements for Receipt;
     using Statements for Ownership;
 
-    /// @notice Who admits and suspends. Its admin is DEFAULT_ADMIN_ROLE, and both can be handed over.
+    /// @notice Who admits and suspends. Its admin is DEFAULT_ADMIN_ROLE, and both can be handed
+    /// over.
     bytes32 public constant AUTHORISER_ROLE = keccak256("AUTHORISER");
     /// @notice Bounds what a reader of `entries` must be ready for, in bytes.
     uint256 public constant URI_LIMIT = 256;
@@ -26,8 +28,8 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         address operator;
     }
 
-    /// @dev An update writes the first two slots. place: in the list, plus 1; 0 if there is no entry.
-    /// The times fit until the year 36812.
+    /// @dev An update writes the first two slots. place: in the list, plus 1; 0 if there is no
+    /// entry. The times fit until the year 36812.
     struct Stored {
         uint64 sequence;
         uint40 registeredAt;

@@ -7,19 +7,19 @@ import {IEarnings} from "./IEarnings.sol";
 /// @notice A block is known by `keccak256(abi.encode(creator, manifest))`: who copies another's
 /// manifest gets a block of its own. Whoever serves the data (a node) asks `hasLease`; nothing on a
 /// chain can take bytes back after a lease, so what happens to them then is a matter of `terms`.
-/// @dev Lease with `transferAndCall(blocks, priceOf(id), abi.encode(id, lessee))`, or approve and call
-/// `lease`; a zero lessee means the payer. The price must be met exactly (IEarnings).
+/// @dev Lease with `transferAndCall(blocks, priceOf(id), abi.encode(id, lessee))`, or approve and
+/// call `lease`; a zero lessee means the payer. The price must be met exactly (IEarnings).
 interface IDataBlocks is IEarnings {
-    /// @notice What a lessee may do. Raw: have the bytes. FineTune: have a model trained on them, and
-    /// not see them.
+    /// @notice What a lessee may do. Raw: have the bytes. FineTune: have a model trained on them,
+    /// and not see them.
     enum Use {
         Raw,
         FineTune
     }
 
     /// @notice What a creator says of a block. manifest: digest of the list of its parts. price: of
-    /// one lease, in units of the token's epoch. duration: of one lease, seconds. maxLessees: at the
-    /// same time; 0 for any number. terms: digest of the licence.
+    /// one lease, in units of the token's epoch. duration: of one lease, seconds. maxLessees: at
+    /// the same time; 0 for any number. terms: digest of the licence.
     /// @dev All but the price stay as they are: a lessee pays for how few others there are, too.
     struct Offer {
         bytes32 manifest;
@@ -47,8 +47,8 @@ interface IDataBlocks is IEarnings {
         string uri;
     }
 
-    /// @notice A model made from a block that its creator stands by. signedOffAt: unix seconds, 0 if
-    /// it does not.
+    /// @notice A model made from a block that its creator stands by. signedOffAt: unix seconds, 0
+    /// if it does not.
     struct Derivative {
         address maker;
         uint64 signedOffAt;
@@ -70,7 +70,8 @@ interface IDataBlocks is IEarnings {
     event PriceChanged(bytes32 indexed id, uint128 price, uint16 epoch);
     /// @notice There are no new leases; those there are run on.
     event Retired(bytes32 indexed id);
-    /// @notice The creator stands by the model with these weights, which `maker` made from the block.
+    /// @notice The creator stands by the model with these weights, which `maker` made from the
+    /// block.
     event DerivativeSignedOff(bytes32 indexed id, bytes32 indexed weights, address indexed maker);
     /// @notice The creator no longer does.
     event SignOffWithdrawn(bytes32 indexed id, bytes32 indexed weights);
@@ -91,11 +92,12 @@ interface IDataBlocks is IEarnings {
     error UriTooLong(uint256 length, uint256 limit);
     /// @notice The creator has retired the block.
     error BlockRetired(bytes32 id);
-    /// @notice There are `maxLessees` leases; the next seat is free at `freeAt`, unix seconds, unless
-    /// that one is renewed.
+    /// @notice There are `maxLessees` leases; the next seat is free at `freeAt`, unix seconds,
+    /// unless that one is renewed.
     error NoSeatFree(bytes32 id, uint16 maxLessees, uint64 freeAt);
-    /// @notice Leases renewed until `until` would be paid for longer than `limit` seconds ahead.
-    error TooFarAhead(uint64 until, uint64 limit);
+    /// @notice Renewals up to `until`, unix seconds, would be paid for too far ahead: beyond
+    /// `limit`.
+    error TooFarAhead(uint256 until, uint256 limit);
     /// @notice The bytes of a payment are not `abi.encode(bytes32 id, address lessee)`.
     error InvalidLease(bytes data);
     /// @notice `maker` is neither the creator nor was ever a lessee.

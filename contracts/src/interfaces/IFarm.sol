@@ -5,14 +5,17 @@ import {IAIToken} from "./IAIToken.sol";
 import {ITokenReceiver} from "./ITokenReceiver.sol";
 
 /// @title The account of a virtual farm: what its channels pay it is its members', by weight.
-/// @notice Each member takes its part when it likes; none can block another. The owner announces other
-/// members and weights; they begin no sooner than `NOTICE` later, and what came in before is split by
-/// the weights before. The owner can do nothing else: it cannot touch the money, nor close a channel,
-/// by which vouchers that members hold would be lost.
-/// @dev Income is what the balance and all releases come to, so payment channels, plain transfers and
-/// `transferAndCall` all count. It counts in the terms under which it **arrives**: before new terms
-/// begin, members should settle what the channels owe the farm (`IPaymentChannels.settle`; anyone may)
-/// . All amounts carry their split epoch. Up to a unit a member is left over in each terms.
+/// @notice Each member takes its part when it likes; none can block another. The owner announces
+/// other members and weights; they begin no sooner than `NOTICE` later, and what came in before is
+/// split by the weights before. The owner can do nothing else: it cannot touch the money, nor close
+/// a channel, by which vouchers that members hold would be lost.
+/// @dev Income is what the balance and all releases come to, so payment channels, plain transfers
+/// and `transferAndCall` all count. It counts in the terms under which it **arrives**: before new
+/// terms begin, members should have the channels settle what they owe the farm
+/// (`IPaymentChannels.settle`, which anyone may call). A farm cannot close a channel cooperatively,
+/// since vouchers that a member still holds would be lost: its payers close with the challenge
+/// period. All amounts carry their split epoch. Less than a unit for each member of each terms is
+/// left over.
 interface IFarm is ITokenReceiver {
     /// @notice A member has weight / (sum of weights) of the income.
     struct Member {
@@ -21,8 +24,8 @@ interface IFarm is ITokenReceiver {
     }
 
     /// @notice Members and weights. total: the sum of weights. beginsAt: unix seconds from which
-    /// `begin` may be called. closed: others have begun since, and `income` is final. income: in units
-    /// of the token's epoch.
+    /// `begin` may be called. closed: others have begun since, and `income` is final. income: in
+    /// units of the token's epoch.
     struct Terms {
         uint64 total;
         uint64 beginsAt;
@@ -35,8 +38,8 @@ interface IFarm is ITokenReceiver {
     event TermsAnnounced(uint32 indexed terms, Member[] members, uint64 beginsAt);
     /// @notice The announced terms will not begin.
     event TermsCancelled(uint32 indexed terms);
-    /// @notice From now on income is split by these terms. `income`, in units of `epoch`, came in under
-    /// the terms before.
+    /// @notice From now on income is split by these terms. `income`, in units of `epoch`, came in
+    /// under the terms before.
     event TermsBegan(uint32 indexed terms, uint32 indexed before, uint256 income, uint16 epoch);
     /// @notice `amount`, in units of `epoch`, was transferred to the member for these terms.
     event Released(uint32 indexed terms, address indexed member, uint256 amount, uint16 epoch);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.26;
 
-/// @title Which weights a model's name stands for: what nodes read before they upgrade on their own.
+/// @title Which weights a model's name stands for: what nodes read before they upgrade on their
+/// own.
 /// @notice A name belongs to who first publishes under it, and can be handed over in two steps. A
 /// name proves nothing about who that is: whoever follows one should compare `publisherOf` with the
 /// account that the model's makers state elsewhere.
@@ -63,7 +64,7 @@ interface IModelReleases {
     /// @notice The name has had this version already.
     error VersionExists(string name, string version);
     /// @notice The release would be number `expected` of its name, not `ordinal`.
-    error WrongOrdinal(uint64 ordinal, uint64 expected);
+    error WrongOrdinal(uint64 ordinal, uint256 expected);
     /// @notice `publisher` did not sign this.
     error NotSignedBy(address publisher);
     /// @notice Nothing was published under this name.

@@ -3,21 +3,23 @@ pragma solidity ^0.8.26;
 
 /// @title Where nodes anchor their advertisements, and where receipts get their EIP-712 domain.
 /// @notice An entry is keyed by (peer, operator). A contract cannot check the Ed25519 key of a peer
-/// cheaply, so anyone may claim any peer id, under their own account only: a squatter makes one more
-/// entry and takes nothing from the real operator. Which entry counts is decided off chain by the
-/// proof in both directions: the operator signs an `Ownership`, the peer signs the advertisement
-/// that carries it.
+/// cheaply, so anyone may claim any peer id, under their own account only: a squatter makes one
+/// more entry and takes nothing from the real operator. Which entry counts is decided off chain by
+/// the proof in both directions: the operator signs an `Ownership`, the peer signs the
+/// advertisement that carries it.
 ///
-/// **Sections.** Anyone is in the public one, Byzantine or not. Accounts with the role of authoriser
-/// (OpenZeppelin's AccessControl, so that it can be a person, a TimelockController, a Governor, or a
-/// council that may act fast beside one) admit entries to the whitelisted one and suspend them. They
-/// can do nothing else: no entry can be changed or removed from the public section by them.
+/// **Sections.** Anyone is in the public one, Byzantine or not. Accounts with the role of
+/// authoriser (OpenZeppelin's AccessControl, so that it can be a person, a TimelockController, a
+/// Governor, or a council that may act fast beside one) admit entries to the whitelisted one and
+/// suspend them. They can do nothing else: no entry can be changed or removed from the public
+/// section by them.
 ///
-/// **ERC-8004.** Its identity registry is an ERC-721 whose tokens have a URI of a registration file.
-/// `uri` here is of such a file, with this registry's peer and operator among its `services`, so a node
-/// can be listed in both. Not followed: the token, since a node's identity is its key and must not be
-/// sold on (a successor accepts it here, and starts in the public section); and the sequential id,
-/// since peers know each other by key. An entry here costs two thirds of one there.
+/// **ERC-8004.** Its identity registry is an ERC-721 whose tokens have a URI of a registration
+/// file. `uri` here is of such a file, with this registry's peer and operator among its `services`,
+/// so a node can be listed in both. Not followed: the token, since a node's identity is its key and
+/// must not be sold on (a successor accepts it here, and starts in the public section); and the
+/// sequential id, since peers know each other by key. Registering costs 144k gas here and 201k
+/// there.
 interface INodeRegistry {
     /// @notice Public: anyone may register. Whitelisted: admitted by an authoriser. Suspended:
     /// admitted, and not to be trusted more than a public one until that is lifted.
@@ -40,7 +42,8 @@ interface INodeRegistry {
         string uri;
     }
 
-    /// @notice The provider's signed account of one job; fields as in p2p_modelex/records/receipt.py.
+    /// @notice The provider's signed account of one job; fields as in
+    /// p2p_modelex/records/receipt.py.
     struct Receipt {
         bytes16 job;
         bytes32 peer;
@@ -84,7 +87,8 @@ interface INodeRegistry {
     /// admitted the one has not seen the other.
     event HandedOver(bytes32 indexed peer, address indexed operator, address indexed successor);
     /// @notice `authoriser` moved the entry from one section to another: public to whitelisted is
-    /// admission, whitelisted to suspended and back suspension and its end, anything to public removal.
+    /// admission, whitelisted to suspended and back suspension and its end, anything to public
+    /// removal.
     event SectionChanged(
         bytes32 indexed peer,
         address indexed operator,

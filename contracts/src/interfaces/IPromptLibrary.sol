@@ -7,8 +7,8 @@ import {IEarnings} from "./IEarnings.sol";
 /// @notice A template is known by `keccak256(abi.encode(creator, content))`: who copies another's
 /// content from the mempool gets a template of its own and none of the creator's fees.
 /// @dev Pay with `transferAndCall(library, feeOf(template), abi.encode(template, ref))`, or approve
-/// and call `use`. A contract that pays for somebody else (the OracleHub) does the same and gives its
-/// request's id as `ref`; the effects are the same. The fee must be met exactly (IEarnings).
+/// and call `use`. A contract that pays for somebody else (the OracleHub) does the same and gives
+/// its request's id as `ref`; the effects are the same. The fee must be met exactly (IEarnings).
 interface IPromptLibrary is IEarnings {
     /// @notice A template. content, schema: digests of its text and of its parameters' schema.
     /// version: 1, or one more than the template it supersedes. fee: for one use, in units of split
@@ -29,8 +29,8 @@ interface IPromptLibrary is IEarnings {
         string uri;
     }
 
-    /// @notice What a creator says of a template. supersedes: an earlier one of the same creator, or
-    /// zero. fee: in units of the token's epoch.
+    /// @notice What a creator says of a template. supersedes: an earlier one of the same creator,
+    /// or zero. fee: in units of the token's epoch.
     struct Draft {
         bytes32 content;
         bytes32 schema;
@@ -48,8 +48,8 @@ interface IPromptLibrary is IEarnings {
         Draft draft,
         uint16 epoch
     );
-    /// @notice `payer` paid `fee`, in units of `epoch`, for one use. ref: the payer's, such as the id
-    /// of an oracle request or a job.
+    /// @notice `payer` paid `fee`, in units of `epoch`, for one use. ref: the payer's, such as the
+    /// id of an oracle request or a job.
     event Used(
         bytes32 indexed template,
         address indexed payer,
@@ -83,8 +83,8 @@ interface IPromptLibrary is IEarnings {
     /// @notice As the creator, change the fee.
     function setFee(bytes32 template, uint128 fee) external;
 
-    /// @notice As the creator, advise against the template. It can still be paid for: a request that
-    /// was accepted before must not fail by it.
+    /// @notice As the creator, advise against the template. It can still be paid for: a request
+    /// that was accepted before must not fail by it.
     function deprecate(bytes32 template) external;
 
     /// @notice Pay for one use with the caller's allowance, no more than `ceiling`.

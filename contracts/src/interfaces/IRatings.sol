@@ -4,15 +4,15 @@ pragma solidity ^0.8.26;
 import {INodeRegistry} from "./INodeRegistry.sol";
 
 /// @title What independent parties say of nodes; readers choose whom they believe.
-/// @notice As in ERC-8004's reputation registry, anyone may rate and `summary` asks for the evaluators
-/// to count: a mean over everybody would belong to whoever makes the most accounts. Unlike there, an
-/// evaluator has one rating of a node, its newest, and the scale is fixed.
-/// @dev The digests of evidence and receipt are in the event only, and a rating names its block: one
-/// `eth_getLogs` of that block finds them, and they would cost more to store than all the rest.
+/// @notice As in ERC-8004's reputation registry, anyone may rate and `summary` asks for the
+/// evaluators to count: a mean over everybody would belong to whoever makes the most accounts.
+/// Unlike there, an evaluator has one rating of a node, its newest, and the scale is fixed.
+/// @dev The digests of evidence and receipt are in the event only, and a rating names its block:
+/// one `eth_getLogs` of that block finds them, and they would cost more to store than all the rest.
 /// A node is (peer, operator) as in NodeRegistry. A successor starts without ratings.
 interface IRatings {
-    /// @notice Hundredths of a per cent: 0 to 10,000. responseTime: 10,000 is at once, 0 unusable; how
-    /// milliseconds become a score is up to the evaluator's published method.
+    /// @notice Hundredths of a per cent: 0 to 10,000. responseTime: 10,000 is at once, 0 unusable;
+    /// how milliseconds become a score is up to the evaluator's published method.
     struct Scores {
         uint16 accuracy;
         uint16 responseTime;
@@ -34,8 +34,9 @@ interface IRatings {
         Scores mean;
     }
 
-    /// @notice A rating, in place of any earlier one. evidence: digest of what supports it. receipt:
-    /// digest of the receipt of the job it is about, in the NodeRegistry's domain; zero if none.
+    /// @notice A rating, in place of any earlier one. evidence: digest of what supports it.
+    /// receipt: digest of the receipt of the job it is about, in the NodeRegistry's domain; zero if
+    /// none.
     event Rated(
         bytes32 indexed peer,
         address indexed operator,
@@ -86,8 +87,8 @@ interface IRatings {
         bytes calldata receiptSignature
     ) external;
 
-    /// @notice The means over the newest ratings of these evaluators, ascending and no more than 256,
-    /// that were made at `since` (unix seconds) or later.
+    /// @notice The means over the newest ratings of these evaluators, ascending and no more than
+    /// 256, that were made at `since` (unix seconds) or later.
     function summary(bytes32 peer, address operator, address[] calldata evaluators, uint64 since)
         external
         view
@@ -108,7 +109,8 @@ interface IRatings {
     /// @notice How many evaluators have a rating of the node.
     function count(bytes32 peer, address operator) external view returns (uint256);
 
-    /// @notice At most `limit` ratings of a node from `offset` on. The order changes when one leaves.
+    /// @notice At most `limit` ratings of a node from `offset` on. The order changes when one
+    /// leaves.
     function ratings(bytes32 peer, address operator, uint256 offset, uint256 limit)
         external
         view

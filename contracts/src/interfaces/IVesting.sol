@@ -7,9 +7,9 @@ import {IAIToken} from "./IAIToken.sol";
 /// @notice Each grant is a share of all that the contract ever receives of a token: nothing before
 /// the cliff, then in proportion to time since the start, everything from `start + duration` on.
 /// @dev The grants are fixed by the constructor: no owner, and no beneficiary can pass a grant on,
-/// which would be selling locked tokens. No token is named, so that the contract can exist before the
-/// token whose constructor mints to it. What was received is the balance and what was released; both
-/// double at a split, so a split changes nobody's share and needs no act here.
+/// which would be selling locked tokens. No token is named, so that the contract can exist before
+/// the token whose constructor mints to it. What was received is the balance and what was released;
+/// both double at a split, so a split changes nobody's share and needs no act here.
 interface IVesting {
     /// @notice share: parts per million of what the contract receives. start: unix seconds. cliff,
     /// duration: seconds from the start.
@@ -50,8 +50,8 @@ interface IVesting {
     /// @notice What was released to `beneficiary`, in units of the token's epoch.
     function releasedOf(IAIToken token, address beneficiary) external view returns (uint256);
 
-    /// @notice What `beneficiary` can have had by `timestamp` of what was received up to now, in units
-    /// of the token's epoch.
+    /// @notice What `beneficiary` can have had by `timestamp` of what was received up to now, in
+    /// units of the token's epoch.
     function vestedOf(IAIToken token, address beneficiary, uint64 timestamp)
         external
         view

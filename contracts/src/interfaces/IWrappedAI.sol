@@ -7,10 +7,11 @@ import {ITokenReceiver} from "./ITokenReceiver.sol";
 
 /// @title $AI for contracts that keep their own books: AMMs, bridges, lending markets.
 /// @notice A balance of wAI never changes by a split. One wAI is 2^epoch AI: 1 before any split, 2
-/// after the first. It stays transferable while a split pauses $AI; only wrapping and unwrapping wait.
+/// after the first. It stays transferable while a split pauses $AI; only wrapping and unwrapping
+/// wait.
 /// @dev Every wAI is backed at all times: balance of $AI here >= totalSupply * 2^epoch. Pay in with
-/// `transferAndCall(wrapped, amount, "")`, or `abi.encode(to)` for somebody else, or approve and call
-/// `wrap`. What is less than a unit of wAI (under 2^-40 AI) goes back or is not taken.
+/// `transferAndCall(wrapped, amount, "")`, or `abi.encode(to)` for somebody else, or approve and
+/// call `wrap`. What is less than a unit of wAI (under 2^-40 AI) goes back or is not taken.
 interface IWrappedAI is IERC20, ITokenReceiver {
     /// @notice `amount` of $AI of `from`, in units of `epoch`, became `wrapped` of `to`.
     event Wrapped(
