@@ -10,7 +10,7 @@ contract FarmTraffic is TokenBase {
     uint256 public constant MEMBERS = 4;
     /// @dev Fractions of a unit in the books.
     uint256 private constant _ONE = 1e18;
-    uint256 private constant _TERMS_LIMIT = 12;
+    uint256 private constant _TERMS_LIMIT = 6;
     Farm public farm;
     uint256 public paidIn;
     uint256 private _terms = 1;
