@@ -87,7 +87,9 @@ contract NodeRegistryTest is Base {
     }
 
     function test_deregister_freesTheEntryAndKeepsTheOthers() public {
-        for (uint256 i = 1; i <= 3; ++i) _register(_OPERATOR, bytes32(i));
+        for (uint256 i = 1; i <= 3; ++i) {
+            _register(_OPERATOR, bytes32(i));
+        }
         vm.expectEmit(address(_registry));
         emit INodeRegistry.Deregistered(bytes32(uint256(1)), _OPERATOR);
         vm.prank(_OPERATOR);
@@ -106,7 +108,9 @@ contract NodeRegistryTest is Base {
     }
 
     function test_entries_pages() public {
-        for (uint256 i = 1; i <= 5; ++i) _register(_OPERATOR, bytes32(i));
+        for (uint256 i = 1; i <= 5; ++i) {
+            _register(_OPERATOR, bytes32(i));
+        }
         assertEq(_registry.entries(0, 2).length, 2, "first page");
         INodeRegistry.Entry[] memory last = _registry.entries(4, type(uint256).max);
         assertEq(last.length, 1, "last page");
@@ -146,9 +150,7 @@ contract NodeRegistryTest is Base {
         vm.prank(_OPERATOR);
         _registry.offerHandover(_PEER, _OTHER);
         vm.prank(_OTHER);
-        vm.expectRevert(
-            abi.encodeWithSelector(INodeRegistry.EntryExists.selector, _PEER, _OTHER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.EntryExists.selector, _PEER, _OTHER));
         _registry.acceptHandover(_PEER, _OPERATOR);
     }
 
