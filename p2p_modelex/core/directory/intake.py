@@ -1,5 +1,7 @@
 """Advertisements taken over from a peer: judged, batched for the disk, faults charged."""
 
+from collections.abc import Callable
+
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import Effect, Penalize, Persist
@@ -22,14 +24,16 @@ class Intake:
         self._penalties: list[Penalize] = []
 
     def take(
-        self, envelopes: tuple[bytes, ...], now: UnixMs, wanted: tuple[PeerId, ...] | None = None
+        self,
+        envelopes: tuple[bytes, ...],
+        now: UnixMs,
+        check: Callable[[PeerId | None], None] | None = None,
     ) -> int:
         """Judge envelopes and keep the good ones; returns how many were new.
 
-        wanted: the peers asked for, each to come at most once. Raises RemoteProtocolError REC-6 for
-        another one, REC-7 if a record is rejected by the sender's fault.
+        check: is told whose each record is; raises what is wrong with its coming now. Raises
+        RemoteProtocolError REC-7 if a record is rejected by the sender's fault.
         """
-        left = None if wanted is None else dict.fromkeys(wanted)
         accepted = 0
         for envelope in envelopes:
             verdict = self._directory.judge(envelope, now)
@@ -38,10 +42,8 @@ class Intake:
                 self._charge(verdict)
             if verdict.accepted and verdict.peer is not None:
                 self._rows.append(self._directory.row_of(verdict.peer))
-            if left is not None:
-                if verdict.peer not in left:
-                    raise RemoteProtocolError("REC-6", "a record that was not asked for, or twice")
-                del left[verdict.peer]
+            if check is not None:
+                check(verdict.peer)
         return accepted
 
     def _charge(self, verdict: Verdict) -> None:

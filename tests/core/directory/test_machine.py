@@ -18,7 +18,7 @@ from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Announcements, Change
-from p2p_modelex.records.reconciliation import Compared, Held, Listing
+from p2p_modelex.records.reconciliation import Pulled
 from p2p_modelex.units import UnixMs
 from tests.core.directory.make_vectors import announcements
 from tests.core.directory.worlds import (
@@ -340,9 +340,8 @@ def test_a_session_that_stalls_or_drags_on_is_reset() -> None:
     assert machine.owns(opening.stream)
     late = UnixMs(NOW + 299_999)
     machine.step(inp.StreamReady(opening.stream), late)
-    # One big listing, fetched from for ever: the session as a whole has an end.
-    items = tuple(Held(n.to_bytes(32, "big"), NOW) for n in range(1, 1000))
-    frame = codec.encode(Compared(1, (Listing(b"", b"", items),)))
+    # There is always more to pull: the session as a whole has an end.
+    frame = codec.encode(Pulled((sealed(Key(5)),), b"\xff" * 32))
     effects = machine.step(inp.FrameReceived(opening.stream, frame), late)
     assert fx.SetTimer(timer.timer, UnixMs(NOW + 300_000)) in effects
     reset = machine.step(inp.TimerFired(timer.timer), UnixMs(NOW + 300_000))
