@@ -4,7 +4,7 @@ A run goes choose -> probe -> order (channel, stream, exchange) -> finished, or 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.effects import (
@@ -41,8 +41,9 @@ from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.wants import build_want, compute_ceiling
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, Digest, JobId, NetworkId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
 RUNS_MAX = 1024
@@ -84,6 +85,17 @@ class Buying:
     def is_idle(self) -> bool:
         """Whether no run is in hand."""
         return not self._runs
+
+    def restore(self, rows: Sequence[Row]) -> None:
+        """Take over what is on disk; call before `start`."""
+        self._ledger.restore(rows)
+        self._funding.restore(rows)
+
+    def start(self) -> list[Effect]:
+        """Look at our channels on chain: a deposit may have been made that we did not live to
+        note, and a channel be closed from beside us.
+        """
+        return [FetchChannel(ChannelId(s.channel)) for s in self._ledger.get_channels()]
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
@@ -194,6 +206,7 @@ class Buying:
             rows = self._ledger.note_channel(opened.state, None)
         except PaymentError as error:
             return self._on_deposit(opened.payee, str(error), now)
+        self._funding.note_opened(opened.state)
         return [Persist(rows), *self._on_deposit(opened.payee, "", now)]
 
     def _on_deposit(self, payee: Address, failure: str, now: UnixMs) -> list[Effect]:

@@ -6,7 +6,7 @@ The driver carries effects out in order; a `Persist` is durable before what foll
 from dataclasses import dataclass
 from typing import NewType
 
-from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
@@ -116,10 +116,15 @@ class FetchChannel:
 
 @dataclass(frozen=True, slots=True)
 class OpenChannel:
-    """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed."""
+    """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed.
+
+    salt: names the channel. Asked again with the same one, after a crash or a lost answer, the
+    channel that is there already is the answer, and nothing is deposited twice.
+    """
 
     payee: Address
     deposit: Wei
+    salt: Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.ids import Address, ChannelId, JobId
-from p2p_modelex.records import codec, ownership
+from p2p_modelex.records import codec, envelope, ownership
 from p2p_modelex.records.advertisement import Advertisement, Kind, Section
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Failed, Load, Refused, RequesterMessage
@@ -267,3 +267,9 @@ def build_state(
     return ChannelState(
         channel, PAYER.address, payee, PAYER.address, Wei(deposit), Wei(0), 0, closes_at
     )
+
+
+def opening(payee: Address, deposit: int, *, number: int = 0) -> fx.OpenChannel:
+    """What a home without a seed asks for when it has had `number` channels to the payee."""
+    salt = envelope.digest(payee + number.to_bytes(8, "big"))
+    return fx.OpenChannel(payee, Wei(deposit), salt)

@@ -13,7 +13,7 @@ from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.units import Wei
-from tests.core.buyer import Buyer, Sale, build_state
+from tests.core.buyer import Buyer, Sale, build_state, opening
 from tests.core.exchange.pair import REQUEST, REQUESTER_KEY, STRANGER
 
 # A request's ceiling at OFFER's prices: (16 + 80) prompt tokens at 2, 64 tokens at 10.
@@ -31,7 +31,7 @@ def ordering(vendors: int = 2, **changes: Any) -> Buyer:
 def test_a_run_is_probed_funded_ordered_paid_and_finished() -> None:
     buyer = Buyer()
     buyer.request()
-    assert buyer.deposits() == [fx.OpenChannel(buyer.vendor().account, Wei(10_000))]
+    assert buyer.deposits() == [opening(buyer.vendor().account, 10_000)]
     buyer.make()
     Sale(buyer).begin().finish()
     started, text, finished = buyer.events
@@ -214,7 +214,7 @@ def test_a_channel_that_is_refused_is_read_again_and_left_if_it_closes() -> None
     buyer.tell(given.ChannelFetched(fetch.channel, closing))
     assert buyer.payer.get_channels() == ()
     buyer.request(2)
-    assert buyer.deposits() == [fx.OpenChannel(vendor.account, Wei(10_000))]
+    assert buyer.deposits() == [opening(vendor.account, 10_000, number=1)]
 
 
 def test_what_the_chain_says_of_other_channels_is_nothing_to_us() -> None:
@@ -286,9 +286,9 @@ def test_deposits_under_way_count_and_the_last_one_takes_what_is_left() -> None:
     buyer = Buyer(2, Budget(Wei(10_000), Wei(10_000 + CEILING)))
     one, other = (vendor.key.peer for vendor in buyer.vendors)
     buyer.request(1, only=(one,))
-    assert buyer.deposits()[0] == fx.OpenChannel(buyer.vendors[0].account, Wei(10_000))
+    assert buyer.deposits()[0] == opening(buyer.vendors[0].account, 10_000)
     buyer.request(2, only=(other,))
-    assert buyer.deposits() == [fx.OpenChannel(buyer.vendors[1].account, Wei(CEILING))]
+    assert buyer.deposits() == [opening(buyer.vendors[1].account, CEILING)]
 
 
 def test_spent_money_makes_room_in_the_budget() -> None:

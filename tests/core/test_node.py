@@ -9,17 +9,18 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.core.exchange import parameters
-from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, Identity, NodeCore, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
-from p2p_modelex.ids import Address, JobId
+from p2p_modelex.ids import Address, ChannelId, JobId
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.job import Load, Probe
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.rows import JobRow, Row, SettingRow
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.records.rows import ChannelRow, JobRow, Row, SettingRow
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.pair import (
     CHANNEL,
     CHANNELS,
@@ -203,3 +204,25 @@ def test_jobs_that_a_crash_cut_off_are_closed_and_doubts_are_kept() -> None:
     assert [one.state for one in cut if isinstance(one, JobRow)] == [CUT] * 3
     assert CUT in FINAL_STATES
     assert "lost" not in FINAL_STATES
+
+
+def test_a_restart_looks_at_its_channels_and_names_no_new_one_twice() -> None:
+    seed = SettingRow(SALT_SEED, b"seed")
+    buyer = build(sells=False)
+    buyer.restore([seed, ChannelRow(STATE, is_payer=True, peer=None)])
+    looked = [e for e in buyer.start(NOW) if isinstance(e, fx.FetchChannel)]
+    assert looked == [fx.FetchChannel(ChannelId(STATE.channel))]
+    salts = [make_salt([seed]), make_salt([seed]), make_salt([])]
+    salts.append(make_salt([seed, ChannelRow(STATE, is_payer=True, peer=None)]))
+    assert salts[0] == salts[1]
+    assert len(set(salts)) == 3
+
+
+def make_salt(rows: list[Row]) -> bytes:
+    """The salt of the channel that a node with these rows would open to STATE's payee."""
+    payer = PayerLedger(PAYER, CHANNELS)
+    funding = Funding(payer, Budget(Wei(1), Wei(10)))
+    funding.restore(rows)
+    [opening] = funding.ask(JobId(bytes(16)), Address(STATE.payee), Wei(1), Epoch(0))
+    assert isinstance(opening, fx.OpenChannel)
+    return opening.salt

@@ -14,7 +14,7 @@ from p2p_modelex.core.inputs import Input
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import NetworkError, StoreError, StreamBroken
-from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.net.abc import Stream
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node import driver as module
@@ -160,7 +160,7 @@ async def test_without_a_chain_every_chain_effect_fails_in_order() -> None:
         Script(
             once(
                 fx.FetchChannel(channel),
-                fx.OpenChannel(payee, Wei(1)),
+                fx.OpenChannel(payee, Wei(1), Digest(bytes(32))),
                 fx.TopUpChannel(payee, channel, Wei(1)),
                 fx.Redeem(()),
             )

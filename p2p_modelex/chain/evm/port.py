@@ -104,11 +104,19 @@ class EvmChain(Chain):
     async def fetch_channel(self, channel: ChannelId) -> ChannelState | None:
         return await self._fetch_channel(channel, await self._confirmed_block())
 
-    async def open_channel(self, payee: Address, deposit: Wei, signer: Address) -> ChannelState:
-        # The salt makes the id; a random one needs no memory of the channels opened before.
+    async def open_channel(
+        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+    ) -> ChannelState:
+        if salt is None:
+            salt = Digest(secrets.token_bytes(32))
+        else:
+            channel = self._deployment.channel_id(self.account, payee, salt)
+            found = await self._fetch_channel(channel, "latest")
+            if found is not None:
+                return found
         opening = encode(
             ["uint8", "address", "address", "bytes32"],
-            [_OPEN, format_address(payee), format_address(signer), secrets.token_bytes(32)],
+            [_OPEN, format_address(payee), format_address(signer), salt],
         )
         receipt = await self._deposit(deposit, opening)
         events = self._find_events(receipt, "Opened")
