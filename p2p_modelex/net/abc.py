@@ -145,6 +145,13 @@ class Network(ABC):
         """Drop the connection, if any. Never raises."""
 
     @abstractmethod
+    def penalize(self, peer: PeerId, offence: str) -> None:
+        """Count an offence (a name of net/reputation.py) against a peer and where it lives.
+
+        Who has too many is disconnected and kept away for some minutes. Never raises.
+        """
+
+    @abstractmethod
     async def open_stream(self, peer: PeerId, protocol: str, *, frame_limit: int) -> Stream:
         """Open a stream to a connected peer.
 

@@ -209,6 +209,7 @@ class Driver:
             offence=effect.offence,
             reason=effect.reason,
         )
+        self._network.penalize(effect.peer, effect.offence)
 
     def _emit(self, effect: fx.Emit, nursery: trio.Nursery) -> None:
         job = effect.event.job
