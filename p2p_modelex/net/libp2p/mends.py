@@ -9,11 +9,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
-from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.io.trio import TrioTCPStream
 from libp2p.network import swarm
 from libp2p.network.connection import swarm_connection
 from libp2p.network.exceptions import SwarmException
@@ -23,7 +22,10 @@ from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer import muxer_multistream
 
 from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.ids import PeerId
+from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
 from p2p_modelex.net.libp2p.muxer import ACCEPT_MAX, Yamux
+from p2p_modelex.net.libp2p.negotiation import MuxedHandler, accept_negotiated
 
 LIBP2P_VERSION = "0.8.1"
 
@@ -42,9 +44,6 @@ validate_version(importlib.metadata.version("libp2p"))
 _log = logging.getLogger(__name__)
 _quiet = logging.getLogger("libp2p.network.connection")
 
-# One TCP read; a Noise message is at most 64 KiB.
-_READ_BYTES = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Mend:
@@ -59,18 +58,43 @@ class Mend:
 
 def _contain_handlers(original: Any) -> Any:
     async def handle_muxed_stream(self: Any, muxed_stream: Any) -> None:
-        # Handlers outlive streams that were reset under them, so they are counted here too.
-        if len(self.streams) >= ACCEPT_MAX:
+        # Handlers outlive streams that were reset under them, so they are counted themselves.
+        running = self.__dict__.get("modelex_running", 0)
+        if running >= ACCEPT_MAX:
             await muxed_stream.reset()
             return
+        self.modelex_running = running + 1
+        # Without the mend `muxer` it is another's stream.
+        serve = _serve_muxed_stream if isinstance(muxed_stream, MuxedStream) else original
         try:
-            await original(self, muxed_stream)
+            await serve(self, muxed_stream)
         except Exception as error:  # anything else would end every connection of the host
             _log.info("a stream of %s failed: %r", self.muxed_conn.peer_id, error)
             with suppress(Exception):
                 await muxed_stream.reset()
+        finally:
+            self.modelex_running -= 1
 
     return handle_muxed_stream
+
+
+async def _serve_muxed_stream(connection: Any, stream: Any) -> None:
+    """Agree on a protocol and run its handler: libp2p's own way costs a millisecond."""
+    # The host's bound method; the table is its, so protocols added later are found.
+    handlers = connection.swarm.common_stream_handler.__self__.get_mux().handlers
+    timeout_s = connection.swarm.connection_config.inbound_stream_protocol_negotiation_timeout
+    with trio.fail_after(timeout_s):
+        protocol = await accept_negotiated(stream, handlers)
+    handler = handlers[protocol]
+    if isinstance(handler, MuxedHandler):
+        await handler.serve(stream)
+        return
+    net_stream = await connection._add_stream(stream)
+    net_stream.set_protocol(protocol)
+    try:
+        await handler(net_stream)
+    finally:
+        connection.remove_stream(net_stream)
 
 
 def _refuse_bad_text(original: Any) -> Any:
@@ -108,6 +132,9 @@ def _contain_gossip_stream(original: Any) -> Any:
 def _hold_token_while_open(original: Any) -> Any:
     async def upgrade_inbound_raw_conn(self: Any, raw: Any, address: Any) -> Any:
         connection = await original(self, raw, address)
+        place = getattr(raw.stream, "modelex_place", None)
+        if place is not None:
+            place.peer = PeerId(connection.peer_id.to_bytes())
         await connection.event_closed.wait()
         # The caller would go on waiting for the end of the host; an error makes it let go.
         raise SwarmException("the connection is over")
@@ -117,42 +144,13 @@ def _hold_token_while_open(original: Any) -> Any:
 
 def _admit_first(original: Any) -> Any:
     async def handle_inbound(self: Any, connection: Any, address: Any) -> None:
-        admission = getattr(self, "modelex_admission", None)
-        remote = connection.get_remote_address()
-        host = remote[0] if remote else ""
-        if admission is None:
+        gate = getattr(self, "modelex_gate", None)
+        if gate is None:
             await original(self, connection, address)
-        elif admission.enter(host):
-            try:
-                await original(self, connection, address)
-            finally:
-                admission.leave(host)
         else:
-            with suppress(Exception):
-                await connection.close()
+            await gate.admit(connection, partial(original, self, connection, address))
 
     return handle_inbound
-
-
-def _read_ahead(_original: Any) -> Any:
-    async def read(self: Any, n: int | None = None) -> bytes:
-        if n == 0:
-            return b""
-        async with self.read_lock:
-            ahead: bytearray = self.__dict__.setdefault("modelex_ahead", bytearray())
-            if not ahead:
-                try:
-                    ahead += await self.stream.receive_some(_READ_BYTES)
-                except trio.BrokenResourceError as error:
-                    raise ConnectionClosedError("reset by the peer", transport="tcp") from error
-                except trio.ClosedResourceError:
-                    return b""
-            size = len(ahead) if n is None else min(n, len(ahead))
-            chunk = bytes(ahead[:size])
-            del ahead[:size]
-            return chunk
-
-    return read
 
 
 def _sign_record_once(original: Any) -> Any:
@@ -238,13 +236,6 @@ MENDS = (
         (swarm_connection,),
         "logging",
         lambda _original: _quiet,
-    ),
-    Mend(
-        "read-ahead",
-        "(speed) two system calls for each Noise message",
-        (TrioTCPStream,),
-        "read",
-        _read_ahead,
     ),
     Mend(
         "sender-record",

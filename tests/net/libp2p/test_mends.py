@@ -17,6 +17,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub import gossipsub, pubsub
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.security.noise import transport as noise_transport
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.utils import encode_varint_prefixed
 
@@ -31,6 +32,7 @@ from tests.net.contract import PATIENCE_S, TOPIC, accept, wait_seen, wait_until
 from tests.net.libp2p.attacker import connect, connect_hosts, open_host
 
 RAW = TProtocol("/test/raw/1")
+LIBP2P_NOISE = noise_transport.Transport
 
 # A host that dies of a fault leaves sockets open; that is part of the fault.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -157,11 +159,8 @@ async def test_inbound_tokens_are_given_back(mended: bool) -> None:
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-async def test_admission_one_address_cannot_take_every_place(
-    mended: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_module, "_is_loopback", lambda _host: False)
-    victim = make_victim(Libp2pConfiguration(connections_per_ip_max=2))
+async def test_admission_one_address_cannot_take_every_place(mended: bool) -> None:
+    victim = make_victim(Libp2pConfiguration(connections_per_ip_max=2, loopback_exempt=False))
     with without(("admission",), mended):
         async with victim.run():
             port = int(victim.addresses[0].rpartition("/")[2])
@@ -213,11 +212,16 @@ def only_connection(host: Any) -> Any:
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-async def test_muxer_a_cancelled_write_spares_the_connection(mended: bool) -> None:
+async def test_muxer_a_cancelled_write_spares_the_connection(
+    mended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def drain(stream: Any) -> None:
         while True:
             await stream.read(65536)
 
+    if not mended:
+        # Our channel keeps what a cancelled write has left, which holds the fault back too.
+        monkeypatch.setattr(host_module, "NoiseTransport", LIBP2P_NOISE)
     with without(("muxer",), mended):
         async with open_host() as sender, open_host() as reader:
             reader.set_stream_handler(RAW, drain)
@@ -334,32 +338,6 @@ async def test_root_logger_is_left_alone(mended: bool, monkeypatch: pytest.Monke
         async with open_host() as one, open_host() as other:
             await connect_hosts(one, other)
     assert bool(calls) is not mended
-
-
-@pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-async def test_read_ahead_saves_system_calls(mended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = 0
-    original = trio.SocketStream.receive_some
-
-    async def counted(self: Any, n: int | None = None) -> Any:
-        nonlocal calls
-        calls += 1
-        return await original(self, n)
-
-    async def echo(stream: Any) -> None:
-        while True:
-            await stream.write(await stream.read(100))
-
-    with without(("read-ahead",), mended):
-        async with open_host() as one, open_host() as other:
-            other.set_stream_handler(RAW, echo)
-            await connect_hosts(one, other)
-            stream = await one.new_stream(other.get_id(), [RAW])
-            monkeypatch.setattr(trio.SocketStream, "receive_some", counted)
-            for _ in range(20):
-                await stream.write(b"x")
-                await stream.read(1)
-    assert (calls <= 60) is mended
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
