@@ -65,6 +65,9 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL})
+"""Those that nobody pays for: jobs and money go first."""
+
 
 CUT = "cut"
 """The state of a job that we served and lost, once the node has started again."""
@@ -160,6 +163,10 @@ class NodeCore:
     @property
     def frame_limits(self) -> Mapping[str, int]:
         return PROTOCOLS
+
+    @property
+    def background(self) -> frozenset[str]:
+        return BACKGROUND
 
     @property
     def is_idle(self) -> bool:

@@ -54,6 +54,11 @@ class Core(Protocol):
         """The frame limit in bytes of each protocol served or spoken."""
         ...
 
+    @property
+    def background(self) -> frozenset[str]:
+        """The protocols whose frames may wait, and of which one is taken at a time."""
+        ...
+
     def start(self, now: UnixMs) -> Effects: ...
 
     def step(self, happened: Input, now: UnixMs) -> Effects: ...
@@ -82,7 +87,10 @@ class Driver:
         self._chain = chain
         self._engines = engines
         self._clock = clock
-        self._inputs, self._queue = trio.open_memory_channel[Input](INPUTS_MAX)
+        # Each with the event that says it was taken, if somebody waits for that.
+        self._inputs, self._queue = trio.open_memory_channel[tuple[Input, trio.Event | None]](
+            INPUTS_MAX
+        )
         # Steps are taken one at a time, in the order asked for, each with its effects.
         self._turn = trio.Lock()
         self._timers = Timers(clock, lambda timer: self.tell(TimerFired(timer)))
@@ -94,7 +102,17 @@ class Driver:
 
     async def tell(self, happened: Input) -> None:
         """Queue an input for the core."""
-        await self._inputs.send(happened)
+        await self._inputs.send((happened, None))
+
+    async def tell_in_turn(self, happened: Input) -> None:
+        """Queue an input and wait until the core has taken it.
+
+        A peer's frames come so: none of its streams has more than one in the queue, whatever it
+        sends, and so they take turns with everybody else's.
+        """
+        taken = trio.Event()
+        await self._inputs.send((happened, taken))
+        await taken.wait()
 
     def listen(self, job: JobId) -> trio.MemoryReceiveChannel[fx.RunEvent]:
         """Return the channel on which the events of a local run will come."""
@@ -142,7 +160,14 @@ class Driver:
 
     def _wire(self, nursery: trio.Nursery) -> None:
         limits = dict(self._core.frame_limits)
-        streams = self._streams = Streams(self._network, self.tell, nursery, limits)
+        streams = self._streams = Streams(
+            self._network,
+            self.tell,
+            self.tell_in_turn,
+            nursery,
+            limits,
+            self._core.background,
+        )
         for protocol, limit in limits.items():
             self._network.handle(protocol, streams.serve, frame_limit=limit)
         jobs = Jobs(self._engines, self.tell, nursery)
@@ -177,8 +202,10 @@ class Driver:
             await self._stepped.wait()
 
     async def _step_for_ever(self) -> None:
-        async for happened in self._queue:
+        async for happened, taken in self._queue:
             await self.perform(partial(self._core.step, happened))
+            if taken is not None:
+                taken.set()
 
     async def _watch_gossip(self) -> None:
         while True:

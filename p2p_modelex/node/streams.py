@@ -20,7 +20,15 @@ from p2p_modelex.errors import DialFailed, NetworkError, RemoteProtocolError, St
 from p2p_modelex.net.abc import Network, Stream
 
 SEND_QUEUE_FRAMES = 256
-"""Frames waiting on one stream. A peer that lets more pile up is not reading: it is reset."""
+SEND_QUEUE_BYTES = 1024 * 1024
+"""Frames waiting on one stream, and their bytes. A peer that lets more pile up is not reading: it
+is reset. One frame may always wait, whatever its size.
+"""
+
+BACKGROUND_PAUSE_MAX_S = 0.05
+"""After a frame of a background protocol that a stranger's stream brought, the next one waits for
+as long as this one took, and no longer than this: such work takes half of our time at most.
+"""
 
 DIAL_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 5.0
@@ -38,16 +46,29 @@ class _Open:
     stream: Stream
     frames: trio.MemorySendChannel[bytes | None]
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    waiting_bytes: int = 0
 
 
 class Streams:
     """Carries out the stream effects of a core on a network."""
 
     def __init__(
-        self, network: Network, tell: Tell, nursery: trio.Nursery, frame_limits: dict[str, int]
+        self,
+        network: Network,
+        tell: Tell,
+        tell_in_turn: Tell,
+        nursery: trio.Nursery,
+        frame_limits: dict[str, int],
+        background: frozenset[str],
     ) -> None:
+        """tell_in_turn: as tell, and waits until the core has taken the input. background: the
+        protocols of which the core gets one frame at a time, over all streams.
+        """
         self._network = network
         self._tell = tell
+        self._tell_in_turn = tell_in_turn
+        self._background = background
+        self._background_turn = trio.Lock()
         self._nursery = nursery
         self._frame_limits = frame_limits
         self._open: dict[StreamId, _Open] = {}
@@ -75,7 +96,10 @@ class Streams:
         if entry is None:
             return
         try:
+            if entry.waiting_bytes and entry.waiting_bytes + len(effect.payload) > SEND_QUEUE_BYTES:
+                raise trio.WouldBlock
             entry.frames.send_nowait(effect.payload)
+            entry.waiting_bytes += len(effect.payload)
         except trio.WouldBlock:
             log.warning("stream_reset", reason="the peer does not read", stream=effect.stream)
             entry.scope.cancel()
@@ -176,6 +200,7 @@ class Streams:
                 if frame is None:
                     break
                 await entry.stream.send_frame(frame)
+                entry.waiting_bytes -= len(frame)
         except NetworkError as error:
             log.debug("stream_write_failed", reason=str(error))
         both.cancel()
@@ -183,8 +208,20 @@ class Streams:
     async def _read(self, number: StreamId, stream: Stream) -> StreamEnded:
         try:
             while True:
-                await self._tell(FrameReceived(number, await stream.receive_frame()))
+                frame = FrameReceived(number, await stream.receive_frame())
+                if stream.protocol in self._background:
+                    await self._tell_when_quiet(frame)
+                else:
+                    await self._tell_in_turn(frame)
         except StreamClosed:
             return StreamEnded(number, clean=True, reason="")
         except (NetworkError, RemoteProtocolError) as error:
             return StreamEnded(number, clean=False, reason=str(error))
+
+    async def _tell_when_quiet(self, frame: FrameReceived) -> None:
+        """Let background frames in one by one, so that jobs and money wait for one at most."""
+        async with self._background_turn:
+            began = trio.current_time()
+            await self._tell_in_turn(frame)
+            if frame.stream % 2:  # opened by a peer
+                await trio.sleep(min(trio.current_time() - began, BACKGROUND_PAUSE_MAX_S))

@@ -38,7 +38,8 @@ GO = given.ShutDown()
 class Script:
     """A core: `answer` gives the effects of an input; `told` is all it was told."""
 
-    frame_limits = {PROTOCOL: 100_000}  # noqa: RUF012
+    frame_limits = {PROTOCOL: 100_000, "/back/1": 100_000}  # noqa: RUF012
+    background = frozenset({"/back/1"})
 
     def __init__(self, answer: Callable[[Input], Effects] = lambda happened: ()) -> None:
         self.answer = answer
@@ -88,9 +89,9 @@ class Bench:
         await self.driver.wait_until(lambda: len(found()) >= count)
         return found()
 
-    async def open(self) -> Stream:
+    async def open(self, protocol: str = PROTOCOL) -> Stream:
         await self.peer.dial(self.network.peer, self.network.addresses)
-        return await self.peer.open_stream(self.network.peer, PROTOCOL, frame_limit=100_000)
+        return await self.peer.open_stream(self.network.peer, protocol, frame_limit=100_000)
 
     def dial(self) -> fx.OpenStream:
         return fx.OpenStream(OURS, self.peer.peer, self.peer.addresses or ("/memory/1",), PROTOCOL)
@@ -288,6 +289,57 @@ async def test_a_flood_of_frames_is_pushed_back_not_stored() -> None:
         [ended] = await bench.wait_for(given.StreamEnded)
         assert isinstance(ended, given.StreamEnded)
         assert ended.clean
+
+
+async def test_streams_of_a_flood_take_turns_with_everybody_elses() -> None:
+    """However much one stream sends, another's frame waits for one of it."""
+    bench = Bench(Script())
+    async with bench.run():
+        flood, honest = await bench.open(), await bench.open()
+        async with bench.driver._turn:  # the core stands still
+            for _ in range(50):
+                await flood.send_frame(b"flood")
+            await trio.testing.wait_all_tasks_blocked()
+            await honest.send_frame(b"honest")
+            await trio.testing.wait_all_tasks_blocked()
+        frames = [one.payload for one in await bench.wait_for(given.FrameReceived, 3)]  # type: ignore[union-attr]
+        assert b"honest" in frames[:3]
+
+
+async def test_frames_of_background_protocols_come_one_at_a_time() -> None:
+    bench = Bench(Script())
+    async with bench.run():
+        for _ in range(5):
+            await (await bench.open("/back/1")).send_frame(b"slow")
+        front = await bench.open()
+        async with bench.driver._turn:
+            await trio.testing.wait_all_tasks_blocked()
+            await front.send_frame(b"front")
+            await trio.testing.wait_all_tasks_blocked()
+        frames = [one.payload for one in await bench.wait_for(given.FrameReceived, 6)]  # type: ignore[union-attr]
+        assert frames.index(b"front") <= 2
+
+
+async def test_a_peer_that_does_not_read_answers_is_reset_by_their_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "SEND_QUEUE_BYTES", 150_000)
+    bench = Bench(Script())
+
+    def answer(happened: Input) -> Effects:
+        stream = getattr(happened, "stream", None)
+        big = isinstance(happened, given.FrameReceived)
+        return [fx.Send(stream, bytes(100_000))] if big and stream is not None else []
+
+    bench.core.answer = answer
+    async with bench.run():
+        stream = await bench.open()
+        with pytest.raises(NetworkError):
+            while True:
+                await stream.send_frame(b"more")
+        [ended] = await bench.wait_for(given.StreamEnded)
+        assert isinstance(ended, given.StreamEnded)
+        assert not ended.clean
 
 
 # Jobs.
