@@ -74,6 +74,18 @@ lock: ## Resolve pyproject.toml again into requirements.lock
 	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
 	    --quiet -o requirements.lock
 
+SECONDS := 60
+ATHERIS := $(VENV)/.atheris
+
+$(ATHERIS): pyproject.toml $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz || { echo "modelex: atheris, the fuzzer,\
+	 has wheels for Linux on x86-64 with CPython 3.11 to 3.13; elsewhere: make test runs its corpus" >&2; exit 1; }
+	@touch $@
+
+.PHONY: fuzz
+fuzz: $(ATHERIS) ## Fuzz every parser and machine for SECONDS=60 in all (tests/fuzz/README.md)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
 .PHONY: bench
 bench: setup ## Measure what things cost against their limits (3 minutes; docs/performance.md)
 	$(BIN)/python -m benchmarks
@@ -81,6 +93,19 @@ bench: setup ## Measure what things cost against their limits (3 minutes; docs/p
 .PHONY: attacks
 attacks: setup ## Attack a node on real sockets and print the tables of docs/reliability.md
 	$(BIN)/python -m pytest tests/attacks -q -m "attack or quick"
+
+JS := tests/interop/js
+JS_STAMP := $(JS)/node_modules/.package-lock.json
+
+# Not `npm ci`, as above. Node 22 comes from npm where the system's is older (Linux on x86-64).
+$(JS_STAMP): $(JS)/package.json $(JS)/package-lock.json
+	@command -v npm >/dev/null || { echo "modelex: the interop tests need Node with npm" >&2; exit 1; }
+	cd $(JS) && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: interop
+interop: setup $(JS_STAMP) ## Meet a js-libp2p peer: vectors, streams, gossip, reconciliation, paid jobs
+	$(BIN)/python -m pytest tests/interop -q -m interop
 
 .PHONY: demo
 demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client
