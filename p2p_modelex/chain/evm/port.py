@@ -26,7 +26,7 @@ from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_addres
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 
 # A devnet mines only when there is a transaction, so nothing there is ever confirmed.
 DEVNET_CHAIN_ID = 31337
@@ -90,6 +90,8 @@ class EvmChain(Chain):
 
     async def fetch_balance(self, account: Address) -> Wei:
         [balance] = await self._ask_token("balanceOf", format_address(account))
+        if balance > UINT128_MAX:
+            raise ChainUnreachable("the endpoint sent a balance over the token's supply")
         return Wei(balance)
 
     async def fetch_gas_balance(self, account: Address) -> int:

@@ -1,0 +1,150 @@
+"""What fuzzing found, each said in a line: it fails without its mend."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.evm.artifacts import load_contracts
+from p2p_modelex.chain.evm.http import HttpEndpoint
+from p2p_modelex.chain.evm.port import EvmChain
+from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
+from p2p_modelex.engine import frames
+from p2p_modelex.engine.catalogue import Catalogue
+from p2p_modelex.errors import (
+    ChainUnreachable,
+    ConfigurationError,
+    EngineCrashed,
+    KeystoreError,
+    StoreError,
+    VerificationFailed,
+)
+from p2p_modelex.ids import Address
+from p2p_modelex.keys import account_file
+from p2p_modelex.keys.keystore import read_account_key
+from p2p_modelex.node.configuration_file import parse_configuration
+from p2p_modelex.records.signers import EvmSigner
+from tests.fuzz.targets.receipt_file import GOOD
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("channel", None),
+        ("channel", 7),
+        ("price", 30.5),
+        ("price", True),
+        ("price", " 30"),
+        ("price", "3_0"),
+    ],
+)
+def test_a_receipt_file_with_values_of_other_types(field: str, value: Any) -> None:
+    file = json.loads(json.dumps(GOOD))
+    file["receipt"]["receipt"][field] = value
+    with pytest.raises(VerificationFailed):
+        decode_receipt_file(json.dumps(file).encode())
+
+
+def test_a_receipt_file_with_half_a_character() -> None:
+    with pytest.raises(VerificationFailed):
+        decode_receipt_file(json.dumps(GOOD | {"completion": "\ud800"}).encode())
+
+
+@pytest.mark.parametrize("text", ["x = " + "9" * 5000, "x = " + "[" * 5000])
+def test_toml_that_ends_the_parser(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        parse_configuration(text)
+
+
+@pytest.mark.parametrize("decode", [frames.decode_event, frames.decode_command])
+def test_a_worker_that_sends_half_a_character(decode: Any) -> None:
+    with pytest.raises(EngineCrashed):
+        decode(b"\x95\x12\x01\xa1\xed\x00\x90")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": ".."},
+        {"file": "x" * 300},
+        {"sha256": "0g" * 32},
+        {"sha256": "00"},
+        {"engines": ["."]},
+        {"engines": ["os.path.x"]},
+        {"summary": "\udcff"},
+    ],
+)
+def test_a_damaged_entry_of_the_catalogue(tmp_path: Path, change: dict[str, Any]) -> None:
+    entry = {
+        "name": "tiny",
+        "file": "tiny.gguf",
+        "sha256": "00" * 32,
+        "size": 1,
+        "licence": "MIT",
+        "source": "here",
+        "kinds": ["chat"],
+        "context_length": 512,
+        "engines": ["x"],
+    }
+    content = json.dumps(entry | change, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    (tmp_path / "tiny.json").write_bytes(content)
+    with pytest.raises(StoreError):
+        Catalogue(tmp_path).get("tiny")
+
+
+@pytest.mark.parametrize("costs", [{"n": "a" * 1000, "r": 2**40}, {"n": [1], "r": 2**40}])
+def test_a_keystore_whose_costs_are_texts_takes_no_memory(
+    tmp_path: Path, costs: dict[str, Any]
+) -> None:
+    file = json.loads(account_file.seal_key(b"\x01" * 32, "x", scrypt_n=2))
+    file["crypto"]["kdfparams"] |= costs
+    path = tmp_path / "account.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(file))
+    with pytest.raises(KeystoreError):
+        read_account_key(path, "x")
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+_BAD_TEXT = _word(2) + b"\xff\xfe".ljust(32, b"\0")
+
+
+def test_strings_of_the_chain_that_are_not_utf8() -> None:
+    contracts = load_contracts()
+    reason = b"\x08\xc3y\xa0" + _word(32) + _BAD_TEXT
+    assert contracts.errors.explain(reason) == "Error"
+    entry = b"".join(map(_word, (32, 1, 1, 1, 1, 1, 1, 1, 256)))
+    with pytest.raises(ChainUnreachable):
+        contracts.registry.decode_result("entryOf", entry + _BAD_TEXT)
+
+
+class _Endpoint(HttpEndpoint):
+    def __init__(self, answer: Any) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self._answer = json.dumps(answer).encode()
+
+    async def post(self, body: bytes, limit: int) -> tuple[int, bytes]:
+        await trio.lowlevel.checkpoint()
+        return 200, self._answer
+
+
+async def test_an_endpoint_whose_answers_are_named_by_lists() -> None:
+    rpc = Rpc("http://127.0.0.1:1", attempts=1)
+    rpc._endpoint = _Endpoint([{"id": [], "result": "0x1"}])
+    with pytest.raises(ChainUnreachable):
+        await rpc.call("eth_blockNumber")
+
+
+async def test_a_balance_over_everything_there_is() -> None:
+    deployment = Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
+    chain = EvmChain("http://127.0.0.1:1", deployment, EvmSigner(b"\x01" * 32))
+    chain._rpc._endpoint = _Endpoint({"id": 0, "result": "0x" + "ff" * 32})
+    with pytest.raises(ChainUnreachable):
+        await chain.fetch_balance(chain.account)
