@@ -17,7 +17,7 @@ TYPE = b"Ownership(bytes32 peer,address operator,address delegate,uint64 notAfte
 _TYPE_HASH = keccak(TYPE)
 
 
-class Ownership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Ownership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """`operator` owns the peer with Ed25519 key `peer`; `delegate` signs the peer's receipts.
 
     Payments to the node go to channels whose payee is `operator` (OWN-4).
@@ -30,7 +30,9 @@ class Ownership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     not_after: U64
 
 
-class SignedOwnership(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class SignedOwnership(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """An ownership statement and the operator's signature."""
 
     ownership: Ownership

@@ -20,7 +20,7 @@ LISTING_MAX = 1000
 """Under the codec's array bound of 1024; 44 KB on the wire."""
 
 
-class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     pass
 
 

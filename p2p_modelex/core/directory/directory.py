@@ -1,8 +1,9 @@
 """Who is out there: the newest advertisement of every peer, judged, indexed and expired."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory import rules
@@ -24,8 +25,7 @@ UPDATE_INTERVAL_MS = Millis(1000)
 _HEAP_SLACK = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One peer's newest advertisement. `envelope`: its exact bytes."""
 
     peer: PeerId
@@ -73,6 +73,14 @@ class Directory:
         self._expiries: list[tuple[UnixMs, PeerId]] = []
         # Peers of each rank, the longest unchanged first: who makes room in a full directory.
         self._ranks: tuple[dict[PeerId, None], ...] = ({}, {}, {}, {})
+        self._rules: tuple[Callable[[Entry, Envelope], Verdict], ...] = (
+            lambda entry, _: rules.judge_time(entry.advertisement, entry.received_at),
+            self._judge_news,
+            lambda entry, _: rules.judge_content(entry.advertisement),
+            self._judge_proofs,
+            lambda _, opened: rules.judge_signature(opened, network),
+            self._judge_place,
+        )
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -88,15 +96,13 @@ class Directory:
             opened = envelopes.decode_envelope(envelope, limit=limits.ADVERTISEMENT_BYTES)
         except RemoteProtocolError as error:
             return reject("ADV-2", error.message)
-        verdict = self._judge_opened(opened, envelope, now, expected)
-        return Verdict(
-            verdict.outcome, verdict.rule, verdict.reason, verdict.blames_signer, opened.peer
-        )
+        peer = opened.peer
+        verdict = self._judge_opened(opened, peer, envelope, now, expected)
+        return Verdict(verdict.outcome, verdict.rule, verdict.reason, verdict.blames_signer, peer)
 
     def _judge_opened(
-        self, opened: Envelope, data: bytes, now: UnixMs, expected: PeerId | None
+        self, opened: Envelope, peer: PeerId, data: bytes, now: UnixMs, expected: PeerId | None
     ) -> Verdict:
-        peer = opened.peer
         if expected not in (None, peer):
             return reject("ADV-3", "signed by another peer than was asked for")
         try:
@@ -106,23 +112,19 @@ class Directory:
         except RemoteProtocolError as error:
             return reject("ADV-4", error.message)
         entry = Entry(peer, advertisement, data, now, rules.expires_at(advertisement))
-        verdicts = self._judge_parts(entry, opened)
-        verdict = next((one for one in verdicts if not one.accepted), ACCEPTED)
-        if verdict.accepted:
-            self._keep(entry)
-        return verdict
+        # In order of cost. One that accepts returns ACCEPTED itself, and the rest need not look.
+        for judge in self._rules:
+            verdict = judge(entry, opened)
+            if verdict is not ACCEPTED:
+                return verdict
+        self._keep(entry)
+        return ACCEPTED
 
-    def _judge_parts(self, entry: Entry, opened: Envelope) -> Iterator[Verdict]:
-        """Yield the verdicts of the rules in order of cost; the first that is not accept counts."""
-        advertisement = entry.advertisement
-        yield rules.judge_time(advertisement, entry.received_at)
-        yield self._judge_news(entry)
-        yield rules.judge_content(advertisement)
-        yield rules.judge_proofs(advertisement, PublicKey(opened.signer), self._registry_domain)
-        yield rules.judge_signature(opened, self.network)
-        yield self._judge_place(entry)
+    def _judge_proofs(self, entry: Entry, opened: Envelope) -> Verdict:
+        signer = PublicKey(opened.signer)
+        return rules.judge_proofs(entry.advertisement, signer, self._registry_domain)
 
-    def _judge_news(self, entry: Entry) -> Verdict:
+    def _judge_news(self, entry: Entry, _: Envelope) -> Verdict:
         """ADV-7 and ADV-8: newer than what is known, and not too soon after it."""
         known = self._entries.get(entry.peer)
         if known is None:
@@ -136,7 +138,7 @@ class Directory:
             return ignore("ADV-8", f"replaced {since} ms ago")
         return ACCEPTED
 
-    def _judge_place(self, entry: Entry) -> Verdict:
+    def _judge_place(self, entry: Entry, _: Envelope) -> Verdict:
         """ADV-13 and ADV-14, last: only after the signature is it certain that the signer, not the
         sender, made two of one sequence, and that somebody may be dropped for a newcomer.
         """
