@@ -21,6 +21,7 @@ OFFENCES: dict[str, float] = {
     "muxer": 50,
     # A bug, another version, or malice.
     "bad_record": 25,
+    "bad_voucher": 25,
     "protocol": 25,
     "gossip": 10,
     # Happens to the honest: a crash, a slow machine, an empty purse, a broken connection.

@@ -230,6 +230,7 @@ class Driver:
             log.warning("publish_failed", reason=str(error))
 
     def _penalize(self, effect: fx.Penalize) -> None:
+        self._network.penalize(effect.peer, effect.offence)
         log.warning(
             "offence",
             peer=format_peer_id(effect.peer),

@@ -107,16 +107,6 @@ def _refuse_bad_text(original: Any) -> Any:
     return read
 
 
-def _contain_gossip_message(original: Any) -> Any:
-    async def push_msg(self: Any, forwarder: Any, message: Any) -> None:
-        try:
-            await original(self, forwarder, message)
-        except Exception as error:  # it runs in a task whose failure would end all gossip
-            _log.info("a gossip message from %s failed: %r", forwarder, error)
-
-    return push_msg
-
-
 def _contain_gossip_stream(original: Any) -> Any:
     async def stream_handler(self: Any, stream: Any) -> None:
         try:
@@ -186,13 +176,6 @@ MENDS = (
         (MultiselectCommunicator,),
         "read",
         _refuse_bad_text,
-    ),
-    Mend(
-        "gossip-message",
-        "a gossip message whose origin is a hash with a garbage key ends the host",
-        (pubsub.Pubsub,),
-        "push_msg",
-        _contain_gossip_message,
     ),
     Mend(
         "gossip-stream",

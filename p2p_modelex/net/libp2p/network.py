@@ -132,6 +132,9 @@ class Libp2pNetwork(Network):
             try:
                 yield
             finally:
+                if self._topics is not None:
+                    with trio.CancelScope(shield=True):
+                        await self._topics.flush()
                 nursery.cancel_scope.cancel()
 
     async def _supervise(self, task_status: Any) -> None:
@@ -168,6 +171,7 @@ class Libp2pNetwork(Network):
             heartbeat_interval_s=self._options.heartbeat_interval_s,
             deliver=self._on_gossip,
             drop=self._on_gossip_dropped,
+            penalize=self.penalize,
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_listeners, host)

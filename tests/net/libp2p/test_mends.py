@@ -68,25 +68,10 @@ async def send_bad_gossip(host: Any, victim: Libp2pNetwork) -> None:
     await stream.write(encode_varint_prefixed(b"\xff" * 20))
 
 
-async def send_bad_origin(host: Any, victim: Libp2pNetwork) -> None:
-    message = rpc_pb2.Message(
-        from_id=b"\x12\x20" + bytes(32),
-        seqno=b"1",
-        data=b"x",
-        topicIDs=[TOPIC],
-        key=b"garbage",
-        signature=b"x",
-    )
-    stream = await host.new_stream(ID(victim.peer), [TProtocol(GOSSIPSUB_ID)])
-    rpc = rpc_pb2.RPC(publish=[message])
-    await stream.write(encode_varint_prefixed(rpc.SerializeToString()))
-
-
 # Where a second mend also holds the fault back, both are taken out.
 KILLERS = [
     (send_bad_text, ("handlers", "protocol-names")),
     (send_bad_gossip, ("handlers", "gossip-stream")),
-    (send_bad_origin, ("gossip-message",)),
 ]
 
 
