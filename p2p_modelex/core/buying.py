@@ -283,7 +283,8 @@ class Buying:
         run.spent += failed.paid
         run.last = failed
         if is_at_fault(failed):
-            self._circuits.on_failure(current.peer, now)
+            unreached = current.advertisement.sequence if failed.code == "dial" else None
+            self._circuits.on_failure(current.peer, now, unreached=unreached)
         if failed.code == "cancelled" or run.is_cancelled:
             return self._end(run, failed)
         effects: list[Effect] = []

@@ -120,7 +120,8 @@ class Yamux:
                     self.violation = str(error)
                     raise
                 nursery.cancel_scope.cancel()
-        except Exception as error:  # whatever broke it, this connection is over and no other
+        # `except*`: where we are cancelled meanwhile, that goes on and the rest ends here.
+        except* Exception as error:  # whatever broke it, this connection is over and no other
             _log.debug("connection to %s ended: %r", self.peer_id, error)
         finally:
             self._die()
@@ -288,11 +289,10 @@ class Yamux:
         self._writing = True
         self._writer.unpark_all()
 
-    def _take_queue(self) -> bytes:
-        chunk = b"".join(self._queue)
-        self._queue.clear()
+    def _take_queue(self) -> list[bytes | memoryview]:
+        parts, self._queue = self._queue, []
         self._queued_bytes = 0
-        return chunk
+        return parts
 
     async def _write_loop(self) -> None:
         flush = getattr(self.secured_conn, "flush", None)
@@ -305,7 +305,7 @@ class Yamux:
                     await flush()
             while self._queue:
                 with trio.fail_after(WRITE_STALL_S):
-                    await self.secured_conn.write(self._take_queue())
+                    await self.secured_conn.write(b"".join(self._take_queue()))
                 self._room.unpark_all()
             self._writing = False
             self._room.unpark_all()

@@ -221,3 +221,22 @@ def test_any_bytes_end_the_connection_and_nothing_else(chunks: list[bytes]) -> N
 )
 def test_any_frames_end_the_connection_and_nothing_else(frames: list[bytes]) -> None:
     trio.run(feed, frames)
+
+
+async def test_what_breaks_while_we_leave_is_not_raised() -> None:
+    yamux, _ = make_pair()
+
+    async def read(_n: int | None = None) -> bytes:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            raise OSError("the peer closed the connection") from None
+        raise AssertionError
+
+    yamux.secured_conn.read = read
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(yamux.start)
+        await yamux.event_started.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert yamux.is_closed
