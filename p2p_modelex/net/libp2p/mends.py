@@ -13,9 +13,12 @@ from functools import partial
 from typing import Any
 
 import trio
+from libp2p.crypto import rsa
+from libp2p.host import basic_host
 from libp2p.network import swarm
 from libp2p.network.connection import swarm_connection
 from libp2p.network.exceptions import SwarmException
+from libp2p.protocol_muxer import multiselect_communicator
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.pubsub import gossipsub, pubsub
@@ -23,6 +26,7 @@ from libp2p.stream_muxer import muxer_multistream
 
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import PeerId
+from p2p_modelex.net.libp2p import hostile_input
 from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
 from p2p_modelex.net.libp2p.muxer import ACCEPT_MAX, Yamux
 from p2p_modelex.net.libp2p.negotiation import MuxedHandler, accept_negotiated
@@ -183,6 +187,27 @@ MENDS = (
         (pubsub.Pubsub,),
         "stream_handler",
         _contain_gossip_stream,
+    ),
+    Mend(
+        "negotiation-size",
+        "before a handshake, one connection fills memory with a protocol name without end",
+        (multiselect_communicator,),
+        "read_delim",
+        hostile_input.limit_line,
+    ),
+    Mend(
+        "rsa-keys",
+        "an RSA private key in place of a peer's public key stops the program for minutes",
+        (rsa,),
+        "RSA",
+        hostile_input.refuse_rsa,
+    ),
+    Mend(
+        "identify-size",
+        "what a peer says of itself in identify is kept whole, megabytes of it",
+        (basic_host,),
+        "update_peerstore_from_identify",
+        hostile_input.cut_identify,
     ),
     Mend(
         "inbound-tokens",
