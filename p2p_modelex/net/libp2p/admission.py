@@ -24,7 +24,10 @@ _ARRIVALS_MAX = 4096
 
 @dataclass(eq=False, slots=True)
 class Place:
-    """One inbound connection. `peer` is None until both handshakes are done."""
+    """One inbound connection.
+
+    peer: None until both handshakes are done. violation: what the peer did to end it, if anything.
+    """
 
     host: str
     subnet: str
@@ -32,6 +35,7 @@ class Place:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     peer: PeerId | None = None
     evicted: bool = False
+    violation: str = ""
 
 
 @dataclass(slots=True)

@@ -161,9 +161,9 @@ class Connections:
     async def disconnected(self, _network: Any, connection: Any) -> None:
         muxer = connection.muxed_conn
         peer = peer_of(muxer.peer_id)
-        if peer is not None and isinstance(muxer, Yamux) and muxer.violation:
-            _log.info("%s: %s", format_peer_id(peer), muxer.violation)
-            self._gate.blame(peer, "muxer")
+        outbound = connection.direction == Direction.OUTBOUND
+        if peer is not None and outbound and isinstance(muxer, Yamux) and muxer.violation:
+            self._gate.blame(peer, "muxer")  # the gate itself watches inbound ones
         if peer is None or peer not in self.peers or self._live(peer):
             return
         self.peers.discard(peer)

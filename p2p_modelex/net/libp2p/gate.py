@@ -39,19 +39,25 @@ class Gate:
         finally:
             self._admission.leave(place)
             await _close(connection)
-        if place.peer is None and not place.evicted:
+        if place.violation and place.peer is not None:
+            _log.info("%s broke the rules: %s", format_peer_id(place.peer), place.violation)
+            self.blame(place.peer, "muxer", place.host)
+        elif place.peer is None and not place.evicted:
             self._reputation.blame_host(place.host, "handshake", trio.current_time())
 
     def refuses(self, peer: PeerId) -> bool:
         """Whether a peer is kept away now."""
         return self._reputation.refuses_peer(peer, trio.current_time())
 
-    def blame(self, peer: PeerId, offence: str) -> bool:
-        """Count an offence; True if the peer is now kept away, and its connections are ending."""
+    def blame(self, peer: PeerId, offence: str, *hosts: str) -> bool:
+        """Count an offence against a peer, the addresses it is connected from, and `hosts`.
+
+        True if the peer is now kept away. Inbound connections of who is kept away are ended.
+        """
         now_s = trio.current_time()
         refused = self._reputation.blame_peer(peer, offence, now_s)
-        hosts = set(self._admission.hosts_of(peer))
-        away = [host for host in hosts if self._reputation.blame_host(host, offence, now_s)]
+        homes = {*hosts, *self._admission.hosts_of(peer)}
+        away = [host for host in homes if self._reputation.blame_host(host, offence, now_s)]
         if refused or away:
             _log.warning("%s is kept away after %s", format_peer_id(peer), offence)
             self._admission.evict_refused(now_s)

@@ -130,6 +130,8 @@ def _hold_token_while_open(original: Any) -> Any:
         if place is not None:
             place.peer = PeerId(connection.peer_id.to_bytes())
         await connection.event_closed.wait()
+        if place is not None:
+            place.violation = getattr(connection, "violation", "")
         # The caller would go on waiting for the end of the host; an error makes it let go.
         raise SwarmException("the connection is over")
 
