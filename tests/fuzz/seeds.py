@@ -1,65 +1,64 @@
-"""Fill corpus/: from the vectors of protocols/, and the best of what the fuzzer has learnt.
+"""Fill corpus/: from the vectors of protocols/, and from what the fuzzer has learnt in work/.
 
-`python -m tests.fuzz.seeds` after a long run; needs atheris. Keeps at most FILES_MAX of BYTES_MAX.
+`python -m tests.fuzz.seeds` after a long run. Keeps at most FILES_MAX of BYTES_MAX each.
 """
 
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.records import codec
 from tests.fuzz import places
+from tests.fuzz.targets.codec import KINDS, LIMIT
 
-FILES_MAX = 60
+FILES_MAX = 25
 BYTES_MAX = 1024
 _VECTORS = places.ROOT / "protocols"
 
 
 def main() -> None:
     for name in sys.argv[1:] or places.target_names():
-        folder = places.CORPUS / name
-        with tempfile.TemporaryDirectory() as merged:
-            sources = [places.WORK / name, folder, *_write_vectors(name, Path(merged, "vectors"))]
-            best = Path(merged, "best")
-            best.mkdir()
-            _merge(name, best, [str(one) for one in sources if one.is_dir()])
-            _replace(folder, sorted(best.iterdir(), key=lambda file: file.stat().st_size))
-        sys.stdout.write(f"{name}: {len(list(folder.iterdir()))} files\n")
+        learnt = _read(places.WORK / name) or _read(places.CORPUS / name)
+        seeds = _spread(sorted(learnt, key=lambda content: (len(content), content)))
+        if name == "codec":
+            seeds |= set(_build_vectors())
+        _write(places.CORPUS / name, seeds)
+        sys.stdout.write(f"{name}: {len(seeds)} files\n")
 
 
-def _merge(name: str, best: Path, sources: list[str]) -> None:
-    command = [sys.executable, "-m", "tests.fuzz.drive", name, "-merge=1", str(best), *sources]
-    subprocess.run(command, cwd=places.ROOT, check=True, capture_output=True)
+def _read(folder: Path) -> set[bytes]:
+    """Whatever is in `work` reached something new when it was found."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return {file.read_bytes() for file in files if file.stat().st_size <= BYTES_MAX}
 
 
-def _replace(folder: Path, files: list[Path]) -> None:
+def _spread(contents: list[bytes]) -> set[bytes]:
+    """Of all sizes: the shortest alone would miss what is deep."""
+    count = min(FILES_MAX, len(contents))
+    return {contents[at * len(contents) // count] for at in range(count)}
+
+
+def _write(folder: Path, seeds: set[bytes]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    small = [file.read_bytes() for file in files if file.stat().st_size <= BYTES_MAX]
-    # Spread over the sizes: the shortest inputs alone would miss what is deep.
-    step = max(1.0, len(small) / FILES_MAX)
-    for content in {small[int(i * step)] for i in range(min(FILES_MAX, len(small)))}:
-        name = hashlib.sha256(content).hexdigest()[:16]
-        (folder / name).write_bytes(content)
+    for content in seeds:
+        (folder / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
 
 
-def _write_vectors(name: str, folder: Path) -> list[Path]:
-    """The vectors' messages, for the target that takes messages as they are."""
-    if name != "codec":
-        return []
-    from tests.fuzz.targets.codec import KINDS
-
-    folder.mkdir()
-    messages = {bytes.fromhex(text) for text in _find_hex()}
-    for number, message in enumerate(sorted(messages, key=len)):
-        for kind in range(len(KINDS)):
-            (folder / f"{number}-{kind}").write_bytes(bytes([kind, 0]) + message)
-    return [folder]
+def _build_vectors() -> Iterator[bytes]:
+    """The vectors' good messages, each for its own type and as it is."""
+    for message in sorted({bytes.fromhex(text) for text in _find_hex()}):
+        for number, kind in enumerate(KINDS):
+            with suppress(RemoteProtocolError):
+                codec.decode(kind, message, limit=LIMIT)
+                if len(message) <= BYTES_MAX:
+                    yield bytes([number, 0]) + message
 
 
 def _find_hex() -> Iterator[str]:
