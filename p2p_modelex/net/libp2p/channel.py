@@ -12,6 +12,7 @@ cancelled writer tears nothing and no nonce is used twice.
 
 import os
 import struct
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import trio
@@ -24,6 +25,10 @@ from p2p_modelex.limits import KIB
 _LENGTH_BYTES = 2
 _TAG_BYTES = 16
 PLAINTEXT_MAX = 65_535 - _TAG_BYTES
+# From here on, copying costs more than a message's own header, tag and set-up.
+_OWN_MESSAGE_BYTES = 16 * KIB
+# What one system call takes: IOV_MAX of Linux, never reached by what a muxer queues.
+_PIECES_MAX = 1024
 # Two whole messages of the largest kind: bulk costs a system call for each 128 KiB.
 _READ_BYTES = 128 * KIB
 # 96-bit nonce: 32 zero bits and the 64-bit counter, little-endian (Noise, section 12.3).
@@ -41,21 +46,34 @@ class CipherState:
         self._aead = ChaCha20Poly1305(key)
         self._counter = 0
 
-    def seal(self, plaintext: bytes) -> bytes:
-        """Return `plaintext` as one or more whole messages on the wire."""
-        if len(plaintext) <= PLAINTEXT_MAX:
-            return b"".join(self._seal_one(plaintext))
-        view = memoryview(plaintext)
-        parts: list[bytes] = []
-        for start in range(0, len(plaintext), PLAINTEXT_MAX):
-            parts += self._seal_one(view[start : start + PLAINTEXT_MAX])
-        return b"".join(parts)
+    def seal(self, parts: Iterable[bytes | memoryview]) -> list[bytes]:
+        """Return whole messages that say `parts` one after the other, as pieces to write.
 
-    def _seal_one(self, plaintext: bytes | memoryview) -> tuple[bytes, bytes]:
-        nonce = _NONCE.pack(self._counter)
+        Small parts share a message; a large one has its own, which spares copying it twice.
+        """
+        sealed: list[bytes] = []
+        small: list[bytes | memoryview] = []
+        for part in parts:
+            if len(part) < _OWN_MESSAGE_BYTES:
+                small.append(part)
+                continue
+            if small:
+                self._seal(b"".join(small), sealed)
+                small.clear()
+            self._seal(part, sealed)
+        if small:
+            self._seal(b"".join(small), sealed)
+        return sealed
+
+    def _seal(self, plaintext: bytes | memoryview, sealed: list[bytes]) -> None:
+        if len(plaintext) > PLAINTEXT_MAX:
+            with memoryview(plaintext) as view:
+                for start in range(0, len(view), PLAINTEXT_MAX):
+                    self._seal(view[start : start + PLAINTEXT_MAX], sealed)
+            return
+        sealed.append((len(plaintext) + _TAG_BYTES).to_bytes(_LENGTH_BYTES, "big"))
+        sealed.append(self._aead.encrypt(_NONCE.pack(self._counter), plaintext, None))
         self._counter += 1
-        length = len(plaintext) + _TAG_BYTES
-        return length.to_bytes(_LENGTH_BYTES, "big"), self._aead.encrypt(nonce, plaintext, None)
 
     def open(self, message: bytes | memoryview) -> bytes:
         """Return the plaintext of the next message. Raises BrokenCipher."""
@@ -189,19 +207,19 @@ class SecureChannel:
     async def write(self, data: bytes) -> None:
         """Send all of `data`; if cancelled, what is left goes out before anything else."""
         await trio.lowlevel.checkpoint()
-        if not self.write_nowait(data):
+        if not self.write_nowait((data,)):
             await self.flush()
 
-    def write_nowait(self, data: bytes) -> bool:
-        """Encrypt `data` and send what the socket takes; False if some is left for `flush`.
+    def write_nowait(self, parts: Iterable[bytes | memoryview]) -> bool:
+        """Encrypt `parts` and send what the socket takes; False if some is left for `flush`.
 
         Raises ConnectionClosedError.
         """
-        sealed = self._sending.seal(data)
+        sealed = self._sending.seal(parts)
         sent = 0 if self._unsent else self._send(sealed)
-        if sent == len(sealed):
+        if sent == sum(map(len, sealed)):
             return True
-        self._unsent += memoryview(sealed)[sent:]
+        self._unsent += memoryview(b"".join(sealed))[sent:]
         return False
 
     async def flush(self) -> None:
@@ -212,11 +230,11 @@ class SecureChannel:
                     await trio.lowlevel.wait_writable(self._descriptor())
                 except (OSError, trio.ClosedResourceError) as error:
                     raise ConnectionClosedError(f"writing: {error}", transport="tcp") from error
-                del self._unsent[: self._send(self._unsent)]
+                del self._unsent[: self._send((self._unsent,))]
 
-    def _send(self, data: bytes | bytearray) -> int:
+    def _send(self, pieces: Sequence[bytes | bytearray]) -> int:
         try:
-            return os.write(self._descriptor(), data)
+            return os.writev(self._descriptor(), pieces[:_PIECES_MAX])
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -27,8 +27,8 @@ SYN, ACK, FIN, RST = 1, 2, 4, 8
 WINDOW_BYTES = 256 * KIB
 # Returned in halves, so that bulk costs one update for each 128 KiB and not one a read.
 _CREDIT_BYTES = WINDOW_BYTES // 2
-# go-yamux's default; larger frames would delay other streams' control frames.
-_FRAME_BYTES = 64 * KIB
+# What fits one Noise message; larger frames would delay other streams' control frames.
+_FRAME_BYTES = 65_519
 # A reader may stop for this long before its writer gives up (py-libp2p's own limit is 5 s).
 STALL_S = 120.0
 # Smaller pieces are put together: an object each would cost 50 times the window in 1-byte frames.
@@ -59,6 +59,8 @@ class MuxedStream:
         self._dead = False
         self._discards = False
         self._turns = 0
+        # Set by who writes in several steps, so that `try_write` does not come between them.
+        self.is_writing = False
         self._waiting = trio.lowlevel.ParkingLot()
 
     def is_closed(self) -> bool:
@@ -126,6 +128,16 @@ class MuxedStream:
         self._send_window -= size
         self._send(DATA, 0, size, data if size == len(data) else data[:size])
         return size
+
+    def try_write(self, data: bytes) -> bool:
+        """Queue all of `data` without waiting, or nothing: False if there is no room for it.
+
+        Not while another task writes to the stream. Raises as `write_some`.
+        """
+        if not self._may_send() or len(data) > min(self._send_window, _FRAME_BYTES):
+            return False
+        self.write_nowait(data)
+        return True
 
     def write_nowait(self, data: bytes) -> None:
         """Queue the `data` that begins a stream we open: one frame, no more than its window."""
