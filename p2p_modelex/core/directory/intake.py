@@ -13,6 +13,11 @@ from p2p_modelex.units import UnixMs
 OFFENCES = {"ADV-12": "bad_signature", "ADV-13": "equivocation"}
 """Offences by rule; the other ADV rules are `bad_record`, and all others `protocol`."""
 
+EQUIVOCATIONS_MAX = 8
+"""Second advertisements of one sequence taken in one session, each of which costs a signature and
+blames its signer; who hands over more collects them.
+"""
+
 
 class Intake:
     """What one session takes from its peer."""
@@ -22,6 +27,7 @@ class Intake:
         self._sender = sender
         self._rows: list[RecordRow] = []
         self._penalties: list[Penalize] = []
+        self._equivocations = 0
 
     def take(
         self,
@@ -36,7 +42,7 @@ class Intake:
         """
         accepted = 0
         for envelope in envelopes:
-            verdict = self._directory.judge(envelope, now)
+            verdict = self._directory.judge(envelope, now, introducer=self._sender)
             accepted += verdict.accepted
             if verdict.rejected:
                 self._charge(verdict)
@@ -48,6 +54,9 @@ class Intake:
 
     def _charge(self, verdict: Verdict) -> None:
         if not verdict.blames_signer or verdict.peer is None:
+            raise _Rejected(verdict)
+        self._equivocations += 1
+        if self._equivocations > EQUIVOCATIONS_MAX:
             raise _Rejected(verdict)
         self._penalties.append(
             Penalize(verdict.peer, OFFENCES[verdict.rule], f"{verdict.rule}: {verdict.reason}")

@@ -17,7 +17,7 @@ from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec
-from p2p_modelex.records.advertisement import Announcements, Change
+from p2p_modelex.records.advertisement import Announcement, Announcements, Change
 from p2p_modelex.records.reconciliation import Pulled
 from p2p_modelex.units import UnixMs
 from tests.core.directory.make_vectors import announcements
@@ -213,6 +213,36 @@ def test_pending_fetches_are_bounded_and_raised() -> None:
     assert due == {}
     assert len(pending) == 1
     assert pending.next_due() == NOW + 1
+
+
+def test_one_neighbours_announcements_do_not_crowd_out_anothers() -> None:
+    pending = PendingFetches(3)
+    for number in range(PENDING_MAX):
+        pending.add(number.to_bytes(32, "big"), 5, (Key(2).peer,), NOW)
+    honest = b"h" * 32
+    pending.add(honest, 5, (Key(3).peer,), NOW)
+    assert len(pending) == PENDING_MAX
+    due = pending.take_due(NOW, lambda _key: None, UnixMs(NOW + 9))
+    assert due[Key(3).peer] == [honest]
+
+
+def test_gossip_makes_us_dial_few_strangers() -> None:
+    """Announced peers may be anybody's addresses; who is connected is asked all the same."""
+    node = Node(1)
+    world = World(node)
+    world.tell(node, inp.PeerConnected(Key(9).peer))
+    strangers = [Key(20 + number) for number in range(10)]
+    for key in strangers:
+        item = Announcement(key.public_key, NOW, Change.NEW)
+        payload = codec.encode(Announcements((item,)))
+        origin, forwarder = key.peer, Key(9).peer
+        world.tell(node, inp.GossipArrived(ANNOUNCEMENTS_TOPIC, origin, forwarder, payload))
+    node.effects.clear()
+    world.advance(6_000)
+    opened = [effect.peer for effect in node.effects if isinstance(effect, fx.OpenStream)]
+    assert Key(9).peer in opened
+    dialled = [peer for peer in opened if peer != Key(9).peer]
+    assert 1 <= len(dialled) <= 6
 
 
 def test_another_holder_of_our_key_is_outdone() -> None:
