@@ -77,4 +77,5 @@ class Places:
 
 
 def _latest_of_largest(lists: dict[PeerId, dict[PeerId, None]]) -> PeerId:
-    return next(reversed(max(lists.values(), key=len)))
+    largest = max(lists.values(), key=len)
+    return next(reversed(largest))

@@ -154,13 +154,15 @@ def test_any_bytes_give_a_verdict(message: bytes | int) -> None:
 def test_who_hands_over_many_second_advertisements_is_to_blame() -> None:
     held = directory()
     taking = intake.Intake(held, Key(90).peer)
-    seconds = tuple(
-        sealed(Key(number), advertisement(NOW, offers=(offer(f"n{at}"),)))
-        for number in range(100, 101 + intake.EQUIVOCATIONS_MAX)
-        for at in range(2)
+    keys = range(100, 101 + intake.EQUIVOCATIONS_MAX)
+    firsts, seconds = (
+        tuple(sealed(Key(key), advertisement(NOW, offers=(offer(name),))) for key in keys)
+        for name in ("first", "second")
     )
+    assert taking.take(firsts, NOW) == len(firsts)
+    taking.drain()
     with pytest.raises(RemoteProtocolError, match="REC-7: ADV-13"):
-        taking.take(seconds, NOW)
+        taking.take(seconds, UnixMs(NOW + 2_000))
     blamed = [one for one in taking.drain() if isinstance(one, Penalize)]
     assert len(blamed) == intake.EQUIVOCATIONS_MAX
 
