@@ -78,6 +78,13 @@ class Stream(ABC):
     async def send_frame(self, payload: bytes) -> None:
         """Send one frame. Raises StreamClosed, StreamBroken; LocalProtocolError over the limit."""
 
+    def try_send_frame(self, payload: bytes) -> bool:
+        """Send one frame without waiting, or nothing of it: then False, and `send_frame` says why.
+
+        Saves a task switch; a stream may always say False.
+        """
+        return False
+
     @abstractmethod
     async def receive_frame(self) -> bytes:
         """Receive one frame.

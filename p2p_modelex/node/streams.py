@@ -93,7 +93,9 @@ class Streams:
 
     def send(self, effect: Send) -> None:
         entry = self._open.get(effect.stream)
-        if entry is None:
+        if entry is None or (
+            not entry.waiting_bytes and entry.stream.try_send_frame(effect.payload)
+        ):
             return
         try:
             if entry.waiting_bytes and entry.waiting_bytes + len(effect.payload) > SEND_QUEUE_BYTES:

@@ -11,7 +11,7 @@ from libp2p.stream_muxer.exceptions import (
     MuxedStreamReset,
 )
 
-from p2p_modelex.errors import RemoteProtocolError, StreamBroken, StreamClosed
+from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, StreamBroken, StreamClosed
 from p2p_modelex.ids import PeerId
 from p2p_modelex.net.abc import Stream
 from p2p_modelex.net.frames import FrameReader, encode_frame
@@ -67,6 +67,17 @@ class Libp2pStream(Stream):
         finally:
             self._sending.release()
         self._count(False)
+
+    def try_send_frame(self, payload: bytes) -> bool:
+        if self._ended or self._unsent or self._sending.locked():
+            return False
+        try:
+            is_sent = self._muxed.try_write(encode_frame(payload, limit=self._frame_limit))
+        except (MuxedStreamError, YamuxViolation, LocalProtocolError):
+            return False
+        if is_sent:
+            self._count(False)
+        return is_sent
 
     async def _take_turn(self) -> None:
         # A lock that is free costs a task switch all the same; sending is a checkpoint anyway.
