@@ -8,13 +8,13 @@ from typing import Any, cast
 import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
-from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.limits import GOSSIP_MESSAGE_BYTES, KIB
 from p2p_modelex.net.abc import GossipMessage, Validator, Verdict
 from p2p_modelex.net.bounded import GossipLimiter
+from p2p_modelex.net.libp2p.gossip_frames import FramedGossipSub
 from p2p_modelex.net.libp2p.gossip_intake import PacedPubsub
 from p2p_modelex.net.libp2p.host import peer_of
 
@@ -145,7 +145,7 @@ class Gossip:
 
 
 def _build_router() -> Any:
-    router: Any = cast(Any, GossipSub)(
+    router: Any = cast(Any, FramedGossipSub)(
         [TProtocol(GOSSIPSUB_ID)],
         DEGREE,
         DEGREE_LOW,

@@ -11,15 +11,13 @@ from typing import Any
 
 import trio
 from google.protobuf.message import DecodeError
-from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.validators import signature_validator
-from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.limits import GOSSIP_MESSAGE_BYTES
+from p2p_modelex.net.libp2p.gossip_frames import FramedPubsub, read_frame
 
 NEIGHBOUR_RATE = 30.0
 NEIGHBOUR_BURST = 300.0
@@ -54,10 +52,11 @@ class Pace:
         now_s = trio.current_time()
         self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate) - cost
         self._at_s = now_s
-        await trio.sleep(max(0.0, -self._tokens / self._rate))
+        if self._tokens < 0:
+            await trio.sleep(-self._tokens / self._rate)
 
 
-class PacedPubsub(Pubsub):
+class PacedPubsub(FramedPubsub):
     """Pubsub that reads its neighbours' frames by our rules.
 
     judge: whether a message, whose signature is good, is taken and spreads. blame: told of
@@ -78,12 +77,10 @@ class PacedPubsub(Pubsub):
     async def continuously_read_stream(self, stream: Any) -> None:
         """Read a neighbour's frames to the end. Raises what is wrong: its gossip is over then."""
         neighbour, pace = stream.muxed_conn.peer_id, Pace()
+        muxed, limit = stream.muxed_stream, self.max_inbound_rpc_size
         try:
-            while self.manager.is_running:
-                raw = await read_varint_prefixed_bytes_limited(stream, self.max_inbound_rpc_size)
+            while (raw := await read_frame(muxed, limit=limit)) is not None:
                 await self._take_frame(neighbour, rpc_pb2.RPC.FromString(raw), pace)
-        except StreamEOF:
-            return
         except DecodeError:
             self._blame(neighbour, "gossip")
             raise
@@ -111,7 +108,8 @@ class PacedPubsub(Pubsub):
             raise RemoteProtocolError("gossip", "an oversized message")
         is_known = not self._is_subscribed_to_msg(message) or self._is_msg_seen(message)
         await pace.spend(KNOWN_COST if is_known else 1.0)
-        if is_known:
+        # Another neighbour may have brought it while this one waited; from here nothing waits.
+        if is_known or self._is_msg_seen(message):
             return
         if not _is_signed(message):
             raise RemoteProtocolError("bad_signature", "a message that its origin did not sign")

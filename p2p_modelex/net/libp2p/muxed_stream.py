@@ -59,8 +59,8 @@ class MuxedStream:
         self._dead = False
         self._discards = False
         self._turns = 0
-        # Set by who writes in several steps, so that `try_write` does not come between them.
-        self.is_writing = False
+        # Held by `write` for all its steps, so that nothing comes between them.
+        self._writing = trio.Lock()
         self._waiting = trio.lowlevel.ParkingLot()
 
     def is_closed(self) -> bool:
@@ -104,9 +104,11 @@ class MuxedStream:
         return chunk
 
     async def write(self, data: bytes) -> None:
+        """Queue all of `data`; if cancelled, some of it. Raises as `write_some`."""
         rest = memoryview(data)
-        while rest:
-            rest = rest[await self.write_some(rest) :]
+        async with self._writing:
+            while rest:
+                rest = rest[await self.write_some(rest) :]
 
     async def write_some(self, data: bytes | memoryview) -> int:
         """Queue at least one byte of `data` and return how many; all or nothing if cancelled.
@@ -132,9 +134,11 @@ class MuxedStream:
     def try_write(self, data: bytes) -> bool:
         """Queue all of `data` without waiting, or nothing: False if there is no room for it.
 
-        Not while another task writes to the stream. Raises as `write_some`.
+        Raises as `write_some`.
         """
-        if not self._may_send() or len(data) > min(self._send_window, _FRAME_BYTES):
+        if self._writing.locked() or not self._may_send():
+            return False
+        if len(data) > min(self._send_window, _FRAME_BYTES):
             return False
         self.write_nowait(data)
         return True
