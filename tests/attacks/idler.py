@@ -6,6 +6,7 @@ python -m tests.attacks.idler ADDRESS
 import json
 import os
 import sys
+from typing import Any
 
 import trio
 
@@ -20,7 +21,7 @@ async def _idle(address: str) -> None:
     peer, plain = parse_peer_address(address)
     async with trio.open_nursery() as nursery:
 
-        async def live(task_status: trio.TaskStatus[None]) -> None:
+        async def live(task_status: Any) -> None:
             network = Libp2pNetwork(os.urandom(32), Libp2pConfiguration())
             async with network.run():
                 await network.dial(peer, (plain,))

@@ -42,6 +42,7 @@ class Connections:
     ) -> None:
         self.peers: set[PeerId] = set()
         self.on_identified: Callable[[PeerId], Awaitable[None]] | None = None
+        self.on_left: Callable[[PeerId], None] | None = None
         self._host = host
         self._network = host.get_network()
         self._options = options
@@ -167,10 +168,12 @@ class Connections:
         if peer is None or peer not in self.peers or self._live(peer):
             return
         self.peers.discard(peer)
-        if self.on_identified is None:
-            # Bounds the address book; with the DHT on, it is what we answer others from.
+        if not outbound or self.on_left is None:
+            # Bounds the address book. Whom we dialled, the DHT may go on telling others of.
             with suppress(Exception):
                 self._host.get_peerstore().clear_peerdata(ID(peer))
+            if self.on_left is not None:
+                self.on_left(peer)
         self._report(PeerSeen(peer, (), "disconnected"))
 
     async def opened_stream(self, _network: Any, _stream: Any) -> None: ...

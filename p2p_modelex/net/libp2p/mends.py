@@ -15,6 +15,7 @@ from typing import Any
 import trio
 from libp2p.crypto import rsa
 from libp2p.host import basic_host
+from libp2p.kad_dht import common, kad_dht, peer_routing
 from libp2p.network import swarm
 from libp2p.network.connection import swarm_connection
 from libp2p.network.exceptions import SwarmException
@@ -26,7 +27,7 @@ from libp2p.stream_muxer import muxer_multistream
 
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import PeerId
-from p2p_modelex.net.libp2p import hostile_input
+from p2p_modelex.net.libp2p import hostile_input, peer_table
 from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
 from p2p_modelex.net.libp2p.muxer import ACCEPT_MAX, Yamux
 from p2p_modelex.net.libp2p.negotiation import MuxedHandler, accept_negotiated
@@ -160,14 +161,6 @@ def _sign_record_once(original: Any) -> Any:
     return signed_record
 
 
-def _skip_record(_original: Any) -> Any:
-    def consume(_message: Any, _host: Any, _peer: Any) -> bool:
-        # Identify has told the addresses once; gossip need not be able to write them too.
-        return True
-
-    return consume
-
-
 MENDS = (
     Mend(
         "handlers",
@@ -212,6 +205,20 @@ MENDS = (
         hostile_input.cut_identify,
     ),
     Mend(
+        "dht-name",
+        "the DHT ignores the prefix it is given and joins the public network's",
+        (common, kad_dht, peer_routing),
+        "PROTOCOL_ID",
+        lambda _original: peer_table.PROTOCOL,
+    ),
+    Mend(
+        "dht-answers",
+        "the answer to a lookup may be 4 MiB of addresses, and all are kept",
+        (peer_routing,),
+        "read_varint_prefixed_bytes_limited",
+        peer_table.limit_answers,
+    ),
+    Mend(
         "inbound-tokens",
         "closed inbound connections are counted for ever: after N in all, none is accepted",
         (swarm.Swarm,),
@@ -249,17 +256,11 @@ MENDS = (
     ),
     Mend(
         "sender-record",
-        "(speed) the address record is compared, and often signed, for every gossip message",
+        "(speed) the address record is compared, and often signed, for every gossip message, "
+        "where we do not even send it",
         (pubsub, gossipsub),
         "env_to_send_in_RPC",
         _sign_record_once,
-    ),
-    Mend(
-        "record-check",
-        "(speed) the sender's address record is verified anew in every gossip frame",
-        (pubsub, gossipsub),
-        "maybe_consume_signed_record",
-        _skip_record,
     ),
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
@@ -181,8 +182,9 @@ class Libp2pNetwork(Network):
                 raise ConfigurationError(f"cannot listen on all of {', '.join(listen)}")
             await stack.enter_async_context(self._topics.run())
             if self._options.dht:
-                self._lookup = Lookup(host)
+                self._lookup = Lookup(host, self._blame_lookup)
                 connections.on_identified = self._lookup.add
+                connections.on_left = self._lookup.forget
                 await stack.enter_async_context(self._lookup.run())
             if self._options.mdns:
                 await stack.enter_async_context(announce_locally(host, self._on_found_locally))
@@ -236,6 +238,11 @@ class Libp2pNetwork(Network):
     def penalize(self, peer: PeerId, offence: str) -> None:
         if self._gate.blame(peer, offence) and self._nursery is not None:
             self._nursery.start_soon(self.disconnect, peer)
+
+    def _blame_lookup(self, identifier: ID) -> None:
+        peer = peer_of(identifier)
+        if peer is not None:
+            self.penalize(peer, "protocol")
 
     def _is_busy(self, peer: PeerId) -> bool:
         """Whether a stream is open with the peer that is more than a ping."""
