@@ -32,6 +32,8 @@ JOBS_TO_AGREE = 3
 LITTLE = Wei(200 * PRICE)  # of which a job may cost 185
 LIFE_S = 40.0
 WRITES_MIN = 6
+CUT_AT = 7
+"""The buyer's write that stands for the middle of a job: its second voucher or third."""
 
 
 @dataclass
@@ -110,6 +112,27 @@ async def crash_buyer(scene: Scene, mode: Mode, at: int, *, jobs: int = 1, **lim
         await check_chain(scene, provider)
 
 
+async def crash_buyer_again(scene: Scene, mode: Mode, at: int) -> None:
+    """It was cut off in mid-job, and goes at some write of its next life."""
+    engine = MemoryEngine(MODEL, length=TOKENS)
+    async with scene.world.provider(PROVIDER, engine) as provider:
+        scene.arm(BUYER, "dies after", CUT_AT)
+        await live_and_buy(scene)
+        await provider.wait_until(lambda: provider.core.is_idle)
+        scene.arm(BUYER, mode, at)
+        await live_and_buy(scene)
+        await provider.wait_until(lambda: provider.core.is_idle)
+        async with scene.world.requester(BUYER, friends=[PROVIDER]) as exchange:
+            await come_to_terms(scene, exchange, provider)
+        await check_chain(scene, provider, cut=2)
+
+
+async def live_and_buy(scene: Scene) -> None:
+    async with scene.alive(BUYER), scene.world.requester(BUYER, friends=[PROVIDER]) as exchange:
+        await scene.buy(exchange)
+    scene.stores[BUYER].disarm()
+
+
 async def crash_provider(scene: Scene, mode: Mode, at: int) -> None:
     async with scene.world.requester(BUYER, friends=[]) as exchange, trio.open_nursery() as nursery:
         bought = trio.Event()
@@ -179,7 +202,7 @@ def check_promises(
         assert amount <= buyer[lane]
 
 
-async def check_chain(scene: Scene, provider: Node) -> None:
+async def check_chain(scene: Scene, provider: Node, *, cut: int = 1) -> None:
     """One deposit, receipts for what is done, and the price of it, or a window more, redeemed."""
     stores, ledger = scene.stores, scene.world.ledger
     for row in scene.finished:
@@ -196,7 +219,7 @@ async def check_chain(scene: Scene, provider: Node) -> None:
     redemption = await provider.parts.chain.redeem(vouchers)
     assert sum(redemption.credited) == promised
     prices = sum(row.receipt.receipt.price for row in scene.finished)
-    assert prices <= promised <= prices + job_price(scene) + WINDOW
+    assert prices <= promised <= prices + cut * (job_price(scene) + WINDOW)
     state = ledger.channel(ChannelId(known.state.channel))
     assert state is not None
     assert state.deposit == known.state.deposit, "what was added is known"
@@ -214,6 +237,7 @@ MODES: tuple[Mode, ...] = ("dies before", "dies after", "fails")
 SIDES = {
     "buyer": (BUYER, crash_buyer, 12),
     "buyer with little": (BUYER, crash_buyer_with_little, 19),
+    "buyer again": (BUYER, crash_buyer_again, 12),
     "provider": (PROVIDER, crash_provider, 14),
 }
 """Who crashes, how, and a write that does not come any more."""

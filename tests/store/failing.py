@@ -43,6 +43,7 @@ class FailingStore(Store):
     def arm(self, mode: Mode, at: int, on_death: Callable[[], None]) -> None:
         """Count from now on, and strike at the `at`-th write."""
         self.writes, self._at, self._mode, self._on_death = 0, at, mode, on_death
+        self.was_struck = False
 
     def disarm(self) -> None:
         """Let the disk be good, for the node's next life."""

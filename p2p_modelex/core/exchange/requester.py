@@ -218,13 +218,11 @@ class RequesterExchange:
 
     def _on_refused(self, refused: Refused, now: UnixMs) -> list[Effect]:
         """Nothing is owed. A debt's amount is in the reason: EXC-7."""
-        rows: tuple[Row, ...] = ()
         debt = _DEBT.fullmatch(refused.reason) if refused.code == "debt" else None
         if debt is not None:
-            rows = self._purse.note_debt(Wei(min(int(debt[1]), UINT128_MAX)))
-        effects: list[Effect] = [Persist(rows)] if rows else []
-        effects.append(CloseStream(self.stream))
-        return effects + self._fail(
+            self._purse.note_debt(Wei(min(int(debt[1]), UINT128_MAX)))
+        closing: list[Effect] = [CloseStream(self.stream)]
+        return closing + self._fail(
             refused.code, refused.reason, now, refused=True, retry_after_ms=refused.retry_after_ms
         )
 
@@ -275,7 +273,8 @@ class RequesterExchange:
         refused: bool = False,
         retry_after_ms: int = 0,
     ) -> list[Effect]:
-        state = "lost" if doubt > owed else "failed"
+        # What we agreed to and did not sign for must be found again after a crash, too.
+        state = "lost" if doubt > owed or owed > self._paid else "failed"
         last = self._build_row(state, max(owed, doubt), now)
         self._purse.close(owed, last)
         self._state = State.OVER
