@@ -148,7 +148,9 @@ class Buying:
         run.kept = selection.kept
         run.shortlist = self._router.shortlist(selection.kept, want)
         run.is_probing = True
-        targets = [(c.peer, c.advertisement.addresses) for c in run.shortlist]
+        # Who has no rival is asked nothing: no answer would change the order (RTE-12).
+        asked = run.shortlist if len(run.shortlist) > 1 else ()
+        targets = [(c.peer, c.advertisement.addresses) for c in asked]
         return [*self._probes.ask(targets, now), *self.after_probes(now)]
 
     def _try_next(self, run: Run, now: UnixMs) -> list[Effect]:

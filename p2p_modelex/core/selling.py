@@ -169,7 +169,9 @@ class Selling:
             busy = EngineFailed(job, "busy", "EXC-7: others go first", retry_ms)
             for exchange in self._find(job):
                 effects += self._step_one(exchange, busy, now)
-        return effects + list(self._admission.advance(now))
+        # First, as a run promises nothing to anybody: an engine begins while rows are written, and
+        # what it says is heard once they are.
+        return [*self._admission.advance(now), *effects]
 
     def _step_one(self, exchange: ProviderExchange, happened: Input, now: UnixMs) -> list[Effect]:
         effects: list[Effect] = []

@@ -70,7 +70,7 @@ class Vendor:
             (),
             bytes(32),
         )
-        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000))
+        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000), self.key.peer)
 
     @property
     def account(self) -> Address:
@@ -161,6 +161,8 @@ class Buyer:
         return job
 
     def answer_probes(self) -> None:
+        if not self.probing:  # of one candidate nothing is asked
+            return
         for stream in self.probing:
             self.probes.step(given.StreamFailed(stream, "closed"), self.now)
         self.probing.clear()

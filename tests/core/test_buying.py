@@ -112,7 +112,7 @@ def test_an_unknown_model_names_what_there_is_and_we_are_no_candidate_ourselves(
     buyer.request(request=msgspec.structs.replace(REQUEST, model="small"))
     assert buyer.ended().reason == "RTE-1: nobody offers small; on offer: tiny"
     vendor = buyer.vendors[0]
-    vendor.entry = replace(vendor.entry, peer=REQUESTER_KEY.peer)
+    vendor.entry = msgspec.structs.replace(vendor.entry, peer=REQUESTER_KEY.peer)
     buyer.request(2)
     assert buyer.ended().reason == "no other peer offers anything yet"
 
@@ -365,24 +365,32 @@ def test_a_channel_with_all_lanes_in_use_says_so(monkeypatch: pytest.MonkeyPatch
     assert "every lane" in failed.reason
 
 
+def test_who_has_no_rival_is_not_probed() -> None:
+    """RTE-12."""
+    buyer = Buyer(1)
+    buyer.request(probed=False)
+    assert buyer.deposits()
+
+
 # Cancelling.
 
 
 def test_cancelling_while_probing_waiting_and_dialling_ends_the_run_at_once() -> None:
-    buyer = Buyer(1)
+    buyer = Buyer(2)
     job = buyer.request(1, probed=False)
     buyer.tell(given.CancelRun(job))
     assert buyer.ended().code == "cancelled"
     buyer.answer_probes()
     assert buyer.effects == []
     job = buyer.request(2)
-    payee = buyer.vendor().account
+    vendor = buyer.vendor()
+    payee = vendor.account
     buyer.tell(given.CancelRun(job))
     assert buyer.ended().code == "cancelled"
     state = build_state(ChannelId(b"c" * 32), payee, 10_000)
     buyer.tell(given.ChannelOpened(payee, state))
     assert [type(effect) for effect in buyer.effects] == [fx.Persist]
-    job = buyer.request(3)
+    job = buyer.request(3, only=(vendor.key.peer,))
     stream = buyer.opened().stream
     buyer.tell(given.CancelRun(job))
     assert fx.ResetStream(stream) in buyer.effects

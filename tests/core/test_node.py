@@ -151,15 +151,21 @@ def meet(buyer: NodeCore, seller: NodeCore) -> None:
     assert buyer.directory.judge(entry.envelope, later).outcome.value == "accept"
 
 
-def test_a_run_goes_over_probe_channel_and_stream_to_the_seller() -> None:
+def test_a_probe_that_is_not_answered_is_over_in_time() -> None:
+    core = build()
+    [probe, _] = core._probes.ask([(OTHER_KEY.peer, ("/memory/1",))], NOW)
+    assert isinstance(probe, fx.OpenStream)
+    assert probe.protocol == PROBE_PROTOCOL
+    core.step(given.StreamReady(probe.stream), NOW)
+    assert core.step(given.TimerFired(TimerId(f"probe/{probe.stream}")), NOW)
+
+
+def test_a_run_goes_over_channel_and_stream_to_the_seller() -> None:
     buyer = build(sells=False)
     meet(buyer, build())
     job = JobId(b"j" * 16)
-    probe = next(e for e in buyer.step(wanted(job), NOW) if isinstance(e, fx.OpenStream))
-    assert probe.protocol == PROBE_PROTOCOL
-    buyer.step(given.StreamReady(probe.stream), NOW)
+    effects = buyer.step(wanted(job), NOW)
     assert not buyer.is_idle
-    effects = buyer.step(given.TimerFired(TimerId(f"probe/{probe.stream}")), NOW)
     deposit = next(e for e in effects if isinstance(e, fx.OpenChannel))
     effects = buyer.step(given.ChannelOpened(deposit.payee, STATE), NOW)
     order = next(e for e in effects if isinstance(e, fx.OpenStream))
