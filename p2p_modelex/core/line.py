@@ -33,10 +33,13 @@ class Line:
 
     def __init__(self, slots: int, patrons: Patrons) -> None:
         self._room = slots + READY
+        # Whoever has no history may stall for PAY_TIMEOUT_MS, so it never gets every slot.
+        self._room_for_new = max(1, slots - 1)
         self._patrons = patrons
         self._granted = 0
         self._waiting: dict[JobId, Place] = {}
-        self._running: dict[JobId, None] = {}
+        # With the engine: whether the payer had no history then.
+        self._running: dict[JobId, bool] = {}
         # Granted, and not yet paid or given up: what we risk.
         self._risked: dict[JobId, Place] = {}
 
@@ -88,15 +91,19 @@ class Line:
     def grant(self) -> Iterator[JobId]:
         """Give the engine what it has room for, and yield it."""
         while len(self._running) < self._room:
-            able = [one for one in self._waiting.values() if self._is_trusted(one)]
+            able = [one for one in self._waiting.values() if self._may_run(one)]
             if not able:
                 return
             self._granted += 1
             chosen = min(able, key=self._rank)
             del self._waiting[chosen.job]
-            self._running[chosen.job] = None
+            self._running[chosen.job] = not self._is_known(chosen)
             self._risked[chosen.job] = chosen
             yield chosen.job
+
+    def _may_run(self, place: Place) -> bool:
+        has_room = self._is_known(place) or sum(self._running.values()) < self._room_for_new
+        return has_room and self._is_trusted(place)
 
     def _is_trusted(self, place: Place) -> bool:
         """Whether what the payer owes and may come to owe is one window, or was ever paid us.

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import trio
+from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC
@@ -171,3 +172,14 @@ async def hold(band: Sequence[Adversary], streams: int, protocol: str) -> int:
         for one in band:
             nursery.start_soon(fill, one)
     return opened
+
+
+async def pour(stream: Stream, raw: bytes) -> None:
+    """Write bytes below frames. NetworkError if the victim does not take them."""
+    muxed: Any = stream._muxed  # type: ignore[attr-defined]  # frames are whole, so go around them
+    rest = memoryview(raw)
+    try:
+        while rest:
+            rest = rest[await muxed.write_some(bytes(rest[:65536])) :]
+    except MuxedStreamError as error:
+        raise NetworkError("reset") from error

@@ -116,7 +116,7 @@ def build_line(slots: int = 1, **history: int) -> Line:
 
 
 def test_an_engine_gets_what_it_has_room_for_in_order() -> None:
-    line = build_line()
+    line = build_line(p1=WINDOW, p2=WINDOW, p3=WINDOW)
     for number in (1, 2, 3):
         assert line.enter(place(number, number)) is None
     assert list(line.grant()) == [job(1), job(2)]
@@ -167,6 +167,17 @@ def test_payers_with_a_history_go_first_but_not_always() -> None:
             line.finish(granted)
             line.leave(granted)
     assert order == [5, 6, 7, 1, 8, 9, 2, 3, 4]
+
+
+def test_payers_without_a_history_never_get_every_slot() -> None:
+    line = build_line(slots=3, p9=WINDOW)
+    for number in (1, 2, 3, 4):
+        line.enter(place(number, number))
+    assert list(line.grant()) == [job(1), job(2)]
+    line.enter(place(9, 9))
+    assert list(line.grant()) == [job(9)]
+    line.finish(job(1))
+    assert list(line.grant()) == [job(3)]
 
 
 def test_payers_take_turns() -> None:
@@ -271,6 +282,7 @@ def test_hanging_up_while_counting_is_bounded() -> None:
 def test_each_model_has_a_line_of_its_own() -> None:
     one = desk()
     for number in range(6):
+        one.note(paid(number, WINDOW))
         assert enter(one, number, number, "small" if number % 2 else "m") is None
     granted = [effect.job for effect in one.advance(NOW)]
     assert granted == [job(0), job(2), job(1), job(3), job(5)]

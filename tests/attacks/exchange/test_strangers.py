@@ -9,7 +9,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.node.exchange import build_request
 from p2p_modelex.records.job import Probe, Refused
-from tests.attacks.adversary import Adversary, adversaries, drain, hold, keep_on, receive
+from tests.attacks.adversary import Adversary, adversaries, drain, hold, keep_on, pour, receive
 from tests.attacks.harness import Siege
 from tests.node.world import MODEL
 
@@ -97,8 +97,7 @@ async def test_prompts_that_never_end(siege: Siege) -> None:
 
     async def drip(one: Adversary) -> None:
         stream = await one.open()
-        raw = stream._raw  # type: ignore[attr-defined]  # below frames, which are whole
-        await raw.write((250_000).to_bytes(4, "big") + bytes(1000))
+        await pour(stream, (250_000).to_bytes(4, "big") + bytes(1000))
         await trio.sleep(30)
 
     async with (
