@@ -107,6 +107,13 @@ $(JS_STAMP): $(JS)/package.json $(JS)/package-lock.json
 interop: setup $(JS_STAMP) ## Meet a js-libp2p peer: vectors, streams, gossip, reconciliation, paid jobs
 	$(BIN)/python -m pytest tests/interop -q -m interop
 
+SEED ?= 1
+JOBS ?= 200
+
+.PHONY: chaos
+chaos: setup ## Kill and freeze real processes through JOBS paid jobs (5 minutes); SEED repeats a schedule
+	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS)
+
 .PHONY: demo
 demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client
 	$(BIN)/modelex demo
