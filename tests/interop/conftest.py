@@ -46,8 +46,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(outcome, []):
             properties = list(report.user_properties)
             if properties and properties[0][0] == "row" and report.when in {"call", "setup"}:
-                figures = ", ".join(f"{name} {value}" for name, value in properties[1:])
-                rows.append((report.nodeid, properties[0][1], outcome, figures))
+                what, rest = properties[0][1], properties[1:]
+                figures = ", ".join(f"{name} {value}" for name, value in rest if name != "step")
+                rows.append((report.nodeid, what, outcome, figures))
+                steps = [f"- {value}" for name, value in rest if name == "step"]
+                rows += [(report.nodeid, step, "passed", "") for step in steps]
     if rows:
         terminalreporter.section("interoperation with js-libp2p")
         terminalreporter.write_line("| What | Result | Figures |\n| --- | --- | --- |")

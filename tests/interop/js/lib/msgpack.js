@@ -42,7 +42,8 @@ class Reader {
 
   raw (size) {
     const at = this.take(size)
-    return this.bytes.slice(at, at + size)
+    // A copy, and no Buffer, whatever we were given.
+    return new Uint8Array(this.bytes.subarray(at, at + size))
   }
 
   string (size) {
