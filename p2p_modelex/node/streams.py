@@ -83,8 +83,8 @@ class Streams:
         await self._run(number, stream, StreamOpened(number, stream.peer, stream.protocol))
 
     async def wait_quiet(self) -> None:
-        """Wait until every stream is closed and what was queued on it is sent."""
-        while self._live:
+        """Wait until every stream, also one being opened, is closed and its queue is sent."""
+        while self._live or self._dialling:
             await self._quiet.wait()
 
     def open(self, effect: OpenStream) -> None:
@@ -138,13 +138,14 @@ class Streams:
             except NetworkError as error:
                 reason = str(error)
         is_wanted = self._dialling.pop(effect.stream, None) is not None
-        if stream is None:
-            if is_wanted:
-                await self._tell(StreamFailed(effect.stream, reason))
-        elif is_wanted:
+        if stream is not None and is_wanted:
             await self._run(effect.stream, stream, StreamReady(effect.stream))
-        else:
+            return
+        if stream is not None:
             await stream.reset()
+        elif is_wanted:
+            await self._tell(StreamFailed(effect.stream, reason))
+        self._on_quieter()
 
     async def _dial(self, effect: OpenStream) -> Stream:
         try:
@@ -185,10 +186,13 @@ class Streams:
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_TIMEOUT_S):
                 await (stream.reset() if entry.scope.cancelled_caught else stream.aclose())
             self._live -= 1
-            self._quiet.set()
-            self._quiet = trio.Event()
+            self._on_quieter()
         if was_open and not ended.clean:
             await self._tell(ended)
+
+    def _on_quieter(self) -> None:
+        self._quiet.set()
+        self._quiet = trio.Event()
 
     async def _write(
         self,

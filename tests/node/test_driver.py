@@ -199,6 +199,19 @@ async def test_a_stream_reset_as_soon_as_it_is_seen_is_gone() -> None:
         await bench.driver.wait_quiet()
 
 
+async def test_it_is_not_quiet_while_a_stream_is_being_opened() -> None:
+    def say_goodbye(happened: Input) -> Effects:
+        if isinstance(happened, given.StreamReady):
+            return (fx.Send(OURS, b"goodbye"), fx.CloseStream(OURS))
+        return (bench.dial(),) if happened is GO else ()
+
+    bench = Bench(Script(say_goodbye))
+    async with bench.run():
+        await bench.driver.perform(lambda now: bench.core.step(GO, now))
+        await bench.driver.wait_quiet()
+        assert await bench.streams[0].receive_frame() == b"goodbye"
+
+
 async def test_a_dial_cancelled_before_it_began_opens_nothing() -> None:
     bench = Bench(Script())
     async with bench.run():
