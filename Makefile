@@ -107,6 +107,10 @@ $(JS_STAMP): $(JS)/package.json $(JS)/package-lock.json
 interop: setup $(JS_STAMP) ## Meet a js-libp2p peer: vectors, streams, gossip, reconciliation, paid jobs
 	$(BIN)/python -m pytest tests/interop -q -m interop
 
+.PHONY: bench-gossip
+bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
+	$(BIN)/python -m benchmarks gossip
+
 SEED ?= 1
 JOBS ?= 200
 

@@ -6,8 +6,8 @@ takes its turn. We announce CHANGES in one message, as the node ships; js spread
 in a message, and then, to be fair to its gossipsub, the same messages as we do. CPU is that of the
 process over the measured time, heartbeats included.
 
-js-libp2p needs Node 22 and tests/interop/js installed (`make interop` does both); without, our side
-is measured alone.
+js-libp2p needs Node 22 and the packages of tests/interop/js (`make bench-gossip` gets both);
+without, our side is measured alone.
 """
 
 import os
@@ -169,7 +169,9 @@ def choose_links() -> list[tuple[int, int]]:
 
 def _spread_js(messages: int, period_s: float, size: int) -> Spread | None:
     if not (_JS / "node_modules" / "@libp2p" / "gossipsub").is_dir():
-        sys.stderr.write("js-libp2p is not installed (make interop): our side is measured alone\n")
+        sys.stderr.write(
+            "js-libp2p is not installed (make bench-gossip): our side is measured alone\n"
+        )
         return None
     work = msgspec.json.encode(
         {
@@ -192,7 +194,7 @@ def _spread_js(messages: int, period_s: float, size: int) -> Spread | None:
         sys.stderr.write(f"js-libp2p failed: {error.stderr.decode()[-2000:]}\n")
         return None
     except (subprocess.TimeoutExpired, OSError) as error:
-        sys.stderr.write(f"js-libp2p could not be run: {error}\n")
+        sys.stderr.write(f"js-libp2p could not be run: {type(error).__name__}\n")
         return None
     return msgspec.json.decode(done.stdout, type=Spread)
 

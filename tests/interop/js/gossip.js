@@ -19,8 +19,12 @@ for (let i = 0; i < work.nodes; i++) {
     streamMuxers: [yamux()],
     services: {
       identify: identify(),
-      pubsub: gossipsub({ D: 6, Dlo: 4, Dhi: 12, heartbeatInterval: 1000, allowPublishToZeroTopicPeers: true })
+      pubsub: gossipsub({
+        D: 6, Dlo: 4, Dhi: 12, heartbeatInterval: 1000, scoreParams: { IPColocationFactorWeight: 0 }
+      })
     },
+    // All of them live at one address, which neither its limits nor its scores are meant for.
+    connectionManager: { inboundConnectionThreshold: 1000, maxIncomingPendingConnections: 1000 },
     connectionMonitor: { enabled: false }
   }))
 }
