@@ -1,6 +1,7 @@
 """What fuzzing found, each said in a line: it fails without its mend."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from p2p_modelex.chain.evm.http import HttpEndpoint
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
-from p2p_modelex.engine import frames
-from p2p_modelex.engine.catalogue import Catalogue
+from p2p_modelex.engine import frames, vetting
+from p2p_modelex.engine.catalogue import Catalogue, engines_for
 from p2p_modelex.errors import (
     ChainUnreachable,
     ConfigurationError,
     EngineCrashed,
     KeystoreError,
+    ModelRejected,
     StoreError,
     VerificationFailed,
 )
@@ -28,6 +30,7 @@ from p2p_modelex.keys import account_file
 from p2p_modelex.keys.keystore import read_account_key
 from p2p_modelex.node.configuration_file import parse_configuration
 from p2p_modelex.records.signers import EvmSigner
+from tests.fuzz.targets import model_file
 from tests.fuzz.targets.receipt_file import GOOD
 
 
@@ -107,6 +110,25 @@ def test_a_keystore_whose_costs_are_texts_takes_no_memory(
     path.write_text(json.dumps(file))
     with pytest.raises(KeystoreError):
         read_account_key(path, "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "element"), [("scores", 0), ("token_type", 0), ("scores", 12), ("tokens", 4)]
+)
+def test_a_vocabulary_of_elements_that_the_engine_would_misread(key: str, element: int) -> None:
+    """An array of bytes where the native code reads one of floats is read past its end."""
+    name = f"tokenizer.ggml.{key}"
+    metadata = [
+        [name, kind, [element, [0] * len(value[1])]] if entry == name else [entry, kind, value]
+        for entry, kind, value in model_file.METADATA
+    ]
+    size = 1 << 20
+    written = model_file.write(3, metadata, model_file.TENSORS)
+    header = vetting._read(vetting._Reader(BytesIO(written), size), size)
+    with pytest.raises(ModelRejected):
+        engines_for(header)
+    good = model_file.write(3, model_file.METADATA, model_file.TENSORS)
+    assert "ctransformers" in engines_for(vetting._read(vetting._Reader(BytesIO(good), size), size))
 
 
 def _word(number: int) -> bytes:

@@ -4,12 +4,15 @@ It ends with exactly one result, pays for no more than it received and its prepa
 its ceiling, and makes every voucher durable before it is sent.
 """
 
+from contextlib import suppress
+
 import msgspec
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange.sale import compute_request_digest
 from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.job import (
     Chunk,
@@ -69,6 +72,24 @@ class Provider:
         self.tokens = 0
         self.prompt_tokens = 0
         self.text = ""
+        self.claimed_prompt = self.claimed_tokens = 0
+
+    def say(self, choices: Choices) -> bytes:
+        """A frame, and note what it claims to have delivered: all that may be paid for."""
+        frame = self.draw(choices)
+        with suppress(RemoteProtocolError):
+            message = codec.decode(ProviderMessage, frame, limit=1 << 20)
+            if isinstance(message, Started):
+                self.claimed_prompt = max(self.claimed_prompt, message.prompt_tokens)
+            elif isinstance(message, Chunk):
+                self.claimed_tokens = max(self.claimed_tokens, message.tokens)
+        return frame
+
+    @property
+    def claimed(self) -> int:
+        """What the provider can have earned at the most, in wei."""
+        completion = self.claimed_tokens * OFFER.completion_price
+        return self.claimed_prompt * OFFER.prompt_price + completion
 
     def draw(self, choices: Choices) -> bytes:
         match choices.below(8):
@@ -120,12 +141,9 @@ class Provider:
 class Watch:
     """Looks at every effect of the requester and holds it to its promises."""
 
-    def __init__(self, prepay: Wei) -> None:
-        self.prepay = prepay
+    def __init__(self) -> None:
         self.ends = 0
-        self.earned = 0
         self.promised = 0
-        self._prompt_tokens = 0
         self._durable: dict[bytes, None] = {}
 
     def look(self, effects: list[fx.Effect]) -> None:
@@ -137,20 +155,13 @@ class Watch:
                     self._keep(rows)
                 case fx.Send(_, payload):
                     self._on_sent(payload)
-                case fx.Emit(fx.RunStarted() as begun):
-                    self._prompt_tokens = begun.prompt_tokens
-                    self.earned = begun.prompt_tokens * OFFER.prompt_price
                 case fx.Emit(fx.RunText() as piece):
-                    self._on_tokens(piece.tokens)
+                    assert piece.tokens <= REQUEST.max_tokens
                 case fx.Emit(fx.RunFinished() as done):
                     self.ends += 1
                     verify_receipt_row(done.row, REGISTRY, UnixMs(NOW * 2))
                 case fx.Emit(fx.RunFailed()):
                     self.ends += 1
-
-    def _on_tokens(self, tokens: int) -> None:
-        assert tokens <= REQUEST.max_tokens
-        self.earned = self._prompt_tokens * OFFER.prompt_price + tokens * OFFER.completion_price
 
     def _keep(self, rows: tuple[Row, ...]) -> None:
         for row in rows:
@@ -172,18 +183,13 @@ def run(content: bytes) -> None:
     is_fast = choices.chance(160)
     prepay = choices.pick((Wei(0), _PREPAY))
     purchase = build_purchase(is_fast=is_fast, prepay=prepay)
-    pair, provider, watch = Pair(purchase), Provider(), Watch(prepay)
+    pair, provider, watch = Pair(purchase), Provider(), Watch()
     first = pair.requester.start(NOW)
     pair.carry(pair.r, pair.p, first)
     watch.look(first)
-    tokens_before_text = 0
     while choices and not pair.requester.is_over:
-        tokens_before_text = provider.tokens
         watch.look(_act(pair, provider, choices))
-        # Chunks without text are not told, so what was claimed bounds what may be paid.
-        claimed = provider.prompt_tokens * OFFER.prompt_price
-        claimed += max(tokens_before_text, provider.tokens) * OFFER.completion_price
-        assert watch.promised <= max(watch.earned, claimed) + prepay, "paid for more than came"
+        assert watch.promised <= max(provider.claimed, prepay), "paid for more than came"
         assert watch.promised <= purchase.max_cost, "paid over the ceiling"
     finish(pair, watch)
 
@@ -198,7 +204,7 @@ def _act(pair: Pair, provider: Provider, choices: Choices) -> list[fx.Effect]:
             pair.now = UnixMs(pair.now + choices.pick((1, 20_000, 61_000)))
             happened = given.TimerFired(fx.TimerId(f"exchange/{R_STREAM}/wait"))
         case _:
-            happened = given.FrameReceived(R_STREAM, provider.draw(choices))
+            happened = given.FrameReceived(R_STREAM, provider.say(choices))
     return pair.to_requester(happened)
 
 

@@ -16,7 +16,7 @@ from tests.fuzz.choices import Choices
 
 _U32, _F32, _I32, _TEXT, _ARRAY = 4, 6, 5, 8, 9
 _TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-_METADATA: list[Any] = [
+METADATA: list[Any] = [
     ["general.architecture", _TEXT, "llama"],
     ["llama.context_length", _U32, 64],
     ["llama.embedding_length", _U32, 32],
@@ -48,7 +48,7 @@ def _tensors() -> list[Any]:
     return [[name, list(shape), 0, 0] for name, shape in shapes.items()]
 
 
-_TENSORS = _tensors()
+TENSORS = _tensors()
 _LIKE = (
     *(0, 1, 2, 3, 8, 9, 31, 32, 255, 1024, 1025, 2**31, 2**32 - 1, 2**63),
     *("llama", "gpt2", "\x00"),
@@ -63,7 +63,7 @@ def run(content: bytes) -> None:
         written, size = choices.rest(), len(content)
         written = b"GGUF" + written if len(written) % 2 else written
     else:
-        metadata, tensors = list(_METADATA), list(_TENSORS)
+        metadata, tensors = list(METADATA), list(TENSORS)
         for _ in range(choices.below(3)):
             metadata = trees.bend(metadata, choices, _LIKE)
         for _ in range(choices.below(3)):
