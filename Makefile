@@ -86,6 +86,11 @@ $(ATHERIS): pyproject.toml $(STAMP)
 fuzz: $(ATHERIS) ## Fuzz every parser and machine for SECONDS=60 in all (tests/fuzz/README.md)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
 
+.PHONY: upstream
+upstream: setup ## Show which faults of py-libp2p (docs/upstream) are still there
+	@for file in docs/upstream/*.py; do $(BIN)/python -W ignore $$file >/dev/null 2>&1 \
+	    && echo "there  $$file" || echo "GONE   $$file"; done
+
 .PHONY: bench
 bench: setup ## Measure what things cost against their limits (3 minutes; docs/performance.md)
 	$(BIN)/python -m benchmarks
