@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import trio
 
+from p2p_modelex import limits
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.http import HttpEndpoint
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.core.directory.comparison import Comparison
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.engine import frames, vetting
 from p2p_modelex.engine.catalogue import Catalogue, engines_for
@@ -22,6 +24,7 @@ from p2p_modelex.errors import (
     EngineCrashed,
     KeystoreError,
     ModelRejected,
+    RemoteProtocolError,
     StoreError,
     VerificationFailed,
 )
@@ -29,7 +32,9 @@ from p2p_modelex.ids import Address
 from p2p_modelex.keys import account_file
 from p2p_modelex.keys.keystore import read_account_key
 from p2p_modelex.node.configuration_file import parse_configuration
+from p2p_modelex.records.reconciliation import Compared, Held, Listing
 from p2p_modelex.records.signers import EvmSigner
+from tests.core.directory import worlds
 from tests.fuzz.targets import model_file
 from tests.fuzz.targets.receipt_file import GOOD
 
@@ -129,6 +134,18 @@ def test_a_vocabulary_of_elements_that_the_engine_would_misread(key: str, elemen
         engines_for(header)
     good = model_file.write(3, model_file.METADATA, model_file.TENSORS)
     assert "ctransformers" in engines_for(vetting._read(vetting._Reader(BytesIO(good), size), size))
+
+
+def test_a_responder_that_lists_peers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 frames have room for 700,000 made-up keys, and 16 sessions run at once."""
+    monkeypatch.setattr(limits, "DIRECTORY_ENTRIES_MAX", 50)
+    directory = worlds.directory()
+    assert directory.judge(worlds.sealed(worlds.Key(2)), worlds.NOW).accepted
+    compared = Comparison(directory)
+    assert compared.next_question() is not None
+    items = tuple(Held(number.to_bytes(32, "big"), 1) for number in range(1, 60))
+    with pytest.raises(RemoteProtocolError, match="REC-8"):
+        compared.on_answer(Compared(1, (Listing(b"", b"", items),)), worlds.NOW)
 
 
 def _word(number: int) -> bytes:

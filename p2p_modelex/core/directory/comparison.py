@@ -75,8 +75,10 @@ class Comparison:
                 self._on_listing(difference, now)
         for one in self._asked[answer.answered :]:
             heapq.heappush(self._open, (one.lower, one.upper))
-        if len(self._open) + len(self.pull) > OPEN_RANGES_MAX:
-            raise RemoteProtocolError("REC-8", "too many open ranges")
+        # Honest directories lack no more than the largest one holds.
+        lacking = len(self.need) > limits.DIRECTORY_ENTRIES_MAX
+        if lacking or len(self._open) + len(self.pull) > OPEN_RANGES_MAX:
+            raise RemoteProtocolError("REC-8", "too many open ranges or missing records")
 
     def _on_split(self, parts: tuple[Range, ...]) -> None:
         ordered = all(part.lower < part.upper for part in parts[:-1])
