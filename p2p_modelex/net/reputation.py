@@ -32,7 +32,8 @@ OFFENCES: dict[str, float] = {
 }
 UNKNOWN_OFFENCE = 10.0
 
-REFUSED_AT = 100.0
+# A little below: what came a moment ago has decayed a little.
+REFUSED_AT = 95.0
 HOST_PATIENCE = 3.0
 SUBNET_PATIENCE = 10.0
 HALF_LIFE_S = 120.0

@@ -138,6 +138,10 @@ class Session:
         """Send bytes on a stream."""
         return await self.write(frame(DATA, 0, number, len(payload), payload))
 
+    async def write_raw(self, payload: bytes) -> bool:
+        """Send bytes under Noise, where its messages are expected."""
+        return await send(self._tcp, payload)
+
     async def close(self) -> None:
         with suppress(Exception):
             await self._tcp.aclose()

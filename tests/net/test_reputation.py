@@ -30,8 +30,8 @@ def test_so_many_of_each_keep_a_peer_away_for_a_while(offence: str) -> None:
 def test_offences_are_forgiven_with_time() -> None:
     known = Reputation()
     for number in range(20):
-        assert not known.blame_peer(PEER, "muxer", number * HALF_LIFE_S)
-    assert known.score(PEER, 20 * HALF_LIFE_S) < OFFENCES["muxer"]
+        assert not known.blame_peer(PEER, "muxer", 2 * number * HALF_LIFE_S)
+    assert known.score(PEER, 40 * HALF_LIFE_S) < OFFENCES["muxer"]
 
 
 def test_an_address_and_its_subnet_answer_for_all_their_peers() -> None:

@@ -68,6 +68,8 @@ _log = logging.getLogger(__name__)
 
 PING_ID = "/modelex/ping/1"
 _PING_BYTES = 32
+# A stream that asks for no echo for this long is closed.
+_PING_IDLE_S = 60.0
 
 # Restarts wait 0.2, 0.4 .. 30 s; a host that ran for a minute starts over at the front.
 _RESTART_FIRST_S = 0.2
@@ -274,6 +276,7 @@ class Libp2pNetwork(Network):
             frame_limit=frame_limit,
             count=self._count_frame,
             on_end=self._forget_stream,
+            on_violation=partial(self.penalize, offence="protocol"),
         )
         self._streams.setdefault(peer, set()).add(stream)
         return stream
@@ -292,7 +295,8 @@ class Libp2pNetwork(Network):
         self, protocol: str, handler: StreamHandler, frame_limit: int, muxed: MuxedStream
     ) -> None:
         peer = peer_of(muxed.muxed_conn.peer_id)
-        if peer is None:
+        # Each connection bounds its streams, and a peer may have several connections.
+        if peer is None or len(self._streams.get(peer, ())) >= self._options.streams_per_peer_max:
             await muxed.reset()
             return
         await serve_stream(handler, self._wrap(muxed, peer, protocol, frame_limit))
@@ -352,4 +356,7 @@ class Libp2pNetwork(Network):
 
 async def _echo(stream: Stream) -> None:
     while True:
-        await stream.send_frame(await stream.receive_frame())
+        with trio.move_on_after(_PING_IDLE_S) as idle:
+            await stream.send_frame(await stream.receive_frame())
+        if idle.cancelled_caught:
+            return

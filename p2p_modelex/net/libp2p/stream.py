@@ -33,6 +33,7 @@ class Libp2pStream(Stream):
         frame_limit: int,
         count: Callable[[bool], None],
         on_end: Callable[["Libp2pStream"], None],
+        on_violation: Callable[[PeerId], None],
     ) -> None:
         self._muxed = muxed
         self._peer = peer
@@ -44,6 +45,7 @@ class Libp2pStream(Stream):
         self._sending = trio.Lock()
         self._count = count
         self._on_end = on_end
+        self._on_violation = on_violation
         self._ended = False
 
     @property
@@ -109,6 +111,7 @@ class Libp2pStream(Stream):
         except MuxedStreamError as error:
             raise self._explain("receiving", error) from error
         except RemoteProtocolError:
+            self._on_violation(self._peer)
             await self.reset()
             raise
         self._count(True)

@@ -5,6 +5,7 @@ import os
 import string
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import trio
@@ -255,7 +256,7 @@ async def test_lying_addresses(siege: Siege) -> None:
         await trio.sleep(10)
 
     async with trio.open_nursery() as trap:
-        (listener,) = await trap.start(trio.serve_tcp, count, 0, "127.0.0.1")
+        (listener,) = await trap.start(partial(trio.serve_tcp, count, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
         addresses = tuple(f"{TRAP.format(port)}" for _ in range(8))
         keys = [Ed25519Signer(os.urandom(32)) for _ in range(256)]

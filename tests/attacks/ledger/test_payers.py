@@ -6,7 +6,8 @@ from typing import Any
 import trio
 
 from p2p_modelex.node.exchange import build_request
-from p2p_modelex.records.job import Cancel, Refused
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import Cancel, Pay, Refused, Started
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import AI, UINT128_MAX
@@ -94,7 +95,6 @@ def bad_payments(one: Adversary) -> dict[str, SignedVoucher]:
         "signed by another": one.promise(50 * PRICE, signer=stranger),
         "of another chain": one.promise(50 * PRICE, domain=os.urandom(32)),
         "of another channel": one.promise(50 * PRICE, channel=os.urandom(32)),
-        "on another lane": one.promise(50 * PRICE, lane=9),
         "over the deposit": one.promise(10**6 * AI),
         "the largest number": one.promise(UINT128_MAX),
         "of another epoch": one.promise(50 * PRICE, epoch=1),
@@ -132,4 +132,27 @@ async def test_bad_vouchers(siege: Siege) -> None:
         "lane_in_use",
     }
     assert_no_money_lost(attack, 6)
+    attack.assert_held(rss_mib=24, joined=0.9)
+
+
+async def test_bad_payments(siege: Siege) -> None:
+    """In mid-job: vouchers that shrink, are of another lane, or as bad as the ones above."""
+
+    async def pay(one: Adversary) -> None:
+        bad = bad_payments(one)
+        bad["of another lane"] = one.promise(50 * PRICE, lane=9)
+        for number, wrong in enumerate(bad.values()):
+            order = one.order(one.promise(lane=10 + number), LONG)
+            stream = await one.say(order)
+            if isinstance(await receive(stream), Started):
+                await stream.send_frame(codec.encode(Pay(order.job, wrong)))
+                heard = await drain(stream)
+                assert not any(frame[1:2] == bytes([19]) for frame in heard)  # no receipt
+
+    async with (
+        siege.attack("Bad payments", "the same in the middle of a job") as attack,
+        adversaries(siege, 2, funded=ATTACKERS[:2]) as band,
+    ):
+        await keep_on(band, pay)
+    assert_no_money_lost(attack, 8)
     attack.assert_held(rss_mib=24, joined=0.9)

@@ -55,10 +55,10 @@ async def say(stream: Any, answer: Any) -> None:
 
 async def many_addresses(host: Any, stream: Any) -> None:
     answer = _mk_identify_protobuf(host, None)
-    for number in range(60_000):
-        answer.listen_addrs.append(
-            Multiaddr(f"/ip4/10.0.{number >> 8}.{number & 255}/tcp/1").to_bytes()
-        )
+    # /ip4/10.0.x.y/tcp/1 in binary: building 60,000 Multiaddrs would take longer than the attack.
+    answer.listen_addrs.extend(
+        b"\x04\x0a\x00" + number.to_bytes(2, "big") + b"\x06\x00\x01" for number in range(60_000)
+    )
     await say(stream, answer)
 
 

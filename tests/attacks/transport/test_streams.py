@@ -250,6 +250,30 @@ async def test_yamux_cheats(siege: Siege) -> None:
     attack.assert_held(rss_mib=24, fds=40, joined=0.9)
 
 
+async def test_noise_lies(siege: Siege) -> None:
+    """The handshake is over, and what follows does not decrypt, or does not end."""
+    lies = (
+        b"\x00\x00" * 1000,
+        b"\xff\xff" + os.urandom(65535),
+        b"\x00\x10" + os.urandom(16),
+        b"\x00\x08" + bytes(8),
+        b"\xff\xff" + bytes(100),
+        b"\x01",
+        os.urandom(300_000),
+    )
+    async with (
+        siege.attack(
+            "Noise lies", f"{len(lies)} kinds of bytes that do not decrypt, twice each"
+        ) as attack,
+        sessions(siege, [source(new_subnet()) for _ in lies * 2]) as opened,
+    ):
+        for one, lie in zip(opened, lies * 2, strict=True):
+            await one.write(frame(WINDOW, SYN, one.number(), 0))
+            await one.write_raw(lie)
+        await trio.sleep(1)
+    attack.assert_held(rss_mib=16, fds=40, joined=0.9)
+
+
 async def test_who_breaks_the_rules_is_kept_away(siege: Siege) -> None:
     """One address, ever new peers: the address itself runs out of patience."""
     host = source(new_subnet())
