@@ -8,6 +8,7 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.errors import BadInput
 from p2p_modelex.records import codec
@@ -127,6 +128,26 @@ def test_text_without_end_is_cut() -> None:
     """EXC-11."""
     buyer = begun()
     buyer.send(STARTED, *(Chunk(JOB, i, "x" * 16_000, 1) for i in range(5)))
+    assert buyer.ended().reason.startswith("EXC-11")
+
+
+def test_a_drip_without_tokens_is_cut() -> None:
+    """EXC-10: a character at a time would keep a job open for as long as the provider likes."""
+    buyer = begun()
+    buyer.send(STARTED, *(Chunk(JOB, at, "x", 1) for at in range(parameters.CHUNKS_SLACK + 3)))
+    assert buyer.ended().reason.startswith("EXC-10")
+
+
+def test_tokens_without_text_are_not_paid_for() -> None:
+    """EXC-11: a token shows a byte, but for a few."""
+    request = msgspec.structs.replace(CHAT, max_tokens=400)
+    offer = msgspec.structs.replace(OFFER, credit_tokens=1000)
+    rich = Wei(5_000)
+    terms = build_purchase(request=request, offer=offer, max_cost=rich, max_window=rich)
+    buyer = begun(terms)
+    buyer.send(Started(JOB, 5, Wei(500)), Chunk(JOB, 0, "x" * 44, parameters.TOKENS_SLACK + 44))
+    assert not buyer.requester.is_over
+    buyer.send(Chunk(JOB, 1, "", parameters.TOKENS_SLACK + 45))
     assert buyer.ended().reason.startswith("EXC-11")
 
 
