@@ -1,5 +1,9 @@
-"""Streams: frames in become inputs, queued frames go out, each stream with two small tasks."""
+"""Streams: frames in become inputs and frames go out, each stream with a task that reads.
 
+A frame is sent at once if its stream has room, else by a second task for as long as some wait.
+"""
+
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -41,12 +45,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class _Open:
-    """One live stream and its queue of outgoing frames; None in the queue means close."""
+    """One live stream, and the frames that wait since it had no room for them."""
 
     stream: Stream
-    frames: trio.MemorySendChannel[bytes | None]
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    frames: deque[bytes] = field(default_factory=deque)
     waiting_bytes: int = 0
+    # Cancelled to end the stream: both as they are, `reading` by who closes it or is done writing.
+    reading: trio.CancelScope = field(default_factory=trio.CancelScope)
+    writing: trio.CancelScope = field(default_factory=trio.CancelScope)
+    is_writing: bool = False
+    is_closing: bool = False
+    is_reset: bool = False
+
+    def cut(self) -> None:
+        """End it without sending what waits."""
+        self.is_reset = True
+        self.reading.cancel()
 
 
 class Streams:
@@ -93,36 +107,38 @@ class Streams:
 
     def send(self, effect: Send) -> None:
         entry = self._open.get(effect.stream)
-        if entry is None or (
-            not entry.waiting_bytes and entry.stream.try_send_frame(effect.payload)
-        ):
+        if entry is None:
             return
-        try:
-            if entry.waiting_bytes and entry.waiting_bytes + len(effect.payload) > SEND_QUEUE_BYTES:
-                raise trio.WouldBlock
-            entry.frames.send_nowait(effect.payload)
-            entry.waiting_bytes += len(effect.payload)
-        except trio.WouldBlock:
+        if not entry.is_writing and entry.stream.try_send_frame(effect.payload):
+            return
+        size = entry.waiting_bytes + len(effect.payload)
+        is_full = entry.waiting_bytes > 0 and size > SEND_QUEUE_BYTES
+        if is_full or len(entry.frames) >= SEND_QUEUE_FRAMES:
             log.warning("stream_reset", reason="the peer does not read", stream=effect.stream)
-            entry.scope.cancel()
+            entry.cut()
+            return
+        entry.frames.append(effect.payload)
+        entry.waiting_bytes = size
+        if not entry.is_writing:
+            entry.is_writing = True
+            self._nursery.start_soon(self._write, entry)
 
     def close(self, effect: CloseStream) -> None:
         entry = self._open.pop(effect.stream, None)
         if entry is None:
             self._cancel_dial(effect.stream)
-            return
-        entry.scope.deadline = trio.current_time() + LINGER_S
-        try:
-            entry.frames.send_nowait(None)
-        except trio.WouldBlock:
-            entry.scope.cancel()
+        elif entry.is_writing:
+            entry.is_closing = True
+            entry.reading.deadline = trio.current_time() + LINGER_S
+        else:
+            entry.reading.cancel()
 
     def reset(self, effect: ResetStream) -> None:
         entry = self._open.pop(effect.stream, None)
         if entry is None:
             self._cancel_dial(effect.stream)
         else:
-            entry.scope.cancel()
+            entry.cut()
 
     def _cancel_dial(self, number: StreamId) -> None:
         scope = self._dialling.pop(number, None)
@@ -167,24 +183,24 @@ class Streams:
 
     async def _run(self, number: StreamId, stream: Stream, first: Input) -> None:
         """Serve a stream to its end. It is known before `first` tells the core of it."""
-        frames, queue = trio.open_memory_channel[bytes | None](SEND_QUEUE_FRAMES)
-        entry = self._open[number] = _Open(stream, frames)
+        entry = self._open[number] = _Open(stream)
         self._live += 1
         ended = StreamEnded(number, clean=False, reason="reset")
         try:
             await self._tell(first)
-            with entry.scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write, entry, queue, nursery.cancel_scope)
-                    ended = await self._read(number, stream)
-                    if not ended.clean:
-                        nursery.cancel_scope.cancel()
-                    elif self._open.get(number) is entry:
+            with entry.reading:
+                ended = await self._read(number, stream)
+                if ended.clean:
+                    if self._open.get(number) is entry:
                         await self._tell(ended)
+                    # The core may go on writing; closing ends this.
+                    await trio.sleep_forever()
         finally:
             was_open = self._open.pop(number, None) is not None
+            is_cut = entry.is_reset or entry.is_writing
+            entry.writing.cancel()
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_TIMEOUT_S):
-                await (stream.reset() if entry.scope.cancelled_caught else stream.aclose())
+                await (stream.reset() if is_cut else stream.aclose())
             self._live -= 1
             self._on_quieter()
         if was_open and not ended.clean:
@@ -194,22 +210,20 @@ class Streams:
         self._quiet.set()
         self._quiet = trio.Event()
 
-    async def _write(
-        self,
-        entry: _Open,
-        queue: trio.MemoryReceiveChannel[bytes | None],
-        both: trio.CancelScope,
-    ) -> None:
-        """Send queued frames; at None close and end both directions."""
+    async def _write(self, entry: _Open) -> None:
+        """Send the frames that wait; then, where the stream was closed meanwhile, end it."""
         try:
-            async for frame in queue:
-                if frame is None:
-                    break
-                await entry.stream.send_frame(frame)
-                entry.waiting_bytes -= len(frame)
+            with entry.writing:
+                while entry.frames:
+                    await entry.stream.send_frame(entry.frames[0])
+                    entry.waiting_bytes -= len(entry.frames.popleft())
+                entry.is_writing = False
+                if entry.is_closing:
+                    entry.reading.cancel()
         except NetworkError as error:
             log.debug("stream_write_failed", reason=str(error))
-        both.cancel()
+            entry.is_writing = False
+            entry.reading.cancel()
 
     async def _read(self, number: StreamId, stream: Stream) -> StreamEnded:
         try:
