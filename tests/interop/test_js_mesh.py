@@ -135,7 +135,7 @@ async def test_gossip_and_directory(world: tuple[Mesh, JsPeer], figure: Figure) 
         figure("step", "Gossips its own advertisement, serves those who fetch it")
         await js.do("invent", count=STRANGERS)
         done = await js.do("reconcile", boot)
-        assert done["offered"] == done["taken"] >= STRANGERS
+        assert done["offered"] >= done["taken"] >= STRANGERS
         again = await js.do("reconcile", boot)
         assert (again["rounds"], again["offered"], again["fetched"], again["pulled"]) == (
             1,
@@ -231,10 +231,8 @@ async def test_paid_jobs_of_ours(world: tuple[Mesh, JsPeer], figure: Figure) -> 
     assert cancelled["end"]["is"] == "Finished"
     assert cancelled["receipt"]["receipt"]["finish"] in {0, 1, 2}
     owed += int(cancelled["earned"])
-    figure(
-        "step",
-        f"A job cancelled after its first chunk, finish {cancelled['receipt']['receipt']['finish']}",
-    )
+    finish = cancelled["receipt"]["receipt"]["finish"]
+    figure("step", f"A job cancelled after its first chunk: receipt good, finish {finish}")
     lost = await js.do("buy", ada, **terms, dropAfter=1)
     owed += int(lost["earned"])
     refused = await js.do("buy", ada, **terms, concede=True)

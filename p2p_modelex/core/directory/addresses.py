@@ -20,7 +20,7 @@ def _is_ip6(value: str) -> bool:
         ipaddress.IPv6Address(value)
     except ValueError:
         return False
-    return True
+    return "%" not in value  # a zone means something on one machine only
 
 
 def _is_number(value: str, most: int) -> bool:

@@ -104,6 +104,7 @@ def _bad_content() -> dict[str, list[Step]]:
         "address: begins with tcp": _with_address("/tcp/1"),
         "address: bad ip4": _with_address("/ip4/127.0.0.256/tcp/1"),
         "address: bad ip6": _with_address("/ip6/::g/tcp/1"),
+        "address: ip6 with a zone": _with_address("/ip6/fe80::1%eth0/tcp/1"),
         "address: bad port": _with_address("/ip4/127.0.0.1/tcp/65536"),
         "address: port with a zero": _with_address("/ip4/127.0.0.1/tcp/080"),
         "address: no value": _with_address("/ip4/127.0.0.1/tcp"),

@@ -102,7 +102,10 @@ function validateDeposit (state, voucher, job, others) {
   let needed = voucher.amount + (job.window > prepaid ? job.window - prepaid : 0n)
   for (const one of others) {
     needed += one.amount
-    if (one.job === null) continue
+    if (one.job === null || one.job.isReceipted) {
+      needed += debtOf(one)
+      continue
+    }
     const left = one.job.ceiling - (one.amount - one.job.due)
     needed += one.job.window < left ? one.job.window : left
   }

@@ -101,8 +101,8 @@ export class Provider {
     if (request.model !== offer.model || !hasWeights(offer, request)) throw new Refusal('unknown_model')
     if (!offer.kinds.includes(request.kind)) throw new Refusal('unsupported')
     const tokens = words(promptOf(request)).length
-    const fits = tokens + request.max_tokens <= offer.context_length && request.max_tokens <= offer.max_tokens
-    if (!fits) throw new Refusal('prompt_too_long')
+    if (request.max_tokens > offer.max_tokens || request.grammar !== '') throw new Refusal('unsupported')
+    if (tokens + request.max_tokens > offer.context_length) throw new Refusal('prompt_too_long')
     this.promptTokens = tokens
   }
 

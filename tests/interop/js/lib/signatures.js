@@ -39,17 +39,18 @@ export function seal (key, domain, network, payload) {
   return { signer: key.publicKey, payload, signature }
 }
 
-/** ENV-2: refuse the keys first, then check the equation without cofactor, as OpenSSL does. */
+/** ENV-2: refuse points of small order, then check the equation without cofactor, as OpenSSL does. */
 export function validateEnvelope (envelope, domain, network) {
   const input = signingInput(domain, network, envelope.payload)
-  if (!isGoodKey(envelope.signer) || !verifyEd25519(envelope, input)) {
+  const isGood = isGoodPoint(envelope.signer) && isGoodPoint(envelope.signature.slice(0, 32))
+  if (!isGood || !verifyEd25519(envelope, input)) {
     throw new Broken('ENV-2', 'the signature is not good')
   }
 }
 
-function isGoodKey (publicKey) {
+function isGoodPoint (encoded) {
   try {
-    return !ed25519.Point.fromBytes(publicKey).isSmallOrder()
+    return !ed25519.Point.fromBytes(encoded).isSmallOrder()
   } catch {
     return false
   }

@@ -61,7 +61,7 @@ export function validateStarted (started, purchase, prices, quote) {
   validatePromptTokens(request, started.prompt_tokens)
   const must = (holds, why) => { if (!holds) throw new Broken('EXC-17', why) }
   must(quote === null || quote.prompt_tokens === started.prompt_tokens, 'prompt_tokens unlike the quote')
-  const window = computeWindow(prices, offer, request, started.prompt_tokens)
+  const window = computeWindow(offer, offer, request, started.prompt_tokens)
   must(started.window <= window && started.window <= (quote?.window ?? window), 'window')
   if (computeEarned(prices, started.prompt_tokens, request.max_tokens) > purchase.maxCost) {
     throw new Broken('EXC-6', 'it may cost more than the ceiling')
