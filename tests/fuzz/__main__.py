@@ -16,7 +16,7 @@ from tests.fuzz import places
 
 # A crash ends libFuzzer; it is begun again until the target's time is up, but not for ever.
 CRASHES_MAX = 10
-INPUT_BYTES = 4096
+INPUT_BYTES = 2048
 # An input that takes longer, or more memory than this, counts as a crash.
 TIMEOUT_S = 10
 MEMORY_MIB = 1024

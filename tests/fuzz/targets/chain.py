@@ -165,9 +165,10 @@ def run(content: bytes) -> None:
 async def _ask(choices: Choices) -> None:
     chain = EvmChain("http://127.0.0.1:1", _DEPLOYMENT, _SIGNER)
     chain._rpc._endpoint = Liar(choices)
+    chain._sender._receipt_timeout_s, chain._sender._repair_s = 1.0, 0.4
     for _ in range(1 + choices.below(2)):
         ask = choices.pick(_ASKS)
-        with suppress(ChainError, ConfigurationError), trio.move_on_after(60):
+        with suppress(ChainError, ConfigurationError), trio.move_on_after(20):
             await ask(chain)
 
 
