@@ -30,7 +30,7 @@ from tests.chaos.stage import (
 )
 from tests.chaos.troupe import Troupe
 
-START_S = 90.0
+START_S = 300.0
 PLAY_S = 900.0
 CALM_S = 180.0
 MEET_S = 60.0

@@ -10,6 +10,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.terms import Purchase
+from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.errors import BadInput
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
@@ -23,7 +24,7 @@ from p2p_modelex.records.job import (
     Started,
 )
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.rows import IssuedVoucherRow
+from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow
 from p2p_modelex.units import Epoch, Wei
 from tests.core.exchange.cases import (
     CHUNKS,
@@ -34,10 +35,14 @@ from tests.core.exchange.cases import (
 )
 from tests.core.exchange.pair import (
     CHANNEL,
+    CHANNELS,
     CHAT,
     NOW,
     OFFER,
+    PAYER,
+    PROVIDER_KEY,
     R_STREAM,
+    STATE,
     Pair,
     build_purchase,
 )
@@ -182,6 +187,21 @@ def test_what_a_failed_job_costs(code: str, left: int) -> None:
     failed = buyer.ended()
     assert (failed.code, failed.refused, failed.paid) == (code, False, 0)
     assert buyer.payer.get_left(CHANNEL, Epoch(0)) == left
+
+
+def test_what_was_agreed_and_not_signed_for_is_found_again_after_a_crash() -> None:
+    """LED-11: its job is kept as lost, so that the provider's claim is believed."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS, Failed(JOB, "unpaid", "x"))
+    rows = [row for row in buyer.r.rows if isinstance(row, JobRow)]
+    assert (rows[-1].state, rows[-1].owed, rows[-1].paid) == ("lost", 30, 0)
+    payer = PayerLedger(PAYER, CHANNELS)
+    payer.restore([ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer), rows[-1]])
+    lane = payer.reserve_lane(CHANNEL, Wei(100), Epoch(0))
+    lane.note_debt(Wei(30))
+    lane.close(Wei(0), rows[0])
+    signed, _ = payer.reserve_lane(CHANNEL, Wei(100), Epoch(0)).sign(Wei(0))
+    assert signed.voucher.amount == 30
 
 
 def test_a_wrong_receipt_is_not_paid() -> None:

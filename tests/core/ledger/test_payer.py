@@ -82,21 +82,22 @@ def test_a_payee_is_believed_once_within_doubt() -> None:
 
 
 def test_a_doubt_is_used_up_as_far_as_it_was_claimed() -> None:
-    """LED-11: the payee misses one of two lost streams later than the other."""
+    """LED-11: the payee misses one of three lost streams later than another."""
     payer = build_payer()
-    lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO) for _ in range(2)]
+    lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO) for _ in range(3)]
     for number, lane in enumerate(lanes, start=1):
         lane.close(Wei(20), row("lost", 60, 0, number))
     lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
-    lane.note_debt(Wei(90))  # 20 of each are agreed to
-    lane.close(Wei(0), row("failed", 0, 0, 3))
-    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
-    assert lane.sign(Wei(0))[1][1:] == (row("conceded", 60, 0, 1), row("lost", 50, 0, 2))
-    lane.note_debt(Wei(121))
-    lane.note_debt(Wei(120))
+    lane.note_debt(Wei(110))  # 20 of each are agreed to
     lane.close(Wei(0), row("failed", 0, 0, 4))
     lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
-    assert lane.sign(Wei(0))[1][1:] == (row("conceded", 50, 0, 2),)
+    assert lane.sign(Wei(0))[1][1:] == (row("conceded", 60, 0, 1), row("lost", 50, 0, 2))
+    lane.note_debt(Wei(181))
+    lane.note_debt(Wei(140))
+    lane.close(Wei(0), row("failed", 0, 0, 5))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    assert lane.lane == 1, "the first was refused once beyond the doubts"
+    lane.close(Wei(0), row("failed", 0, 0, 6))
 
 
 def test_what_was_conceded_goes_with_the_voucher_that_pays_it() -> None:
