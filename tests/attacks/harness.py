@@ -28,7 +28,7 @@ import trio
 
 from tests.attacks.world import ROOT
 
-START_S = 60.0
+START_S = 180.0
 BASELINE_S = 2.5
 ATTACK_S = 4.0
 """The honest stream is watched for at least this long during an attack."""
