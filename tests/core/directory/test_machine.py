@@ -334,7 +334,11 @@ def test_inbound_streams_are_bounded() -> None:
         return effects != (fx.ResetStream(stream),)
 
     assert [admitted(Key(2).peer) for _ in range(5)] == [True] * 4 + [False]
-    assert sum(admitted(Key(3 + at // 4).peer) for at in range(60)) == sessions.INBOUND_MAX - 4
+    assert all(admitted(Key(3 + at // 4).peer) for at in range(sessions.INBOUND_MAX - 4))
+    assert bounded.owns(StreamId(1))
+    assert admitted(Key(90).peer)
+    assert not bounded.owns(StreamId(1))  # the oldest of whoever has most makes room
+    assert sum(bounded.owns(StreamId(at)) for at in range(200)) == sessions.INBOUND_MAX
 
 
 def test_a_peer_that_begins_too_often_is_refused() -> None:
@@ -358,6 +362,11 @@ def test_outbound_streams_are_bounded() -> None:
     begun = [bounded.begin(Key(2).peer, pull, NOW) for _ in range(sessions.OUTBOUND_MAX)]
     assert begun[-1] == ()
     assert begun[-2] != ()
+    later = UnixMs(NOW + 15_000)
+    dropped, reset, opening, _ = bounded.begin(Key(3).peer, Plan(), later)
+    assert isinstance(dropped, fx.CancelTimer)
+    assert reset == fx.ResetStream(StreamId(2))  # who drags on holds no place that others want
+    assert isinstance(opening, fx.OpenStream)
 
 
 def test_a_session_that_stalls_or_drags_on_is_reset() -> None:
