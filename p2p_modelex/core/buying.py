@@ -3,8 +3,9 @@
 A run goes choose -> probe -> order (channel, stream, exchange) -> finished, or the next order.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.effects import (
@@ -269,14 +270,14 @@ class Buying:
         return passed
 
     def _on_event(self, run: Run, event: RunEvent, now: UnixMs) -> list[Effect]:
-        event = dataclasses.replace(event, job=run.job)
+        event = msgspec.structs.replace(event, job=run.job)
         if isinstance(event, RunFailed):
             return self._on_failed(run, event, now)
         if isinstance(event, RunFinished):
             assert run.current is not None
             self._circuits.on_success(run.current.peer)
             del self._runs[run.job]
-            event = dataclasses.replace(event, paid=Wei(event.paid + run.spent))
+            event = msgspec.structs.replace(event, paid=Wei(event.paid + run.spent))
         return [Emit(event)]
 
     def _on_failed(self, run: Run, failed: RunFailed, now: UnixMs) -> list[Effect]:
@@ -301,7 +302,7 @@ class Buying:
 
     def _end(self, run: Run, failed: RunFailed) -> list[Effect]:
         del self._runs[run.job]
-        return [Emit(dataclasses.replace(failed, job=run.job, paid=Wei(run.spent)))]
+        return [Emit(msgspec.structs.replace(failed, job=run.job, paid=Wei(run.spent)))]
 
     def _cancel(self, job: JobId, now: UnixMs) -> list[Effect]:
         run = self._runs.get(job)

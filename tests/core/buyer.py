@@ -1,9 +1,10 @@
 """A node's buying side with sellers on a shelf: the test is their network, chain and driver."""
 
 import random
-from dataclasses import replace
 from itertools import count
 from typing import Any
+
+import msgspec
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
@@ -155,7 +156,7 @@ class Buyer:
             attempts=3,
             is_fast=True,
         )
-        self.tell(replace(wanted, **changes))
+        self.tell(msgspec.structs.replace(wanted, **changes))
         if probed:
             self.answer_probes()
         return job

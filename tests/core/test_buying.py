@@ -1,6 +1,5 @@
 """Buying: how a run finds a provider, is paid for, begun again, cancelled."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -120,7 +119,7 @@ def test_an_unknown_model_names_what_there_is_and_we_are_no_candidate_ourselves(
 def test_too_many_runs_and_the_same_run_twice_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     buyer = ordering(1)
     buyer.request(1)
-    assert buyer.events[-1] == replace(busy(), job=JobId((1).to_bytes(16, "big")))
+    assert buyer.events[-1] == msgspec.structs.replace(busy(), job=JobId((1).to_bytes(16, "big")))
     monkeypatch.setattr(module, "RUNS_MAX", 1)
     buyer.request(2)
     assert buyer.events[-1] == busy()
