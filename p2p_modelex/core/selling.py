@@ -66,6 +66,8 @@ class Selling:
         self._redeeming = Redeeming(ledger)
         self._open_jobs = OpenJobs()
         self._exchanges: dict[StreamId, ProviderExchange] = {}
+        # Those that have a job, whose name is its own (EXC-7): every token looks one up.
+        self._by_job: dict[JobId, ProviderExchange] = {}
         self._streams_of: dict[PeerId, int] = {}
         self._admission = Admission(slots, slots_of or {})
         # Jobs that must make room, refused once the step at hand is done.
@@ -144,7 +146,8 @@ class Selling:
         return list(self._exchanges.values())
 
     def _find(self, job: JobId) -> list[ProviderExchange]:
-        return [exchange for exchange in self._all() if exchange.job == job]
+        exchange = self._by_job.get(job)
+        return [] if exchange is None else [exchange]
 
     def _on_engine(self, happened: EngineAnswer, now: UnixMs) -> list[Effect]:
         job = happened.job
@@ -177,6 +180,8 @@ class Selling:
         effects: list[Effect] = []
         for effect in exchange.step(happened, now):
             effects += self._admit(effect, exchange, now)
+        if exchange.job is not None:
+            self._by_job[exchange.job] = exchange
         if exchange.is_over:
             self._forget(exchange)
         return effects
@@ -212,6 +217,7 @@ class Selling:
         if left:
             self._streams_of[exchange.peer] = left
         if job is not None:
+            del self._by_job[job]
             self._admission.leave(job)
             if self._admission.is_awaited(job):
                 self._open_jobs.claim(job)
