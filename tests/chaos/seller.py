@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 from p2p_modelex.cli import fail
 from p2p_modelex.cli.common import read_home
@@ -12,6 +13,7 @@ from p2p_modelex.errors import ModelexError
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node
 from tests.chaos.stage import TOKENS_MAX
@@ -29,15 +31,10 @@ def open_seller(
     return open_node(home, configuration, keys, open_engine=open_engine)
 
 
-def main() -> None:
-    from pathlib import Path
-
-    home = Home(Path(sys.argv[1]))
+if __name__ == "__main__":
+    place = Home(Path(sys.argv[1]))
     try:
-        serve(home, read_home(home), open_seller, register=False)
+        with flattened():
+            serve(place, read_home(place), open_seller, register=False)
     except ModelexError as error:
         fail(error)
-
-
-if __name__ == "__main__":
-    main()
