@@ -1,4 +1,4 @@
-"""Admission: what a provider lets begin, for whom, and in which order, when not all of it fits.
+"""Admission (EXC-19): what a provider lets begin, for whom, in which order, when not all fits.
 
 Three stages, each bounded and each harder to crowd: streams on which nothing was said; jobs whose
 voucher is not judged yet, where peers that have paid before have places of their own; and the

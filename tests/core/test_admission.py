@@ -1,4 +1,4 @@
-"""Admission: floods crowd themselves out, payers come first, nobody risks more than it paid."""
+"""EXC-19: floods crowd themselves out, payers come first, nobody risks more than it paid."""
 
 from collections.abc import Sequence
 
