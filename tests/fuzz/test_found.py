@@ -1,6 +1,7 @@
 """What fuzzing found, each said in a line: it fails without its mend."""
 
 import json
+import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from p2p_modelex.core.directory.comparison import Comparison
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.engine import frames, vetting
 from p2p_modelex.engine.catalogue import Catalogue, engines_for
+from p2p_modelex.engine.template import ChatTemplate
 from p2p_modelex.errors import (
     ChainUnreachable,
     ConfigurationError,
@@ -134,6 +136,16 @@ def test_a_vocabulary_of_elements_that_the_engine_would_misread(key: str, elemen
         engines_for(header)
     good = model_file.write(3, model_file.METADATA, model_file.TENSORS)
     assert "ctransformers" in engines_for(vetting._read(vetting._Reader(BytesIO(good), size), size))
+
+
+def test_a_chat_template_that_is_worked_out_while_it_is_read() -> None:
+    with pytest.raises(ModelRejected):
+        ChatTemplate("{{ 1" + "0" * 5000 + " }}", {}, bos="", eos="")
+    before = time.process_time()
+    ChatTemplate("{{ (3 ** (10 ** 6)) % 7 }}{{ 'a' | center(900000000) }}", {}, bos="", eos="")
+    with pytest.raises(ModelRejected):
+        ChatTemplate("{% autoescape 9 ** 9 ** 9 %}{% endautoescape %}", {}, bos="", eos="")
+    assert time.process_time() - before < 1
 
 
 def test_a_responder_that_lists_peers_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
