@@ -30,7 +30,7 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.net.libp2p import hostile_input, peer_table
 from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
 from p2p_modelex.net.libp2p.muxer import ACCEPT_MAX, Yamux
-from p2p_modelex.net.libp2p.negotiation import MuxedHandler, accept_negotiated
+from p2p_modelex.net.libp2p.negotiation import MuxedService, accept_negotiated
 
 LIBP2P_VERSION = "0.8.1"
 
@@ -91,7 +91,7 @@ async def _serve_muxed_stream(connection: Any, stream: Any) -> None:
     with trio.fail_after(timeout_s):
         protocol = await accept_negotiated(stream, handlers)
     handler = handlers[protocol]
-    if isinstance(handler, MuxedHandler):
+    if isinstance(handler, MuxedService):
         await handler.serve(stream)
         return
     net_stream = await connection._add_stream(stream)

@@ -142,7 +142,8 @@ class Yamux:
                 self.send(GO_AWAY, 0, 0, error_code)
             with trio.move_on_after(CLOSE_FLUSH_S) as scope:
                 scope.shield = True
-                while (self._queue or self._writing) and not self._dead:
+                # A connection that was never started has nobody to flush it.
+                while (self._queue or self._writing) and self._nursery and not self._dead:
                     await self._room.park()
         self._die()
         if self._nursery is None:

@@ -30,8 +30,8 @@ class ProtocolRefused(NegotiationFailed):
     """The peer does not speak the protocol."""
 
 
-class MuxedHandler:
-    """A handler that wants the muxed stream itself, not the NetStream around it."""
+class MuxedService:
+    """What serves a protocol on the muxed stream itself, not on the NetStream around it."""
 
     def __init__(self, serve: Callable[[MuxedStream], Awaitable[None]]) -> None:
         self.serve = serve

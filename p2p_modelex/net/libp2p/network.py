@@ -60,7 +60,7 @@ from p2p_modelex.net.libp2p.host import (
     validate_listen,
 )
 from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
-from p2p_modelex.net.libp2p.negotiation import MuxedHandler
+from p2p_modelex.net.libp2p.negotiation import MuxedService
 from p2p_modelex.net.libp2p.stream import Libp2pStream
 from p2p_modelex.net.serving import serve_stream
 
@@ -165,7 +165,7 @@ class Libp2pNetwork(Network):
         for protocol, (handler, frame_limit) in self._handlers.items():
             host.set_stream_handler(
                 TProtocol(protocol),
-                MuxedHandler(partial(self._on_stream, protocol, handler, frame_limit)),
+                MuxedService(partial(self._on_stream, protocol, handler, frame_limit)),
             )
         self._topics = Gossip(
             host,
