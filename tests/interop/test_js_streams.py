@@ -2,13 +2,15 @@
 
 import hashlib
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 
-from p2p_modelex.errors import DialFailed, StreamBroken
-from p2p_modelex.limits import KIB, MIB
+from p2p_modelex.errors import DialFailed, NetworkError, StreamBroken
+from p2p_modelex.limits import KIB, MIB, STREAMS_PER_PEER_MAX
+from p2p_modelex.net.abc import Stream
 from tests.interop.conftest import Figure
 from tests.interop.jspeer import JsPeer, run_js_peer
 from tests.interop.trials import (
@@ -190,6 +192,29 @@ async def test_reset(ours: Trials, js: JsPeer) -> None:
         await check_echo(await ours.open(js.peer, ECHO), 1, 10)
         await js.do("echo", ours.key, streams=1, count=1, size=10)
     assert len(ours.network.connected()) == 1
+
+
+async def test_more_streams_than_allowed(ours: Trials, js: JsPeer, figure: Figure) -> None:
+    """Streams over the limit are refused, both ways; the others and the connection live on"""
+    await meet(ours, js, "theirs")
+    opened = await js.do("hoard", ours.key, count=2 * STREAMS_PER_PEER_MAX)
+    figure("of theirs taken", opened)
+    assert STREAMS_PER_PEER_MAX / 2 <= opened <= STREAMS_PER_PEER_MAX
+    with trio.fail_after(PATIENCE_S):
+        await js.do("release", ours.key)
+        while ours.network.statistics().streams:
+            await trio.sleep(0.02)
+        await js.do("echo", ours.key, streams=STREAMS, count=1, size=10)
+        streams: list[Stream] = []
+        with suppress(NetworkError):
+            while len(streams) < 2 * STREAMS_PER_PEER_MAX:
+                streams.append(await ours.open(js.peer, ECHO))
+        figure("of ours opened", len(streams))
+        assert len(streams) <= STREAMS_PER_PEER_MAX
+        await check_echo(streams.pop(), 1, 10)
+        for stream in streams:
+            await stream.reset()
+        await check_echo(await ours.open(js.peer, ECHO), 1, 10)
 
 
 @pytest.mark.parametrize(("how", "end"), [("close", "fin"), ("abort", "broken")])

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ import trio
 
 from p2p_modelex.errors import StreamBroken, StreamClosed
 from p2p_modelex.ids import PeerId, format_peer_id
-from p2p_modelex.net.abc import Stream
+from p2p_modelex.net.abc import Stream, Validator
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
 
@@ -65,7 +65,10 @@ class Trials:
 
 
 @asynccontextmanager
-async def open_trials(**options: Any) -> AsyncGenerator[Trials, None]:
+async def open_trials(
+    topics: Mapping[str, Validator] | None = None, **options: Any
+) -> AsyncGenerator[Trials, None]:
+    """A running network that serves the trials. `options`: of Libp2pConfiguration."""
     network = Libp2pNetwork(
         os.urandom(32), Libp2pConfiguration(heartbeat_interval_s=0.2, **options)
     )
@@ -73,6 +76,8 @@ async def open_trials(**options: Any) -> AsyncGenerator[Trials, None]:
     handlers = (trials.echo, trials.sink, trials.source, trials.say_fin, trials.reset)
     for protocol, handler in zip((ECHO, SINK, SOURCE, HALF, RESET), handlers, strict=True):
         network.handle(protocol, handler, frame_limit=LIMIT)
+    for topic, validator in (topics or {}).items():
+        network.subscribe(topic, validator)
     async with network.run():
         yield trials
 

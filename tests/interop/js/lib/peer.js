@@ -71,7 +71,7 @@ export class Peer {
   }
 
   async open (peer, protocol, limit) {
-    const stream = await this.host.dialProtocol(peer, protocol)
+    const stream = await this.host.dialProtocol(peer, protocol, { maxOutboundStreams: 1024 })
     return new FrameStream(stream, limit)
   }
 

@@ -132,6 +132,23 @@ export const TRIALS = {
     throw new Error('a reset was expected')
   },
 
+  /** Open streams one after another and hold them; gives how many answer. */
+  async hoard (peer, remote, { count }) {
+    peer.hoard = []
+    for (let opened = 0; opened < count; opened++) {
+      try {
+        const frames = await open(peer, remote, ECHO)
+        await frames.ask(text(opened))
+        peer.hoard.push(frames)
+      } catch { /* refused */ }
+    }
+    return peer.hoard.length
+  },
+
+  async release (peer) {
+    for (const frames of peer.hoard) await frames.closeWrite()
+  },
+
   /** A stream that waits for a frame: how it ends when the connection does. */
   async wait (peer, remote) {
     const frames = await open(peer, remote, ECHO)
