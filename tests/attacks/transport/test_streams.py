@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 import trio
 
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
@@ -226,6 +227,7 @@ def yamux_cheats() -> dict[str, list[bytes]]:
     }
 
 
+@pytest.mark.quick
 async def test_yamux_cheats(siege: Siege) -> None:
     cheats = yamux_cheats()
     async with (
