@@ -39,8 +39,8 @@ class ChatTemplate:
             if parsed.find(nodes.EvalContextModifier) is not None:
                 raise ModelRejected("the chat template sets how it is compiled")
             self._template = environment.from_string(parsed)
-        # A number of 5,000 digits is a ValueError.
-        except (TemplateError, RecursionError, ValueError) as error:
+        # A number of 5,000 digits is a ValueError; Python, to which it is compiled, has limits too.
+        except (TemplateError, RecursionError, ValueError, SyntaxError, MemoryError) as error:
             raise ModelRejected(f"the chat template does not compile: {error}") from error
         self._special = dict(special)
         self._bos, self._eos = bos, eos

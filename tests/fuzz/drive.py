@@ -7,7 +7,7 @@ from functools import lru_cache
 import atheris
 
 # What a target reads hostile input with besides our own code, where it is Python.
-INSTRUMENTED = ["p2p_modelex", "tomllib", "eth_abi", "h11"]
+INSTRUMENTED = ["p2p_modelex", "tomllib", "eth_abi", "h11", "jinja2"]
 
 
 def main() -> None:

@@ -141,6 +141,8 @@ def test_a_vocabulary_of_elements_that_the_engine_would_misread(key: str, elemen
 def test_a_chat_template_that_is_worked_out_while_it_is_read() -> None:
     with pytest.raises(ModelRejected):
         ChatTemplate("{{ 1" + "0" * 5000 + " }}", {}, bos="", eos="")
+    with pytest.raises(ModelRejected):
+        ChatTemplate("{{ x" + "[[0]" * 120 + "]" * 120 + " }}", {}, bos="", eos="")
     before = time.process_time()
     ChatTemplate("{{ (3 ** (10 ** 6)) % 7 }}{{ 'a' | center(900000000) }}", {}, bos="", eos="")
     with pytest.raises(ModelRejected):
