@@ -76,7 +76,8 @@ class Admission:
         place = Place(host, subnet_of(host), now_s)
         if not self._reputation.is_exempt(host) and not self._may_enter(place):
             return None
-        if not self._make_room_for_handshake() or not self._make_room(now_s):
+        self._make_room_for_handshake()
+        if not self._make_room(now_s):
             return None
         self._places[place] = None
         return place
@@ -118,13 +119,12 @@ class Admission:
         arrivals.tokens -= 1
         return True
 
-    def _make_room_for_handshake(self) -> bool:
+    def _make_room_for_handshake(self) -> None:
         """Cut the oldest handshake of the subnet with most of them, if there are too many."""
         shaking = [place for place in self._places if place.peer is None]
         if len(shaking) >= self._options.handshakes_max:
             crowds = Counter(place.subnet for place in shaking)
             self._evict(max(shaking, key=lambda place: (crowds[place.subnet], -place.since_s)))
-        return True
 
     def _make_room(self, now_s: float) -> bool:
         """Evict the least valuable connection if all places are taken; False if all are busy.
@@ -135,19 +135,14 @@ class Admission:
         if len(self._places) < self._total_max:
             return True
         crowds = Counter(place.subnet for place in self._places)
-        idle = [place for place in self._places if place.peer and not self._is_busy(place.peer)]
+        idle = {
+            place: (self._reputation.score(place.peer, now_s), crowds[place.subnet], place.since_s)
+            for place in self._places
+            if place.peer is not None and not self._is_busy(place.peer)
+        }
         if not idle:
             return False
-        self._evict(
-            max(
-                idle,
-                key=lambda place: (
-                    self._reputation.score(PeerId(place.peer or b""), now_s),
-                    crowds[place.subnet],
-                    place.since_s,
-                ),
-            )
-        )
+        self._evict(max(idle, key=lambda place: idle[place]))
         return True
 
     def _evict(self, place: Place) -> None:
