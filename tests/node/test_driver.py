@@ -212,6 +212,22 @@ async def test_it_is_not_quiet_while_a_stream_is_being_opened() -> None:
         assert await bench.streams[0].receive_frame() == b"goodbye"
 
 
+async def test_the_network_is_not_cut_off_while_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def run(self: MemoryNetwork) -> AsyncGenerator[None, None]:
+        yield
+        await trio.lowlevel.checkpoint()
+        said.append("goodbye")
+
+    bench = Bench(Script())
+    monkeypatch.setattr(MemoryNetwork, "run", run)
+    async with bench.driver.run():
+        pass
+    assert said == ["goodbye"]
+
+
 async def test_a_dial_cancelled_before_it_began_opens_nothing() -> None:
     bench = Bench(Script())
     async with bench.run():
