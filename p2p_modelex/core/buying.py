@@ -288,6 +288,8 @@ class Buying:
         if is_at_fault(failed):
             unreached = current.advertisement.sequence if failed.code == "dial" else None
             self._circuits.on_failure(current.peer, now, unreached=unreached)
+        else:
+            self._circuits.end_trial(current.peer)
         if failed.code == "cancelled" or run.is_cancelled:
             return self._end(run, failed)
         effects: list[Effect] = []

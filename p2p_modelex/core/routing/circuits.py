@@ -55,6 +55,12 @@ class Circuits:
         if known is not None and known.failures >= FAILURES_TO_OPEN:
             known.trial_until = UnixMs(now + TRIAL_MS)
 
+    def end_trial(self, peer: PeerId) -> None:
+        """The peer answered, and honestly said no: others need not wait for how a trial ends."""
+        known = self._circuits.get(peer)
+        if known is not None:
+            known.trial_until = UnixMs(0)
+
     def is_open(self, peer: PeerId, now: UnixMs, sequence: int = 0) -> bool:
         """Whether the peer, which advertises itself by `sequence`, is to be left alone now.
 

@@ -207,6 +207,9 @@ def test_who_was_not_reached_and_advertises_anew_gets_a_trial() -> None:
     assert not circuits.is_open(one, NOW, 8)
     circuits.begin_trial(one, NOW)
     assert circuits.is_open(one, NOW, 8)  # one at a time
+    circuits.end_trial(one)  # refused for a debt, say: it is there
+    circuits.end_trial(peer(2))
+    assert not circuits.is_open(one, NOW, 8)
     circuits.on_failure(one, NOW)  # it is there, and fails: a new advertisement helps no more
     assert circuits.is_open(one, NOW, 9)
 
