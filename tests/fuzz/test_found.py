@@ -11,6 +11,7 @@ import trio
 
 from p2p_modelex import limits
 from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.http import HttpEndpoint
 from p2p_modelex.chain.evm.port import EvmChain
@@ -68,6 +69,13 @@ def test_a_receipt_file_with_half_a_character() -> None:
 def test_toml_that_ends_the_parser(text: str) -> None:
     with pytest.raises(ConfigurationError):
         parse_configuration(text)
+
+
+def test_a_network_file_of_brackets(tmp_path: Path) -> None:
+    path = tmp_path / "network.toml"
+    path.write_text("x = " + "[" * 5000)
+    with pytest.raises(ConfigurationError):
+        read_deployment(path)
 
 
 @pytest.mark.parametrize("decode", [frames.decode_event, frames.decode_command])
