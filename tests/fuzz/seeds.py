@@ -17,7 +17,7 @@ from p2p_modelex.records import codec
 from tests.fuzz import places
 from tests.fuzz.targets.codec import KINDS, LIMIT
 
-FILES_MAX = 25
+FILES_MAX = 16
 BYTES_MAX = 1024
 _VECTORS = places.ROOT / "protocols"
 

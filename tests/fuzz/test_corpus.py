@@ -1,7 +1,6 @@
 """Every committed input through its target, without a fuzzer: what once failed fails no more."""
 
 import importlib
-import itertools
 from collections.abc import Callable
 
 import pytest
@@ -33,7 +32,7 @@ def test_every_committed_input(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_short_inputs_are_inputs_too(name: str) -> None:
     run = load(name)
-    for content in (b"", *(bytes(pair) for pair in itertools.product((0, 127, 255), repeat=2))):
+    for content in (b"", b"\0", b"\x7f\x7f", b"\xff\xff"):
         run(content)
 
 
