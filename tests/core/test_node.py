@@ -69,6 +69,7 @@ def test_a_node_that_buys_sells_nothing_and_is_idle() -> None:
     core = build(sells=False)
     assert core.is_idle
     assert core.frame_limits == PROTOCOLS
+    assert core.background < PROTOCOLS.keys()
     assert core.step(opened(parameters.PROTOCOL), NOW) == [fx.CloseStream(THEIRS)]
     assert core.step(given.TimerFired(TimerId("selling/settle")), NOW) == []
     assert core.step(given.ChannelFetched(CHANNEL, STATE), NOW) == []
