@@ -226,6 +226,20 @@ def test_cancelling_a_running_job() -> None:
     assert (done.finish, done.paid) == (Finish.CANCELLED, 30)
 
 
+def test_a_provider_that_ignores_a_cancel_gets_one_window() -> None:
+    """EXC-12."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS)
+    buyer.to_requester(given.CancelRun(JOB))
+    buyer.send(*(Chunk(JOB, number, "c" * 9, 1 + number) for number in range(2, 40)))
+    paid = [m.voucher.voucher.amount for m in buyer.received() if isinstance(m, Pay)]
+    assert max(paid) <= 80
+    buyer.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="lost"))
+    failed = buyer.ended()
+    assert failed.paid <= 80
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000 - 80
+
+
 @pytest.mark.parametrize("is_fast", [True, False])
 def test_cancelling_before_the_start(is_fast: bool) -> None:
     buyer = begun(build_purchase(is_fast=is_fast))
