@@ -74,6 +74,23 @@ lock: ## Resolve pyproject.toml again into requirements.lock
 	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
 	    --quiet -o requirements.lock
 
+SECONDS := 60
+ATHERIS := $(VENV)/.atheris
+
+$(ATHERIS): pyproject.toml $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz || { echo "modelex: atheris, the fuzzer,\
+	 has wheels for Linux on x86-64 with CPython 3.11 to 3.13; elsewhere: make test runs its corpus" >&2; exit 1; }
+	@touch $@
+
+.PHONY: fuzz
+fuzz: $(ATHERIS) ## Fuzz every parser and machine for SECONDS=60 in all (tests/fuzz/README.md)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
+.PHONY: upstream
+upstream: setup ## Show which faults of py-libp2p (docs/upstream) are still there
+	@for file in docs/upstream/*.py; do $(BIN)/python -W ignore $$file >/dev/null 2>&1 \
+	    && echo "there  $$file" || echo "GONE   $$file"; done
+
 .PHONY: bench
 bench: setup ## Measure what things cost against their limits (3 minutes; docs/performance.md)
 	$(BIN)/python -m benchmarks
@@ -81,6 +98,30 @@ bench: setup ## Measure what things cost against their limits (3 minutes; docs/p
 .PHONY: attacks
 attacks: setup ## Attack a node on real sockets and print the tables of docs/reliability.md
 	$(BIN)/python -m pytest tests/attacks -q -m "attack or quick"
+
+JS := tests/interop/js
+JS_STAMP := $(JS)/node_modules/.package-lock.json
+
+# Not `npm ci`, as above. Node 22 comes from npm where the system's is older (Linux on x86-64).
+$(JS_STAMP): $(JS)/package.json $(JS)/package-lock.json
+	@command -v npm >/dev/null || { echo "modelex: the interop tests need Node with npm" >&2; exit 1; }
+	cd $(JS) && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: interop
+interop: setup $(JS_STAMP) ## Meet a js-libp2p peer: vectors, streams, gossip, reconciliation, paid jobs
+	$(BIN)/python -m pytest tests/interop -q -m interop
+
+.PHONY: bench-gossip
+bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
+	$(BIN)/python -m benchmarks gossip
+
+SEED ?= 1
+JOBS ?= 200
+
+.PHONY: chaos
+chaos: setup ## Kill and freeze real processes through JOBS paid jobs (5 minutes); SEED repeats a schedule
+	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS)
 
 .PHONY: demo
 demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client

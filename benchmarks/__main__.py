@@ -13,8 +13,18 @@ import msgspec
 
 from benchmarks.measuring import Conditions, Result
 
-NAMES = ("signatures", "directory", "jobs", "transport", "startup", "idle", "completion")
-TIMEOUT_S = 120
+NAMES = (
+    "signatures",
+    "directory",
+    "jobs",
+    "transport",
+    "connections",
+    "gossip",
+    "startup",
+    "idle",
+    "completion",
+)
+TIMEOUT_S = 300
 
 
 def main(names: list[str]) -> int:

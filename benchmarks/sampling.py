@@ -21,12 +21,16 @@ class Samples:
         self.total = 0
         self.ours: Counter[str] = Counter()
         """By the innermost module of ours on the stack, what it calls in libraries included."""
+        self.leaves: Counter[str] = Counter()
+        """By the name of the innermost function in Python, what it calls in C included."""
 
     def take(self, _number: int, frame: FrameType | None) -> None:
         """Count the stack at `frame`: a signal handler."""
         self.total += 1
         if frame is not None and frame.f_code.co_name == _WAITING:
             frame = _busy_thread() or frame
+        if frame is not None:
+            self.leaves[frame.f_code.co_name] += 1
         while frame is not None and _OURS not in frame.f_code.co_filename:
             frame = frame.f_back
         self.ours["Trio" if frame is None else _name_of(frame)] += 1

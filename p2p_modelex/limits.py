@@ -54,6 +54,13 @@ ROW_BYTES = 4 * MIB
 JOBS_KEPT_MS = Millis(7 * 24 * 3600 * 1000)
 # Inbound connections from one address; loopback is exempt (a test mesh lives there).
 CONNECTIONS_PER_IP_MAX = 32
+# And from one subnet (IPv4 /24, IPv6 /56), which one customer may own.
+CONNECTIONS_PER_SUBNET_MAX = 64
+# Both ends dialling at once make two; one more while a dead one is not yet noticed.
+CONNECTIONS_PER_PEER_MAX = 3
+# Handshakes under way, in all and from one address; each costs up to 10 ms CPU at its end.
+HANDSHAKES_MAX = 64
+HANDSHAKES_PER_IP_MAX = 16
 # The fewest connections a node keeps by redialling its bootstrap peers.
 NEIGHBOURS_MIN = 4
 # Accepted gossip waiting for the node, and peers seen; the oldest are dropped and counted.

@@ -9,9 +9,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from eth_hash.backends.pysha3 import keccak256 as keccak
+
 from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, network_id_of
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.eip712 import compute_domain
+from p2p_modelex.records.eip712 import compute_domain, left, word
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
 
@@ -43,6 +45,11 @@ class Deployment:
     @property
     def channels_domain(self) -> Digest:
         return compute_domain(self.chain_id, self.channels)
+
+    def channel_id(self, payer: Address, payee: Address, salt: Digest) -> ChannelId:
+        """What PaymentChannels.sol calls a channel: keccak over the words of all that names it."""
+        names = word(self.chain_id) + left(self.channels) + left(payer) + left(payee) + salt
+        return ChannelId(keccak(names))
 
     @property
     def registry_domain(self) -> Digest:
@@ -128,8 +135,14 @@ class Chain(ABC):
     async def fetch_channel(self, channel: ChannelId) -> ChannelState | None: ...
 
     @abstractmethod
-    async def open_channel(self, payee: Address, deposit: Wei, signer: Address) -> ChannelState:
-        """Open a channel from our account in one transaction (transferAndCall)."""
+    async def open_channel(
+        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+    ) -> ChannelState:
+        """Open a channel from our account in one transaction (transferAndCall).
+
+        salt: with payer and payee it makes the channel's id, None for a random one. If a channel
+        of this id is there, from an opening whose answer was lost, it is returned as it is.
+        """
 
     @abstractmethod
     async def top_up(self, channel: ChannelId, amount: Wei) -> ChannelState: ...

@@ -41,7 +41,7 @@ def read_deployment(path: Path) -> Deployment:
         if len(text) > FILE_BYTES:
             raise BadInput(f"larger than {FILE_BYTES} bytes")
         return _read_table(tomllib.loads(text.decode()))
-    except (BadInput, ValueError) as error:
+    except (BadInput, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"the network file {path} is malformed: {error}",
             hint="it needs name, chain_id, and [contracts] with token, registry and channels",

@@ -100,8 +100,9 @@ async def devnet(
 ) -> AsyncGenerator[Devnet, None]:
     """Run a chain on 127.0.0.1:`port` (0: a free one) until the block ends, cancelled or not.
 
-    state_file: loaded at start, written every few seconds and at the end; each engine has its own
-    format. block_time: seconds between blocks; None mines one for each transaction at once.
+    state_file: loaded at start; pyevm writes each change at once, anvil every few seconds and at
+    the end, so that only pyevm's survives SIGKILL whole; each engine has its own format.
+    block_time: seconds between blocks; None mines one for each transaction at once.
     engine: "auto" is anvil, and pyevm where anvil cannot be had and the extra is installed.
     Raises ConfigurationError if the engine cannot be had, ChainUnreachable if it does not start
     (the port taken, say).

@@ -78,8 +78,10 @@ class MemoryChain(Chain):
     async def fetch_channel(self, channel: ChannelId) -> ChannelState | None:
         return (await self._reach()).channel(channel)
 
-    async def open_channel(self, payee: Address, deposit: Wei, signer: Address) -> ChannelState:
-        return (await self._reach()).open_channel(self._account, payee, deposit, signer)
+    async def open_channel(
+        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+    ) -> ChannelState:
+        return (await self._reach()).open_channel(self._account, payee, deposit, signer, salt)
 
     async def top_up(self, channel: ChannelId, amount: Wei) -> ChannelState:
         return (await self._reach()).top_up(self._account, channel, amount)

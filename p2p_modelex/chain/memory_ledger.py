@@ -25,7 +25,7 @@ from p2p_modelex.errors import (
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.eip712 import left, word
+from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 
@@ -94,16 +94,22 @@ class MemoryLedger:
         return self._mine()
 
     def open_channel(
-        self, payer: Address, payee: Address, deposit: Wei, signer: Address
+        self,
+        payer: Address,
+        payee: Address,
+        deposit: Wei,
+        signer: Address,
+        salt: Digest | None = None,
     ) -> ChannelState:
+        salt = salt or Digest(word(len(self._channels)))
+        channel = self.deployment.channel_id(payer, payee, salt)
+        if channel in self._channels:
+            return self._channels[channel]
         if deposit == 0:
             raise _revert("InvalidAmount(amount=0)")
         if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
             raise _revert(f"InvalidPayee(payee={format_address(payee)})")
         self._take(payer, deposit)
-        salt = word(len(self._channels))
-        domain = word(self.deployment.chain_id) + left(self.deployment.channels)
-        channel = ChannelId(keccak(domain + left(payer) + left(payee) + salt))
         signer = signer if any(signer) else payer
         state = ChannelState(channel, payer, payee, signer, deposit, Wei(0), EPOCH, 0)
         return self._commit(state, "opened")

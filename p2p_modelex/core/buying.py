@@ -3,8 +3,9 @@
 A run goes choose -> probe -> order (channel, stream, exchange) -> finished, or the next order.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.effects import (
@@ -41,8 +42,9 @@ from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.wants import build_want, compute_ceiling
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, Digest, JobId, NetworkId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
 RUNS_MAX = 1024
@@ -84,6 +86,17 @@ class Buying:
     def is_idle(self) -> bool:
         """Whether no run is in hand."""
         return not self._runs
+
+    def restore(self, rows: Sequence[Row]) -> None:
+        """Take over what is on disk; call before `start`."""
+        self._ledger.restore(rows)
+        self._funding.restore(rows)
+
+    def start(self) -> list[Effect]:
+        """Look at our channels on chain: a deposit may have been made that we did not live to
+        note, and a channel be closed from beside us.
+        """
+        return [FetchChannel(ChannelId(s.channel)) for s in self._ledger.get_channels()]
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
@@ -136,7 +149,9 @@ class Buying:
         run.kept = selection.kept
         run.shortlist = self._router.shortlist(selection.kept, want)
         run.is_probing = True
-        targets = [(c.peer, c.advertisement.addresses) for c in run.shortlist]
+        # Who has no rival is asked nothing: no answer would change the order (RTE-12).
+        asked = run.shortlist if len(run.shortlist) > 1 else ()
+        targets = [(c.peer, c.advertisement.addresses) for c in asked]
         return [*self._probes.ask(targets, now), *self.after_probes(now)]
 
     def _try_next(self, run: Run, now: UnixMs) -> list[Effect]:
@@ -194,6 +209,7 @@ class Buying:
             rows = self._ledger.note_channel(opened.state, None)
         except PaymentError as error:
             return self._on_deposit(opened.payee, str(error), now)
+        self._funding.note_opened(opened.state)
         return [Persist(rows), *self._on_deposit(opened.payee, "", now)]
 
     def _on_deposit(self, payee: Address, failure: str, now: UnixMs) -> list[Effect]:
@@ -254,14 +270,14 @@ class Buying:
         return passed
 
     def _on_event(self, run: Run, event: RunEvent, now: UnixMs) -> list[Effect]:
-        event = dataclasses.replace(event, job=run.job)
+        event = msgspec.structs.replace(event, job=run.job)
         if isinstance(event, RunFailed):
             return self._on_failed(run, event, now)
         if isinstance(event, RunFinished):
             assert run.current is not None
             self._circuits.on_success(run.current.peer)
             del self._runs[run.job]
-            event = dataclasses.replace(event, paid=Wei(event.paid + run.spent))
+            event = msgspec.structs.replace(event, paid=Wei(event.paid + run.spent))
         return [Emit(event)]
 
     def _on_failed(self, run: Run, failed: RunFailed, now: UnixMs) -> list[Effect]:
@@ -270,7 +286,10 @@ class Buying:
         run.spent += failed.paid
         run.last = failed
         if is_at_fault(failed):
-            self._circuits.on_failure(current.peer, now)
+            unreached = current.advertisement.sequence if failed.code == "dial" else None
+            self._circuits.on_failure(current.peer, now, unreached=unreached)
+        else:
+            self._circuits.end_trial(current.peer)
         if failed.code == "cancelled" or run.is_cancelled:
             return self._end(run, failed)
         effects: list[Effect] = []
@@ -285,7 +304,7 @@ class Buying:
 
     def _end(self, run: Run, failed: RunFailed) -> list[Effect]:
         del self._runs[run.job]
-        return [Emit(dataclasses.replace(failed, job=run.job, paid=Wei(run.spent)))]
+        return [Emit(msgspec.structs.replace(failed, job=run.job, paid=Wei(run.spent)))]
 
     def _cancel(self, job: JobId, now: UnixMs) -> list[Effect]:
         run = self._runs.get(job)

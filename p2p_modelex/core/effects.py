@@ -3,10 +3,11 @@
 The driver carries effects out in order; a `Persist` is durable before what follows it is begun.
 """
 
-from dataclasses import dataclass
 from typing import NewType
 
-from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
+import msgspec
+
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
@@ -20,8 +21,7 @@ TimerId = NewType("TimerId", str)
 """A timer's name, such as `exchange/12/idle`; the part before the first `/` names its machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStream:
+class OpenStream(msgspec.Struct, frozen=True, gc=False):
     """Dial if need be and open a stream. Answer: StreamReady or StreamFailed."""
 
     stream: StreamId
@@ -30,83 +30,72 @@ class OpenStream:
     protocol: str
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Queue one frame on a stream. If that fails, StreamEnded arrives."""
 
     stream: StreamId
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CloseStream:
+class CloseStream(msgspec.Struct, frozen=True, gc=False):
     """Close in good order after what was sent. No answer, and no more inputs about it."""
 
     stream: StreamId
 
 
-@dataclass(frozen=True, slots=True)
-class ResetStream:
+class ResetStream(msgspec.Struct, frozen=True, gc=False):
     """Drop a stream at once. No answer, and no more inputs about it."""
 
     stream: StreamId
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """Gossip a message. No answer."""
 
     topic: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(msgspec.Struct, frozen=True, gc=False):
     """Make rows durable, all or none, before any later effect. A failure stops the node."""
 
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(msgspec.Struct, frozen=True, gc=False):
     """Set or move a timer. Answer: TimerFired, once."""
 
     timer: TimerId
     at: UnixMs
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     """Forget a timer, if set."""
 
     timer: TimerId
 
 
-@dataclass(frozen=True, slots=True)
-class CountTokens:
+class CountTokens(msgspec.Struct, frozen=True, gc=False):
     """Count a prompt's tokens. Answer: TokensCounted or EngineFailed."""
 
     job: JobId
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class Generate(msgspec.Struct, frozen=True, gc=False):
     """Run a request. Answers: EngineStarted, EngineProduced..., EngineFinished or EngineFailed."""
 
     job: JobId
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class StopGenerating:
+class StopGenerating(msgspec.Struct, frozen=True, gc=False):
     """Stop a run. Answer: EngineFinished with Finish.CANCELLED, unless it ended already."""
 
     job: JobId
 
 
-@dataclass(frozen=True, slots=True)
-class FetchChannel:
+class FetchChannel(msgspec.Struct, frozen=True, gc=False):
     """Read a channel from the chain. Answer: ChannelFetched (state None if there is none or the
     chain is out of reach).
     """
@@ -114,16 +103,19 @@ class FetchChannel:
     channel: ChannelId
 
 
-@dataclass(frozen=True, slots=True)
-class OpenChannel:
-    """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed."""
+class OpenChannel(msgspec.Struct, frozen=True, gc=False):
+    """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed.
+
+    salt: names the channel. Asked again with the same one, after a crash or a lost answer, the
+    channel that is there already is the answer, and nothing is deposited twice.
+    """
 
     payee: Address
     deposit: Wei
+    salt: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class TopUpChannel:
+class TopUpChannel(msgspec.Struct, frozen=True, gc=False):
     """Add to our channel to this payee. Answer: ChannelOpened or ChannelOpenFailed."""
 
     payee: Address
@@ -131,15 +123,13 @@ class TopUpChannel:
     amount: Wei
 
 
-@dataclass(frozen=True, slots=True)
-class Redeem:
+class Redeem(msgspec.Struct, frozen=True, gc=False):
     """Redeem vouchers in one transaction. Answer: Redeemed or RedeemFailed."""
 
     vouchers: tuple[SignedVoucher, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Penalize:
+class Penalize(msgspec.Struct, frozen=True, gc=False):
     """A peer committed an offence (a name of core/reputation, such as `bad_signature`)."""
 
     peer: PeerId
@@ -150,8 +140,7 @@ class Penalize:
 # What a local caller of a run sees.
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(msgspec.Struct, frozen=True, gc=False):
     """A provider admitted the job."""
 
     job: JobId
@@ -159,8 +148,7 @@ class RunStarted:
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunText:
+class RunText(msgspec.Struct, frozen=True, gc=False):
     """A piece of output; `tokens` counts all completion tokens so far."""
 
     job: JobId
@@ -168,8 +156,7 @@ class RunText:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(msgspec.Struct, frozen=True, gc=False):
     """The provider's receipt verified; `row` is durable."""
 
     job: JobId
@@ -178,8 +165,7 @@ class RunFinished:
     paid: Wei
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(msgspec.Struct, frozen=True, gc=False):
     """The job ended without a receipt at this provider.
 
     code: a RefusalCode or FailureCode of records/job.py, or `dial`, `stream`, `protocol`,
@@ -196,8 +182,7 @@ class RunFailed:
     paid: Wei
 
 
-@dataclass(frozen=True, slots=True)
-class RunRestarted:
+class RunRestarted(msgspec.Struct, frozen=True, gc=False):
     """The job is ordered at another provider; text seen before, if any, is void.
 
     Comes also where no text was seen, so that a caller knows who serves it and why not the last.
@@ -211,8 +196,7 @@ class RunRestarted:
 RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """Tell the local caller of a run."""
 
     event: RunEvent

@@ -1,12 +1,21 @@
 """Funding: finds a job a channel with enough left, or has one opened or topped up for it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2p_modelex.core.effects import Effect, OpenChannel, TopUpChannel
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId
+from p2p_modelex.records import envelope
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import ChannelRow, Row, SettingRow
 from p2p_modelex.units import Epoch, Wei, format_ai
+
+SALT_SEED = "funding/seed"
+"""The setting that our channels' salts are made from. A home that lost its database has another
+one, so that it never meets a channel of whose vouchers it knows nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,21 @@ class Funding:
         self._ledger = ledger
         self._budget = budget
         self._deposits: dict[Address, Deposit] = {}
+        self._seed = b""
+        # Closed ones too: a channel's name is never used again.
+        self._opened: dict[Address, dict[ChannelId, None]] = {}
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over SALT_SEED and our ChannelRows; other rows are skipped."""
+        for row in rows:
+            if isinstance(row, SettingRow) and row.name == SALT_SEED:
+                self._seed = row.value
+            elif isinstance(row, ChannelRow) and row.is_payer:
+                self.note_opened(row.state)
+
+    def note_opened(self, state: ChannelState) -> None:
+        """A channel of ours is on record: the next one to its payee gets another name."""
+        self._opened.setdefault(Address(state.payee), {})[ChannelId(state.channel)] = None
 
     def reserve(self, payee: Address, ceiling: Wei, epoch: Epoch) -> ReservedLane | None:
         """Reserve a lane on a channel with enough left; None if a deposit is wanted first.
@@ -74,8 +98,13 @@ class Funding:
         amount = self._choose_amount(Wei(ceiling - left))
         self._deposits[payee] = Deposit(channel, amount, job, {job: None})
         if channel is None:
-            return [OpenChannel(payee, amount)]
+            return [OpenChannel(payee, amount, self._make_salt(payee))]
         return [TopUpChannel(payee, channel, amount)]
+
+    def _make_salt(self, payee: Address) -> Digest:
+        """The same until the channel is on record, so that an opening is done once."""
+        number = len(self._opened.get(payee, ()))
+        return envelope.digest(self._seed + payee + number.to_bytes(8, "big"))
 
     def _choose_amount(self, least: Wei) -> Wei:
         budget = self._budget

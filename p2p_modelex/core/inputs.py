@@ -1,6 +1,6 @@
 """What a core is told. Inputs are facts; each that answers an effect carries its identifier."""
 
-from dataclasses import dataclass
+import msgspec
 
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
@@ -11,8 +11,7 @@ from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Wei
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
+class StreamOpened(msgspec.Struct, frozen=True, gc=False):
     """A peer opened a stream to us."""
 
     stream: StreamId
@@ -20,31 +19,27 @@ class StreamOpened:
     protocol: str
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReady:
+class StreamReady(msgspec.Struct, frozen=True, gc=False):
     """The stream we asked for is open."""
 
     stream: StreamId
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFailed:
+class StreamFailed(msgspec.Struct, frozen=True, gc=False):
     """The stream we asked for could not be opened."""
 
     stream: StreamId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FrameReceived:
+class FrameReceived(msgspec.Struct, frozen=True, gc=False):
     """One frame arrived, within the protocol's frame limit."""
 
     stream: StreamId
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
+class StreamEnded(msgspec.Struct, frozen=True, gc=False):
     """No more frames will come: closed in good order (`clean`), or broken."""
 
     stream: StreamId
@@ -52,8 +47,7 @@ class StreamEnded:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class GossipArrived:
+class GossipArrived(msgspec.Struct, frozen=True, gc=False):
     """An accepted gossip message."""
 
     topic: str
@@ -62,45 +56,39 @@ class GossipArrived:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PeerConnected:
+class PeerConnected(msgspec.Struct, frozen=True, gc=False):
     """We have a connection to this peer."""
 
     peer: PeerId
 
 
-@dataclass(frozen=True, slots=True)
-class PeerDisconnected:
+class PeerDisconnected(msgspec.Struct, frozen=True, gc=False):
     """The last connection to this peer is gone."""
 
     peer: PeerId
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(msgspec.Struct, frozen=True, gc=False):
     """A timer's time has come."""
 
     timer: TimerId
 
 
-@dataclass(frozen=True, slots=True)
-class TokensCounted:
+class TokensCounted(msgspec.Struct, frozen=True, gc=False):
     """Answers CountTokens."""
 
     job: JobId
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStarted:
+class EngineStarted(msgspec.Struct, frozen=True, gc=False):
     """The engine admitted the request."""
 
     job: JobId
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class EngineProduced:
+class EngineProduced(msgspec.Struct, frozen=True, gc=False):
     """Output: whole characters, and how many tokens made them (not cumulative)."""
 
     job: JobId
@@ -108,8 +96,7 @@ class EngineProduced:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class EngineFinished:
+class EngineFinished(msgspec.Struct, frozen=True, gc=False):
     """The run ended; counts are the engine's own."""
 
     job: JobId
@@ -118,8 +105,7 @@ class EngineFinished:
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class EngineFailed:
+class EngineFailed(msgspec.Struct, frozen=True, gc=False):
     """The run or count failed. code: `busy`, `prompt_too_long`, `unsupported` or `engine`."""
 
     job: JobId
@@ -128,48 +114,42 @@ class EngineFailed:
     retry_after_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelFetched:
+class ChannelFetched(msgspec.Struct, frozen=True, gc=False):
     """Answers FetchChannel."""
 
     channel: ChannelId
     state: ChannelState | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOpened:
+class ChannelOpened(msgspec.Struct, frozen=True, gc=False):
     """Answers OpenChannel and TopUpChannel."""
 
     payee: Address
     state: ChannelState
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOpenFailed:
+class ChannelOpenFailed(msgspec.Struct, frozen=True, gc=False):
     """Answers OpenChannel and TopUpChannel."""
 
     payee: Address
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Redeemed:
+class Redeemed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: wei credited for each voucher, in order (0: skipped by the contract)."""
 
     vouchers: tuple[SignedVoucher, ...]
     credited: tuple[Wei, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RedeemFailed:
+class RedeemFailed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: nothing was credited."""
 
     vouchers: tuple[SignedVoucher, ...]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequested:
+class RunRequested(msgspec.Struct, frozen=True, gc=False):
     """A local caller wants a completion. Answers: RunEvents, ending in RunFinished or RunFailed.
 
     max_cost: wei for the whole job. max_prompt_price, max_completion_price: wei a token.
@@ -189,15 +169,13 @@ class RunRequested:
     is_fast: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRun:
+class CancelRun(msgspec.Struct, frozen=True, gc=False):
     """The local caller no longer wants the job."""
 
     job: JobId
 
 
-@dataclass(frozen=True, slots=True)
-class ShutDown:
+class ShutDown(msgspec.Struct, frozen=True, gc=False):
     """Refuse new jobs and let running ones finish."""
 
 

@@ -65,6 +65,9 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL})
+"""Those that nobody pays for: jobs and money go first."""
+
 
 CUT = "cut"
 """The state of a job that we served and lost, once the node has started again."""
@@ -107,11 +110,13 @@ class Shop:
     """What a node sells, if it does.
 
     advertised: the offers others are told. slots: requests the engines run at once in all.
+    slots_of: and each model's; one that is missing counts as having them all.
     """
 
     seller: Seller
     advertised: tuple[Offer, ...]
     slots: int
+    slots_of: Mapping[str, int] = field(default_factory=dict)
 
 
 class NodeCore:
@@ -137,7 +142,9 @@ class NodeCore:
             _payee_of(identity, shop), identity.channels_domain, policies.settlement
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
-        self._selling = Selling(shop.seller, self.payee, shop.slots) if shop else None
+        self._selling = (
+            Selling(shop.seller, self.payee, shop.slots, shop.slots_of) if shop else None
+        )
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
@@ -158,6 +165,10 @@ class NodeCore:
         return PROTOCOLS
 
     @property
+    def background(self) -> frozenset[str]:
+        return BACKGROUND
+
+    @property
     def is_idle(self) -> bool:
         """Whether no job is in hand, neither sold nor bought."""
         return self._buying.is_idle and (self._selling is None or self._selling.is_idle)
@@ -166,8 +177,10 @@ class NodeCore:
         """Take over what is on disk; call before `start`. Returns rows to persist: the jobs that
         we served when the node stopped are over; what they earned stands with their vouchers.
         """
-        self.payer.restore(rows)
+        self._buying.restore(rows)
         self.payee.restore(rows)
+        if self._selling is not None:
+            self._selling.restore(rows)
         return tuple(
             msgspec.structs.replace(row, state=CUT)
             for row in rows
@@ -176,7 +189,7 @@ class NodeCore:
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
-        effects = list(self.mesh.start(now))
+        effects = [*self.mesh.start(now), *self._buying.start()]
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(

@@ -1,15 +1,17 @@
 """Selling: the provider's exchanges of a node, and what their engines owe them."""
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from p2p_modelex.core.admission import Admission
 from p2p_modelex.core.effects import (
     CountTokens,
     Effect,
     FetchChannel,
     Generate,
     Penalize,
+    Persist,
     ResetStream,
+    StopGenerating,
     StreamId,
 )
 from p2p_modelex.core.exchange.provider import ProviderExchange
@@ -20,8 +22,10 @@ from p2p_modelex.core.inputs import (
     EngineFinished,
     EngineProduced,
     EngineStarted,
+    FrameReceived,
     Input,
     ShutDown,
+    StreamEnded,
     StreamOpened,
     TokensCounted,
 )
@@ -29,17 +33,17 @@ from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.redeeming import Redeeming
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.records.job import Load
+from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs
 
 STREAMS_MAX = 1024
-"""Exchange streams of all peers together; a stranger that never speaks holds one for 15 s."""
+"""Exchange streams of all peers together."""
 
 STREAMS_PER_PEER_MAX = 96
 """Exchange streams of one peer: a busy requester's lanes and some more; under the transport's
 limit, so that reconciliation with the same peer goes on.
 """
 
-LATENCIES_KEPT = 32
 EngineAnswer = TokensCounted | EngineStarted | EngineProduced | EngineFinished | EngineFailed
 _LAST_ANSWERS = (TokensCounted, EngineFinished, EngineFailed)
 
@@ -47,20 +51,27 @@ _LAST_ANSWERS = (TokensCounted, EngineFinished, EngineFailed)
 class Selling:
     """Every provider exchange of a node, by stream; and the redeeming of what they bring."""
 
-    def __init__(self, seller: Seller, ledger: PayeeLedger, slots: int) -> None:
-        """`slots`: requests that the engines run at once, all together."""
+    def __init__(
+        self,
+        seller: Seller,
+        ledger: PayeeLedger,
+        slots: int,
+        slots_of: Mapping[str, int] | None = None,
+    ) -> None:
+        """`slots`: requests that the engines run at once, all together; `slots_of`: each model's,
+        where they are known.
+        """
         self._seller = seller
         self._ledger = ledger
-        self._slots = slots
         self._redeeming = Redeeming(ledger)
         self._open_jobs = OpenJobs()
         self._exchanges: dict[StreamId, ProviderExchange] = {}
+        # Those that have a job, whose name is its own (EXC-7): every token looks one up.
+        self._by_job: dict[JobId, ProviderExchange] = {}
         self._streams_of: dict[PeerId, int] = {}
-        # Jobs that an engine owes its last answer, of exchanges that may be over already.
-        self._asked: dict[JobId, None] = {}
-        # Of these, those that generate: when that was asked, None once the first token came.
-        self._generating: dict[JobId, UnixMs | None] = {}
-        self._latencies: deque[int] = deque(maxlen=LATENCIES_KEPT)
+        self._admission = Admission(slots, slots_of or {})
+        # Jobs that must make room, refused once the step at hand is done.
+        self._crowded_out: list[JobId] = []
         self._is_leaving = False
 
     @property
@@ -74,11 +85,11 @@ class Selling:
 
     def get_load(self) -> Load:
         """Our load now, for those who probe: only jobs that are admitted and paid for count."""
-        jobs = len(self._generating)
-        ordered = sorted(self._latencies)
-        median = ordered[len(ordered) // 2] if ordered else 0
-        running = min(jobs, self._slots)
-        return Load(0, running, jobs - running, self._slots, median)
+        return self._admission.get_load()
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over who has paid us and who owes; call before `start`."""
+        self._admission.note(rows)
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
@@ -91,6 +102,7 @@ class Selling:
                 return self._open(happened, now)
             case ChannelFetched():
                 effects = self._redeeming.step(happened, now)
+                self._learn(effects)
                 return effects + self._step_exchanges(self._all(), happened, now)
             case ShutDown():
                 self._is_leaving = True
@@ -102,56 +114,94 @@ class Selling:
 
     def step_stream(self, stream: StreamId, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input about a stream that `owns` says is ours, its timers included."""
+        if isinstance(happened, FrameReceived):
+            self._admission.forget_stream(stream)
         return self._step_exchanges([self._exchanges[stream]], happened, now)
 
     def _open(self, happened: StreamOpened, now: UnixMs) -> list[Effect]:
         stream, peer = happened.stream, happened.peer
         theirs = self._streams_of.get(peer, 0)
-        if len(self._exchanges) >= STREAMS_MAX or theirs >= STREAMS_PER_PEER_MAX:
+        is_full = len(self._exchanges) >= STREAMS_MAX or theirs >= STREAMS_PER_PEER_MAX
+        gone = stream if is_full else self._admission.open_stream(stream, peer)
+        if gone == stream:
             return [ResetStream(stream), Penalize(peer, "flood", "too many exchange streams")]
         exchange = ProviderExchange(stream, peer, self._seller, self._ledger, self._open_jobs)
         self._exchanges[stream] = exchange
         self._streams_of[peer] = theirs + 1
         effects = exchange.start(now)
+        if gone is not None:
+            lost = StreamEnded(gone, clean=False, reason="crowded out")
+            effects += self._step_exchanges([self._exchanges[gone]], lost, now)
         if self._is_leaving:
             effects += self._step_exchanges([exchange], ShutDown(), now)
         return effects
 
+    def _learn(self, effects: Iterable[Effect]) -> None:
+        """A channel that was read from the chain has a payer."""
+        for effect in effects:
+            if isinstance(effect, Persist):
+                self._admission.note(effect.rows)
+
     def _all(self) -> list[ProviderExchange]:
         return list(self._exchanges.values())
 
+    def _find(self, job: JobId) -> list[ProviderExchange]:
+        exchange = self._by_job.get(job)
+        return [] if exchange is None else [exchange]
+
     def _on_engine(self, happened: EngineAnswer, now: UnixMs) -> list[Effect]:
         job = happened.job
-        asked_at = self._generating.get(job)
-        if isinstance(happened, EngineProduced) and asked_at is not None:
-            self._latencies.append(now - asked_at)
-            self._generating[job] = None
-        theirs = [exchange for exchange in self._all() if exchange.job == job]
+        if isinstance(happened, EngineProduced):
+            self._admission.produced(job, now)
         if isinstance(happened, _LAST_ANSWERS):
-            self._asked.pop(job, None)
-            self._generating.pop(job, None)
-            if not theirs:
+            self._admission.counted(job)
+            self._admission.finished(job, now)
+            if not self._find(job):
                 self._open_jobs.release(job)
-        return self._step_exchanges(theirs, happened, now)
+        return self._step_exchanges(self._find(job), happened, now)
 
     def _step_exchanges(
         self, exchanges: Iterable[ProviderExchange], happened: Input, now: UnixMs
     ) -> list[Effect]:
         effects: list[Effect] = []
         for exchange in exchanges:
-            for effect in exchange.step(happened, now):
-                effects += self._note(effect, exchange, now)
-            if exchange.is_over:
-                self._forget(exchange)
+            effects += self._step_one(exchange, happened, now)
+        while self._crowded_out:
+            job = self._crowded_out.pop()
+            retry_ms = self._admission.compute_retry_ms()
+            busy = EngineFailed(job, "busy", "EXC-7: others go first", retry_ms)
+            for exchange in self._find(job):
+                effects += self._step_one(exchange, busy, now)
+        # First, as a run promises nothing to anybody: an engine begins while rows are written, and
+        # what it says is heard once they are.
+        return [*self._admission.advance(now), *effects]
+
+    def _step_one(self, exchange: ProviderExchange, happened: Input, now: UnixMs) -> list[Effect]:
+        effects: list[Effect] = []
+        for effect in exchange.step(happened, now):
+            effects += self._admit(effect, exchange, now)
+        if exchange.job is not None:
+            self._by_job[exchange.job] = exchange
+        if exchange.is_over:
+            self._forget(exchange)
         return effects
 
-    def _note(self, effect: Effect, exchange: ProviderExchange, now: UnixMs) -> list[Effect]:
+    def _admit(self, effect: Effect, exchange: ProviderExchange, now: UnixMs) -> list[Effect]:
+        """Let through what an exchange asks for, unless there is no room for it, or not yet."""
         match effect:
             case CountTokens(job):
-                self._asked[job] = None
-            case Generate(job):
-                self._asked[job] = None
-                self._generating[job] = now
+                gone = self._admission.count(job, exchange.peer, now)
+                self._crowded_out += [gone] if gone is not None else []
+                return [effect] if gone != job else []
+            case Generate(job, request):
+                channel, window = exchange.stake
+                gone = self._admission.enter(job, request, channel, window, now)
+                self._crowded_out += [gone] if gone is not None else []
+                return []
+            case StopGenerating(job):
+                return [effect] if self._admission.has_engine(job) else []
+            case Persist(rows):
+                self._admission.note(rows)
             case FetchChannel(channel):
                 return self._redeeming.fetch(channel)
         return [effect]
@@ -160,9 +210,14 @@ class Selling:
         """A job's name stays taken until its engine is done with it: its late answers would be
         taken for those of another job of that name.
         """
+        job = exchange.job
         del self._exchanges[exchange.stream]
+        self._admission.forget_stream(exchange.stream)
         left = self._streams_of.pop(exchange.peer) - 1
         if left:
             self._streams_of[exchange.peer] = left
-        if exchange.job is not None and exchange.job in self._asked:
-            self._open_jobs.claim(exchange.job)
+        if job is not None:
+            del self._by_job[job]
+            self._admission.leave(job)
+            if self._admission.is_awaited(job):
+                self._open_jobs.claim(job)

@@ -1,6 +1,6 @@
 """Does a well-formed GGUF file hold a model our engines can run without harm?"""
 
-from p2p_modelex.engine.vetting import Header, Tensor
+from p2p_modelex.engine.vetting import FLOAT32, INT32, STRING, UINT32, Header, Tensor
 from p2p_modelex.errors import ModelRejected
 
 # What ctransformers 0.2.27 loads. Other types end in an error there, or worse.
@@ -11,6 +11,15 @@ CTRANSFORMERS_TYPES = frozenset(
 # Every byte that UTF-8 text can hold (RFC 3629), but NUL, which no prompt has.
 TEXT_BYTES = tuple(byte for byte in range(1, 0xF5) if byte not in (0xC0, 0xC1))
 
+# The engines read these arrays as they expect them, whatever the file says they hold: one of
+# single bytes would be read far past its end.
+_ARRAYS = {
+    "tokenizer.ggml.tokens": (STRING,),
+    "tokenizer.ggml.merges": (STRING,),
+    "tokenizer.ggml.scores": (FLOAT32,),
+    "tokenizer.ggml.token_type": (INT32, UINT32),
+}
+
 _LAYERS_MAX = 1024
 _CONTEXT_MAX = 2**24
 
@@ -20,6 +29,9 @@ def vet_vocabulary(header: Header) -> None:
     tokens = len(header.tokens)
     if not tokens:
         raise ModelRejected("the file has no vocabulary (tokenizer.ggml.tokens)")
+    for key, types in _ARRAYS.items():
+        if key in header.metadata and header.array_types.get(key) not in types:
+            raise ModelRejected(f"{key} is an array of another type")
     for key in ("tokenizer.ggml.scores", "tokenizer.ggml.token_type"):
         table = header.metadata.get(key)
         if table is not None and (not isinstance(table, list) or len(table) != tokens):

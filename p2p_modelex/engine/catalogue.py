@@ -8,8 +8,10 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from p2p_modelex.engine.architecture import vet_for_ctransformers, vet_vocabulary
 from p2p_modelex.engine.prompt import kinds_of
@@ -31,14 +33,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     name: str
-    file: str
-    sha256: str
+    file: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,68}\Z")]
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     size: int
     licence: str
     source: str
     kinds: tuple[Kind, ...]
     context_length: int
-    engines: tuple[str, ...]
+    engines: tuple[Annotated[str, Meta(pattern=r"\A[a-z_]{1,64}\Z")], ...]
     prompt: str = ""
     summary: str = ""
 
@@ -91,7 +93,7 @@ class Catalogue:
                 f"there is no model {name!r} here (models: {have})",
                 hint=f"modelex models add {name}",
             ) from error
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"the entry {file} cannot be read: {error}",
                 hint=f"modelex models remove {name}, then add it again.",

@@ -25,7 +25,7 @@ LENGTH_BYTES = 4
 FRAME_BYTES = 2 * limits.EXCHANGE_FRAME_BYTES
 
 
-class _Frame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Frame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     pass
 
 
@@ -138,7 +138,7 @@ def decode_command(body: bytes) -> Command:
     """Decode what the parent sent; EngineCrashed if it is not a command."""
     try:
         return _commands.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise EngineCrashed(f"not a command: {error}") from error
 
 
@@ -146,7 +146,7 @@ def decode_event(body: bytes) -> Event:
     """Decode what the worker sent; EngineCrashed if it is not an event."""
     try:
         return _events.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise EngineCrashed(f"not an event: {error}") from error
 
 

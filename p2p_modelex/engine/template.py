@@ -10,7 +10,7 @@ a template that trims or inspects a message still works.
 import re
 from collections.abc import Mapping
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, nodes, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from p2p_modelex import limits
@@ -29,11 +29,18 @@ class ChatTemplate:
     def __init__(self, source: str, special: Mapping[str, int], *, bos: str, eos: str) -> None:
         if len(source) > TEMPLATE_BYTES:
             raise ModelRejected(f"the chat template is over {TEMPLATE_BYTES} bytes")
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        # Else constants would be worked out here and now, were they `9**9**9`.
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, optimized=False, finalize=_leave
+        )
         environment.globals = {"raise_exception": _refuse}
         try:
-            self._template = environment.from_string(source)
-        except (TemplateError, RecursionError) as error:
+            parsed = environment.parse(source)
+            if parsed.find(nodes.EvalContextModifier) is not None:
+                raise ModelRejected("the chat template sets how it is compiled")
+            self._template = environment.from_string(parsed)
+        # A number of 5,000 digits is a ValueError; Python, to which it is compiled, has limits too.
+        except (TemplateError, RecursionError, ValueError, SyntaxError, MemoryError) as error:
             raise ModelRejected(f"the chat template does not compile: {error}") from error
         self._special = dict(special)
         self._bos, self._eos = bos, eos
@@ -81,6 +88,12 @@ class ChatTemplate:
             position = match.end()
         segments.append(rendered[position:].replace(mark, ""))
         return [segment for segment in segments if segment != ""]
+
+
+@pass_context
+def _leave(_context: object, value: object) -> object:
+    """Change nothing. Being asked for the context, it tells jinja that no output is constant."""
+    return value
 
 
 def _refuse(message: object) -> str:

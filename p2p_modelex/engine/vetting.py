@@ -7,7 +7,7 @@ because the reference readers trust counts and lengths found in the file.
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +28,8 @@ HEADER_BYTES = 64 * limits.MIB
 DIMENSIONS_MAX = 4
 
 _SCALARS = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
-_STRING, _ARRAY = 8, 9
+STRING, ARRAY = 8, 9
+UINT32, INT32, FLOAT32 = 4, 5, 6
 
 # ggml tensor type: name, elements of a block, bytes of a block (ggml.h, ggml-common.h).
 TENSOR_TYPES = {
@@ -64,6 +65,8 @@ class Header:
     version: int
     metadata: dict[str, Value]
     tensors: dict[str, Tensor]
+    array_types: dict[str, int] = field(default_factory=dict)
+    """GGUF's type of the elements of each metadata entry that is an array."""
 
     def get_text(self, key: str, default: str = "") -> str:
         """Return a string value, or the default where the key is missing or of another type."""
@@ -116,6 +119,8 @@ class _Reader:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._left = min(size, HEADER_BYTES)
+        self.array_type = 0
+        """The element type of the array that was read last."""
 
     def take(self, count: int) -> bytes:
         if count > self._left:
@@ -145,22 +150,22 @@ class _Reader:
             raise ModelRejected("a string in the header is not UTF-8") from error
 
     def value(self, kind: int) -> Value:
-        if kind == _STRING:
+        if kind == STRING:
             return self.string()
-        if kind == _ARRAY:
+        if kind == ARRAY:
             return self._array()
         if kind not in _SCALARS:
             raise ModelRejected(f"metadata of unknown type {kind}")
         return self.scalar(_SCALARS[kind])
 
     def _array(self) -> Value:
-        kind = int(self.scalar("I"))
+        kind = self.array_type = int(self.scalar("I"))
         length = self.count("Q", ARRAY_MAX, "length of an array")
         if kind in _SCALARS:
             code = _SCALARS[kind]
             raw = self.take(length * struct.calcsize("<" + code))
             return list(struct.unpack(f"<{length}{code}", raw))
-        if kind != _STRING:
+        if kind != STRING:
             raise ModelRejected(f"an array of unknown or nested type {kind}")
         # A token may be part of a character; its bytes survive as surrogates.
         return [self.string(errors="surrogateescape") for _ in range(length)]
@@ -198,13 +203,18 @@ def _read(reader: _Reader, size: int) -> Header:
         raise ModelRejected(f"GGUF version {version}; 2 and 3 are read")
     tensor_count = reader.count("Q", TENSORS_MAX, "number of tensors")
     metadata: dict[str, Value] = {}
+    array_types: dict[str, int] = {}
     for _ in range(reader.count("Q", METADATA_MAX, "number of metadata entries")):
         key = reader.string(KEY_BYTES)
         if key in metadata:
             raise ModelRejected(f"metadata key {key!r} appears twice")
-        metadata[key] = reader.value(int(reader.scalar("I")))
+        kind = int(reader.scalar("I"))
+        metadata[key] = reader.value(kind)
+        if kind == ARRAY:
+            array_types[key] = reader.array_type
     table = [_read_tensor(reader) for _ in range(tensor_count)]
-    return Header(version, metadata, _place(table, metadata, reader.position(), size))
+    tensors = _place(table, metadata, reader.position(), size)
+    return Header(version, metadata, tensors, array_types)
 
 
 def _read_tensor(reader: _Reader) -> Tensor:

@@ -82,6 +82,9 @@ def _derive(kdf: str, parameters: Mapping[str, Any], passphrase: str) -> bytes:
     length = parameters["dklen"]
     if kdf == "scrypt":
         n, r, p = parameters["n"], parameters["r"], parameters["p"]
+        # Python would multiply a text or a list as well, and fill memory with it.
+        if not all(type(one) is int and 0 < one <= WORK_MAX for one in (n, r, p)):
+            raise ValueError("the costs of scrypt are no counts")
         _validate(length, n * r * p)
         return Scrypt(salt=salt, length=length, n=n, r=r, p=p).derive(passphrase.encode())
     if kdf != "pbkdf2" or parameters["prf"] != "hmac-sha256":

@@ -104,8 +104,12 @@ def _open_account(content: bytes, passphrase: str, path: Path) -> bytes:
         raise KeystoreError(
             f"wrong passphrase for {path}", hint="check MODELEX_PASSPHRASE or the passphrase file"
         ) from None
-    # Whatever a malformed file trips over: a missing field, another type, no JSON at all.
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    # Whatever a malformed file trips over: a missing field, another type, no JSON at all, or a
+    # derivation that takes more memory than there is.
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, MemoryError),
+    ):
         raise KeystoreError(
             f"{path} is damaged or not a Web3 keystore", hint="restore it from a backup"
         ) from None

@@ -56,7 +56,7 @@ def open_seed(content: bytes, passphrase: str, *, name: object) -> bytes:
     try:
         file = msgspec.json.decode(content, type=PeerFile)
         key = _derive(passphrase, bytes.fromhex(file.salt), file.scrypt_n)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, MemoryError) as error:
         raise KeystoreError(
             f"{name} is damaged or of a newer version: {error}", hint="restore it from a backup"
         ) from error

@@ -78,6 +78,13 @@ class Stream(ABC):
     async def send_frame(self, payload: bytes) -> None:
         """Send one frame. Raises StreamClosed, StreamBroken; LocalProtocolError over the limit."""
 
+    def try_send_frame(self, payload: bytes) -> bool:
+        """Send one frame without waiting, or nothing of it: then False, and `send_frame` says why.
+
+        Saves a task switch; a stream may always say False.
+        """
+        return False
+
     @abstractmethod
     async def receive_frame(self) -> bytes:
         """Receive one frame.
@@ -143,6 +150,13 @@ class Network(ABC):
     @abstractmethod
     async def disconnect(self, peer: PeerId) -> None:
         """Drop the connection, if any. Never raises."""
+
+    @abstractmethod
+    def penalize(self, peer: PeerId, offence: str) -> None:
+        """Count an offence (a name of net/reputation.py) against a peer and where it lives.
+
+        Who has too many is disconnected and kept away for some minutes. Never raises.
+        """
 
     @abstractmethod
     async def open_stream(self, peer: PeerId, protocol: str, *, frame_limit: int) -> Stream:

@@ -32,7 +32,8 @@ class FrameReader:
         end = LENGTH_BYTES + size
         if len(self._bytes) < end:
             return None
-        frame = bytes(self._bytes[LENGTH_BYTES:end])
+        with memoryview(self._bytes) as view:
+            frame = bytes(view[LENGTH_BYTES:end])
         del self._bytes[:end]
         return frame
 

@@ -39,6 +39,7 @@ from p2p_modelex.net.abc import (
 from p2p_modelex.net.bounded import DroppingQueue, GossipLimiter, GossipRates
 from p2p_modelex.net.flat_nursery import open_flat_nursery
 from p2p_modelex.net.memory_stream import MemoryStream, open_pair
+from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.net.serving import serve_stream
 
 # Message ids remembered against duplicates, for each network.
@@ -93,11 +94,14 @@ class MemoryNetwork(Network):
         bootstrap: Sequence[PeerId] = (),
         dht: bool = False,
         gossip_rates: GossipRates | None = None,
+        reputation: Reputation | None = None,
     ) -> None:
+        """reputation: None keeps nobody away, for tests that misbehave for longer than that."""
         self._mesh = mesh
         self._peer = peer
         self._bootstrap = tuple(bootstrap)
         self._dht = dht
+        self._reputation = reputation
         self._addresses: tuple[str, ...] = ()
         self._nursery: trio.Nursery | None = None
         self._handlers: dict[str, tuple[StreamHandler, int]] = {}
@@ -157,6 +161,8 @@ class MemoryNetwork(Network):
         for address in addresses:
             network = self._mesh.reach(self._peer, address)
             if network is not None and network.peer == peer and network is not self:
+                if self.keeps_away(peer) or network.keeps_away(self._peer):
+                    break
                 self._on_connected(network, (address,))
                 network._on_connected(self, ())
                 return
@@ -172,6 +178,17 @@ class MemoryNetwork(Network):
     async def disconnect(self, peer: PeerId) -> None:
         await trio.lowlevel.checkpoint()
         self.drop(peer)
+
+    def penalize(self, peer: PeerId, offence: str) -> None:
+        if self._reputation is not None and self._reputation.blame_peer(
+            peer, offence, trio.current_time()
+        ):
+            self.drop(peer)
+
+    def keeps_away(self, peer: PeerId) -> bool:
+        """Whether we refuse connections with this peer, for what it did."""
+        known = self._reputation
+        return known is not None and known.refuses_peer(peer, trio.current_time())
 
     def drop(self, peer: PeerId) -> None:
         """Break the connection to `peer` at both ends, if there is one."""

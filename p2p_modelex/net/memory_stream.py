@@ -23,7 +23,19 @@ class _Pipe:
         self.finished = False
         self.broken = False
         self.discards = False
-        self._changed = trio.Event()
+        self._changed = trio.lowlevel.ParkingLot()
+
+    def try_put(self, payload: bytes) -> bool:
+        """Put without waiting, if there is room and somebody to read it."""
+        if self.broken or self.finished or self.discards or self.unread >= WINDOW_BYTES:
+            return False
+        self._add(payload)
+        return True
+
+    def _add(self, payload: bytes) -> None:
+        self.frames.append(payload)
+        self.unread += len(payload)
+        self.wake()
 
     async def put(self, payload: bytes) -> None:
         await trio.lowlevel.checkpoint()
@@ -36,10 +48,8 @@ class _Pipe:
                 return
             if self.unread < WINDOW_BYTES:
                 break
-            await self._changed.wait()
-        self.frames.append(payload)
-        self.unread += len(payload)
-        self.wake()
+            await self._changed.park()
+        self._add(payload)
 
     async def get(self) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -48,7 +58,7 @@ class _Pipe:
                 raise StreamBroken("the stream was reset")
             if self.finished:
                 raise StreamClosed("the peer sends no more")
-            await self._changed.wait()
+            await self._changed.park()
         payload = self.frames.popleft()
         self.unread -= len(payload)
         self.wake()
@@ -62,8 +72,7 @@ class _Pipe:
         self.wake()
 
     def wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.unpark_all()
 
 
 class MemoryStream(Stream):
@@ -102,6 +111,12 @@ class MemoryStream(Stream):
             )
         await self._outgoing.put(bytes(payload))
         self._count(False)
+
+    def try_send_frame(self, payload: bytes) -> bool:
+        if len(payload) > self._frame_limit or not self._outgoing.try_put(bytes(payload)):
+            return False
+        self._count(False)
+        return True
 
     async def receive_frame(self) -> bytes:
         if self._closed:

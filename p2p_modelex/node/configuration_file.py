@@ -48,7 +48,8 @@ def parse_configuration(text: str, *, source: str = "modelex.toml") -> Configura
     """Parse the text of a configuration file; `source` is its name in messages."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # TOMLDecodeError is a ValueError; a number of 5,000 digits is another, deep brackets recurse.
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{source} is not TOML: {error}", hint='texts stand in quotes: name = "value"'
         ) from error

@@ -79,8 +79,10 @@ class Money:
         if isinstance(effect, TopUpChannel):
             await _check_affordable(chain, effect.amount)
             return await chain.top_up(effect.channel, effect.amount)
-        await _check_affordable(chain, effect.deposit)
-        return await chain.open_channel(effect.payee, effect.deposit, chain.account)
+        channel = chain.deployment.channel_id(chain.account, effect.payee, effect.salt)
+        if await chain.fetch_channel(channel) is None:
+            await _check_affordable(chain, effect.deposit)
+        return await chain.open_channel(effect.payee, effect.deposit, chain.account, effect.salt)
 
     async def _redeem(self, effect: Redeem) -> None:
         try:

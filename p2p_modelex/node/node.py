@@ -12,7 +12,7 @@ import trio
 from p2p_modelex import __version__
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.core.effects import RunEvent, RunFailed, RunFinished
-from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.node import (
@@ -34,7 +34,7 @@ from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.shop import build_ownership
 from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.envelope import digest
-from p2p_modelex.records.rows import Row
+from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
 from p2p_modelex.units import Millis, Wei
 
@@ -173,6 +173,7 @@ class Node:
             *await store.received_vouchers(),
             *await store.redeemed(),
             *await store.jobs(without=FINAL_STATES),
+            await _keep_seed(store),
         ]
         cut = self.core.restore(rows)
         await store.apply(cut)
@@ -202,6 +203,15 @@ class Node:
 
     def _judge_gossip(self, origin: PeerId, payload: bytes) -> Verdict:
         return Verdict(self.core.judge_gossip(origin, payload, wall_clock()).outcome.value)
+
+
+async def _keep_seed(store: Store) -> SettingRow:
+    """Return what names the channels of this home, made at its first start."""
+    kept = await store.setting(SALT_SEED)
+    row = SettingRow(SALT_SEED, kept or secrets.token_bytes(32))
+    if kept is None:
+        await store.apply([row])
+    return row
 
 
 def _policies(configuration: Configuration) -> Policies:

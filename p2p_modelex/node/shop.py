@@ -66,5 +66,6 @@ def build_shop(
         registry_domain=deployment.registry_domain,
         wares=wares,
     )
-    slots = sum(engine.info.slots for engine in engines.values())
-    return Shop(seller, tuple(ware.offer for ware in wares), slots)
+    slots_of = {model: engine.info.slots for model, engine in engines.items()}
+    slots = sum(slots_of.values())
+    return Shop(seller, tuple(ware.offer for ware in wares), slots, slots_of)

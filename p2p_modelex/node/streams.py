@@ -1,5 +1,9 @@
-"""Streams: frames in become inputs, queued frames go out, each stream with two small tasks."""
+"""Streams: frames in become inputs and frames go out, each stream with a task that reads.
 
+A frame is sent at once if its stream has room, else by a second task for as long as some wait.
+"""
+
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,7 +24,15 @@ from p2p_modelex.errors import DialFailed, NetworkError, RemoteProtocolError, St
 from p2p_modelex.net.abc import Network, Stream
 
 SEND_QUEUE_FRAMES = 256
-"""Frames waiting on one stream. A peer that lets more pile up is not reading: it is reset."""
+SEND_QUEUE_BYTES = 1024 * 1024
+"""Frames waiting on one stream, and their bytes. A peer that lets more pile up is not reading: it
+is reset. One frame may always wait, whatever its size.
+"""
+
+BACKGROUND_PAUSE_MAX_S = 0.05
+"""After a frame of a background protocol that a stranger's stream brought, the next one waits for
+as long as this one took, and no longer than this: such work takes half of our time at most.
+"""
 
 DIAL_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 5.0
@@ -33,21 +45,44 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class _Open:
-    """One live stream and its queue of outgoing frames; None in the queue means close."""
+    """One live stream, and the frames that wait since it had no room for them."""
 
     stream: Stream
-    frames: trio.MemorySendChannel[bytes | None]
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    frames: deque[bytes] = field(default_factory=deque)
+    waiting_bytes: int = 0
+    # Cancelled to end the stream: both as they are, `reading` by who closes it or is done writing.
+    reading: trio.CancelScope = field(default_factory=trio.CancelScope)
+    writing: trio.CancelScope = field(default_factory=trio.CancelScope)
+    is_writing: bool = False
+    is_closing: bool = False
+    is_reset: bool = False
+
+    def cut(self) -> None:
+        """End it without sending what waits."""
+        self.is_reset = True
+        self.reading.cancel()
 
 
 class Streams:
     """Carries out the stream effects of a core on a network."""
 
     def __init__(
-        self, network: Network, tell: Tell, nursery: trio.Nursery, frame_limits: dict[str, int]
+        self,
+        network: Network,
+        tell: Tell,
+        tell_in_turn: Tell,
+        nursery: trio.Nursery,
+        frame_limits: dict[str, int],
+        background: frozenset[str],
     ) -> None:
+        """tell_in_turn: as tell, and waits until the core has taken the input. background: the
+        protocols of which the core gets one frame at a time, over all streams.
+        """
         self._network = network
         self._tell = tell
+        self._tell_in_turn = tell_in_turn
+        self._background = background
+        self._background_turn = trio.Lock()
         self._nursery = nursery
         self._frame_limits = frame_limits
         self._open: dict[StreamId, _Open] = {}
@@ -62,8 +97,8 @@ class Streams:
         await self._run(number, stream, StreamOpened(number, stream.peer, stream.protocol))
 
     async def wait_quiet(self) -> None:
-        """Wait until every stream is closed and what was queued on it is sent."""
-        while self._live:
+        """Wait until every stream, also one being opened, is closed and its queue is sent."""
+        while self._live or self._dialling:
             await self._quiet.wait()
 
     def open(self, effect: OpenStream) -> None:
@@ -74,29 +109,36 @@ class Streams:
         entry = self._open.get(effect.stream)
         if entry is None:
             return
-        try:
-            entry.frames.send_nowait(effect.payload)
-        except trio.WouldBlock:
+        if not entry.is_writing and entry.stream.try_send_frame(effect.payload):
+            return
+        size = entry.waiting_bytes + len(effect.payload)
+        is_full = entry.waiting_bytes > 0 and size > SEND_QUEUE_BYTES
+        if is_full or len(entry.frames) >= SEND_QUEUE_FRAMES:
             log.warning("stream_reset", reason="the peer does not read", stream=effect.stream)
-            entry.scope.cancel()
+            entry.cut()
+            return
+        entry.frames.append(effect.payload)
+        entry.waiting_bytes = size
+        if not entry.is_writing:
+            entry.is_writing = True
+            self._nursery.start_soon(self._write, entry)
 
     def close(self, effect: CloseStream) -> None:
         entry = self._open.pop(effect.stream, None)
         if entry is None:
             self._cancel_dial(effect.stream)
-            return
-        entry.scope.deadline = trio.current_time() + LINGER_S
-        try:
-            entry.frames.send_nowait(None)
-        except trio.WouldBlock:
-            entry.scope.cancel()
+        elif entry.is_writing:
+            entry.is_closing = True
+            entry.reading.deadline = trio.current_time() + LINGER_S
+        else:
+            entry.reading.cancel()
 
     def reset(self, effect: ResetStream) -> None:
         entry = self._open.pop(effect.stream, None)
         if entry is None:
             self._cancel_dial(effect.stream)
         else:
-            entry.scope.cancel()
+            entry.cut()
 
     def _cancel_dial(self, number: StreamId) -> None:
         scope = self._dialling.pop(number, None)
@@ -112,13 +154,14 @@ class Streams:
             except NetworkError as error:
                 reason = str(error)
         is_wanted = self._dialling.pop(effect.stream, None) is not None
-        if stream is None:
-            if is_wanted:
-                await self._tell(StreamFailed(effect.stream, reason))
-        elif is_wanted:
+        if stream is not None and is_wanted:
             await self._run(effect.stream, stream, StreamReady(effect.stream))
-        else:
+            return
+        if stream is not None:
             await stream.reset()
+        elif is_wanted:
+            await self._tell(StreamFailed(effect.stream, reason))
+        self._on_quieter()
 
     async def _dial(self, effect: OpenStream) -> Stream:
         try:
@@ -140,51 +183,65 @@ class Streams:
 
     async def _run(self, number: StreamId, stream: Stream, first: Input) -> None:
         """Serve a stream to its end. It is known before `first` tells the core of it."""
-        frames, queue = trio.open_memory_channel[bytes | None](SEND_QUEUE_FRAMES)
-        entry = self._open[number] = _Open(stream, frames)
+        entry = self._open[number] = _Open(stream)
         self._live += 1
         ended = StreamEnded(number, clean=False, reason="reset")
         try:
             await self._tell(first)
-            with entry.scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write, entry, queue, nursery.cancel_scope)
-                    ended = await self._read(number, stream)
-                    if not ended.clean:
-                        nursery.cancel_scope.cancel()
-                    elif self._open.get(number) is entry:
+            with entry.reading:
+                ended = await self._read(number, stream)
+                if ended.clean:
+                    if self._open.get(number) is entry:
                         await self._tell(ended)
+                    # The core may go on writing; closing ends this.
+                    await trio.sleep_forever()
         finally:
             was_open = self._open.pop(number, None) is not None
+            is_cut = entry.is_reset or entry.is_writing
+            entry.writing.cancel()
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_TIMEOUT_S):
-                await (stream.reset() if entry.scope.cancelled_caught else stream.aclose())
+                await (stream.reset() if is_cut else stream.aclose())
             self._live -= 1
-            self._quiet.set()
-            self._quiet = trio.Event()
+            self._on_quieter()
         if was_open and not ended.clean:
             await self._tell(ended)
 
-    async def _write(
-        self,
-        entry: _Open,
-        queue: trio.MemoryReceiveChannel[bytes | None],
-        both: trio.CancelScope,
-    ) -> None:
-        """Send queued frames; at None close and end both directions."""
+    def _on_quieter(self) -> None:
+        self._quiet.set()
+        self._quiet = trio.Event()
+
+    async def _write(self, entry: _Open) -> None:
+        """Send the frames that wait; then, where the stream was closed meanwhile, end it."""
         try:
-            async for frame in queue:
-                if frame is None:
-                    break
-                await entry.stream.send_frame(frame)
+            with entry.writing:
+                while entry.frames:
+                    await entry.stream.send_frame(entry.frames[0])
+                    entry.waiting_bytes -= len(entry.frames.popleft())
+                entry.is_writing = False
+                if entry.is_closing:
+                    entry.reading.cancel()
         except NetworkError as error:
             log.debug("stream_write_failed", reason=str(error))
-        both.cancel()
+            entry.is_writing = False
+            entry.reading.cancel()
 
     async def _read(self, number: StreamId, stream: Stream) -> StreamEnded:
         try:
             while True:
-                await self._tell(FrameReceived(number, await stream.receive_frame()))
+                frame = FrameReceived(number, await stream.receive_frame())
+                if stream.protocol in self._background:
+                    await self._tell_when_quiet(frame)
+                else:
+                    await self._tell_in_turn(frame)
         except StreamClosed:
             return StreamEnded(number, clean=True, reason="")
         except (NetworkError, RemoteProtocolError) as error:
             return StreamEnded(number, clean=False, reason=str(error))
+
+    async def _tell_when_quiet(self, frame: FrameReceived) -> None:
+        """Let background frames in one by one, so that jobs and money wait for one at most."""
+        async with self._background_turn:
+            began = trio.current_time()
+            await self._tell_in_turn(frame)
+            if frame.stream % 2:  # opened by a peer
+                await trio.sleep(min(trio.current_time() - began, BACKGROUND_PAUSE_MAX_S))

@@ -27,7 +27,7 @@ class Section(IntEnum):
     WHITELISTED = 2
 
 
-class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One model and its terms (a capability).
 
     model: name, such as `smollm2-135m-instruct`. weights: SHA-256 of the file. kinds: what it
@@ -49,7 +49,9 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     deferred_discount: Annotated[int, Meta(ge=0, le=10_000)]
 
 
-class Advertisement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Advertisement(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A peer's signed statement about itself; the newest sequence replaces all older ones.
 
     sequence: unix ms when it was made. ttl_ms: how long it holds. addresses: multiaddrs without
@@ -76,7 +78,9 @@ class Change(IntEnum):
     WITHDRAWN = 2
 
 
-class Announcement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Announcement(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A hint that `peer` (Ed25519 key) has an advertisement with `sequence`.
 
     It decides what to fetch and is never trusted.
@@ -87,7 +91,9 @@ class Announcement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     change: Change
 
 
-class Announcements(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Announcements(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """One gossip message."""
 
     items: Annotated[

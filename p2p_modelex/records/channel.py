@@ -6,7 +6,9 @@ from p2p_modelex.records.types import U16, U64, Bytes20, Bytes32
 from p2p_modelex.units import Wei
 
 
-class ChannelState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ChannelState(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A channel at a confirmed block.
 
     payer, payee: EVM accounts. signer: who signs vouchers, the payer or its delegate. deposit,

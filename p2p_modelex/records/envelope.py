@@ -10,8 +10,8 @@ import hashlib
 from typing import Annotated, Protocol
 
 import msgspec
+from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
 
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, peer_id_of
@@ -20,7 +20,7 @@ from p2p_modelex.records import codec
 _PREFIX = b"modelex/1\x00"
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A signed payload: the signer (raw Ed25519 key), the exact bytes, the signature (64 bytes)."""
 
     signer: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
@@ -62,7 +62,7 @@ def verify(envelope: Envelope, domain: str, network: NetworkId) -> None:
     """Raise RemoteProtocolError ENV-2 unless the signature is good for this domain and network."""
     message = signing_input(domain, network, envelope.payload)
     try:
-        VerifyKey(envelope.signer).verify(message, envelope.signature)
+        crypto_sign_open(envelope.signature + message, envelope.signer)
     except (BadSignatureError, ValueError) as error:
         raise RemoteProtocolError("ENV-2", f"bad signature on a {domain}") from error
 

@@ -39,14 +39,14 @@ RefusalCode = Literal[
 FailureCode = Literal["engine", "unpaid", "timeout", "shutting_down", "internal"]
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: Annotated[str, Meta(max_length=limits.PROMPT_BYTES)]
 
 
-class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What to run. Exactly one of `text` (completion, score) and `messages` (chat) is non-empty.
 
     weights: SHA-256 of the model file, or zeros for any. temperature 0 is greedy; top_k 0 and
@@ -70,7 +70,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     grammar: Annotated[str, Meta(max_length=limits.GRAMMAR_BYTES)]
 
 
-class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The payload of a signed quote: what one job will cost at most, and on which terms.
 
     request: SHA-256 of the encoded Request. window: wei the provider works ahead of vouchers.
@@ -90,7 +90,7 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     valid_until: U64
 
 
-class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     pass
 
 

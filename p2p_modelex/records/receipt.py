@@ -26,7 +26,7 @@ class Finish(IntEnum):
     CANCELLED = 2
 
 
-class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What was asked, answered, counted and owed.
 
     peer: the provider's Ed25519 key. request: SHA-256 of the encoded Request. completion: SHA-256
@@ -51,7 +51,9 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     finish: Finish
 
 
-class SignedReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class SignedReceipt(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A receipt and the signature of the provider's delegate."""
 
     receipt: Receipt

@@ -1,7 +1,7 @@
 """What travels on a reconciliation stream. Rules: protocols/directory/README.md (REC-1 ...).
 
-Initiator to responder: Compare, Fetch, Offered (tags under 16).
-Responder to initiator: Compared, Records, Took (tags from 16); each answers one message.
+Initiator to responder: Compare, Fetch, Offered, Pull (tags under 16).
+Responder to initiator: Compared, Records, Took, Pulled (tags from 16); each answers one message.
 """
 
 from typing import Annotated
@@ -20,7 +20,7 @@ LISTING_MAX = 1000
 """Under the codec's array bound of 1024; 44 KB on the wire."""
 
 
-class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     pass
 
 
@@ -83,6 +83,21 @@ class Offered(_Wire, frozen=True, tag=3):
     envelopes: Envelopes
 
 
+class Bounds(_Wire, frozen=True):
+    """A range, from `lower` (inclusive) to `upper` (exclusive)."""
+
+    lower: Bound
+    upper: Bound
+
+
+class Pull(_Wire, frozen=True, tag=4):
+    """Send all advertisements in these ranges, in the order of keys: the initiator has none."""
+
+    ranges: Annotated[
+        tuple[Bounds, ...], Meta(min_length=1, max_length=limits.RECONCILE_RANGES_MAX)
+    ]
+
+
 class Compared(_Wire, frozen=True, tag=16):
     """How the first `answered` ranges differ; those that are equal are left out."""
 
@@ -104,5 +119,15 @@ class Took(_Wire, frozen=True, tag=18):
     accepted: U32
 
 
-InitiatorMessage = Compare | Fetch | Offered
-ResponderMessage = Compared | Records | Took
+class Pulled(_Wire, frozen=True, tag=19):
+    """The first advertisements (encoded envelopes) in the ranges asked for.
+
+    rest: where the next one is; empty if there is none.
+    """
+
+    envelopes: Envelopes
+    rest: Bound
+
+
+InitiatorMessage = Compare | Fetch | Offered | Pull
+ResponderMessage = Compared | Records | Took | Pulled

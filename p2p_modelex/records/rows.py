@@ -14,7 +14,9 @@ from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
 
-class ChannelRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ChannelRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A channel we pay into or are paid from. Key: channel."""
 
     state: ChannelState
@@ -23,13 +25,17 @@ class ChannelRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """The peer at the other end, where known."""
 
 
-class IssuedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class IssuedVoucherRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """The newest voucher we signed on a lane; durable before it is sent. Key: channel, lane."""
 
     signed: SignedVoucher
 
 
-class ReceivedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ReceivedVoucherRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """The newest voucher we hold on a lane, and what we earned there. Key: channel, lane.
 
     earned: cumulative wei of work done on the lane; what it has over the voucher's amount is the
@@ -40,7 +46,9 @@ class ReceivedVoucherRow(msgspec.Struct, frozen=True, array_like=True, forbid_un
     earned: Wei
 
 
-class RedeemedRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RedeemedRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """How much of a lane the chain has credited. Key: channel, lane."""
 
     channel: ChannelId
@@ -48,7 +56,9 @@ class RedeemedRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     amount: Wei
 
 
-class ReceiptRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ReceiptRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A finished job with all that is needed to verify it offline. Key: job, role.
 
     This is also the content of a receipt file (protocols/exchange, receipt file).
@@ -64,7 +74,7 @@ class ReceiptRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """Who may sign receipts for the provider."""
 
 
-class JobRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class JobRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A job's state, for telling after a crash what was cut off. Key: job, is_provider."""
 
     job: JobId
@@ -76,7 +86,7 @@ class JobRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     updated_at: UnixMs
 
 
-class RecordRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RecordRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The newest advertisement known of a peer, its exact envelope bytes. Key: peer."""
 
     peer: PeerId
@@ -85,7 +95,9 @@ class RecordRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     envelope: bytes
 
 
-class SettingRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class SettingRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A name and a small value of the node itself, such as its last sequence. Key: name."""
 
     name: str

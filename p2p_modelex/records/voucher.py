@@ -15,7 +15,7 @@ TYPE = b"Voucher(bytes32 channel,uint32 lane,uint128 amount,uint16 epoch)"
 _TYPE_HASH = keccak(TYPE)
 
 
-class Voucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Voucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """`amount` wei in all, in split epoch `epoch`, may be redeemed on this lane."""
 
     channel: Bytes32
@@ -24,7 +24,9 @@ class Voucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     epoch: U16
 
 
-class SignedVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class SignedVoucher(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
     """A voucher and the signature of the channel's payer or its delegate."""
 
     voucher: Voucher

@@ -17,7 +17,7 @@ import trio
 
 from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.engine.memory import MemoryEngine
-from p2p_modelex.ids import format_peer_id
+from p2p_modelex.ids import ChannelId, format_peer_id
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
 from p2p_modelex.node.assembly import configure_network
 from p2p_modelex.node.configuration import Configuration, LogSettings, ModelSettings
@@ -67,7 +67,25 @@ async def _answer(node: Node) -> None:
     async for lines in asked:
         for _ in range(lines.count(b"\n")):
             told = dataclasses.asdict(node.parts.network.statistics())
-            _say({**told, "directory": len(node.core.directory.entries())})
+            _say(
+                {
+                    **told,
+                    "directory": len(node.core.directory.entries()),
+                    "peers_known": _count_peers(node.parts.network),
+                    "debt": _count_debt(node),
+                }
+            )
+
+
+def _count_peers(network: Any) -> int:
+    """How many peers the address book has an entry for."""
+    return len(network._connections._host.get_peerstore().peer_data_map)
+
+
+def _count_debt(node: Node) -> int:
+    """Wei that jobs which are over earned over their vouchers, of all payers."""
+    ledger = node.core.payee
+    return sum(ledger.get_debt(ChannelId(one.channel)) for one in ledger.get_channels())
 
 
 def _say(words: dict[str, Any]) -> None:

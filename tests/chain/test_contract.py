@@ -90,6 +90,17 @@ async def test_two_channels_between_the_same_accounts_differ(world: World) -> No
     assert one.channel != two.channel
 
 
+async def test_an_opening_whose_answer_was_lost_is_not_done_twice(world: World) -> None:
+    _, payer = await world.new_account()
+    payee, salt = new_key().address, Digest(b"\5" * 32)
+    one = await payer.open_channel(payee, Wei(AI), payer.account, salt)
+    assert one.channel == world.deployment.channel_id(payer.account, payee, salt)
+    assert await payer.open_channel(payee, Wei(2 * AI), payer.account, salt) == one
+    assert await payer.fetch_balance(payer.account) == 99 * AI
+    other = await payer.open_channel(payee, Wei(AI), payer.account, Digest(b"\6" * 32))
+    assert other.channel != one.channel
+
+
 async def test_no_signer_means_the_payer(world: World) -> None:
     _, payer = await world.new_account()
     channel = await payer.open_channel(new_key().address, Wei(1), Address(bytes(20)))

@@ -1,6 +1,8 @@
 """The devnet on py-evm: when it is taken, and what its server takes from strangers."""
 
 import json
+import os
+import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.anvil import AnvilUnavailable
-from p2p_modelex.chain.devnet import Devnet, advance_time, bring_up, devnet, fund
+from p2p_modelex.chain.devnet import TEST_KEYS, Devnet, advance_time, bring_up, devnet, fund
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc, RpcError
 from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import to_hex
+from p2p_modelex.chain.pyevm.state_file import StateFile
 from p2p_modelex.errors import ChainUnreachable, ConfigurationError
 from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records.signers import EvmSigner
@@ -119,6 +122,24 @@ async def test_without_either_both_ways_out_are_told(
             pass
     assert "p2p-modelex[pyevm]" in caught.value.hint
     assert ("Node.js" in caught.value.hint) == (engine == "auto")
+
+
+async def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    key, to = EvmSigner(TEST_KEYS[1]), Address(b"\7" * 20)
+    async with devnet(engine="pyevm", state_file=state) as net, Rpc(net.url) as rpc:
+        genesis = await rpc.call("eth_getBlockByNumber", "0x0", False)
+        await rpc.call("eth_sendRawTransaction", to_hex(_pay(key, to, gas=21_000)))
+        os.kill(net.pid, signal.SIGKILL)
+    whole = state.read_bytes()
+    for torn in (b"", b"\x81", b"\x81\xc4\x05abcde"):
+        state.write_bytes(whole + torn)
+        with StateFile(state) as kept:
+            assert len(kept.store) > 2
+        assert state.read_bytes() == whole
+    async with devnet(engine="pyevm", state_file=state) as net, Rpc(net.url) as rpc:
+        assert await rpc.call("eth_getBlockByNumber", "0x0", False) == genesis
+        assert await rpc.call("eth_getBalance", format_address(to), "latest") == "0x5"
 
 
 async def test_a_state_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """A node's buying side with sellers on a shelf: the test is their network, chain and driver."""
 
 import random
-from dataclasses import replace
 from itertools import count
 from typing import Any
+
+import msgspec
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
@@ -22,7 +23,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.ids import Address, ChannelId, JobId
-from p2p_modelex.records import codec, ownership
+from p2p_modelex.records import codec, envelope, ownership
 from p2p_modelex.records.advertisement import Advertisement, Kind, Section
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Failed, Load, Refused, RequesterMessage
@@ -70,7 +71,7 @@ class Vendor:
             (),
             bytes(32),
         )
-        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000))
+        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000), self.key.peer)
 
     @property
     def account(self) -> Address:
@@ -155,12 +156,14 @@ class Buyer:
             attempts=3,
             is_fast=True,
         )
-        self.tell(replace(wanted, **changes))
+        self.tell(msgspec.structs.replace(wanted, **changes))
         if probed:
             self.answer_probes()
         return job
 
     def answer_probes(self) -> None:
+        if not self.probing:  # of one candidate nothing is asked
+            return
         for stream in self.probing:
             self.probes.step(given.StreamFailed(stream, "closed"), self.now)
         self.probing.clear()
@@ -267,3 +270,9 @@ def build_state(
     return ChannelState(
         channel, PAYER.address, payee, PAYER.address, Wei(deposit), Wei(0), 0, closes_at
     )
+
+
+def opening(payee: Address, deposit: int, *, number: int = 0) -> fx.OpenChannel:
+    """What a home without a seed asks for when it has had `number` channels to the payee."""
+    salt = envelope.digest(payee + number.to_bytes(8, "big"))
+    return fx.OpenChannel(payee, Wei(deposit), salt)

@@ -1,6 +1,5 @@
 """Buying: how a run finds a provider, is paid for, begun again, cancelled."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.units import Wei
-from tests.core.buyer import Buyer, Sale, build_state
+from tests.core.buyer import Buyer, Sale, build_state, opening
 from tests.core.exchange.pair import REQUEST, REQUESTER_KEY, STRANGER
 
 # A request's ceiling at OFFER's prices: (16 + 80) prompt tokens at 2, 64 tokens at 10.
@@ -31,7 +30,7 @@ def ordering(vendors: int = 2, **changes: Any) -> Buyer:
 def test_a_run_is_probed_funded_ordered_paid_and_finished() -> None:
     buyer = Buyer()
     buyer.request()
-    assert buyer.deposits() == [fx.OpenChannel(buyer.vendor().account, Wei(10_000))]
+    assert buyer.deposits() == [opening(buyer.vendor().account, 10_000)]
     buyer.make()
     Sale(buyer).begin().finish()
     started, text, finished = buyer.events
@@ -112,7 +111,7 @@ def test_an_unknown_model_names_what_there_is_and_we_are_no_candidate_ourselves(
     buyer.request(request=msgspec.structs.replace(REQUEST, model="small"))
     assert buyer.ended().reason == "RTE-1: nobody offers small; on offer: tiny"
     vendor = buyer.vendors[0]
-    vendor.entry = replace(vendor.entry, peer=REQUESTER_KEY.peer)
+    vendor.entry = msgspec.structs.replace(vendor.entry, peer=REQUESTER_KEY.peer)
     buyer.request(2)
     assert buyer.ended().reason == "no other peer offers anything yet"
 
@@ -120,7 +119,7 @@ def test_an_unknown_model_names_what_there_is_and_we_are_no_candidate_ourselves(
 def test_too_many_runs_and_the_same_run_twice_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     buyer = ordering(1)
     buyer.request(1)
-    assert buyer.events[-1] == replace(busy(), job=JobId((1).to_bytes(16, "big")))
+    assert buyer.events[-1] == msgspec.structs.replace(busy(), job=JobId((1).to_bytes(16, "big")))
     monkeypatch.setattr(module, "RUNS_MAX", 1)
     buyer.request(2)
     assert buyer.events[-1] == busy()
@@ -214,7 +213,7 @@ def test_a_channel_that_is_refused_is_read_again_and_left_if_it_closes() -> None
     buyer.tell(given.ChannelFetched(fetch.channel, closing))
     assert buyer.payer.get_channels() == ()
     buyer.request(2)
-    assert buyer.deposits() == [fx.OpenChannel(vendor.account, Wei(10_000))]
+    assert buyer.deposits() == [opening(vendor.account, 10_000, number=1)]
 
 
 def test_what_the_chain_says_of_other_channels_is_nothing_to_us() -> None:
@@ -286,9 +285,9 @@ def test_deposits_under_way_count_and_the_last_one_takes_what_is_left() -> None:
     buyer = Buyer(2, Budget(Wei(10_000), Wei(10_000 + CEILING)))
     one, other = (vendor.key.peer for vendor in buyer.vendors)
     buyer.request(1, only=(one,))
-    assert buyer.deposits()[0] == fx.OpenChannel(buyer.vendors[0].account, Wei(10_000))
+    assert buyer.deposits()[0] == opening(buyer.vendors[0].account, 10_000)
     buyer.request(2, only=(other,))
-    assert buyer.deposits() == [fx.OpenChannel(buyer.vendors[1].account, Wei(CEILING))]
+    assert buyer.deposits() == [opening(buyer.vendors[1].account, CEILING)]
 
 
 def test_spent_money_makes_room_in_the_budget() -> None:
@@ -365,24 +364,32 @@ def test_a_channel_with_all_lanes_in_use_says_so(monkeypatch: pytest.MonkeyPatch
     assert "every lane" in failed.reason
 
 
+def test_who_has_no_rival_is_not_probed() -> None:
+    """RTE-12."""
+    buyer = Buyer(1)
+    buyer.request(probed=False)
+    assert buyer.deposits()
+
+
 # Cancelling.
 
 
 def test_cancelling_while_probing_waiting_and_dialling_ends_the_run_at_once() -> None:
-    buyer = Buyer(1)
+    buyer = Buyer(2)
     job = buyer.request(1, probed=False)
     buyer.tell(given.CancelRun(job))
     assert buyer.ended().code == "cancelled"
     buyer.answer_probes()
     assert buyer.effects == []
     job = buyer.request(2)
-    payee = buyer.vendor().account
+    vendor = buyer.vendor()
+    payee = vendor.account
     buyer.tell(given.CancelRun(job))
     assert buyer.ended().code == "cancelled"
     state = build_state(ChannelId(b"c" * 32), payee, 10_000)
     buyer.tell(given.ChannelOpened(payee, state))
     assert [type(effect) for effect in buyer.effects] == [fx.Persist]
-    job = buyer.request(3)
+    job = buyer.request(3, only=(vendor.key.peer,))
     stream = buyer.opened().stream
     buyer.tell(given.CancelRun(job))
     assert fx.ResetStream(stream) in buyer.effects

@@ -9,17 +9,18 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.core.exchange import parameters
-from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, Identity, NodeCore, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
-from p2p_modelex.ids import Address, JobId
+from p2p_modelex.ids import Address, ChannelId, JobId
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.job import Load, Probe
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.rows import JobRow, Row, SettingRow
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.records.rows import ChannelRow, JobRow, Row, SettingRow
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.pair import (
     CHANNEL,
     CHANNELS,
@@ -68,6 +69,7 @@ def test_a_node_that_buys_sells_nothing_and_is_idle() -> None:
     core = build(sells=False)
     assert core.is_idle
     assert core.frame_limits == PROTOCOLS
+    assert core.background < PROTOCOLS.keys()
     assert core.step(opened(parameters.PROTOCOL), NOW) == [fx.CloseStream(THEIRS)]
     assert core.step(given.TimerFired(TimerId("selling/settle")), NOW) == []
     assert core.step(given.ChannelFetched(CHANNEL, STATE), NOW) == []
@@ -150,15 +152,21 @@ def meet(buyer: NodeCore, seller: NodeCore) -> None:
     assert buyer.directory.judge(entry.envelope, later).outcome.value == "accept"
 
 
-def test_a_run_goes_over_probe_channel_and_stream_to_the_seller() -> None:
+def test_a_probe_that_is_not_answered_is_over_in_time() -> None:
+    core = build()
+    [probe, _] = core._probes.ask([(OTHER_KEY.peer, ("/memory/1",))], NOW)
+    assert isinstance(probe, fx.OpenStream)
+    assert probe.protocol == PROBE_PROTOCOL
+    core.step(given.StreamReady(probe.stream), NOW)
+    assert core.step(given.TimerFired(TimerId(f"probe/{probe.stream}")), NOW)
+
+
+def test_a_run_goes_over_channel_and_stream_to_the_seller() -> None:
     buyer = build(sells=False)
     meet(buyer, build())
     job = JobId(b"j" * 16)
-    probe = next(e for e in buyer.step(wanted(job), NOW) if isinstance(e, fx.OpenStream))
-    assert probe.protocol == PROBE_PROTOCOL
-    buyer.step(given.StreamReady(probe.stream), NOW)
+    effects = buyer.step(wanted(job), NOW)
     assert not buyer.is_idle
-    effects = buyer.step(given.TimerFired(TimerId(f"probe/{probe.stream}")), NOW)
     deposit = next(e for e in effects if isinstance(e, fx.OpenChannel))
     effects = buyer.step(given.ChannelOpened(deposit.payee, STATE), NOW)
     order = next(e for e in effects if isinstance(e, fx.OpenStream))
@@ -203,3 +211,25 @@ def test_jobs_that_a_crash_cut_off_are_closed_and_doubts_are_kept() -> None:
     assert [one.state for one in cut if isinstance(one, JobRow)] == [CUT] * 3
     assert CUT in FINAL_STATES
     assert "lost" not in FINAL_STATES
+
+
+def test_a_restart_looks_at_its_channels_and_names_no_new_one_twice() -> None:
+    seed = SettingRow(SALT_SEED, b"seed")
+    buyer = build(sells=False)
+    buyer.restore([seed, ChannelRow(STATE, is_payer=True, peer=None)])
+    looked = [e for e in buyer.start(NOW) if isinstance(e, fx.FetchChannel)]
+    assert looked == [fx.FetchChannel(ChannelId(STATE.channel))]
+    salts = [make_salt([seed]), make_salt([seed]), make_salt([])]
+    salts.append(make_salt([seed, ChannelRow(STATE, is_payer=True, peer=None)]))
+    assert salts[0] == salts[1]
+    assert len(set(salts)) == 3
+
+
+def make_salt(rows: list[Row]) -> bytes:
+    """The salt of the channel that a node with these rows would open to STATE's payee."""
+    payer = PayerLedger(PAYER, CHANNELS)
+    funding = Funding(payer, Budget(Wei(1), Wei(10)))
+    funding.restore(rows)
+    [opening] = funding.ask(JobId(bytes(16)), Address(STATE.payee), Wei(1), Epoch(0))
+    assert isinstance(opening, fx.OpenChannel)
+    return opening.salt

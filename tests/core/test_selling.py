@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from p2p_modelex.core import admission, redeeming, selling
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
-from p2p_modelex.core import redeeming, selling
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.core.ledger.payee import PayeeLedger
@@ -23,9 +23,9 @@ from p2p_modelex.core.selling import Selling
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records import codec, voucher
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.job import Order
+from p2p_modelex.records.job import Order, Refused
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.rows import RedeemedRow
+from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.pair import (
@@ -186,6 +186,69 @@ def test_a_leaving_node_refuses_what_is_new_and_finishes_what_runs() -> None:
     assert not stall.selling.is_idle
 
 
+# Admission, as the exchanges meet it; its rules are tested in test_admission.py.
+
+
+def refusals(effects: list[fx.Effect]) -> list[Refused]:
+    frames = [effect.payload for effect in effects if isinstance(effect, fx.Send)]
+    return [codec.decode(Refused, frame, limit=10**6) for frame in frames]
+
+
+def test_silent_streams_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2p_modelex.core.admission.SILENT_MAX", 2)
+    stall = Stall()
+    first, second = stall.open(), stall.open()
+    third = stall.open(OTHER_KEY.peer)
+    assert fx.ResetStream(first) in stall.opened
+    assert not stall.selling.owns(first)
+    assert stall.selling.owns(second)
+    assert stall.selling.owns(third)
+
+
+def test_a_stranger_that_asks_too_much_is_refused_and_told_when_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2p_modelex.core.admission.STRANGERS_PER_PEER_MAX", 1)
+    stall = Stall()
+    stall.order(1)
+    stall.order(2, lane=1)
+    assert "CountTokens" not in kinds(stall.effects)
+    (refused,) = refusals(stall.effects)
+    assert (refused.code, refused.retry_after_ms) == ("busy", admission.RETRY_FIRST_MS)
+
+
+def test_a_payer_waits_in_line_and_may_hang_up_there() -> None:
+    stall = Stall()
+    stall.admit(1)
+    waiting = stall.order(2, lane=1)
+    effects = stall.tell(given.TokensCounted(build_job(2), 5))
+    assert "Generate" not in kinds(effects)
+    assert stall.selling.get_load().waiting == 1
+    gone = given.StreamEnded(waiting, False, "gone")
+    assert "StopGenerating" not in kinds(stall.selling.step_stream(waiting, gone, NOW))
+    assert stall.selling.get_load().waiting == 0
+
+
+def test_who_is_crowded_out_of_the_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2p_modelex.core.line.WAITING_MAX", 1)
+    stall = Stall()
+    stall.admit(1)
+    for number, lane in ((2, 1), (3, 2)):
+        stall.order(number, lane=lane)
+        effects = stall.tell(given.TokensCounted(build_job(number), 5))
+    (refused,) = refusals(effects)
+    assert (refused.job, refused.code) == (build_job(3), "busy")
+
+
+def test_a_payer_with_a_history_runs_more_at_once() -> None:
+    stall = Stall()
+    row = ReceivedVoucherRow(promise(10**6, lane=5), Wei(10**6))
+    stall.selling.restore((ChannelRow(STATE, is_payer=False, peer=None), row))
+    stall.admit(1)
+    stall.order(2, lane=1)
+    assert "Generate" in kinds(stall.tell(given.TokensCounted(build_job(2), 5)))
+
+
 # Reading channels.
 
 
@@ -195,7 +258,8 @@ def test_a_channel_is_read_once_for_all_who_wait_for_it() -> None:
     assert fetched(stall.tell(given.TokensCounted(build_job(1), 5))) == [CHANNEL]
     assert fetched(stall.tell(given.TokensCounted(build_job(2), 5))) == []
     effects = stall.tell(given.ChannelFetched(CHANNEL, STATE))
-    assert kinds(effects).count("Generate") == 2
+    assert kinds(effects).count("Persist") == 3
+    assert kinds(effects).count("Generate") == 1  # the other is of the same payer, and waits
     assert stall.selling.owns(one)
     assert stall.selling.owns(other)
 

@@ -122,7 +122,7 @@ def changed(
     entries = {k: v for k, v in original.metadata.items() if k != drop}
     entries.update({key.replace("__", "."): value for key, value in metadata.items()})  # type: ignore[misc]
     tensors = {k: v for k, v in original.tensors.items() if k != drop_tensor}
-    return Header(original.version, entries, tensors)
+    return Header(original.version, entries, tensors, original.array_types)
 
 
 def without(original: Header, token: str) -> Header:

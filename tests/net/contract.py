@@ -348,6 +348,17 @@ class NetworkContract(ABC):
             assert await next_gossip(one) == GossipMessage(TOPIC, three.peer, two.peer, b"answer")
             assert (await next_gossip(two)).payload == b"answer"
 
+    async def test_the_last_words_of_a_peer_that_leaves_are_heard(self) -> None:
+        one, two = line = [self.make(), self.make()]
+        for network in line:
+            network.subscribe(TOPIC, accept)
+        async with two.run():
+            async with one.run():
+                await self.connect_line(line)
+                await warm_up(one, [two])
+                await one.publish(TOPIC, b"goodbye")
+            assert (await next_gossip(two)).payload == b"goodbye"
+
     @pytest.mark.parametrize("verdict", [Verdict.IGNORE, Verdict.REJECT])
     async def test_what_is_not_accepted_goes_no_further(self, verdict: Verdict) -> None:
         def judge(_origin: PeerId, payload: bytes) -> Verdict:

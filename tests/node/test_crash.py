@@ -81,7 +81,11 @@ async def test_a_requester_that_crashes_pays_its_debt_with_the_next_job(tokens: 
                 jobs = await exchange.node.parts.store.jobs()
         assert await amounts(provider.parts.store) == (earned + price, earned + price)
         assert await settle(world, provider) == earned + price
-        assert {row.state for row in jobs} == {"conceded", "failed", "finished"} or earned == paid
+        # The refused order, its retry, and the lost job: what of the doubt was not claimed stands.
+        states = sorted(row.state for row in jobs)
+        assert states in (["failed", "finished", "lost"], ["conceded", "failed", "finished"]) or (
+            earned == paid
+        )
 
 
 @pytest.mark.parametrize("tokens", [1, 40, 120])

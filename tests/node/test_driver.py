@@ -1,7 +1,7 @@
 """The driver alone, with a core that does what the test says."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
@@ -14,7 +14,7 @@ from p2p_modelex.core.inputs import Input
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import NetworkError, StoreError, StreamBroken
-from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.net.abc import Stream
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node import driver as module
@@ -38,7 +38,8 @@ GO = given.ShutDown()
 class Script:
     """A core: `answer` gives the effects of an input; `told` is all it was told."""
 
-    frame_limits = {PROTOCOL: 100_000}  # noqa: RUF012
+    frame_limits = {PROTOCOL: 100_000, "/back/1": 100_000}  # noqa: RUF012
+    background = frozenset({"/back/1"})
 
     def __init__(self, answer: Callable[[Input], Effects] = lambda happened: ()) -> None:
         self.answer = answer
@@ -88,9 +89,17 @@ class Bench:
         await self.driver.wait_until(lambda: len(found()) >= count)
         return found()
 
-    async def open(self) -> Stream:
+    async def open(self, protocol: str = PROTOCOL) -> Stream:
         await self.peer.dial(self.network.peer, self.network.addresses)
-        return await self.peer.open_stream(self.network.peer, PROTOCOL, frame_limit=100_000)
+        return await self.peer.open_stream(self.network.peer, protocol, frame_limit=100_000)
+
+    @contextmanager
+    def stand_still(self) -> Generator[None]:
+        """No step is taken meanwhile, as while rows are written."""
+        self.driver._is_open = False
+        yield
+        self.driver._is_open = True
+        self.driver._advance()
 
     def dial(self) -> fx.OpenStream:
         return fx.OpenStream(OURS, self.peer.peer, self.peer.addresses or ("/memory/1",), PROTOCOL)
@@ -160,7 +169,7 @@ async def test_without_a_chain_every_chain_effect_fails_in_order() -> None:
         Script(
             once(
                 fx.FetchChannel(channel),
-                fx.OpenChannel(payee, Wei(1)),
+                fx.OpenChannel(payee, Wei(1), Digest(bytes(32))),
                 fx.TopUpChannel(payee, channel, Wei(1)),
                 fx.Redeem(()),
             )
@@ -188,6 +197,35 @@ async def test_a_stream_reset_as_soon_as_it_is_seen_is_gone() -> None:
         with pytest.raises(StreamBroken):
             await stream.receive_frame()
         await bench.driver.wait_quiet()
+
+
+async def test_it_is_not_quiet_while_a_stream_is_being_opened() -> None:
+    def say_goodbye(happened: Input) -> Effects:
+        if isinstance(happened, given.StreamReady):
+            return (fx.Send(OURS, b"goodbye"), fx.CloseStream(OURS))
+        return (bench.dial(),) if happened is GO else ()
+
+    bench = Bench(Script(say_goodbye))
+    async with bench.run():
+        await bench.driver.perform(lambda now: bench.core.step(GO, now))
+        await bench.driver.wait_quiet()
+        assert await bench.streams[0].receive_frame() == b"goodbye"
+
+
+async def test_the_network_is_not_cut_off_while_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def run(self: MemoryNetwork) -> AsyncGenerator[None, None]:
+        yield
+        await trio.lowlevel.checkpoint()
+        said.append("goodbye")
+
+    bench = Bench(Script())
+    monkeypatch.setattr(MemoryNetwork, "run", run)
+    async with bench.driver.run():
+        pass
+    assert said == ["goodbye"]
 
 
 async def test_a_dial_cancelled_before_it_began_opens_nothing() -> None:
@@ -236,7 +274,7 @@ async def test_what_was_queued_goes_out_before_a_close() -> None:
     bench.core.answer = answer
     async with bench.run():
         await bench.driver.tell(GO)
-        await bench.driver.wait_until(lambda: bool(bench.streams))
+        await trio.testing.wait_all_tasks_blocked()
         await bench.driver.wait_quiet()
         assert [await bench.streams[0].receive_frame() for _ in range(2)] == [b"one", b"two"]
 
@@ -288,6 +326,57 @@ async def test_a_flood_of_frames_is_pushed_back_not_stored() -> None:
         [ended] = await bench.wait_for(given.StreamEnded)
         assert isinstance(ended, given.StreamEnded)
         assert ended.clean
+
+
+async def test_streams_of_a_flood_take_turns_with_everybody_elses() -> None:
+    """However much one stream sends, another's frame waits for one of it."""
+    bench = Bench(Script())
+    async with bench.run():
+        flood, honest = await bench.open(), await bench.open()
+        with bench.stand_still():
+            for _ in range(50):
+                await flood.send_frame(b"flood")
+            await trio.testing.wait_all_tasks_blocked()
+            await honest.send_frame(b"honest")
+            await trio.testing.wait_all_tasks_blocked()
+        frames = [one.payload for one in await bench.wait_for(given.FrameReceived, 3)]  # type: ignore[union-attr]
+        assert b"honest" in frames[:3]
+
+
+async def test_frames_of_background_protocols_come_one_at_a_time() -> None:
+    bench = Bench(Script())
+    async with bench.run():
+        with bench.stand_still():
+            for _ in range(5):
+                await (await bench.open("/back/1")).send_frame(b"slow")
+            front = await bench.open()
+            await trio.testing.wait_all_tasks_blocked()
+            await front.send_frame(b"front")
+            await trio.testing.wait_all_tasks_blocked()
+        frames = [one.payload for one in await bench.wait_for(given.FrameReceived, 6)]  # type: ignore[union-attr]
+        assert frames.index(b"front") <= 2
+
+
+async def test_a_peer_that_does_not_read_answers_is_reset_by_their_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "SEND_QUEUE_BYTES", 150_000)
+    bench = Bench(Script())
+
+    def answer(happened: Input) -> Effects:
+        stream = getattr(happened, "stream", None)
+        big = isinstance(happened, given.FrameReceived)
+        return [fx.Send(stream, bytes(100_000))] if big and stream is not None else []
+
+    bench.core.answer = answer
+    async with bench.run():
+        stream = await bench.open()
+        with pytest.raises(NetworkError):
+            while True:
+                await stream.send_frame(b"more")
+        [ended] = await bench.wait_for(given.StreamEnded)
+        assert isinstance(ended, given.StreamEnded)
+        assert not ended.clean
 
 
 # Jobs.

@@ -150,6 +150,16 @@ async def test_a_leaving_node_refuses_new_jobs_and_is_not_held_up_by_silent_stre
             await exchange.run("hello", model=MODEL).wait()
 
 
+async def test_a_leaving_node_has_told_its_neighbours() -> None:
+    world = World()
+    async with world.provider(1) as provider, world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        await provider.leave()
+        entry = exchange.node.core.directory.get(provider.peer)
+        assert entry is not None
+        assert entry.withdrawn
+
+
 async def test_jobs_in_hand_are_finished_and_paid_before_leaving() -> None:
     world = World()
     slow = MemoryEngine(MODEL, delay_s=0.005)

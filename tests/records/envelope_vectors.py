@@ -9,6 +9,13 @@ from typing import Any
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from nacl.bindings import (
+    crypto_core_ed25519_add,
+    crypto_core_ed25519_scalar_add,
+    crypto_core_ed25519_scalar_mul,
+    crypto_core_ed25519_scalar_reduce,
+    crypto_scalarmult_ed25519_base_noclamp,
+)
 
 from tests.records import eip712_vectors
 
@@ -19,6 +26,8 @@ NETWORK = hashlib.sha256(b"modelex/network" + CHAIN_ID.to_bytes(8, "big") + REGI
 OTHER_NETWORK = hashlib.sha256(b"modelex/network" + (1).to_bytes(8, "big") + REGISTRY).digest()
 # Order of the base point, RFC 8032 section 5.1.
 _L = 2**252 + 27742317777372353535851937790883648493
+# A point of order 8.
+_ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
 
 
@@ -28,6 +37,29 @@ def _signing_input(domain: str, network: bytes, payload: bytes) -> bytes:
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
+
+
+def _with_torsion(payload: bytes) -> dict[str, tuple[bytes, bytes, bytes]]:
+    """Signatures that some libraries take: they hold times the cofactor, or R is of small order."""
+    secret, nonce = ((n).to_bytes(32, "little") for n in (12345, 67890))
+    plain, commitment = map(crypto_scalarmult_ed25519_base_noclamp, (secret, nonce))
+    zero, identity = bytes(32), (1).to_bytes(32, "little")
+
+    def sign(key: bytes, r: bytes, k: bytes) -> tuple[bytes, bytes, bytes]:
+        covered = _signing_input("advertisement", NETWORK, payload)
+        h = crypto_core_ed25519_scalar_reduce(hashlib.sha512(r + key + covered).digest())
+        s = crypto_core_ed25519_scalar_add(k, crypto_core_ed25519_scalar_mul(h, secret))
+        return key, payload, r + s
+
+    return {
+        "an R of small order": sign(plain, identity, zero),
+        "an R that is good times the cofactor": sign(
+            plain, crypto_core_ed25519_add(commitment, _ORDER_8), nonce
+        ),
+        "a key that is good times the cofactor": sign(
+            crypto_core_ed25519_add(plain, _ORDER_8), commitment, nonce
+        ),
+    }
 
 
 def _invalid(public: bytes, payload: bytes, signature: bytes) -> list[dict[str, str]]:
@@ -48,6 +80,7 @@ def _invalid(public: bytes, payload: bytes, signature: bytes) -> list[dict[str, 
         "a key of small order": (*good[:2], small, payload, small + bytes(32)),
         "a key that is no point": (*good[:2], b"\x02" + bytes(31), payload, signature),
         "all zero": (*good[:2], bytes(32), payload, bytes(64)),
+        **{name: (*good[:2], *made) for name, made in _with_torsion(payload).items()},
     }
     return [
         {

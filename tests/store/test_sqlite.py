@@ -77,6 +77,26 @@ async def test_what_apply_returned_for_survives_kill_9(path: Path) -> None:
     assert amounts <= {promised, promised + 1}
 
 
+async def test_a_log_that_was_torn_anywhere_opens_at_a_whole_commit(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.sqlite"
+    async with SqliteStore(whole) as store:
+        for amount in range(1, 7):
+            await store.apply([rows.issued(amount, lane=lane) for lane in range(3)])
+        base = whole.read_bytes()
+        log = whole.with_name("whole.sqlite-wal").read_bytes()
+    found = []
+    for length in range(0, len(log) + 1, 1999):
+        path = tmp_path / f"{length}.sqlite"
+        path.write_bytes(base)
+        path.with_name(f"{path.name}-wal").write_bytes(log[:length] + b"\xa5" * 512)
+        async with SqliteStore(path) as store:
+            amounts = {row.signed.voucher.amount for row in await store.issued_vouchers()}
+        assert len(amounts) < 2, "a batch is stored whole"
+        found.append(max(amounts, default=0))
+    assert found == sorted(found)
+    assert set(found) >= set(range(1, 6))
+
+
 async def test_another_process_reads_while_this_one_writes(path: Path) -> None:
     async with SqliteStore(path) as writer, SqliteStore(path, read_only=True) as reader:
         await writer.apply((rows.issued(1),))

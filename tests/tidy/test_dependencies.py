@@ -15,6 +15,10 @@ PAGE = ROOT / "docs" / "dependencies.md"
 _LISTED = re.compile(r"^- `([^`]+)`: \S", re.MULTILINE)
 
 
+# Installed by its own target, on the platforms that have a wheel of it.
+_UNLOCKED = {"atheris"}
+
+
 def requirements() -> Iterator[Requirement]:
     project = tomllib.loads(read(ROOT / "pyproject.toml"))
     lists = [
@@ -46,6 +50,6 @@ def test_the_lock_satisfies_every_python_requirement() -> None:
     unmet = {
         str(wanted): locked.get(wanted.name)
         for wanted in requirements()
-        if locked.get(wanted.name, "0") not in wanted.specifier
+        if wanted.name not in _UNLOCKED and locked.get(wanted.name, "0") not in wanted.specifier
     }
     assert unmet == {}, "run: make lock"

@@ -20,6 +20,9 @@ _BUILT_IN_ERRORS = (
     {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 )
 
+# What eth_abi raises for bytes of another shape, and for a string that is not UTF-8.
+_UNDECODABLE = (DecodingError, OverflowError, UnicodeDecodeError)
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -88,7 +91,7 @@ class Abi:
         """Return a call's results; ChainUnreachable if the endpoint's answer does not decode."""
         try:
             return codec.decode(self._functions[function].outputs, payload)
-        except (DecodingError, OverflowError) as error:
+        except _UNDECODABLE as error:
             raise ChainUnreachable(
                 f"the answer to {function} does not decode: {error}",
                 hint="are the contract addresses in the network file right?",
@@ -109,7 +112,7 @@ class Abi:
             arguments = {name: v for (name, _), v in zip(in_payload, values, strict=True)}
             for (name, kind), topic in zip(in_topics, log.topics[1:], strict=True):
                 [arguments[name]] = codec.decode([kind], topic)
-        except (DecodingError, OverflowError):
+        except _UNDECODABLE:
             return None
         return Event(entry.name, arguments, log.block)
 
@@ -120,7 +123,7 @@ class Abi:
             return f"unknown error 0x{reason[:68].hex()}" if reason else "no reason given"
         try:
             values = codec.decode(entry.types, reason[4:])
-        except (DecodingError, OverflowError):
+        except _UNDECODABLE:
             return entry.name
         pairs = zip(entry.names, values, strict=True)
         return f"{entry.name}({', '.join(f'{name}={_show(v)}' for name, v in pairs)})"

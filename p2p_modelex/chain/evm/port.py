@@ -26,7 +26,7 @@ from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_addres
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 
 # A devnet mines only when there is a transaction, so nothing there is ever confirmed.
 DEVNET_CHAIN_ID = 31337
@@ -90,6 +90,8 @@ class EvmChain(Chain):
 
     async def fetch_balance(self, account: Address) -> Wei:
         [balance] = await self._ask_token("balanceOf", format_address(account))
+        if balance > UINT128_MAX:
+            raise ChainUnreachable("the endpoint sent a balance over the token's supply")
         return Wei(balance)
 
     async def fetch_gas_balance(self, account: Address) -> int:
@@ -104,11 +106,19 @@ class EvmChain(Chain):
     async def fetch_channel(self, channel: ChannelId) -> ChannelState | None:
         return await self._fetch_channel(channel, await self._confirmed_block())
 
-    async def open_channel(self, payee: Address, deposit: Wei, signer: Address) -> ChannelState:
-        # The salt makes the id; a random one needs no memory of the channels opened before.
+    async def open_channel(
+        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+    ) -> ChannelState:
+        if salt is None:
+            salt = Digest(secrets.token_bytes(32))
+        else:
+            channel = self._deployment.channel_id(self.account, payee, salt)
+            found = await self._fetch_channel(channel, "latest")
+            if found is not None:
+                return found
         opening = encode(
             ["uint8", "address", "address", "bytes32"],
-            [_OPEN, format_address(payee), format_address(signer), secrets.token_bytes(32)],
+            [_OPEN, format_address(payee), format_address(signer), salt],
         )
         receipt = await self._deposit(deposit, opening)
         events = self._find_events(receipt, "Opened")

@@ -140,7 +140,9 @@ class Rpc:
             # One answer to one request; to a batch it is an error about the batch as a whole.
             single = _read_answer(answers)
             return [single] if len(calls) == 1 else [single] * len(calls)
-        by_id = {a.get("id"): a for a in answers if isinstance(a, dict)}
+        by_id = {
+            a["id"]: a for a in answers if isinstance(a, dict) and isinstance(a.get("id"), int)
+        }
         try:
             return [_read_answer(by_id[first + i]) for i in range(len(calls))]
         except KeyError as error:

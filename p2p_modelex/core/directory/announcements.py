@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from p2p_modelex import limits
+from p2p_modelex.core.crowd import Crowd
 from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
@@ -13,7 +14,9 @@ from p2p_modelex.records.advertisement import Announcements
 from p2p_modelex.units import UnixMs
 
 PENDING_MAX = 1024
-"""Announced records waiting to be fetched; more are left to reconciliation."""
+"""Announced records waiting to be fetched; more are left to reconciliation. Whose forwarder has
+most of them waiting makes room.
+"""
 
 
 def decode_announcements(payload: bytes) -> Announcements:
@@ -69,18 +72,24 @@ class PendingFetches:
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
         self._pending: dict[bytes, _Pending] = {}
+        self._crowd: Crowd[bytes, PeerId] = Crowd(PENDING_MAX, PENDING_MAX)
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def add(self, key: bytes, sequence: int, sources: Iterable[PeerId], due: UnixMs) -> None:
-        """Remember an announced record and whom to ask for it, unless there are too many."""
+        """Remember an announced record and whom to ask for it, its forwarder first, unless there
+        are too many.
+        """
         known = self._pending.get(key)
         if known is not None and known.sequence >= sequence:
             return
-        if known is None and len(self._pending) >= PENDING_MAX:
-            return
         candidates = (*sources, peer_id_of(PublicKey(key)))
+        gone = self._crowd.enter(key, candidates[0]) if known is None else None
+        if gone == key:
+            return
+        if gone is not None:
+            del self._pending[gone]
         unique = tuple(dict.fromkeys(candidates))[: self._attempts]
         self._pending[key] = _Pending(sequence, unique, 0, due)
 
@@ -100,6 +109,7 @@ class PendingFetches:
             fetched = sequence is not None and sequence >= one.sequence
             if fetched or (one.due <= now and one.attempt >= len(one.sources)):
                 del self._pending[key]
+                self._crowd.leave(key)
             elif one.due <= now:
                 by_source.setdefault(one.sources[one.attempt], []).append(key)
                 one.attempt += 1

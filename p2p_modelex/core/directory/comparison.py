@@ -1,6 +1,6 @@
-"""The asking end's bookkeeping: which ranges are still open, what to fetch, what to offer."""
+"""The asking end's bookkeeping: which ranges are still open, what to get, what to offer."""
 
-from collections import deque
+import heapq
 from itertools import pairwise
 
 from p2p_modelex import limits
@@ -8,6 +8,7 @@ from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.records.reconciliation import (
     SPLIT_MAX,
+    Bounds,
     Compare,
     Compared,
     Listing,
@@ -28,8 +29,15 @@ class Comparison:
         """Ed25519 keys of peers whose advertisement is newer at the other end."""
         self.have: dict[bytes, None] = {}
         """Ed25519 keys of peers whose advertisement is newer at ours."""
+        self.pull: list[Bounds] = []
+        """Ranges in which we hold nothing and the other end something."""
         self._directory = directory
-        self._open: deque[tuple[bytes, bytes]] = deque([(b"", b"")])
+        # A heap: ranges are disjoint, so the first ones of all are always in order (REC-3).
+        self._open: list[tuple[bytes, bytes]] = []
+        if len(directory.index):
+            self._open.append((b"", b""))
+        else:
+            self.pull.append(Bounds(b"", b""))
         self._asked: tuple[Range, ...] = ()
         self._rounds = 0
 
@@ -44,7 +52,7 @@ class Comparison:
         if self._rounds > limits.RECONCILE_ROUNDS_MAX:
             raise RemoteProtocolError("REC-8", "too many rounds")
         count = min(len(self._open), limits.RECONCILE_RANGES_MAX)
-        bounds = [self._open.popleft() for _ in range(count)]
+        bounds = [heapq.heappop(self._open) for _ in range(count)]
         self._asked = tuple(self._directory.index.describe(*pair) for pair in bounds)
         return Compare(self._asked)
 
@@ -65,11 +73,12 @@ class Comparison:
                 self._on_split(difference.parts)
             else:
                 self._on_listing(difference, now)
-        # The rest comes first, so that ranges stay in order within a question.
-        rest = self._asked[answer.answered :]
-        self._open.extendleft((one.lower, one.upper) for one in reversed(rest))
-        if len(self._open) > OPEN_RANGES_MAX:
-            raise RemoteProtocolError("REC-8", "too many open ranges")
+        for one in self._asked[answer.answered :]:
+            heapq.heappush(self._open, (one.lower, one.upper))
+        # Honest directories lack no more than the largest one holds.
+        lacking = len(self.need) > limits.DIRECTORY_ENTRIES_MAX
+        if lacking or len(self._open) + len(self.pull) > OPEN_RANGES_MAX:
+            raise RemoteProtocolError("REC-8", "too many open ranges or missing records")
 
     def _on_split(self, parts: tuple[Range, ...]) -> None:
         ordered = all(part.lower < part.upper for part in parts[:-1])
@@ -78,10 +87,13 @@ class Comparison:
         if not ordered or not joined or (last.upper and last.lower >= last.upper):
             raise RemoteProtocolError("REC-4", "parts do not tile the range")
         for part in parts:
+            ours = self._directory.index.describe(part.lower, part.upper)
             if part.count == 0:
                 self.have.update(dict.fromkeys(self._directory.index.keys(part.lower, part.upper)))
-            elif part != self._directory.index.describe(part.lower, part.upper):
-                self._open.append((part.lower, part.upper))
+            elif ours.count == 0:
+                self.pull.append(Bounds(part.lower, part.upper))
+            elif part != ours:
+                heapq.heappush(self._open, (part.lower, part.upper))
 
     def _on_listing(self, listing: Listing, now: UnixMs) -> None:
         index = self._directory.index

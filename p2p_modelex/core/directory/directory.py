@@ -1,13 +1,15 @@
 """Who is out there: the newest advertisement of every peer, judged, indexed and expired."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory import rules
 from p2p_modelex.core.directory.fingerprint import RangeIndex
 from p2p_modelex.core.directory.index import CapabilityIndex, serves
+from p2p_modelex.core.directory.places import Places
 from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, public_key_of
@@ -24,8 +26,7 @@ UPDATE_INTERVAL_MS = Millis(1000)
 _HEAP_SLACK = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One peer's newest advertisement. `envelope`: its exact bytes."""
 
     peer: PeerId
@@ -33,6 +34,8 @@ class Entry:
     envelope: bytes
     received_at: UnixMs
     expires_at: UnixMs
+    introducer: PeerId
+    """Who handed it to us, for the place in a full directory."""
 
     @property
     def withdrawn(self) -> bool:
@@ -68,19 +71,41 @@ class Directory:
         self.index = RangeIndex()
         self._registry_domain = registry_domain
         self._entries_max = entries_max
+        self._weight_max = entries_max * rules.WEIGHT_MEAN
         self._entries: dict[PeerId, Entry] = {}
         self._capabilities = CapabilityIndex()
         self._expiries: list[tuple[UnixMs, PeerId]] = []
-        # Peers of each rank, the longest unchanged first: who makes room in a full directory.
-        self._ranks: tuple[dict[PeerId, None], ...] = ({}, {}, {}, {})
+        self._places = Places()
+        self._weight = 0
+        self._rules: tuple[Callable[[Entry, Envelope], Verdict], ...] = (
+            lambda entry, _: rules.judge_time(entry.advertisement, entry.received_at),
+            self._judge_news,
+            self._judge_room,
+            lambda entry, _: rules.judge_content(entry.advertisement),
+            self._judge_proofs,
+            lambda _, opened: rules.judge_signature(opened, network),
+            self._judge_place,
+        )
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def judge(self, envelope: bytes, now: UnixMs, *, expected: PeerId | None = None) -> Verdict:
+    def trust(self, peer: PeerId) -> None:
+        """A peer was connected to us: its entry makes no room for those we only heard of."""
+        self._places.trust(peer)
+
+    def judge(
+        self,
+        envelope: bytes,
+        now: UnixMs,
+        *,
+        expected: PeerId | None = None,
+        introducer: PeerId | None = None,
+    ) -> Verdict:
         """Judge an advertisement (rules ADV-n) and keep it if it is accepted.
 
-        expected: whose advertisement was asked for. The row to persist is `row_of(peer)`.
+        expected: whose advertisement was asked for. introducer: who handed it to us, ourselves if
+        nobody is named. The row to persist is `row_of(peer)`.
         """
         if len(envelope) > limits.ADVERTISEMENT_BYTES:
             return reject("ADV-1", f"{len(envelope)} bytes")
@@ -88,15 +113,19 @@ class Directory:
             opened = envelopes.decode_envelope(envelope, limit=limits.ADVERTISEMENT_BYTES)
         except RemoteProtocolError as error:
             return reject("ADV-2", error.message)
-        verdict = self._judge_opened(opened, envelope, now, expected)
-        return Verdict(
-            verdict.outcome, verdict.rule, verdict.reason, verdict.blames_signer, opened.peer
-        )
+        peer = opened.peer
+        verdict = self._judge_opened(opened, peer, envelope, now, expected, introducer)
+        return Verdict(verdict.outcome, verdict.rule, verdict.reason, verdict.blames_signer, peer)
 
     def _judge_opened(
-        self, opened: Envelope, data: bytes, now: UnixMs, expected: PeerId | None
+        self,
+        opened: Envelope,
+        peer: PeerId,
+        data: bytes,
+        now: UnixMs,
+        expected: PeerId | None,
+        introducer: PeerId | None,
     ) -> Verdict:
-        peer = opened.peer
         if expected not in (None, peer):
             return reject("ADV-3", "signed by another peer than was asked for")
         try:
@@ -105,24 +134,21 @@ class Directory:
             )
         except RemoteProtocolError as error:
             return reject("ADV-4", error.message)
-        entry = Entry(peer, advertisement, data, now, rules.expires_at(advertisement))
-        verdicts = self._judge_parts(entry, opened)
-        verdict = next((one for one in verdicts if not one.accepted), ACCEPTED)
-        if verdict.accepted:
-            self._keep(entry)
-        return verdict
+        expires_at = rules.expires_at(advertisement)
+        entry = Entry(peer, advertisement, data, now, expires_at, introducer or self.own)
+        # In order of cost. One that accepts returns ACCEPTED itself, and the rest need not look.
+        for judge in self._rules:
+            verdict = judge(entry, opened)
+            if verdict is not ACCEPTED:
+                return verdict
+        self._keep(entry)
+        return ACCEPTED
 
-    def _judge_parts(self, entry: Entry, opened: Envelope) -> Iterator[Verdict]:
-        """Yield the verdicts of the rules in order of cost; the first that is not accept counts."""
-        advertisement = entry.advertisement
-        yield rules.judge_time(advertisement, entry.received_at)
-        yield self._judge_news(entry)
-        yield rules.judge_content(advertisement)
-        yield rules.judge_proofs(advertisement, PublicKey(opened.signer), self._registry_domain)
-        yield rules.judge_signature(opened, self.network)
-        yield self._judge_place(entry)
+    def _judge_proofs(self, entry: Entry, opened: Envelope) -> Verdict:
+        signer = PublicKey(opened.signer)
+        return rules.judge_proofs(entry.advertisement, signer, self._registry_domain)
 
-    def _judge_news(self, entry: Entry) -> Verdict:
+    def _judge_news(self, entry: Entry, _: Envelope) -> Verdict:
         """ADV-7 and ADV-8: newer than what is known, and not too soon after it."""
         known = self._entries.get(entry.peer)
         if known is None:
@@ -136,48 +162,64 @@ class Directory:
             return ignore("ADV-8", f"replaced {since} ms ago")
         return ACCEPTED
 
-    def _judge_place(self, entry: Entry) -> Verdict:
+    def _judge_room(self, entry: Entry, _: Envelope) -> Verdict:
+        """ADV-14, before the signature: what finds no place is not worth verifying."""
+        known = self._entries.get(entry.peer)
+        if entry.peer == self.own or not self._is_full(entry, known):
+            return ACCEPTED
+        if known is not None or self._find_loser(entry) is None:
+            return ignore("ADV-14", "the directory is full")
+        return ACCEPTED
+
+    def _is_full(self, entry: Entry, known: Entry | None) -> bool:
+        weight = self._weight + rules.weigh(entry.advertisement)
+        if known is not None:
+            more = weight - rules.weigh(known.advertisement)
+            return more > max(self._weight, self._weight_max)
+        return weight > self._weight_max or len(self._entries) >= self._entries_max
+
+    def _find_loser(self, entry: Entry) -> PeerId | None:
+        return self._places.find_loser(entry.peer, _rank(entry.advertisement), entry.introducer)
+
+    def _judge_place(self, entry: Entry, _: Envelope) -> Verdict:
         """ADV-13 and ADV-14, last: only after the signature is it certain that the signer, not the
         sender, made two of one sequence, and that somebody may be dropped for a newcomer.
         """
         known = self._entries.get(entry.peer)
-        if known is None:
-            return ACCEPTED if self._make_room(entry) else ignore("ADV-14", "the directory is full")
-        if known.advertisement.sequence == entry.advertisement.sequence:
+        if known is not None and known.advertisement.sequence == entry.advertisement.sequence:
             return reject("ADV-13", "two advertisements of one sequence", blames_signer=True)
+        if known is None and entry.peer != self.own:
+            while self._is_full(entry, None) and (loser := self._find_loser(entry)) is not None:
+                self._forget(loser)
         return ACCEPTED
-
-    def _make_room(self, entry: Entry) -> bool:
-        """Whether a newcomer finds a place; if full, one of the lowest rank below its own goes."""
-        if len(self._entries) < self._entries_max or entry.peer == self.own:
-            return True
-        for peers in self._ranks[: _rank(entry.advertisement)]:
-            if peers:
-                self._forget(next(iter(peers)))
-                return True
-        return False
 
     def _keep(self, entry: Entry) -> None:
         peer = entry.peer
         if peer in self._entries:
-            self._forget(peer)
+            self._take_out(peer)
         self._entries[peer] = entry
+        self._weight += rules.weigh(entry.advertisement)
         self.index.put(public_key_of(peer), entry.advertisement.sequence)
         if peer == self.own:
             self.own_sequence = max(self.own_sequence, entry.advertisement.sequence)
         else:
             self._capabilities.add(peer, entry.advertisement)
-            self._ranks[_rank(entry.advertisement)][peer] = None
+            self._places.put(peer, _rank(entry.advertisement), entry.introducer)
         heapq.heappush(self._expiries, (entry.expires_at, peer))
         if len(self._expiries) > 2 * len(self._entries) + _HEAP_SLACK:
             self._expiries = [(held.expires_at, held.peer) for held in self._entries.values()]
             heapq.heapify(self._expiries)
 
     def _forget(self, peer: PeerId) -> None:
+        self._take_out(peer)
+        self._places.remove(peer)
+
+    def _take_out(self, peer: PeerId) -> None:
+        """Take an entry out; its place in a full directory stays its own."""
         entry = self._entries.pop(peer)
+        self._weight -= rules.weigh(entry.advertisement)
         self.index.remove(public_key_of(peer))
         self._capabilities.remove(peer, entry.advertisement)
-        self._ranks[_rank(entry.advertisement)].pop(peer, None)
 
     def get(self, peer: PeerId) -> Entry | None:
         """Return what is known of a peer; withdrawn ones too, expired ones not after `expire`."""
@@ -196,7 +238,7 @@ class Directory:
         self, *, model: str | None = None, kind: Kind | None = None, features: Sequence[str] = ()
     ) -> tuple[Entry, ...]:
         """Other peers with one offer that has all of it, in the order of peer ids."""
-        peers = self._capabilities.candidates(model, kind, features)
+        peers = self._capabilities.candidates(model, kind)
         if peers is None:
             peers = sorted(peer for peer in self._entries if peer != self.own)
         found = (self._entries[peer] for peer in peers)

@@ -7,6 +7,8 @@ incremental, so a range costs additions and no hashing. protocols/directory says
 
 import hashlib
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import chain
 
 from p2p_modelex.records.reconciliation import Range
 
@@ -91,13 +93,18 @@ class RangeIndex:
 
     def keys(self, lower: bytes = b"", upper: bytes = b"") -> list[bytes]:
         """Return the keys from `lower` to before `upper` (empty: to the end), sorted."""
-        found: list[bytes] = []
-        at = max(bisect_right(self._firsts, lower) - 1, 0)
-        for block in self._blocks[at:]:
+        return list(self.scan(lower, upper))
+
+    def scan(self, lower: bytes = b"", upper: bytes = b"") -> Iterator[bytes]:
+        """Yield what `keys` returns: whoever stops early does not pay for the rest."""
+        return chain.from_iterable(self._parts(lower, upper))
+
+    def _parts(self, lower: bytes, upper: bytes) -> Iterator[list[bytes]]:
+        for at in range(max(bisect_right(self._firsts, lower) - 1, 0), len(self._blocks)):
+            block = self._blocks[at]
             if upper and block.keys[0] >= upper:
                 break
-            found += block.keys[self._slice(block, lower, upper)]
-        return found
+            yield block.keys[self._slice(block, lower, upper)]
 
     def describe(self, lower: bytes = b"", upper: bytes = b"") -> Range:
         """Return the count and fingerprint from `lower` to before `upper` (empty: to the end)."""

@@ -1,4 +1,7 @@
-"""Which peers offer what, so that finding does not scan everybody."""
+"""Which peers offer what, so that finding does not scan everybody.
+
+Features are not indexed: an advertisement may invent 256 of them, and each would be a table.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,15 +11,14 @@ from p2p_modelex.records.advertisement import Advertisement, Kind, Offer
 _Key = tuple[str, str]
 
 
-def _keys(models: Sequence[str], kinds: Sequence[str], features: Sequence[str]) -> Iterator[_Key]:
+def _keys(models: Sequence[str], kinds: Sequence[str]) -> Iterator[_Key]:
     yield from (("model", name) for name in models)
     yield from (("kind", name) for name in kinds)
-    yield from (("feature", name) for name in features)
 
 
 def _keys_of(advertisement: Advertisement) -> Iterator[_Key]:
     for offer in advertisement.offers:
-        yield from _keys((offer.model,), offer.kinds, offer.features)
+        yield from _keys((offer.model,), offer.kinds)
 
 
 def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequence[str]) -> bool:
@@ -29,7 +31,7 @@ def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequenc
 
 
 class CapabilityIndex:
-    """Peers by model, kind and feature. An advertisement adds at most 16 * 21 small entries."""
+    """Peers by model and kind. An advertisement adds at most 16 * 5 small entries."""
 
     def __init__(self) -> None:
         self._peers: dict[_Key, dict[PeerId, None]] = {}
@@ -47,13 +49,11 @@ class CapabilityIndex:
             if not peers:
                 self._peers.pop(key, None)
 
-    def candidates(
-        self, model: str | None, kind: Kind | None, features: Sequence[str]
-    ) -> list[PeerId] | None:
+    def candidates(self, model: str | None, kind: Kind | None) -> list[PeerId] | None:
         """Return the fewest peers among which every match is, sorted; None if nothing is asked."""
         models = () if model is None else (model,)
         kinds = () if kind is None else (kind,)
-        groups = [self._peers.get(key, {}) for key in _keys(models, kinds, features)]
+        groups = [self._peers.get(key, {}) for key in _keys(models, kinds)]
         if not groups:
             return None
         _, fewest = min((len(group), at) for at, group in enumerate(groups))

@@ -1,6 +1,5 @@
-"""The asking end of a reconciliation: compare, then fetch what we lack and offer what we have."""
+"""The asking end of a reconciliation: compare, then get what we lack and offer what we have."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -8,28 +7,29 @@ from p2p_modelex import limits
 from p2p_modelex.core.directory.comparison import Comparison
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.intake import Intake
-from p2p_modelex.core.directory.responder import collect
+from p2p_modelex.core.directory.responder import SESSION_BYTES_MAX, collect
 from p2p_modelex.core.effects import CloseStream, Effect, ResetStream, Send, StreamId
 from p2p_modelex.core.inputs import FrameReceived, Input, StreamEnded, StreamFailed, StreamReady
 from p2p_modelex.errors import RemoteProtocolError
-from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
+from p2p_modelex.ids import PeerId, PublicKey, peer_id_of, public_key_of
 from p2p_modelex.records import codec
 from p2p_modelex.records.reconciliation import (
+    Bounds,
     Compare,
     Compared,
     Fetch,
     InitiatorMessage,
     Offered,
+    Pull,
+    Pulled,
     Records,
     ResponderMessage,
     Took,
 )
 from p2p_modelex.units import UnixMs
 
-SESSION_BYTES_MAX = 64 * limits.MIB
-"""One session moves at most this much; the next one goes on from there."""
 EMPTY_BATCHES_MAX = 4
-"""So many fetches in a row may bring nothing of what the peer listed."""
+"""So many fetches and pulls in a row may bring nothing of what the peer listed."""
 
 
 class Outcome(Enum):
@@ -61,6 +61,7 @@ class ReconcileInitiator:
         self._directory = directory
         self._intake = Intake(directory, peer)
         self._comparison = Comparison(directory) if plan.compares else None
+        self._to_pull: list[Bounds] = []
         self._to_fetch = list(plan.fetch)
         self._to_offer = list(plan.offer)
         self._empty_batches = 0
@@ -101,9 +102,12 @@ class ReconcileInitiator:
             compare = self._comparison.next_question()
             if compare is not None:
                 return compare
+            self._to_pull = sorted(self._comparison.pull, key=lambda one: one.lower)
             self._to_fetch = list(self._comparison.need)
             self._to_offer = list(self._comparison.have)
             self._comparison = None
+        if self._to_pull:
+            return Pull(tuple(self._to_pull[: limits.RECONCILE_RANGES_MAX]))
         if self._to_fetch:
             return Fetch(_cut(self._to_fetch))
         while self._to_offer:
@@ -119,18 +123,62 @@ class ReconcileInitiator:
                 self._comparison.on_answer(answer, now)
             case Fetch(peers=peers), Records(envelopes=envelopes):
                 self._on_records(peers, envelopes, now)
+            case Pull(ranges=ranges), Pulled() as answer:
+                self._on_pulled(ranges, answer, now)
             case Offered(envelopes=offered), Took(accepted=accepted):
                 if accepted > len(offered):
                     raise RemoteProtocolError("REC-2", "took more than was offered")
             case _:
                 raise RemoteProtocolError("REC-2", "an answer to another question")
 
-    def _on_records(self, keys: Sequence[bytes], envelopes: tuple[bytes, ...], now: UnixMs) -> None:
-        wanted = tuple(peer_id_of(PublicKey(key)) for key in keys)
-        self._intake.take(envelopes, now, wanted)
+    def _on_records(
+        self, keys: tuple[bytes, ...], envelopes: tuple[bytes, ...], now: UnixMs
+    ) -> None:
+        left = {peer_id_of(PublicKey(key)): None for key in keys}
+
+        def check(peer: PeerId | None) -> None:
+            if peer not in left:
+                raise RemoteProtocolError("REC-6", "a record that was not asked for, or twice")
+            del left[peer]
+
+        self._intake.take(envelopes, now, check)
+        self._count_empty(envelopes)
+
+    def _on_pulled(self, ranges: tuple[Bounds, ...], answer: Pulled, now: UnixMs) -> None:
+        order = Order(ranges)
+        self._intake.take(answer.envelopes, now, order.check)
+        del self._to_pull[: len(ranges)]
+        if answer.rest:
+            if not answer.envelopes or answer.rest <= order.last:
+                raise RemoteProtocolError("REC-12", "the rest is not after what came")
+            self._to_pull[:0] = [
+                Bounds(max(one.lower, answer.rest), one.upper)
+                for one in ranges
+                if not one.upper or answer.rest < one.upper
+            ]
+        self._count_empty(answer.envelopes)
+
+    def _count_empty(self, envelopes: tuple[bytes, ...]) -> None:
         self._empty_batches = 0 if envelopes else self._empty_batches + 1
         if self.plan.compares and self._empty_batches >= EMPTY_BATCHES_MAX:
             raise RemoteProtocolError("REC-9", "lists what it does not hold")
+
+
+class Order:
+    """REC-12: what was pulled is of the ranges asked for, in strict order of key."""
+
+    def __init__(self, ranges: tuple[Bounds, ...]) -> None:
+        self.last = b""
+        self._ranges = list(reversed(ranges))
+
+    def check(self, peer: PeerId | None) -> None:
+        assert peer is not None  # REC-7 comes first
+        key = public_key_of(peer)
+        while self._ranges and self._ranges[-1].upper and key >= self._ranges[-1].upper:
+            self._ranges.pop()
+        if not self._ranges or key < self._ranges[-1].lower or key <= self.last:
+            raise RemoteProtocolError("REC-12", "a record out of the ranges or their order")
+        self.last = key
 
 
 def _cut(keys: list[bytes]) -> tuple[bytes, ...]:

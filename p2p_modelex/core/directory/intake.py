@@ -1,5 +1,7 @@
 """Advertisements taken over from a peer: judged, batched for the disk, faults charged."""
 
+from collections.abc import Callable
+
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import Effect, Penalize, Persist
@@ -11,6 +13,11 @@ from p2p_modelex.units import UnixMs
 OFFENCES = {"ADV-12": "bad_signature", "ADV-13": "equivocation"}
 """Offences by rule; the other ADV rules are `bad_record`, and all others `protocol`."""
 
+EQUIVOCATIONS_MAX = 8
+"""Second advertisements of one sequence taken in one session, each of which costs a signature and
+blames its signer; who hands over more collects them.
+"""
+
 
 class Intake:
     """What one session takes from its peer."""
@@ -20,32 +27,36 @@ class Intake:
         self._sender = sender
         self._rows: list[RecordRow] = []
         self._penalties: list[Penalize] = []
+        self._equivocations = 0
 
     def take(
-        self, envelopes: tuple[bytes, ...], now: UnixMs, wanted: tuple[PeerId, ...] | None = None
+        self,
+        envelopes: tuple[bytes, ...],
+        now: UnixMs,
+        check: Callable[[PeerId | None], None] | None = None,
     ) -> int:
         """Judge envelopes and keep the good ones; returns how many were new.
 
-        wanted: the peers asked for, each to come at most once. Raises RemoteProtocolError REC-6 for
-        another one, REC-7 if a record is rejected by the sender's fault.
+        check: is told whose each record is; raises what is wrong with its coming now. Raises
+        RemoteProtocolError REC-7 if a record is rejected by the sender's fault.
         """
-        left = None if wanted is None else dict.fromkeys(wanted)
         accepted = 0
         for envelope in envelopes:
-            verdict = self._directory.judge(envelope, now)
+            verdict = self._directory.judge(envelope, now, introducer=self._sender)
             accepted += verdict.accepted
             if verdict.rejected:
                 self._charge(verdict)
             if verdict.accepted and verdict.peer is not None:
                 self._rows.append(self._directory.row_of(verdict.peer))
-            if left is not None:
-                if verdict.peer not in left:
-                    raise RemoteProtocolError("REC-6", "a record that was not asked for, or twice")
-                del left[verdict.peer]
+            if check is not None:
+                check(verdict.peer)
         return accepted
 
     def _charge(self, verdict: Verdict) -> None:
         if not verdict.blames_signer or verdict.peer is None:
+            raise _Rejected(verdict)
+        self._equivocations += 1
+        if self._equivocations > EQUIVOCATIONS_MAX:
             raise _Rejected(verdict)
         self._penalties.append(
             Penalize(verdict.peer, OFFENCES[verdict.rule], f"{verdict.rule}: {verdict.reason}")

@@ -9,6 +9,7 @@ from p2p_modelex.core.directory.announcements import (
     PendingFetches,
     decode_announcements,
 )
+from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.initiator import Plan
 from p2p_modelex.core.directory.own import OwnAdvertisement
@@ -58,6 +59,10 @@ _EXPIRE_PAUSE_MS = 1_000
 _FETCH_PAUSE_MS = 3_000
 # Who leaves cannot be asked any more, so its withdrawal is handed to more neighbours.
 _LEAVING_NEIGHBOURS = 8
+# Peers that we are not connected to and dial because gossip announced something: 4 at once and one
+# in 2 s. Anyone may announce a peer whose addresses are a third party's.
+_DIALS_BURST = 4
+_DIALS_INTERVAL_MS = 2_000
 _BATCH = limits.RECONCILE_BATCH_RECORDS
 
 
@@ -92,6 +97,7 @@ class DirectoryMachine:
         self._judge = AnnouncementJudge()
         self._pending = PendingFetches(settings.fetch_attempts)
         self._connected: dict[PeerId, None] = {}
+        self._dials = TokenBuckets(_DIALS_BURST, _DIALS_INTERVAL_MS, 1)
         self._timers: dict[TimerId, UnixMs] = {}
         self._announced_at = -settings.announce_interval_ms
 
@@ -138,6 +144,7 @@ class DirectoryMachine:
                 self._on_gossip(input_, now)
             case PeerConnected(peer=peer):
                 self._connected[peer] = None
+                self.directory.trust(peer)
                 under_way = self.completed + self._sessions.comparing()
                 if under_way < self._settings.joining_reconciliations:
                     return self._sessions.begin(peer, Plan(), now)
@@ -166,8 +173,10 @@ class DirectoryMachine:
         if timer == _FETCH:
             retry_at = UnixMs(now + _FETCH_PAUSE_MS + self._jitter())
             by_source = self._pending.take_due(now, self.directory.index.get, retry_at)
-            begun = ()
+            begun, own = (), self.directory.own
             for source, keys in by_source.items():
+                if source not in self._connected and not self._dials.take(own, now):
+                    continue
                 for at in range(0, len(keys), _BATCH):
                     plan = Plan(compares=False, fetch=tuple(keys[at : at + _BATCH]))
                     begun += self._sessions.begin(source, plan, now)

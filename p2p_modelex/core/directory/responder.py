@@ -11,14 +11,16 @@ from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
 from p2p_modelex.records import codec
 from p2p_modelex.records.reconciliation import (
-    LISTING_MAX,
     SPLIT_MAX,
+    Bounds,
     Compare,
     Compared,
     Fetch,
     Held,
     InitiatorMessage,
     Listing,
+    Pull,
+    Pulled,
     Range,
     Records,
     ResponderMessage,
@@ -27,15 +29,17 @@ from p2p_modelex.records.reconciliation import (
 )
 from p2p_modelex.units import UnixMs
 
+SESSION_BYTES_MAX = 64 * limits.MIB
+"""One session moves at most this much; the next one goes on from there."""
 SMALL_RANGE = 16
 """A range with at most this many pairs is listed, not split."""
 # An answer stops when it has about this much; with its last range it stays under a frame.
 _ANSWER_BYTES = 384 * limits.KIB
 _HELD_BYTES = 46
 _RANGE_BYTES = 96
-# Enough to compare and then to move a whole directory in both directions.
+# Enough to compare, and then to pull or fetch and to be offered a whole directory.
 FRAMES_MAX = (
-    limits.RECONCILE_ROUNDS_MAX + 2 * limits.DIRECTORY_ENTRIES_MAX // limits.RECONCILE_BATCH_RECORDS
+    limits.RECONCILE_ROUNDS_MAX + 3 * limits.DIRECTORY_ENTRIES_MAX // limits.RECONCILE_BATCH_RECORDS
 )
 
 
@@ -49,6 +53,7 @@ class ReconcileResponder:
         self._directory = directory
         self._intake = Intake(directory, peer)
         self._frames = 0
+        self._bytes_moved = 0
         self._comparisons = 0
 
     def step(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
@@ -71,6 +76,8 @@ class ReconcileResponder:
         self._frames += 1
         if self._frames > FRAMES_MAX:
             raise RemoteProtocolError("REC-8", "too many messages")
+        if self._bytes_moved > SESSION_BYTES_MAX:
+            raise RemoteProtocolError("REC-8", "too many bytes")
         message = decode_question(payload)
         answer: ResponderMessage
         if isinstance(message, Compare):
@@ -80,9 +87,13 @@ class ReconcileResponder:
             answer = self._compare(message)
         elif isinstance(message, Fetch):
             answer = Records(collect(self._directory, message.peers, now))
+        elif isinstance(message, Pull):
+            validate_ranges(message.ranges)
+            answer = pull(self._directory, message.ranges, now)
         else:
             answer = Took(self._intake.take(message.envelopes, now))
         data = codec.encode_bounded(answer, limits.RECONCILE_FRAME_BYTES)
+        self._bytes_moved += len(payload) + len(data)
         return (*self._intake.drain(), Send(self.stream, data))
 
     def _compare(self, message: Compare) -> Compared:
@@ -96,19 +107,17 @@ class ReconcileResponder:
             held = self._directory.index.describe(asked.lower, asked.upper)
             if held == asked:
                 continue
-            difference = self._describe(asked, held.count)
+            difference = (
+                list_range(self._directory, asked.lower, asked.upper)
+                if held.count <= SMALL_RANGE
+                else split_range(self._directory, asked.lower, asked.upper)
+            )
             differences.append(difference)
             if isinstance(difference, Listing):
                 size += _RANGE_BYTES + _HELD_BYTES * len(difference.items)
             else:
                 size += _RANGE_BYTES * len(difference.parts)
         return Compared(answered, tuple(differences))
-
-    def _describe(self, asked: Range, count: int) -> Split | Listing:
-        # Who has nothing there is told everything; halving an emptiness would only cost rounds.
-        if count <= SMALL_RANGE or (asked.count == 0 and count <= LISTING_MAX):
-            return list_range(self._directory, asked.lower, asked.upper)
-        return split_range(self._directory, asked.lower, asked.upper)
 
 
 def decode_question(payload: bytes) -> InitiatorMessage:
@@ -122,7 +131,7 @@ def decode_question(payload: bytes) -> InitiatorMessage:
     return message
 
 
-def validate_ranges(ranges: tuple[Range, ...]) -> None:
+def validate_ranges(ranges: tuple[Range, ...] | tuple[Bounds, ...]) -> None:
     """Raise RemoteProtocolError REC-3 unless ranges are not empty, in order and do not overlap."""
     last: bytes | None = None
     for asked in ranges:
@@ -134,7 +143,7 @@ def validate_ranges(ranges: tuple[Range, ...]) -> None:
 
 
 def list_range(directory: Directory, lower: bytes, upper: bytes) -> Listing:
-    """Return everything held in a range of at most LISTING_MAX."""
+    """Return everything held in a range of at most SMALL_RANGE."""
     index = directory.index
     items = tuple(Held(key, index.sequence_of(key)) for key in index.keys(lower, upper))
     return Listing(lower, upper, items)
@@ -159,3 +168,17 @@ def collect(directory: Directory, keys: tuple[bytes, ...], now: UnixMs) -> tuple
     """Return the envelopes held of these Ed25519 keys that have not expired."""
     entries = (directory.get(peer_id_of(PublicKey(key))) for key in keys)
     return tuple(entry.envelope for entry in entries if entry and entry.expires_at > now)
+
+
+def pull(directory: Directory, ranges: tuple[Bounds, ...], now: UnixMs) -> Pulled:
+    """Return the first envelopes in `ranges`, and where the next one is."""
+    found: list[bytes] = []
+    for asked in ranges:
+        for key in directory.index.scan(asked.lower, asked.upper):
+            entry = directory.get(peer_id_of(PublicKey(key)))
+            if entry is None or entry.expires_at <= now:
+                continue
+            if len(found) == limits.RECONCILE_BATCH_RECORDS:
+                return Pulled(tuple(found), key)
+            found.append(entry.envelope)
+    return Pulled(tuple(found), b"")

@@ -22,6 +22,19 @@ def expires_at(advertisement: Advertisement) -> UnixMs:
     return UnixMs(advertisement.sequence + advertisement.ttl_ms)
 
 
+WEIGHT_MEAN = 4096
+"""Bytes of memory that a full directory has for an entry on average; a plain one takes 2 KiB."""
+
+_ENTRY_BYTES, _OFFER_BYTES, _TEXT_BYTES = 1536, 1024, 72
+
+
+def weigh(advertisement: Advertisement) -> int:
+    """Return about how many bytes of memory an entry takes: names cost more than their letters."""
+    texts = sum(len(offer.features) + len(offer.kinds) for offer in advertisement.offers)
+    texts += len(advertisement.addresses) + len(advertisement.farms) + len(advertisement.accounts)
+    return _ENTRY_BYTES + _OFFER_BYTES * len(advertisement.offers) + _TEXT_BYTES * texts
+
+
 def judge_time(advertisement: Advertisement, now: UnixMs) -> Verdict:
     """ADV-5 and ADV-6: neither from the future nor expired."""
     if advertisement.sequence > now + limits.CLOCK_SKEW_MS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from p2p_modelex.core.crowd import Crowd
 from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.initiator import Outcome, Plan, ReconcileInitiator
@@ -55,6 +56,7 @@ class Sessions:
         self._settings = settings
         self._outbound: dict[StreamId, ReconcileInitiator] = {}
         self._inbound: dict[StreamId, ReconcileResponder] = {}
+        self._crowd: Crowd[StreamId, PeerId] = Crowd(INBOUND_MAX, INBOUND_PER_PEER_MAX)
         self._began: dict[StreamId, UnixMs] = {}
         self._budget = TokenBuckets(_SESSIONS_BURST, _SESSIONS_INTERVAL_MS, _SESSIONS_PEERS_MAX)
 
@@ -72,7 +74,8 @@ class Sessions:
             session.peer == peer and session.plan.compares and plan.compares
             for session in self._outbound.values()
         )
-        if same or len(self._outbound) >= OUTBOUND_MAX:
+        slow = self._find_slow(now) if len(self._outbound) >= OUTBOUND_MAX else None
+        if same or (slow is None and len(self._outbound) >= OUTBOUND_MAX):
             return ()
         stream = self._next_stream()
         self._outbound[stream] = ReconcileInitiator(self._directory, stream, peer, plan)
@@ -80,21 +83,28 @@ class Sessions:
         entry = self._directory.get(peer)
         addresses = entry.advertisement.addresses if entry else ()
         opening = OpenStream(stream, peer, addresses, RECONCILE_PROTOCOL)
-        return (opening, self._arm(stream, now))
+        return (*self._drop(slow), opening, self._arm(stream, now))
+
+    def _find_slow(self, now: UnixMs) -> StreamId | None:
+        """Our oldest session, if an honest one would be over: a peer must not stall them all."""
+        oldest = next(iter(self._outbound))
+        is_slow = now - self._began[oldest] >= self._settings.answer_timeout_ms
+        return oldest if is_slow else None
 
     def admit(self, opened: StreamOpened, now: UnixMs) -> tuple[Effect, ...]:
         """Answer a stream that a peer opened, or refuse it (REC-10; nobody is blamed)."""
-        of_peer = sum(session.peer == opened.peer for session in self._inbound.values())
-        if (
-            of_peer >= INBOUND_PER_PEER_MAX
-            or len(self._inbound) >= INBOUND_MAX
-            or not self._budget.take(opened.peer, now)
-        ):
+        may_begin = self._budget.take(opened.peer, now)
+        gone = self._crowd.enter(opened.stream, opened.peer) if may_begin else opened.stream
+        if gone == opened.stream:
             return (ResetStream(opened.stream),)
         session = ReconcileResponder(self._directory, opened.stream, opened.peer)
         self._inbound[opened.stream] = session
         self._began[opened.stream] = now
-        return (self._arm(opened.stream, now),)
+        return (*self._drop(gone), self._arm(opened.stream, now))
+
+    def _drop(self, stream: StreamId | None) -> tuple[Effect, ...]:
+        """End a session that makes room for another."""
+        return () if stream is None else (self._forget(stream), ResetStream(stream))
 
     def feed(self, input_: StreamInput, now: UnixMs) -> tuple[Effect, ...]:
         """Pass an input to the session of its stream."""
@@ -126,5 +136,6 @@ class Sessions:
     def _forget(self, stream: StreamId) -> CancelTimer:
         self._outbound.pop(stream, None)
         self._inbound.pop(stream, None)
+        self._crowd.leave(stream)
         del self._began[stream]
         return CancelTimer(TimerId(f"{SESSION_TIMER}{stream}"))

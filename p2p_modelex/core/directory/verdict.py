@@ -1,7 +1,8 @@
 """The answer to a message: accept, ignore (drop, blame nobody) or reject (blame somebody)."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from p2p_modelex.ids import PeerId
 
@@ -14,8 +15,7 @@ class Outcome(Enum):
     REJECT = "reject"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """An outcome, the rule that decided it (empty for accept) and a sentence.
 
     blames_signer: a rejection is the fault of the record's signer, not of who handed it to us.

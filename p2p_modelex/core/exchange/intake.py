@@ -146,9 +146,13 @@ class Intake:
             raise RemoteProtocolError("EXC-11", f"{chunk.tokens} tokens after {self._tokens}")
         if not chunk.text and chunk.tokens == self._tokens:
             raise RemoteProtocolError("EXC-10", "an empty chunk")
+        if chunk.index > chunk.tokens + parameters.CHUNKS_SLACK:
+            raise RemoteProtocolError("EXC-10", f"{chunk.index} chunks for {chunk.tokens} tokens")
         size = self._text_bytes + len(chunk.text.encode())
         if size > pricing.compute_completion_bytes_max(chunk.tokens):
             raise RemoteProtocolError("EXC-11", f"{size} bytes for {chunk.tokens} tokens")
+        if chunk.tokens > size + parameters.TOKENS_SLACK:
+            raise RemoteProtocolError("EXC-11", f"{chunk.tokens} tokens for {size} bytes")
         self._chunks += 1
         self._tokens, self._text_bytes = chunk.tokens, size
         self._texts.append(chunk.text)

@@ -42,6 +42,14 @@ so that a receipt row stays under limits.ROW_BYTES. Ordinary text has 4 to 5 byt
 COMPLETION_SLACK_BYTES = 64 * limits.KIB
 """Scores and embeddings have more text than tokens."""
 
+CHUNKS_SLACK = 64
+"""Chunks that may come over the tokens so far: long texts of few tokens come in parts. Without it a
+provider could drip a character a minute for as long as it likes."""
+
+TOKENS_SLACK = 96
+"""Tokens that may show no text: ends of turns, text held back for a stop. Each of the others shows
+a byte at least. Without it a provider could bill max_tokens for an empty completion."""
+
 OPEN_JOBS_MAX = 256
 """Streams with a request being counted, admitted or run; more are refused `busy`."""
 

@@ -89,7 +89,7 @@ class Purse(Protocol):
         """
         ...
 
-    def note_debt(self, earned: Wei) -> tuple[Row, ...]:
+    def note_debt(self, earned: Wei) -> None:
         """A provider refused `debt`: it wants a voucher of at least this amount on this lane."""
         ...
 

@@ -46,6 +46,11 @@ def compute_prompt_tokens_max(request: Request) -> int:
     return compute_prompt_bytes(request) + template
 
 
+def compute_prompt_bytes_max(offer: Offer) -> int:
+    """Return the UTF-8 bytes over which no plausible prompt fits the model's context."""
+    return parameters.TEXT_BYTES_PER_TOKEN * offer.context_length
+
+
 def compute_completion_bytes_max(tokens: int) -> int:
     """Return the most UTF-8 bytes a provider may stream for that many tokens."""
     return parameters.COMPLETION_SLACK_BYTES + parameters.TEXT_BYTES_PER_TOKEN * tokens

@@ -15,7 +15,7 @@ from p2p_modelex.core.effects import (
     Send,
     StreamId,
 )
-from p2p_modelex.core.exchange import parameters, table
+from p2p_modelex.core.exchange import parameters, pricing, table
 from p2p_modelex.core.exchange.deadline import Deadline
 from p2p_modelex.core.exchange.ports import Till
 from p2p_modelex.core.exchange.sale import Sale, build_sale, find_ware, validate_request
@@ -49,7 +49,7 @@ from p2p_modelex.records.job import (
     Started,
 )
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import UnixMs, Wei
 
 # Refusals that may mean that the chain knows more than we do.
 _STALE = ("no_channel", "channel_exhausted")
@@ -94,6 +94,13 @@ class ProviderExchange:
         """Whether nothing more will happen here; the node may forget this exchange."""
         return self._state is State.OVER
 
+    @property
+    def stake(self) -> tuple[ChannelId, Wei]:
+        """Of a job that has its lane: the channel that pays it, and its window."""
+        assert self._sale is not None
+        assert self._sale.signed is not None
+        return ChannelId(self._sale.signed.voucher.channel), self._sale.window
+
     def start(self, now: UnixMs) -> list[Effect]:
         """Call once, on StreamOpened: sets the first timer."""
         return self._deadline.move(now, parameters.REQUEST_TIMEOUT_MS)
@@ -105,9 +112,12 @@ class ProviderExchange:
         try:
             effects = self._dispatch(given, now)
         except RemoteProtocolError as error:
-            effects = self._break_off("protocol", str(error), now)
+            offence = "bad_voucher" if error.rule == "EXC-8" else "protocol"
+            effects = self._break_off(offence, str(error), now)
         except JobRefused as refusal:
             effects = self._refuse(refusal, now)
+            if refusal.code == "bad_voucher":
+                effects.append(Penalize(self.peer, "bad_voucher", refusal.message))
         if self._serving is not None:
             self._state = State.OVER if self._serving.is_over else self._serving.state
         if self.is_over:
@@ -178,6 +188,10 @@ class ProviderExchange:
             raise JobRefused("shutting_down", "EXC-7: this node is about to leave")
 
     def _count(self, sale: Sale, now: UnixMs) -> list[Effect]:
+        # Counting a prompt costs the engine time that nobody pays, so what cannot fit is not.
+        most = pricing.compute_prompt_bytes_max(sale.ware.offer)
+        if pricing.compute_prompt_bytes(sale.request) > most:
+            raise JobRefused("prompt_too_long", "EXC-6: more text than the context holds")
         self._sale = sale
         self._is_counting = True
         wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)

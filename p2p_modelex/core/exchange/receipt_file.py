@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from p2p_modelex.core.exchange import parameters
-from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, VerificationFailed
+from p2p_modelex.errors import BadInput, LocalProtocolError, RemoteProtocolError, VerificationFailed
 from p2p_modelex.records import codec
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
@@ -46,7 +46,7 @@ def decode_receipt_file(content: bytes) -> ReceiptRow:
     # Hostile JSON can hold anything; each of these is what one kind of it raises.
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise VerificationFailed(f"file: malformed: {error} (EXC-18)") from error
-    except RemoteProtocolError as error:
+    except (RemoteProtocolError, BadInput) as error:
         raise VerificationFailed(f"file: {error.message} (EXC-18)") from error
     return row
 
@@ -79,9 +79,11 @@ def _read(kind: Any, shown: Any) -> Any:
             raise ValueError(f"the fields of {kind.__name__} are wrong")
         return [_read(field.type, shown[field.name]) for field in fields]
     if kind is Wei:
+        if not isinstance(shown, str) or str(int(shown)) != shown:
+            raise ValueError("amounts are decimal strings")
         return int(shown).to_bytes(codec.WEI_BYTES, "big")
     if kind is bytes:
-        if not shown.startswith("0x"):
-            raise ValueError("bytes begin with 0x")
+        if not isinstance(shown, str) or not shown.startswith("0x"):
+            raise ValueError("bytes are strings that begin with 0x")
         return bytes.fromhex(shown[2:])
     return shown

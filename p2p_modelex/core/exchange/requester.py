@@ -70,12 +70,18 @@ class RequesterExchange:
         self._deadline = Deadline(stream, "wait")
         self._state = State.IDLE
         self._paid = _NOTHING
+        self._most = purchase.max_cost
         self._has_promised = False
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen here; the purse is closed by then."""
         return self._state is State.OVER
+
+    @property
+    def _owed(self) -> Wei:
+        """What we agree to owe by what we received; a job that we cancelled may bring little."""
+        return min(self._intake.owed, self._most)
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Call once, on StreamReady: persists the first voucher and sends Order, or sends Ask."""
@@ -150,7 +156,7 @@ class RequesterExchange:
                 return self._on_refused(message, now)
             case _:
                 # EXC-15: only an unpaid job stays owed.
-                owed = self._intake.owed
+                owed = self._owed
                 if message.code != "unpaid":
                     owed = min(owed, self._paid)
                 closing: list[Effect] = [CloseStream(self.stream)]
@@ -170,13 +176,13 @@ class RequesterExchange:
     def _go_on(self, now: UnixMs) -> list[Effect]:
         """EXC-9: pay what was earned once it is half the window, and wait for more."""
         wait = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
-        unpaid = self._intake.owed - self._paid
+        unpaid = self._owed - self._paid
         if unpaid <= 0 or 2 * unpaid < self._intake.window:
             return wait
         return [*self._pay(now), *wait]
 
     def _pay(self, now: UnixMs, *kept: Row) -> list[Effect]:
-        rows, voucher = self._promise(self._intake.owed, now, *kept)
+        rows, voucher = self._promise(self._owed, now, *kept)
         return [Persist(rows), self._send(Pay(self.job, voucher))]
 
     def _promise(self, paid: Wei, now: UnixMs, *kept: Row) -> tuple[tuple[Row, ...], SignedVoucher]:
@@ -193,7 +199,7 @@ class RequesterExchange:
         is_cancelled = self._state is State.CANCELLED
         completion = self._intake.take_receipt(finished, now, is_cancelled=is_cancelled)
         self._state = table.on_received(self._state, finished)
-        purchase, owed = self._purchase, self._intake.owed
+        purchase, owed = self._purchase, self._owed
         row = ReceiptRow(
             is_provider=False,
             peer=self.peer,
@@ -218,19 +224,19 @@ class RequesterExchange:
 
     def _on_refused(self, refused: Refused, now: UnixMs) -> list[Effect]:
         """Nothing is owed. A debt's amount is in the reason: EXC-7."""
-        rows: tuple[Row, ...] = ()
         debt = _DEBT.fullmatch(refused.reason) if refused.code == "debt" else None
         if debt is not None:
-            rows = self._purse.note_debt(Wei(min(int(debt[1]), UINT128_MAX)))
-        effects: list[Effect] = [Persist(rows)] if rows else []
-        effects.append(CloseStream(self.stream))
-        return effects + self._fail(
+            self._purse.note_debt(Wei(min(int(debt[1]), UINT128_MAX)))
+        closing: list[Effect] = [CloseStream(self.stream)]
+        return closing + self._fail(
             refused.code, refused.reason, now, refused=True, retry_after_ms=refused.retry_after_ms
         )
 
     def _cancel(self, now: UnixMs) -> list[Effect]:
         """EXC-12: a running job is cancelled and receipted; before that the stream is dropped."""
         if self._state is State.RUNNING:
+            # An honest provider delivers no more than the window lets out.
+            self._most = self._intake.compute_doubt(self._paid)
             return [
                 self._send(Cancel(self.job)),
                 *self._deadline.move(now, parameters.PAY_TIMEOUT_MS),
@@ -252,7 +258,7 @@ class RequesterExchange:
         is_begun = self._state not in (State.IDLE, State.ASKED, State.QUOTED)
         doubt = self._intake.compute_doubt(self._paid) if is_begun else _NOTHING
         return ending + self._fail(
-            code, reason, now, owed=self._intake.owed, doubt=doubt, refused=not is_begun
+            code, reason, now, owed=self._owed, doubt=doubt, refused=not is_begun
         )
 
     def _break_off(self, error: RemoteProtocolError, now: UnixMs) -> list[Effect]:
@@ -275,7 +281,8 @@ class RequesterExchange:
         refused: bool = False,
         retry_after_ms: int = 0,
     ) -> list[Effect]:
-        state = "lost" if doubt > owed else "failed"
+        # What we agreed to and did not sign for must be found again after a crash, too.
+        state = "lost" if doubt > owed or owed > self._paid else "failed"
         last = self._build_row(state, max(owed, doubt), now)
         self._purse.close(owed, last)
         self._state = State.OVER

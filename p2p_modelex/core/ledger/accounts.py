@@ -94,6 +94,16 @@ class ChannelAccount:
                 total += rescale(most, lane.epoch, epoch)
         return total
 
+    def compute_most(self, but: int, epoch: Epoch, jobs: Mapping[JobId, JobAccount]) -> int:
+        """The most that all lanes but one may come to, if every job costs its ceiling."""
+        total = 0
+        for number, lane in self.lanes.items():
+            if number != but:
+                job = jobs[lane.holder] if lane.holder is not None else None
+                most = job.base + job.ceiling if job is not None else lane.earned
+                total += rescale(max(lane.amount, most), lane.epoch, epoch)
+        return total
+
     def compute_due(self, number: int, epoch: Epoch) -> int:
         """What a voucher on this lane must reach: its own work and every free lane's debt."""
         lane = self.get_lane(number)

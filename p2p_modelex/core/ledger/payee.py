@@ -86,8 +86,8 @@ class PayeeLedger:
         account = self._channels.get(ChannelId(promise.channel))
         if account is None or epoch < max([account.state.epoch, *account.epochs]):
             return False
-        promised = account.compute_promised(promise.lane, epoch) + promise.amount
-        return promised + ceiling > account.compute_deposit(epoch)
+        most = account.compute_most(promise.lane, epoch, self._jobs) + promise.amount + ceiling
+        return most > account.compute_deposit(epoch)
 
     def open_lane(
         self,

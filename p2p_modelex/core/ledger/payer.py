@@ -16,19 +16,23 @@ from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Epoch, Wei, format_ai
 
-RUNNING, LOST, CONCEDED = "running", "lost", "conceded"
+RUNNING, LOST, CONCEDED, FINISHED = "running", "lost", "conceded", "finished"
 
 
 @dataclass(slots=True)
 class _Lane:
     """amount: cumulative wei signed; owed: cumulative wei we agree to; both in `epoch`. held: the
-    most the job that holds it may bring `amount` to, or None while it is free.
+    most the job that holds it may bring `amount` to, or None while it is free. refusals: orders in
+    a row that the payee refused for a debt we know nothing of. conceded: rows of the doubts used
+    up for what is in `owed`; they change with the voucher that pays it, and not before.
     """
 
     epoch: Epoch
     amount: int = 0
     owed: int = 0
     held: int | None = None
+    refusals: int = 0
+    conceded: dict[JobId, JobRow] = field(default_factory=dict)
 
     @property
     def most(self) -> int:
@@ -82,20 +86,20 @@ class ReservedLane:
         promise = Voucher(self.channel, self.lane, Wei(amount), self.epoch)
         signed = self._ledger.sign(promise)
         self._lane.amount = amount
-        return signed, (IssuedVoucherRow(signed),)
+        rows: tuple[Row, ...] = (IssuedVoucherRow(signed), *self._lane.conceded.values())
+        self._lane.conceded.clear()
+        return signed, rows
 
-    def note_debt(self, earned: Wei) -> tuple[Row, ...]:
+    def note_debt(self, earned: Wei) -> None:
         """The payee wants `earned` on this lane: the next job here pays it if we are in doubt of
-        that much (LED-11). The rows say that the doubt is used up.
+        that much (LED-11). If not, it may lack a voucher of another lane: that one comes next.
         """
         extra = earned - self._lane.owed
-        doubts = self._account.doubts
-        if not 0 < extra <= sum(doubt for _, doubt in doubts.values()):
-            return ()
+        if not 0 < extra <= sum(doubt for _, doubt in self._account.doubts.values()):
+            self._lane.refusals += 1
+            return
         self._lane.owed = earned
-        rows = tuple(msgspec.structs.replace(row, state=CONCEDED) for row, _ in doubts.values())
-        doubts.clear()
-        return rows
+        self._lane.conceded |= _use_up(self._account.doubts, extra)
 
     def close(self, owed: Wei, last: JobRow) -> None:
         """Free the lane. owed: wei the job cost by what we received; what the vouchers do not
@@ -103,6 +107,8 @@ class ReservedLane:
         `lost`, its `owed` is the most the payee may ask in good faith.
         """
         self._lane.held = None
+        if last.state == FINISHED:
+            self._lane.refusals = 0
         self._lane.owed = max(self._lane.owed, self.base + owed)
         if last.state == LOST and last.owed > owed:
             self._account.doubts[last.job] = (last, last.owed - owed)
@@ -222,14 +228,38 @@ def _compute_left(account: _Channel, epoch: Epoch) -> int:
 
 
 def _choose_lane(account: _Channel) -> int:
-    """The free lane with the most debt, then the lowest free one: few lanes are cheap to redeem."""
+    """The free lane with the most debt, then the lowest free one: few lanes are cheap to redeem.
+
+    One that was refused comes last: the order on another may bring a voucher that was lost.
+    """
     free = [number for number, lane in account.lanes.items() if lane.held is None]
     if free:
-        lanes = account.lanes
-        return min(free, key=lambda number: (lanes[number].amount - lanes[number].owed, number))
+        return min(free, key=lambda number: _rank_lane(account.lanes[number], number))
     if len(account.lanes) >= limits.LANES_MAX:
         raise PaymentError("every lane of the channel is in use", hint="wait for a job to end")
     return next(n for n in range(limits.LANES_MAX) if n not in account.lanes)
+
+
+def _rank_lane(lane: _Lane, number: int) -> tuple[int, int, int]:
+    return lane.refusals, lane.amount - lane.owed, number
+
+
+def _use_up(doubts: dict[JobId, tuple[JobRow, int]], extra: int) -> dict[JobId, JobRow]:
+    """Take `extra` wei out of the doubts, the oldest first; return the rows that say so.
+
+    What is left of them stands: the payee may not have missed its other streams yet.
+    """
+    rows: dict[JobId, JobRow] = {}
+    for job, (row, doubt) in list(doubts.items()):
+        used = min(doubt, extra)
+        extra -= used
+        if used == doubt:
+            del doubts[job]
+            rows[job] = msgspec.structs.replace(row, state=CONCEDED)
+        elif used:
+            rows[job] = msgspec.structs.replace(row, state=LOST, owed=Wei(row.owed - used))
+            doubts[job] = rows[job], doubt - used
+    return rows
 
 
 def _move_debts(account: _Channel, lane: _Lane) -> None:
@@ -238,3 +268,5 @@ def _move_debts(account: _Channel, lane: _Lane) -> None:
         if other is not lane and other.held is None and other.owed > other.amount:
             lane.owed += rescale(other.owed - other.amount, other.epoch, lane.epoch)
             other.owed = other.amount
+            lane.conceded |= other.conceded
+            other.conceded = {}

@@ -18,9 +18,12 @@ PEERS_MAX = 4096
 
 @dataclass(slots=True)
 class _Circuit:
+    """unreached: the sequence of the advertisement whose addresses led nowhere, if they did."""
+
     failures: int
     rests_until: UnixMs
     trial_until: UnixMs
+    unreached: int | None
 
 
 class Circuits:
@@ -29,13 +32,16 @@ class Circuits:
     def __init__(self) -> None:
         self._circuits: dict[PeerId, _Circuit] = {}
 
-    def on_failure(self, peer: PeerId, now: UnixMs) -> None:
-        """The peer failed a dial, a stream or a job. Not for refusals, which are honest answers."""
+    def on_failure(self, peer: PeerId, now: UnixMs, *, unreached: int | None = None) -> None:
+        """The peer failed a dial, a stream or a job. Not for refusals, which are honest answers.
+
+        unreached: where it was a dial, the sequence of the advertisement that had the addresses.
+        """
         known = self._circuits.pop(peer, None)
         failures = (known.failures if known else 0) + 1
         rests = failures - FAILURES_TO_OPEN
         pause = min(REST_MS << min(rests, 16), REST_MAX_MS) if rests >= 0 else 0
-        self._circuits[peer] = _Circuit(failures, UnixMs(now + pause), UnixMs(0))
+        self._circuits[peer] = _Circuit(failures, UnixMs(now + pause), UnixMs(0), unreached)
         if len(self._circuits) > PEERS_MAX:
             del self._circuits[next(iter(self._circuits))]
 
@@ -49,7 +55,19 @@ class Circuits:
         if known is not None and known.failures >= FAILURES_TO_OPEN:
             known.trial_until = UnixMs(now + TRIAL_MS)
 
-    def is_open(self, peer: PeerId, now: UnixMs) -> bool:
-        """Whether the peer is to be left alone now."""
+    def end_trial(self, peer: PeerId) -> None:
+        """The peer answered, and honestly said no: others need not wait for how a trial ends."""
         known = self._circuits.get(peer)
-        return known is not None and (now < known.rests_until or now < known.trial_until)
+        if known is not None:
+            known.trial_until = UnixMs(0)
+
+    def is_open(self, peer: PeerId, now: UnixMs, sequence: int = 0) -> bool:
+        """Whether the peer, which advertises itself by `sequence`, is to be left alone now.
+
+        Who was not where it said it was, and says anew where it is, has been started again.
+        """
+        known = self._circuits.get(peer)
+        if known is None or now < known.trial_until:
+            return known is not None
+        is_back = known.unreached is not None and sequence > known.unreached
+        return now < known.rests_until and not is_back

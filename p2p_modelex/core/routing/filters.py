@@ -201,7 +201,8 @@ class ByHealth:
     def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
         """Whether the peer can be tried now."""
         alive = candidate.expires_at > sight.now
-        return alive and not sight.circuits.is_open(candidate.peer, sight.now)
+        sequence = candidate.advertisement.sequence
+        return alive and not sight.circuits.is_open(candidate.peer, sight.now, sequence)
 
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Say how many failed lately."""

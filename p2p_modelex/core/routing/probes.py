@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from p2p_modelex.core.crowd import Crowd
 from p2p_modelex.core.effects import (
     CancelTimer,
     CloseStream,
@@ -43,7 +44,8 @@ _QUESTION_TIMEOUT_MS = 10_000
 PROBES_MAX = 64
 """Probes of ours under way."""
 ASKERS_MAX = 256
-"""Streams of others under way; more are reset."""
+ASKERS_PER_PEER_MAX = 32
+"""Streams of others under way, and of one of them; whoever has most makes room for others."""
 _TIMER = "probe/"
 M = TypeVar("M", Probe, Load)
 
@@ -71,6 +73,7 @@ class ProbeMachine:
         self._book = book
         self._probing: dict[StreamId, _Probing] = {}
         self._askers: dict[StreamId, PeerId] = {}
+        self._crowd: Crowd[StreamId, PeerId] = Crowd(ASKERS_MAX, ASKERS_PER_PEER_MAX)
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
@@ -100,10 +103,7 @@ class ProbeMachine:
         """Take one input."""
         match input_:
             case StreamOpened(stream=stream, protocol=protocol) if protocol == PROBE_PROTOCOL:
-                if len(self._askers) >= ASKERS_MAX:
-                    return (ResetStream(stream),)
-                self._askers[stream] = input_.peer
-                return (_arm(stream, now + _QUESTION_TIMEOUT_MS),)
+                return self._admit(stream, input_.peer, now)
             case TimerFired(timer=timer) if timer.startswith(_TIMER):
                 stream = StreamId(int(timer.removeprefix(_TIMER)))
                 return (ResetStream(stream),) if self._forget(stream) else ()
@@ -116,6 +116,17 @@ class ProbeMachine:
                 return (CloseStream(stream), _disarm(stream))
             case _:
                 return ()
+
+    def _admit(self, stream: StreamId, peer: PeerId, now: UnixMs) -> tuple[Effect, ...]:
+        gone = self._crowd.enter(stream, peer)
+        if gone == stream:
+            return (ResetStream(stream),)
+        self._askers[stream] = peer
+        arm = _arm(stream, now + _QUESTION_TIMEOUT_MS)
+        if gone is None:
+            return (arm,)
+        self._askers.pop(gone)
+        return (ResetStream(gone), _disarm(gone), arm)
 
     def _on_frame(self, frame: FrameReceived, now: UnixMs) -> tuple[Effect, ...]:
         stream = frame.stream
@@ -139,6 +150,7 @@ class ProbeMachine:
     def _forget(self, stream: StreamId) -> bool:
         probing = self._probing.pop(stream, None)
         asker = self._askers.pop(stream, None)
+        self._crowd.leave(stream)
         return probing is not None or asker is not None
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from p2p_modelex.limits import (
     CONNECTIONS_MAX,
     CONNECTIONS_PER_IP_MAX,
+    CONNECTIONS_PER_SUBNET_MAX,
+    HANDSHAKES_MAX,
+    HANDSHAKES_PER_IP_MAX,
     NEIGHBOURS_MIN,
     STREAMS_PER_PEER_MAX,
 )
@@ -37,13 +40,28 @@ class Libp2pConfiguration:
     """All connections; about 85 KiB of memory each."""
 
     connections_per_ip_max: int = CONNECTIONS_PER_IP_MAX
-    """Inbound connections, finished handshake or not, from one address other than loopback."""
+    """Inbound connections, finished handshake or not, from one address."""
+
+    connections_per_subnet_max: int = CONNECTIONS_PER_SUBNET_MAX
+    """Inbound connections from one IPv4 /24 or IPv6 /56."""
+
+    handshakes_max: int = HANDSHAKES_MAX
+    """Inbound connections whose handshakes are under way; one more and the oldest goes."""
+
+    handshakes_per_ip_max: int = HANDSHAKES_PER_IP_MAX
+    """Of those, from one address."""
+
+    loopback_exempt: bool = True
+    """This machine's own addresses have no bounds by address and no reputation."""
 
     streams_per_peer_max: int = STREAMS_PER_PEER_MAX
     """Open streams with one peer; each may hold 256 KiB unread."""
 
     dial_timeout_s: float = 5.0
     """For each address tried, with both handshakes."""
+
+    handshake_timeout_s: float = 8.0
+    """For Noise and agreeing on Yamux on an inbound connection: some round trips and 10 ms CPU."""
 
     stream_timeout_s: float = 10.0
     """For agreeing on a protocol on a new stream, on either side."""

@@ -6,18 +6,23 @@ from contextlib import suppress
 from typing import Any
 
 import trio
-from libp2p.custom_types import TProtocol
-from libp2p.host.exceptions import StreamFailure
 from libp2p.peer.id import ID
 from libp2p.rcmgr import Direction
 
 from p2p_modelex.errors import BadInput, DialFailed, NetworkError, ProtocolNotSpoken
 from p2p_modelex.ids import PeerId, format_peer_id
+from p2p_modelex.limits import CONNECTIONS_PER_PEER_MAX
 from p2p_modelex.net.abc import PeerSeen
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
+from p2p_modelex.net.libp2p.gate import Gate
 from p2p_modelex.net.libp2p.host import known_addresses, parse_dial_address, peer_of
-from p2p_modelex.net.libp2p.muxed_stream import YamuxViolation
+from p2p_modelex.net.libp2p.muxed_stream import MuxedStream, YamuxViolation
 from p2p_modelex.net.libp2p.muxer import Yamux
+from p2p_modelex.net.libp2p.negotiation import (
+    NegotiationFailed,
+    ProtocolRefused,
+    open_negotiated,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,13 +34,19 @@ class Connections:
     """One host's connections. It is the host's notifee: hence `connected`, `listen` and so on."""
 
     def __init__(
-        self, host: Any, options: Libp2pConfiguration, report: Callable[[PeerSeen], None]
+        self,
+        host: Any,
+        options: Libp2pConfiguration,
+        gate: Gate,
+        report: Callable[[PeerSeen], None],
     ) -> None:
         self.peers: set[PeerId] = set()
         self.on_identified: Callable[[PeerId], Awaitable[None]] | None = None
+        self.on_left: Callable[[PeerId], None] | None = None
         self._host = host
         self._network = host.get_network()
         self._options = options
+        self._gate = gate
         self._report = report
         self._dialling: dict[PeerId, trio.Event] = {}
         self._network.register_notifee(self)
@@ -71,6 +82,8 @@ class Connections:
             await self._dialling[peer].wait()
         if self._live(peer):
             return
+        if self._gate.refuses(peer):
+            raise DialFailed(f"{format_peer_id(peer)} is kept away for what it did")
         done = self._dialling[peer] = trio.Event()
         try:
             await self._dial(peer, addresses)
@@ -101,33 +114,43 @@ class Connections:
     def _live(self, peer: PeerId) -> bool:
         return any(not c.is_closed for c in self._network.get_connections(ID(peer)))
 
+    def _muxer_to(self, peer: PeerId) -> Yamux | None:
+        for connection in self._network.get_connections(ID(peer)):
+            muxer = connection.muxed_conn
+            if not connection.is_closed and isinstance(muxer, Yamux) and not muxer.is_closed:
+                return muxer
+        return None
+
     async def close(self, peer: PeerId) -> None:
         with trio.CancelScope(shield=True), suppress(Exception):
             await self._network.close_peer(ID(peer))
 
-    async def open_stream(self, peer: PeerId, protocol: str) -> Any:
-        """Return a libp2p stream with its protocol agreed. Errors as Network.open_stream."""
-        if not self._live(peer):
+    async def open_stream(self, peer: PeerId, protocol: str) -> MuxedStream:
+        """Return a muxed stream with its protocol agreed. Errors as Network.open_stream."""
+        muxer = self._muxer_to(peer)
+        if muxer is None:
             raise DialFailed(f"not connected to {format_peer_id(peer)}", hint="dial it first")
         try:
             with trio.fail_after(self._options.stream_timeout_s):
-                return await self._host.new_stream(ID(peer), [TProtocol(protocol)])
+                return await open_negotiated(muxer, protocol)
         except trio.TooSlowError as error:
             raise NetworkError(f"{format_peer_id(peer)} does not answer a new stream") from error
-        except StreamFailure as error:
-            if "not supported" in repr(error.__cause__):
-                raise ProtocolNotSpoken(
-                    f"{format_peer_id(peer)} does not speak {protocol}"
-                ) from error
+        except ProtocolRefused as error:
+            raise ProtocolNotSpoken(f"{format_peer_id(peer)} does not speak {protocol}") from error
+        except NegotiationFailed as error:
             raise NetworkError(f"no stream to {format_peer_id(peer)}: {error}") from error
         except Exception as error:  # the connection died under it, in one of many ways
             raise DialFailed(f"lost {format_peer_id(peer)}: {error}") from error
 
     async def connected(self, _network: Any, connection: Any) -> None:
         peer = peer_of(connection.muxed_conn.peer_id)
-        if peer is None:
+        if peer is None or self._gate.refuses(peer):
             self._network.manager.run_task(_close, connection)
             return
+        # Its own older ones make room: they may be dead and not yet noticed.
+        live = [one for one in self._network.get_connections(ID(peer)) if not one.is_closed]
+        for one in live[: max(0, len(live) - CONNECTIONS_PER_PEER_MAX)]:
+            self._network.manager.run_task(_close, one)
         if peer in self.peers:
             return
         self.peers.add(peer)
@@ -137,14 +160,20 @@ class Connections:
         self._report(PeerSeen(peer, dialled, "connected"))
 
     async def disconnected(self, _network: Any, connection: Any) -> None:
-        peer = peer_of(connection.muxed_conn.peer_id)
+        muxer = connection.muxed_conn
+        peer = peer_of(muxer.peer_id)
+        outbound = connection.direction == Direction.OUTBOUND
+        if peer is not None and outbound and isinstance(muxer, Yamux) and muxer.violation:
+            self._gate.blame(peer, "muxer")  # the gate itself watches inbound ones
         if peer is None or peer not in self.peers or self._live(peer):
             return
         self.peers.discard(peer)
-        if self.on_identified is None:
-            # Bounds the address book; with the DHT on, it is what we answer others from.
+        if not outbound or self.on_left is None:
+            # Bounds the address book. Whom we dialled, the DHT may go on telling others of.
             with suppress(Exception):
                 self._host.get_peerstore().clear_peerdata(ID(peer))
+            if self.on_left is not None:
+                self.on_left(peer)
         self._report(PeerSeen(peer, (), "disconnected"))
 
     async def opened_stream(self, _network: Any, _stream: Any) -> None: ...

@@ -6,47 +6,55 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
-from libp2p.custom_types import TProtocol
 from libp2p.discovery.events.peerDiscovery import peerDiscovery
 from libp2p.discovery.mdns.mdns import create_mdns_discovery
-from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.net.libp2p.host import known_addresses, peer_of
+from p2p_modelex.net.libp2p.peer_table import PeerTable
 
 _log = logging.getLogger(__name__)
 
-# A DHT of our own: the public one is full of peers that do not speak to us.
-DHT_PREFIX = "/modelex"
 LOOKUP_S = 20.0
+SWEEP_S = 60.0
 
 
 class Lookup:
-    """Our part in the DHT. It finds peers only: values and providers are off."""
+    """Our part in the DHT. It finds peers only; `blame` is told who breaks its protocol."""
 
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Any, blame: Callable[[ID], None]) -> None:
         self._host = host
-        self._dht = KadDHT(
-            host,
-            DHTMode.SERVER,
-            protocol_prefix=TProtocol(DHT_PREFIX),
-            enable_providers=False,
-            enable_values=False,
-            strict_validation=True,
-            # Loopback meshes share one subnet.
-            max_peers_per_subnet=0,
-        )
+        self._dht = PeerTable(host, blame)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        async with background_trio_service(self._dht):
+        async with background_trio_service(self._dht), trio.open_nursery() as nursery:
+            nursery.start_soon(self._sweep)
             yield
+            nursery.cancel_scope.cancel()
 
     async def add(self, peer: PeerId) -> None:
         """Tell the routing table of a peer whose addresses are known."""
         await self._dht.add_peer(ID(peer))
+
+    def forget(self, peer: PeerId) -> None:
+        """Drop a peer that left: only who is here, or was dialled, is told to others."""
+        self._dht.routing_table.remove_peer(ID(peer))
+
+    async def _sweep(self) -> None:
+        """Drop from the address book what others told us of peers and nobody needs."""
+        book = self._host.get_peerstore()
+        while True:
+            await trio.sleep(SWEEP_S)
+            for peer in list(book.peer_data_map):
+                here = self._host.get_network().get_connections(peer)
+                if not here and peer != self._host.get_id() and not self._is_listed(peer):
+                    book.clear_peerdata(peer)
+
+    def _is_listed(self, peer: ID) -> bool:
+        return bool(self._dht.routing_table.peer_in_table(peer))
 
     async def find(self, peer: PeerId) -> tuple[str, ...]:
         """Return the peer's addresses, asking others if need be; empty if nobody knows."""

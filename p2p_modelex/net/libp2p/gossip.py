@@ -8,14 +8,14 @@ from typing import Any, cast
 import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
-from libp2p.pubsub.gossipsub import GossipSub
-from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.limits import GOSSIP_MESSAGE_BYTES, KIB
 from p2p_modelex.net.abc import GossipMessage, Validator, Verdict
 from p2p_modelex.net.bounded import GossipLimiter
+from p2p_modelex.net.libp2p.gossip_frames import FramedGossipSub
+from p2p_modelex.net.libp2p.gossip_intake import PacedPubsub
 from p2p_modelex.net.libp2p.host import peer_of
 
 _log = logging.getLogger(__name__)
@@ -44,18 +44,22 @@ class Gossip:
         heartbeat_interval_s: float,
         deliver: Callable[[GossipMessage], None],
         drop: Callable[[], None],
+        penalize: Callable[[PeerId, str], None],
     ) -> None:
         self._own = peer_of(host.get_id())
         self._validators = validators
         self._limiter = limiter
         self._deliver = deliver
         self._drop = drop
+        self._penalize = penalize
         self._router = _build_router()
         # Its default is 120 s.
         self._router.heartbeat_interval = heartbeat_interval_s
-        pubsub: Any = cast(Any, Pubsub)(
+        pubsub: Any = cast(Any, PacedPubsub)(
             host,
             self._router,
+            judge=self._judge,
+            blame=self._blame,
             seen_ttl=DUPLICATES_S,
             max_subscriptions_per_rpc=64,
             max_subscriptions_per_peer=max(1, len(validators)),
@@ -76,7 +80,6 @@ class Gossip:
         ):
             await self._pubsub.wait_until_ready()
             for topic in self._validators:
-                self._pubsub.set_topic_validator(topic, self._judge, is_async_validator=False)
                 await self._pubsub.subscribe(topic)
             nursery.start_soon(self._sweep)
             yield
@@ -90,37 +93,59 @@ class Gossip:
             while any(len(queue) > _PACE_DEPTH for queue in self._pubsub.peer_queues.values()):
                 await trio.sleep(_PACE_STEP_S)
 
+    async def flush(self) -> None:
+        """Let what was published go out, for a moment: a node that leaves says so last."""
+        with trio.move_on_after(_PACE_S):
+            while any(len(queue) for queue in self._pubsub.peer_queues.values()):
+                await trio.sleep(_PACE_STEP_S)
+            # What was taken from a queue last is on its way through the muxer.
+            await trio.sleep(4 * _PACE_STEP_S)
+
     def _judge(self, forwarder: ID, message: Any) -> bool:
         """Whether a message spreads further; its signature has been checked."""
         origin = peer_of(ID(message.from_id))
         sender = peer_of(forwarder)
-        if sender == self._own:
-            return True
         if origin is None or sender is None or origin == self._own or len(message.topicIDs) != 1:
             return False
-        if not self._admit(origin, message):
+        verdict = self._admit(origin, message)
+        if verdict is not Verdict.ACCEPT:
             self._drop()
+            if verdict is Verdict.REJECT:
+                self._penalize(sender, "gossip")
             return False
         self._deliver(GossipMessage(message.topicIDs[0], origin, sender, message.data))
         return True
 
-    def _admit(self, origin: PeerId, message: Any) -> bool:
+    def _admit(self, origin: PeerId, message: Any) -> Verdict:
         validator = self._validators.get(message.topicIDs[0])
         if validator is None or len(message.data) > GOSSIP_MESSAGE_BYTES:
-            return False
+            return Verdict.REJECT
         if not self._limiter.admit(origin, trio.current_time()):
-            return False
-        return validator(origin, message.data) is Verdict.ACCEPT
+            return Verdict.IGNORE
+        return validator(origin, message.data)
+
+    def _blame(self, neighbour: ID, offence: str) -> None:
+        peer = peer_of(neighbour)
+        if peer is not None:
+            self._penalize(peer, offence)
 
     async def _sweep(self) -> None:
         """Clear what the router keeps for ever."""
         while True:
             await trio.sleep(_SWEEP_S)
             self._router.recent_message_deliveries.clear()
+            self._router.equivocation_detection.clear()
+            for table in (
+                self._router.iwant_request_limits,
+                self._router.ihave_message_limits,
+                self._router.graft_flood_tracking,
+            ):
+                for gone in table.keys() - self._pubsub.peers.keys():
+                    del table[gone]
 
 
 def _build_router() -> Any:
-    router: Any = cast(Any, GossipSub)(
+    router: Any = cast(Any, FramedGossipSub)(
         [TProtocol(GOSSIPSUB_ID)],
         DEGREE,
         DEGREE_LOW,

@@ -1,6 +1,5 @@
 """A libp2p host with Noise, Yamux and TCP only, and the addresses around it."""
 
-import ipaddress
 import socket
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -17,51 +16,20 @@ from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
-from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import PeerId, parse_peer_id, public_key_of
-from p2p_modelex.limits import ADDRESSES_MAX
+from p2p_modelex.limits import ADDRESSES_MAX, CONNECTIONS_PER_PEER_MAX
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.libp2p.mends import apply_mends
 from p2p_modelex.net.libp2p.muxer import Yamux
+from p2p_modelex.net.libp2p.noise import NoiseTransport
 
 _CLOSE_S = 2.0
 _HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
-
-
-class Admission:
-    """Counts inbound connections, finished or not, by remote address. Loopback is exempt."""
-
-    def __init__(self, *, total_max: int, per_ip_max: int) -> None:
-        self._total_max = total_max
-        self._per_ip_max = per_ip_max
-        self._counts: dict[str, int] = {}
-
-    def enter(self, host: str) -> bool:
-        """Take a place; False if there is none."""
-        count = self._counts.get(host, 0)
-        if sum(self._counts.values()) >= self._total_max:
-            return False
-        if count >= self._per_ip_max and not _is_loopback(host):
-            return False
-        self._counts[host] = count + 1
-        return True
-
-    def leave(self, host: str) -> None:
-        self._counts[host] -= 1
-        if self._counts[host] == 0:
-            del self._counts[host]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def build_host(
@@ -70,10 +38,10 @@ def build_host(
     """Return a BasicHost, mended, not yet running. `private_key` is a 32-byte Ed25519 seed."""
     apply_mends()
     keys = create_new_key_pair(private_key)
-    noise = NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)
+    noise = NoiseTransport(keys, create_noise_key_pair().private_key)
     swarm: Any = new_swarm(
         key_pair=keys,
-        sec_opt={TProtocol(NOISE_ID): noise},
+        sec_opt={TProtocol(NOISE_ID): cast(Any, noise)},
         muxer_opt={TProtocol(YAMUX_ID): cast(Any, Yamux)},
         listen_addrs=[Multiaddr(text) for text in listen],
         retry_config=RetryConfig(max_retries=0),
@@ -83,12 +51,12 @@ def build_host(
             low_watermark=0,
             high_watermark=configuration.connections_max,
             max_connections=configuration.connections_max,
+            # Of their own per-peer limit we are ahead, and it spares connections for 20 s.
+            max_connections_per_peer=CONNECTIONS_PER_PEER_MAX + 8,
+            inbound_upgrade_timeout=configuration.handshake_timeout_s,
             outbound_stream_protocol_negotiation_timeout=configuration.stream_timeout_s,
             inbound_stream_protocol_negotiation_timeout=configuration.stream_timeout_s,
         ),
-    )
-    swarm.modelex_admission = Admission(
-        total_max=configuration.connections_max, per_ip_max=configuration.connections_per_ip_max
     )
     announce = [Multiaddr(text) for text in configuration.announce]
     host = BasicHost(

@@ -9,21 +9,28 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
-from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.io.trio import TrioTCPStream
+from libp2p.crypto import rsa
+from libp2p.host import basic_host
+from libp2p.kad_dht import common, kad_dht, peer_routing
 from libp2p.network import swarm
 from libp2p.network.connection import swarm_connection
 from libp2p.network.exceptions import SwarmException
+from libp2p.protocol_muxer import multiselect_communicator
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer import muxer_multistream
 
 from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.ids import PeerId
+from p2p_modelex.net.libp2p import hostile_input, peer_table
+from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
 from p2p_modelex.net.libp2p.muxer import ACCEPT_MAX, Yamux
+from p2p_modelex.net.libp2p.negotiation import MuxedService, accept_negotiated
 
 LIBP2P_VERSION = "0.8.1"
 
@@ -42,9 +49,6 @@ validate_version(importlib.metadata.version("libp2p"))
 _log = logging.getLogger(__name__)
 _quiet = logging.getLogger("libp2p.network.connection")
 
-# One TCP read; a Noise message is at most 64 KiB.
-_READ_BYTES = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Mend:
@@ -59,18 +63,43 @@ class Mend:
 
 def _contain_handlers(original: Any) -> Any:
     async def handle_muxed_stream(self: Any, muxed_stream: Any) -> None:
-        # Handlers outlive streams that were reset under them, so they are counted here too.
-        if len(self.streams) >= ACCEPT_MAX:
+        # Handlers outlive streams that were reset under them, so they are counted themselves.
+        running = self.__dict__.get("modelex_running", 0)
+        if running >= ACCEPT_MAX:
             await muxed_stream.reset()
             return
+        self.modelex_running = running + 1
+        # Without the mend `muxer` it is another's stream.
+        serve = _serve_muxed_stream if isinstance(muxed_stream, MuxedStream) else original
         try:
-            await original(self, muxed_stream)
+            await serve(self, muxed_stream)
         except Exception as error:  # anything else would end every connection of the host
             _log.info("a stream of %s failed: %r", self.muxed_conn.peer_id, error)
             with suppress(Exception):
                 await muxed_stream.reset()
+        finally:
+            self.modelex_running -= 1
 
     return handle_muxed_stream
+
+
+async def _serve_muxed_stream(connection: Any, stream: Any) -> None:
+    """Agree on a protocol and run its handler: libp2p's own way costs a millisecond."""
+    # The host's bound method; the table is its, so protocols added later are found.
+    handlers = connection.swarm.common_stream_handler.__self__.get_mux().handlers
+    timeout_s = connection.swarm.connection_config.inbound_stream_protocol_negotiation_timeout
+    with trio.fail_after(timeout_s):
+        protocol = await accept_negotiated(stream, handlers)
+    handler = handlers[protocol]
+    if isinstance(handler, MuxedService):
+        await handler.serve(stream)
+        return
+    net_stream = await connection._add_stream(stream)
+    net_stream.set_protocol(protocol)
+    try:
+        await handler(net_stream)
+    finally:
+        connection.remove_stream(net_stream)
 
 
 def _refuse_bad_text(original: Any) -> Any:
@@ -81,16 +110,6 @@ def _refuse_bad_text(original: Any) -> Any:
             raise MultiselectCommunicatorError("a protocol name is not UTF-8") from error
 
     return read
-
-
-def _contain_gossip_message(original: Any) -> Any:
-    async def push_msg(self: Any, forwarder: Any, message: Any) -> None:
-        try:
-            await original(self, forwarder, message)
-        except Exception as error:  # it runs in a task whose failure would end all gossip
-            _log.info("a gossip message from %s failed: %r", forwarder, error)
-
-    return push_msg
 
 
 def _contain_gossip_stream(original: Any) -> Any:
@@ -108,7 +127,12 @@ def _contain_gossip_stream(original: Any) -> Any:
 def _hold_token_while_open(original: Any) -> Any:
     async def upgrade_inbound_raw_conn(self: Any, raw: Any, address: Any) -> Any:
         connection = await original(self, raw, address)
+        place = getattr(raw.stream, "modelex_place", None)
+        if place is not None:
+            place.peer = PeerId(connection.peer_id.to_bytes())
         await connection.event_closed.wait()
+        if place is not None:
+            place.violation = getattr(connection, "violation", "")
         # The caller would go on waiting for the end of the host; an error makes it let go.
         raise SwarmException("the connection is over")
 
@@ -117,42 +141,13 @@ def _hold_token_while_open(original: Any) -> Any:
 
 def _admit_first(original: Any) -> Any:
     async def handle_inbound(self: Any, connection: Any, address: Any) -> None:
-        admission = getattr(self, "modelex_admission", None)
-        remote = connection.get_remote_address()
-        host = remote[0] if remote else ""
-        if admission is None:
+        gate = getattr(self, "modelex_gate", None)
+        if gate is None:
             await original(self, connection, address)
-        elif admission.enter(host):
-            try:
-                await original(self, connection, address)
-            finally:
-                admission.leave(host)
         else:
-            with suppress(Exception):
-                await connection.close()
+            await gate.admit(connection, partial(original, self, connection, address))
 
     return handle_inbound
-
-
-def _read_ahead(_original: Any) -> Any:
-    async def read(self: Any, n: int | None = None) -> bytes:
-        if n == 0:
-            return b""
-        async with self.read_lock:
-            ahead: bytearray = self.__dict__.setdefault("modelex_ahead", bytearray())
-            if not ahead:
-                try:
-                    ahead += await self.stream.receive_some(_READ_BYTES)
-                except trio.BrokenResourceError as error:
-                    raise ConnectionClosedError("reset by the peer", transport="tcp") from error
-                except trio.ClosedResourceError:
-                    return b""
-            size = len(ahead) if n is None else min(n, len(ahead))
-            chunk = bytes(ahead[:size])
-            del ahead[:size]
-            return chunk
-
-    return read
 
 
 def _sign_record_once(original: Any) -> Any:
@@ -164,14 +159,6 @@ def _sign_record_once(original: Any) -> Any:
         return record, False
 
     return signed_record
-
-
-def _skip_record(_original: Any) -> Any:
-    def consume(_message: Any, _host: Any, _peer: Any) -> bool:
-        # Identify has told the addresses once; gossip need not be able to write them too.
-        return True
-
-    return consume
 
 
 MENDS = (
@@ -190,18 +177,46 @@ MENDS = (
         _refuse_bad_text,
     ),
     Mend(
-        "gossip-message",
-        "a gossip message whose origin is a hash with a garbage key ends the host",
-        (pubsub.Pubsub,),
-        "push_msg",
-        _contain_gossip_message,
-    ),
-    Mend(
         "gossip-stream",
         "a gossip frame that is not protobuf ends the host",
         (pubsub.Pubsub,),
         "stream_handler",
         _contain_gossip_stream,
+    ),
+    Mend(
+        "negotiation-size",
+        "before a handshake, one connection fills memory with a protocol name without end",
+        (multiselect_communicator,),
+        "read_delim",
+        hostile_input.limit_line,
+    ),
+    Mend(
+        "rsa-keys",
+        "an RSA private key in place of a peer's public key stops the program for minutes",
+        (rsa,),
+        "RSA",
+        hostile_input.refuse_rsa,
+    ),
+    Mend(
+        "identify-size",
+        "what a peer says of itself in identify is kept whole, megabytes of it",
+        (basic_host,),
+        "update_peerstore_from_identify",
+        hostile_input.cut_identify,
+    ),
+    Mend(
+        "dht-name",
+        "the DHT ignores the prefix it is given and joins the public network's",
+        (common, kad_dht, peer_routing),
+        "PROTOCOL_ID",
+        lambda _original: peer_table.PROTOCOL,
+    ),
+    Mend(
+        "dht-answers",
+        "the answer to a lookup may be 4 MiB of addresses, and all are kept",
+        (peer_routing,),
+        "read_varint_prefixed_bytes_limited",
+        peer_table.limit_answers,
     ),
     Mend(
         "inbound-tokens",
@@ -240,25 +255,12 @@ MENDS = (
         lambda _original: _quiet,
     ),
     Mend(
-        "read-ahead",
-        "(speed) two system calls for each Noise message",
-        (TrioTCPStream,),
-        "read",
-        _read_ahead,
-    ),
-    Mend(
         "sender-record",
-        "(speed) the address record is compared, and often signed, for every gossip message",
+        "(speed) the address record is compared, and often signed, for every gossip message, "
+        "where we do not even send it",
         (pubsub, gossipsub),
         "env_to_send_in_RPC",
         _sign_record_once,
-    ),
-    Mend(
-        "record-check",
-        "(speed) the sender's address record is verified anew in every gossip frame",
-        (pubsub, gossipsub),
-        "maybe_consume_signed_record",
-        _skip_record,
     ),
 )
 

@@ -22,18 +22,16 @@ from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamErro
 from p2p_modelex.limits import KIB, MIB, STREAMS_PER_PEER_MAX
 from p2p_modelex.net.libp2p.muxed_stream import (
     ACK,
-    DATA,
-    FIN,
     GO_AWAY,
     HEADER,
     PING,
     RST,
     SYN,
     WINDOW,
-    WINDOW_BYTES,
     MuxedStream,
     YamuxViolation,
 )
+from p2p_modelex.net.libp2p.yamux_reader import YamuxReader
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +48,8 @@ ACCEPT_MAX = OPEN_MAX + 32
 # A TCP write that makes no progress for this long means a dead peer.
 WRITE_STALL_S = 60.0
 CLOSE_FLUSH_S = 1.0
+# After we have closed a stream, the peer has so long to send its own FIN.
+LINGER_S = 10.0
 
 
 class Yamux:
@@ -69,17 +69,26 @@ class Yamux:
         self.streams: dict[int, MuxedStream] = {}
         self.last_received_s = trio.current_time()
         self.unanswered = 0
+        # What the peer did that ended the connection; empty if it did nothing.
+        self.violation = ""
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         self._next_id = 1 if self.is_initiator else 2
         self._arrivals, self._accept = trio.open_memory_channel[MuxedStream](ACCEPT_MAX)
-        self._queue = bytearray()
-        self._queued = trio.Event()
-        self._drained = trio.Event()
+        self._unread_bytes = 0
+        self._lingering: dict[MuxedStream, float] = {}
+        # Frames not yet given to the connection, and whether more are about to be queued.
+        self._queue: list[bytes | memoryview] = []
+        self._queued_bytes = 0
+        self._corked = False
+        # Our channel takes bytes at once; any other connection only through the writing task.
+        self._write_nowait = getattr(secured_conn, "write_nowait", None)
+        self._writer = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
         self._writing = False
         self._dead = False
         self._closing = False
-        self._scope: trio.CancelScope | None = None
+        self._nursery: trio.Nursery | None = None
 
     @property
     def is_established(self) -> bool:
@@ -102,12 +111,17 @@ class Yamux:
         """Serve the connection until it ends; nothing a peer does is raised from here."""
         try:
             async with trio.open_nursery() as nursery:
-                self._scope = nursery.cancel_scope
+                self._nursery = nursery
                 nursery.start_soon(self._write_loop)
                 self.event_started.set()
-                await self._read_loop()
+                try:
+                    await self._read_loop()
+                except YamuxViolation as error:
+                    self.violation = str(error)
+                    raise
                 nursery.cancel_scope.cancel()
-        except Exception as error:  # whatever broke it, this connection is over and no other
+        # `except*`: where we are cancelled meanwhile, that goes on and the rest ends here.
+        except* Exception as error:  # whatever broke it, this connection is over and no other
             _log.debug("connection to %s ended: %r", self.peer_id, error)
         finally:
             self._die()
@@ -128,10 +142,11 @@ class Yamux:
                 self.send(GO_AWAY, 0, 0, error_code)
             with trio.move_on_after(CLOSE_FLUSH_S) as scope:
                 scope.shield = True
-                while (self._queue or self._writing) and not self._dead:
-                    await self._drained.wait()
+                # A connection that was never started has nobody to flush it.
+                while (self._queue or self._writing) and self._nursery and not self._dead:
+                    await self._room.park()
         self._die()
-        if self._scope is None:
+        if self._nursery is None:
             with suppress(Exception):
                 await self.secured_conn.close()
             self.event_closed.set()
@@ -139,6 +154,13 @@ class Yamux:
 
     async def open_stream(self) -> MuxedStream:
         await trio.lowlevel.checkpoint()
+        return self.open_stream_nowait()
+
+    def open_stream_nowait(self, first: bytes = b"") -> MuxedStream:
+        """Open a stream and send its `first` bytes, at most a window, in the same packet.
+
+        Raises MuxedStreamError if the connection or its number of streams is at its end.
+        """
         if self._dead or self._closing:
             raise MuxedStreamError("the connection is closed")
         if len(self.streams) >= OPEN_MAX:
@@ -146,7 +168,11 @@ class Yamux:
         stream = MuxedStream(self._next_id, self)
         self._next_id += 2
         self.streams[stream.stream_id] = stream
-        self.send(WINDOW, SYN, stream.stream_id, 0)
+        self._enqueue(WINDOW, SYN, stream.stream_id, 0)
+        if first:
+            stream.write_nowait(first)
+        else:
+            self._push()
         return stream
 
     async def accept_stream(self) -> MuxedStream:
@@ -162,27 +188,76 @@ class Yamux:
 
     @property
     def has_room(self) -> bool:
-        return len(self._queue) < QUEUE_BYTES or self._dead
+        return self._queued_bytes < QUEUE_BYTES or self._dead
 
     async def wait_room(self) -> None:
         """Wait until the queue may be written to again (not until it is empty)."""
-        await self._drained.wait()
+        await self._room.park()
 
     def send(
-        self, kind: int, flags: int, stream_id: int, length: int, payload: bytes = b""
+        self, kind: int, flags: int, stream_id: int, length: int, payload: bytes | memoryview = b""
     ) -> None:
         """Queue one frame, whole. Raises YamuxViolation if the peer lets the queue overflow."""
         if self._dead:
             return
-        if len(self._queue) > QUEUE_BYTES_MAX:
+        self._enqueue(kind, flags, stream_id, length, payload)
+        if not self._corked:
+            self._push()
+
+    def _enqueue(
+        self, kind: int, flags: int, stream_id: int, length: int, payload: bytes | memoryview = b""
+    ) -> None:
+        if self._queued_bytes > QUEUE_BYTES_MAX:
             self._die()
             raise YamuxViolation("the peer does not read what it asks for")
-        self._queue += HEADER.pack(0, kind, flags, stream_id, length)
-        self._queue += payload
-        self._queued.set()
+        self._queue.append(HEADER.pack(0, kind, flags, stream_id, length))
+        if payload:
+            self._queue.append(payload)
+        self._queued_bytes += HEADER.size + len(payload)
 
     def forget(self, stream: MuxedStream) -> None:
         self.streams.pop(stream.stream_id, None)
+        self._lingering.pop(stream, None)
+
+    def linger(self, stream: MuxedStream) -> None:
+        """Reset `stream` unless its peer ends it within LINGER_S."""
+        if self._dead or self._nursery is None:
+            return
+        if not self._lingering:
+            self._nursery.start_soon(self._reset_late)
+        self._lingering.setdefault(stream, trio.current_time() + LINGER_S)
+
+    async def _reset_late(self) -> None:
+        # All wait for the same time, so the first of the dict is the first due.
+        while self._lingering:
+            stream, due_s = next(iter(self._lingering.items()))
+            if due_s <= trio.current_time():
+                stream.kill()
+            else:
+                await trio.sleep_until(due_s)
+
+    def count_unread(self, change: int) -> None:
+        """Account for bytes that a stream has received or handed to its reader."""
+        self._unread_bytes += change
+        if change > 0 and self._unread_bytes > BUFFER_BYTES_MAX:
+            raise YamuxViolation("too much unread on one connection")
+
+    def on_syn(self, flags: int, stream_id: int) -> bool:
+        """Open the peer's stream; False if it was refused."""
+        if flags & RST:
+            return False
+        ours = stream_id % 2 == self._next_id % 2
+        if ours or stream_id == 0 or stream_id in self.streams or len(self.streams) >= ACCEPT_MAX:
+            self.send(WINDOW, RST, stream_id, 0)
+            return False
+        stream = MuxedStream(stream_id, self, ACK)
+        try:
+            self._arrivals.send_nowait(stream)
+        except trio.WouldBlock:
+            self.send(WINDOW, RST, stream_id, 0)
+            return False
+        self.streams[stream_id] = stream
+        return True
 
     def _die(self) -> None:
         if self._dead:
@@ -192,99 +267,64 @@ class Yamux:
         for stream in list(self.streams.values()):
             stream.on_connection_lost()
         self.streams.clear()
+        self._lingering.clear()
         self._queue.clear()
-        self._wake_writers()
-        if self._scope is not None:
-            self._scope.cancel()
+        self._queued_bytes = 0
+        self._room.unpark_all()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
-    def _wake_writers(self) -> None:
-        self._drained.set()
-        self._drained = trio.Event()
+    def _push(self) -> None:
+        """Hand what is queued to the connection: at once if it can, or wake the writing task."""
+        if self._writing or not self._queue:
+            return
+        if self._write_nowait is not None and self._nursery is not None:
+            try:
+                if self._write_nowait(self._take_queue()):
+                    return
+            except Exception as error:  # what sends is not to blame; its streams learn of it
+                _log.debug("connection to %s broke: %r", self.peer_id, error)
+                self._die()
+                return
+        # From here on everything is queued behind what the writing task has.
+        self._writing = True
+        self._writer.unpark_all()
+
+    def _take_queue(self) -> list[bytes | memoryview]:
+        parts, self._queue = self._queue, []
+        self._queued_bytes = 0
+        return parts
 
     async def _write_loop(self) -> None:
+        flush = getattr(self.secured_conn, "flush", None)
+        self._push()
         while True:
-            await self._queued.wait()
-            self._queued = trio.Event()
-            chunk = bytes(self._queue)
-            self._queue.clear()
-            self._writing = True
+            while not self._writing:
+                await self._writer.park()
             with trio.fail_after(WRITE_STALL_S):
-                await self.secured_conn.write(chunk)
+                if flush is not None:
+                    await flush()
+            while self._queue:
+                with trio.fail_after(WRITE_STALL_S):
+                    await self.secured_conn.write(b"".join(self._take_queue()))
+                self._room.unpark_all()
             self._writing = False
-            self._wake_writers()
+            self._room.unpark_all()
 
     async def _read_loop(self) -> None:
-        unread = bytearray()
+        reader = YamuxReader(self)
         while True:
-            await self._fill(unread, HEADER.size)
-            version, kind, flags, stream_id, length = HEADER.unpack_from(unread)
-            del unread[: HEADER.size]
-            if version != 0 or kind > GO_AWAY:
-                raise YamuxViolation(f"version {version}, type {kind}")
-            payload = b""
-            if kind == DATA:
-                if length > WINDOW_BYTES:
-                    raise YamuxViolation(f"a frame of {length} bytes is over any window")
-                await self._fill(unread, length)
-                payload = bytes(unread[:length])
-                del unread[:length]
-            if kind == GO_AWAY:
-                return
-            if kind == PING:
-                if flags & SYN:
-                    self.send(PING, ACK, 0, length)
-            else:
-                self._on_stream_frame(kind, flags, stream_id, length, payload)
-
-    async def _fill(self, unread: bytearray, wanted: int) -> None:
-        while len(unread) < wanted:
             # Whole Noise messages: asking for a count would wait for exactly that many bytes.
             chunk = await self.secured_conn.read(None)
             if not chunk:
-                raise YamuxViolation("the connection ended in the middle of a frame")
-            unread += chunk
+                raise MuxedConnUnavailable("the connection ended")
             self.last_received_s = trio.current_time()
             self.unanswered = 0
-
-    def _on_stream_frame(
-        self, kind: int, flags: int, stream_id: int, length: int, payload: bytes
-    ) -> None:
-        if flags & SYN and not self._on_syn(flags, stream_id):
-            return
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            return  # late frames of a stream we have reset
-        if kind == WINDOW:
-            stream.on_credit(length)
-        elif payload:
-            stream.on_payload(payload)
-            self._check_unread()
-        if flags & RST:
-            stream.on_reset()
-        elif flags & FIN:
-            stream.on_fin()
-
-    def _check_unread(self) -> None:
-        # Few streams cannot exceed the bound, so the sum is only taken over many.
-        if len(self.streams) * WINDOW_BYTES <= BUFFER_BYTES_MAX:
-            return
-        if sum(stream.unread_bytes for stream in self.streams.values()) > BUFFER_BYTES_MAX:
-            raise YamuxViolation("too much unread on one connection")
-
-    def _on_syn(self, flags: int, stream_id: int) -> bool:
-        """Open the peer's stream; False if it was refused."""
-        if flags & RST:
-            return False
-        ours = stream_id % 2 == self._next_id % 2
-        if ours or stream_id == 0 or stream_id in self.streams or len(self.streams) >= ACCEPT_MAX:
-            self.send(WINDOW, RST, stream_id, 0)
-            return False
-        stream = MuxedStream(stream_id, self)
-        try:
-            self._arrivals.send_nowait(stream)
-        except trio.WouldBlock:
-            self.send(WINDOW, RST, stream_id, 0)
-            return False
-        self.streams[stream_id] = stream
-        self.send(WINDOW, ACK, stream_id, 0)
-        return True
+            # Answers to all of it travel together: a flood of pings is not one of system calls.
+            self._corked = True
+            try:
+                if reader.feed(chunk):
+                    return
+            finally:
+                self._corked = False
+            self._push()

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
@@ -47,6 +48,7 @@ from p2p_modelex.net.flat_nursery import open_flat_nursery
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.libp2p.connections import Connections
 from p2p_modelex.net.libp2p.discovery import Lookup, announce_locally
+from p2p_modelex.net.libp2p.gate import Gate
 from p2p_modelex.net.libp2p.gossip import Gossip
 from p2p_modelex.net.libp2p.host import (
     build_host,
@@ -57,6 +59,8 @@ from p2p_modelex.net.libp2p.host import (
     peer_of,
     validate_listen,
 )
+from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
+from p2p_modelex.net.libp2p.negotiation import MuxedService
 from p2p_modelex.net.libp2p.stream import Libp2pStream
 from p2p_modelex.net.serving import serve_stream
 
@@ -64,6 +68,8 @@ _log = logging.getLogger(__name__)
 
 PING_ID = "/modelex/ping/1"
 _PING_BYTES = 32
+# A stream that asks for no echo for this long is closed.
+_PING_IDLE_S = 60.0
 
 # Restarts wait 0.2, 0.4 .. 30 s; a host that ran for a minute starts over at the front.
 _RESTART_FIRST_S = 0.2
@@ -90,6 +96,7 @@ class Libp2pNetwork(Network):
         self._streams: dict[PeerId, set[Libp2pStream]] = {}
         self._gossip: DroppingQueue[GossipMessage] = DroppingQueue(GOSSIP_QUEUE_MAX)
         self._seen: DroppingQueue[PeerSeen] = DroppingQueue(SEEN_QUEUE_MAX)
+        self._gate = Gate(self._options, self._is_busy)
         self._nursery: trio.Nursery | None = None
         self._connections: Connections | None = None
         self._topics: Gossip | None = None
@@ -128,6 +135,9 @@ class Libp2pNetwork(Network):
             try:
                 yield
             finally:
+                if self._topics is not None:
+                    with trio.CancelScope(shield=True):
+                        await self._topics.flush()
                 nursery.cancel_scope.cancel()
 
     async def _supervise(self, task_status: Any) -> None:
@@ -150,10 +160,12 @@ class Libp2pNetwork(Network):
         """Run one host until it fails."""
         listen = self._bound or self._options.listen
         host = build_host(self._private_key, self._options, listen)
-        connections = Connections(host, self._options, self._seen.put)
+        host.get_network().modelex_gate = self._gate
+        connections = Connections(host, self._options, self._gate, self._seen.put)
         for protocol, (handler, frame_limit) in self._handlers.items():
             host.set_stream_handler(
-                TProtocol(protocol), partial(self._on_stream, protocol, handler, frame_limit)
+                TProtocol(protocol),
+                MuxedService(partial(self._on_stream, protocol, handler, frame_limit)),
             )
         self._topics = Gossip(
             host,
@@ -162,6 +174,7 @@ class Libp2pNetwork(Network):
             heartbeat_interval_s=self._options.heartbeat_interval_s,
             deliver=self._on_gossip,
             drop=self._on_gossip_dropped,
+            penalize=self.penalize,
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_listeners, host)
@@ -171,8 +184,9 @@ class Libp2pNetwork(Network):
                 raise ConfigurationError(f"cannot listen on all of {', '.join(listen)}")
             await stack.enter_async_context(self._topics.run())
             if self._options.dht:
-                self._lookup = Lookup(host)
+                self._lookup = Lookup(host, self._blame_lookup)
                 connections.on_identified = self._lookup.add
+                connections.on_left = self._lookup.forget
                 await stack.enter_async_context(self._lookup.run())
             if self._options.mdns:
                 await stack.enter_async_context(announce_locally(host, self._on_found_locally))
@@ -223,6 +237,19 @@ class Libp2pNetwork(Network):
         if self._connections is not None:
             await self._connections.close(peer)
 
+    def penalize(self, peer: PeerId, offence: str) -> None:
+        if self._gate.blame(peer, offence) and self._nursery is not None:
+            self._nursery.start_soon(self.disconnect, peer)
+
+    def _blame_lookup(self, identifier: ID) -> None:
+        peer = peer_of(identifier)
+        if peer is not None:
+            self.penalize(peer, "protocol")
+
+    def _is_busy(self, peer: PeerId) -> bool:
+        """Whether a stream is open with the peer that is more than a ping."""
+        return any(stream.protocol != PING_ID for stream in self._streams.get(peer, ()))
+
     def _live(self) -> Connections:
         if self._connections is None:
             raise DialFailed("the network is not running", hint="it restarts by itself; try again")
@@ -236,18 +263,20 @@ class Libp2pNetwork(Network):
                 f"{format_peer_id(peer)}",
                 hint="close streams that are done",
             )
-        raw = await connections.open_stream(peer, protocol)
-        return self._wrap(raw, peer, protocol, frame_limit)
+        muxed = await connections.open_stream(peer, protocol)
+        return self._wrap(muxed, peer, protocol, frame_limit)
 
-    def _wrap(self, raw: Any, peer: PeerId, protocol: str, frame_limit: int) -> Libp2pStream:
+    def _wrap(
+        self, muxed: MuxedStream, peer: PeerId, protocol: str, frame_limit: int
+    ) -> Libp2pStream:
         stream = Libp2pStream(
-            raw,
+            muxed,
             peer,
             protocol,
             frame_limit=frame_limit,
             count=self._count_frame,
             on_end=self._forget_stream,
-            spawn=self._spawn,
+            on_violation=partial(self.penalize, offence="protocol"),
         )
         self._streams.setdefault(peer, set()).add(stream)
         return stream
@@ -262,18 +291,15 @@ class Libp2pNetwork(Network):
         if not streams:
             self._streams.pop(stream.peer, None)
 
-    def _spawn(self, work: Any) -> None:
-        if self._nursery is not None:
-            self._nursery.start_soon(work)
-
     async def _on_stream(
-        self, protocol: str, handler: StreamHandler, frame_limit: int, raw: Any
+        self, protocol: str, handler: StreamHandler, frame_limit: int, muxed: MuxedStream
     ) -> None:
-        peer = peer_of(raw.muxed_conn.peer_id)
-        if peer is None:
-            await raw.reset()
+        peer = peer_of(muxed.muxed_conn.peer_id)
+        # Each connection bounds its streams, and a peer may have several connections.
+        if peer is None or len(self._streams.get(peer, ())) >= self._options.streams_per_peer_max:
+            await muxed.reset()
             return
-        await serve_stream(handler, self._wrap(raw, peer, protocol, frame_limit))
+        await serve_stream(handler, self._wrap(muxed, peer, protocol, frame_limit))
 
     async def ping(self, peer: PeerId) -> float:
         nonce = os.urandom(_PING_BYTES)
@@ -330,4 +356,7 @@ class Libp2pNetwork(Network):
 
 async def _echo(stream: Stream) -> None:
     while True:
-        await stream.send_frame(await stream.receive_frame())
+        with trio.move_on_after(_PING_IDLE_S) as idle:
+            await stream.send_frame(await stream.receive_frame())
+        if idle.cancelled_caught:
+            return

@@ -2,49 +2,50 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import trio
-from libp2p.network.stream.exceptions import StreamEOF, StreamError, StreamReset
-from libp2p.stream_muxer.exceptions import MuxedStreamClosed, MuxedStreamError, MuxedStreamReset
+from libp2p.stream_muxer.exceptions import (
+    MuxedStreamClosed,
+    MuxedStreamEOF,
+    MuxedStreamError,
+    MuxedStreamReset,
+)
 
-from p2p_modelex.errors import RemoteProtocolError, StreamBroken, StreamClosed
+from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, StreamBroken, StreamClosed
 from p2p_modelex.ids import PeerId
 from p2p_modelex.net.abc import Stream
 from p2p_modelex.net.frames import FrameReader, encode_frame
+from p2p_modelex.net.libp2p.muxed_stream import MuxedStream, YamuxViolation
 
-# Flushing and FIN at closing; then the peer has LINGER_S to send its own FIN before the reset.
+# Flushing at closing; how long the peer then has for its own FIN is the muxer's LINGER_S.
 CLOSE_S = 2.0
-LINGER_S = 10.0
-_READ_BYTES = 64 * 1024
 
 
 class Libp2pStream(Stream):
-    """Wraps a libp2p NetStream whose protocol is agreed. `on_end` is called once, at its end."""
+    """Wraps a muxed stream whose protocol is agreed. `on_end` is called once, at its end."""
 
     def __init__(
         self,
-        raw: Any,
+        muxed: MuxedStream,
         peer: PeerId,
         protocol: str,
         *,
         frame_limit: int,
         count: Callable[[bool], None],
         on_end: Callable[["Libp2pStream"], None],
-        spawn: Callable[..., None],
+        on_violation: Callable[[PeerId], None],
     ) -> None:
-        self._raw = raw
-        self._muxed = raw.muxed_stream
+        self._muxed = muxed
         self._peer = peer
         self._protocol = protocol
         self._frame_limit = frame_limit
         self._reader = FrameReader(limit=frame_limit)
         # What a cancelled send left over; it goes out before anything else.
-        self._unsent = bytearray()
+        self._unsent = memoryview(b"")
         self._sending = trio.Lock()
         self._count = count
         self._on_end = on_end
-        self._spawn = spawn
+        self._on_violation = on_violation
         self._ended = False
 
     @property
@@ -59,21 +60,43 @@ class Libp2pStream(Stream):
         frame = encode_frame(payload, limit=self._frame_limit)
         if self._ended:
             raise StreamClosed("closed here")
-        async with self._sending:
+        await self._take_turn()
+        try:
+            if self._unsent:
+                await self._flush()
+            self._unsent = memoryview(frame)
             await self._flush()
-            self._unsent += frame
-            await self._flush()
+        finally:
+            self._sending.release()
         self._count(False)
+
+    def try_send_frame(self, payload: bytes) -> bool:
+        if self._ended or self._unsent or self._sending.locked():
+            return False
+        try:
+            is_sent = self._muxed.try_write(encode_frame(payload, limit=self._frame_limit))
+        except (MuxedStreamError, YamuxViolation, LocalProtocolError):
+            return False
+        if is_sent:
+            self._count(False)
+        return is_sent
+
+    async def _take_turn(self) -> None:
+        # A lock that is free costs a task switch all the same; sending is a checkpoint anyway.
+        try:
+            self._sending.acquire_nowait()
+        except trio.WouldBlock:
+            await self._sending.acquire()
 
     async def _flush(self) -> None:
         try:
             while self._unsent:
                 # Each call takes some bytes whole or, if cancelled, none: so nothing tears.
-                sent = await self._muxed.write_some(bytes(self._unsent[:_READ_BYTES]))
-                del self._unsent[:sent]
+                sent = await self._muxed.write_some(self._unsent)
+                self._unsent = self._unsent[sent:]
         except MuxedStreamClosed as error:
             raise StreamClosed("closed for sending") from error
-        except MuxedStreamError as error:
+        except (MuxedStreamError, YamuxViolation) as error:
             raise self._explain("sending", error) from error
 
     async def receive_frame(self) -> bytes:
@@ -81,13 +104,14 @@ class Libp2pStream(Stream):
             raise StreamClosed("closed here")
         try:
             while (frame := self._reader.next_frame()) is None:
-                self._reader.feed(await self._raw.read(_READ_BYTES))
-        except StreamEOF:
+                self._reader.feed(await self._muxed.read())
+        except MuxedStreamEOF:
             self._reader.validate_end()
             raise StreamClosed("the peer sends no more") from None
-        except StreamError as error:
+        except MuxedStreamError as error:
             raise self._explain("receiving", error) from error
         except RemoteProtocolError:
+            self._on_violation(self._peer)
             await self.reset()
             raise
         self._count(True)
@@ -97,49 +121,45 @@ class Libp2pStream(Stream):
         """Return what to raise: libp2p's own errors for a dead connection have no words."""
         if self._muxed.muxed_conn.is_closed:
             return StreamBroken("the connection to the peer broke")
-        if isinstance(error, StreamReset | MuxedStreamReset):
+        if isinstance(error, MuxedStreamReset):
             return StreamBroken("the peer reset the stream")
         return StreamBroken(f"{doing} failed: {str(error) or type(error).__name__}")
 
     async def close_write(self) -> None:
-        async with self._sending:
+        await self._take_turn()
+        try:
             await self._flush()
-            with suppress(StreamError, MuxedStreamError):
-                await self._raw.close_write()
+            with suppress(MuxedStreamError, YamuxViolation):
+                self._muxed.finish()
+        finally:
+            self._sending.release()
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def aclose(self) -> None:
         if self._ended:
             return
         self._end()
+        if not self._unsent and not self._sending.locked():
+            self._muxed.finish()
+            self._muxed.abandon()
+            return
         with trio.move_on_after(CLOSE_S) as scope:
             scope.shield = True
             try:
                 await self.close_write()
+                self._muxed.abandon()
             except Exception:  # it is ending either way
-                scope.cancel()
-                await self._drop()
+                self._drop()
         if scope.cancelled_caught:
-            await self._drop()
-        elif not self._muxed.is_closed():
-            self._spawn(self._linger)
-
-    async def _linger(self) -> None:
-        """Take and forget what the peer still sends, until its FIN; then reset."""
-        with trio.move_on_after(LINGER_S) as scope, suppress(StreamError, MuxedStreamError):
-            while True:
-                await self._raw.read(_READ_BYTES)
-        if scope.cancelled_caught:
-            await self._drop()
-        with suppress(Exception):
-            await self._raw.remove()
+            self._drop()
 
     async def reset(self) -> None:
         self._end()
-        await self._drop()
+        self._drop()
 
-    async def _drop(self) -> None:
-        with trio.CancelScope(shield=True), suppress(Exception):
-            await self._raw.reset()
+    def _drop(self) -> None:
+        with suppress(Exception):
+            self._muxed.kill()
 
     def _end(self) -> None:
         if not self._ended:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import msgspec
 
 from p2p_modelex import limits
@@ -103,6 +104,7 @@ def _bad_content() -> dict[str, list[Step]]:
         "address: begins with tcp": _with_address("/tcp/1"),
         "address: bad ip4": _with_address("/ip4/127.0.0.256/tcp/1"),
         "address: bad ip6": _with_address("/ip6/::g/tcp/1"),
+        "address: ip6 with a zone": _with_address("/ip6/fe80::1%eth0/tcp/1"),
         "address: bad port": _with_address("/ip4/127.0.0.1/tcp/65536"),
         "address: port with a zero": _with_address("/ip4/127.0.0.1/tcp/080"),
         "address: no value": _with_address("/ip4/127.0.0.1/tcp"),
@@ -237,8 +239,51 @@ def build_fingerprints() -> dict[str, Any]:
     return {"format": "fingerprint/1", "rules": ["REC-11"], "cases": cases}
 
 
+def build_pulls() -> dict[str, Any]:
+    """What a responder that holds `held` answers: packed with nothing of ours but the envelopes."""
+    keys = sorted((Key(number) for number in range(1, 68)), key=lambda key: key.public_key)
+    short = advertisement(NOW, ttl_ms=limits.TTL_MIN_MS)
+    held = [sealed(key, short if at == 1 else None) for at, key in enumerate(keys)]
+    first, second, third = (key.public_key for key in keys[:3])
+
+    def case(
+        name: str, ranges: list[list[bytes]], found: list[bytes], rest: bytes = b"", offset: int = 0
+    ) -> dict[str, Any]:
+        question, answer = msgpack.packb([4, ranges]), msgpack.packb([19, found, rest])
+        return {
+            "answer": text(bytes(answer)),
+            "name": name,
+            "offset_ms": offset,
+            "question": text(bytes(question)),
+        }
+
+    everything = [[b"", b""]]
+    cases = [
+        case("everything", everything, held[:64], keys[64].public_key),
+        case("the rest of it", [[keys[64].public_key, b""]], held[64:]),
+        case(
+            "an expired one is left out",
+            everything,
+            [held[0], *held[2:65]],
+            keys[65].public_key,
+            limits.TTL_MIN_MS,
+        ),
+        case("nothing", [[b"", first]], []),
+        case("two ranges", [[b"", second], [third, keys[4].public_key]], [held[0], *held[2:4]]),
+    ]
+    return {
+        "format": "pull/1",
+        "rules": ["REC-12"],
+        "network": text(NETWORK),
+        "now": str(NOW),
+        "held": [text(one) for one in held],
+        "cases": cases,
+    }
+
+
 BUILDERS: dict[str, Callable[[], dict[str, Any]]] = {
     "reconciliation": build_fingerprints,
+    "pull": build_pulls,
     "advertisement": lambda: build(_good() | _bad_content() | _bad()),
     "announcements": lambda: build(_announced()),
 }

@@ -1,11 +1,16 @@
 """Keeping, finding, expiring, evicting and restoring."""
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from p2p_modelex.core.directory import intake, places
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.directory.verdict import Outcome
+from p2p_modelex.core.effects import Penalize
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import NetworkId
 from p2p_modelex.records.rows import RecordRow
 from p2p_modelex.units import UnixMs
 from tests.core.directory.account import proof
@@ -144,3 +149,94 @@ def test_any_bytes_give_a_verdict(message: bytes | int) -> None:
     held = directory()
     assert not held.judge(message, NOW).accepted
     assert len(held) == 0
+
+
+def test_who_hands_over_many_second_advertisements_is_to_blame() -> None:
+    held = directory()
+    taking = intake.Intake(held, Key(90).peer)
+    keys = range(100, 101 + intake.EQUIVOCATIONS_MAX)
+    firsts, seconds = (
+        tuple(sealed(Key(key), advertisement(NOW, offers=(offer(name),))) for key in keys)
+        for name in ("first", "second")
+    )
+    assert taking.take(firsts, NOW) == len(firsts)
+    taking.drain()
+    with pytest.raises(RemoteProtocolError, match="REC-7: ADV-13"):
+        taking.take(seconds, UnixMs(NOW + 2_000))
+    blamed = [one for one in taking.drain() if isinstance(one, Penalize)]
+    assert len(blamed) == intake.EQUIVOCATIONS_MAX
+
+
+# A full directory (ADV-14).
+
+
+def offered(number: int, *, sequence: int = NOW, heavy: bool = False) -> bytes:
+    offers = tuple(
+        offer(f"m{at}", features=tuple(f"f{name:02}" for name in range(16))) for at in range(16)
+    )
+    return sealed(Key(number), advertisement(sequence, offers=offers if heavy else ()))
+
+
+def test_a_flood_of_one_neighbour_makes_room_for_what_others_bring() -> None:
+    full = directory(entries_max=10)
+    flooder, honest = Key(90).peer, Key(91).peer
+    old = full.judge(offered(1000), NOW, introducer=flooder)
+    for number in range(9):
+        assert full.judge(offered(100 + number), NOW, introducer=flooder).accepted
+    assert full.judge(offered(200), NOW, introducer=flooder).rule == "ADV-14"
+    kept = [full.judge(offered(300 + n), NOW, introducer=honest).accepted for n in range(10)]
+    assert kept.count(True) == 5  # shares are even, and stay so
+    assert len(full) == 10
+    assert old.peer is not None
+    assert full.get(old.peer) is not None  # the latest of a flood go first
+
+
+def test_who_was_connected_makes_no_room_for_hearsay() -> None:
+    full = directory(entries_max=4)
+    for number in range(4):
+        full.judge(offered(100 + number), NOW, introducer=Key(90).peer)
+        full.trust(Key(100 + number).peer)
+    full.trust(Key(100).peer)
+    assert full.judge(offered(200), NOW, introducer=Key(91).peer).rule == "ADV-14"
+    full.trust(Key(201).peer)
+    assert full.judge(offered(201), NOW, introducer=Key(201).peer).accepted
+
+
+def test_trust_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "TRUSTED_MAX", 1)
+    full = directory(entries_max=1)
+    full.judge(offered(100), NOW, introducer=Key(90).peer)
+    full.trust(Key(100).peer)
+    full.trust(Key(200).peer)
+    assert full.judge(offered(200), NOW).rule == "ADV-14"  # the place was got while it was trusted
+    full.judge(offered(100, sequence=NOW + 5_000), UnixMs(NOW + 5_000))
+    assert full.judge(offered(200), NOW).accepted
+
+
+def test_what_finds_no_place_is_not_verified() -> None:
+    full = directory(entries_max=1)
+    assert full.judge(offered(100), NOW).accepted
+    forged = sealed(Key(200), network=NetworkId(b"other" * 6 + b"!!"))
+    assert full.judge(forged, NOW).rule == "ADV-14"
+
+
+def test_a_directory_is_bounded_by_weight_too() -> None:
+    full = directory(entries_max=20)  # 80 KiB, of which two such entries leave little
+    assert full.judge(offered(1, heavy=True), NOW, introducer=Key(90).peer).accepted
+    assert full.judge(offered(2, heavy=True), NOW, introducer=Key(90).peer).accepted
+    assert full.judge(offered(3, heavy=True), NOW, introducer=Key(90).peer).rule == "ADV-14"
+    assert full.judge(offered(4), NOW, introducer=Key(90).peer).accepted
+    later = UnixMs(NOW + 5_000)
+    assert full.judge(offered(4, sequence=later, heavy=True), later).rule == "ADV-14"
+    assert full.judge(offered(2, sequence=later, heavy=True), later).accepted
+    assert full.judge(offered(1, sequence=later), later).accepted
+
+
+def test_a_rise_in_rank_keeps_the_introducer() -> None:
+    full = directory(entries_max=2)
+    bare = sealed(Key(100), advertisement(NOW, addresses=()))
+    assert full.judge(bare, NOW, introducer=Key(90).peer).accepted
+    later = UnixMs(NOW + 5_000)
+    assert full.judge(offered(100, sequence=later), later, introducer=Key(91).peer).accepted
+    assert full.judge(offered(101), later, introducer=Key(90).peer).accepted
+    assert full.judge(offered(102), later, introducer=Key(91).peer).accepted

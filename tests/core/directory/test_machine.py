@@ -17,8 +17,8 @@ from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec
-from p2p_modelex.records.advertisement import Announcements, Change
-from p2p_modelex.records.reconciliation import Compared, Held, Listing
+from p2p_modelex.records.advertisement import Announcement, Announcements, Change
+from p2p_modelex.records.reconciliation import Pulled
 from p2p_modelex.units import UnixMs
 from tests.core.directory.make_vectors import announcements
 from tests.core.directory.worlds import (
@@ -215,6 +215,36 @@ def test_pending_fetches_are_bounded_and_raised() -> None:
     assert pending.next_due() == NOW + 1
 
 
+def test_one_neighbours_announcements_do_not_crowd_out_anothers() -> None:
+    pending = PendingFetches(3)
+    for number in range(PENDING_MAX):
+        pending.add(number.to_bytes(32, "big"), 5, (Key(2).peer,), NOW)
+    honest = b"h" * 32
+    pending.add(honest, 5, (Key(3).peer,), NOW)
+    assert len(pending) == PENDING_MAX
+    due = pending.take_due(NOW, lambda _key: None, UnixMs(NOW + 9))
+    assert due[Key(3).peer] == [honest]
+
+
+def test_gossip_makes_us_dial_few_strangers() -> None:
+    """Announced peers may be anybody's addresses; who is connected is asked all the same."""
+    node = Node(1)
+    world = World(node)
+    world.tell(node, inp.PeerConnected(Key(9).peer))
+    strangers = [Key(20 + number) for number in range(10)]
+    for key in strangers:
+        item = Announcement(key.public_key, NOW, Change.NEW)
+        payload = codec.encode(Announcements((item,)))
+        origin, forwarder = key.peer, Key(9).peer
+        world.tell(node, inp.GossipArrived(ANNOUNCEMENTS_TOPIC, origin, forwarder, payload))
+    node.effects.clear()
+    world.advance(6_000)
+    opened = [effect.peer for effect in node.effects if isinstance(effect, fx.OpenStream)]
+    assert Key(9).peer in opened
+    dialled = [peer for peer in opened if peer != Key(9).peer]
+    assert 1 <= len(dialled) <= 6
+
+
 def test_another_holder_of_our_key_is_outdone() -> None:
     one, other = Node(1, QUIET), Node(2, QUIET)
     world = World(one, other)
@@ -304,7 +334,11 @@ def test_inbound_streams_are_bounded() -> None:
         return effects != (fx.ResetStream(stream),)
 
     assert [admitted(Key(2).peer) for _ in range(5)] == [True] * 4 + [False]
-    assert sum(admitted(Key(3 + at // 4).peer) for at in range(60)) == sessions.INBOUND_MAX - 4
+    assert all(admitted(Key(3 + at // 4).peer) for at in range(sessions.INBOUND_MAX - 4))
+    assert bounded.owns(StreamId(1))
+    assert admitted(Key(90).peer)
+    assert not bounded.owns(StreamId(1))  # the oldest of whoever has most makes room
+    assert sum(bounded.owns(StreamId(at)) for at in range(200)) == sessions.INBOUND_MAX
 
 
 def test_a_peer_that_begins_too_often_is_refused() -> None:
@@ -328,6 +362,11 @@ def test_outbound_streams_are_bounded() -> None:
     begun = [bounded.begin(Key(2).peer, pull, NOW) for _ in range(sessions.OUTBOUND_MAX)]
     assert begun[-1] == ()
     assert begun[-2] != ()
+    later = UnixMs(NOW + 15_000)
+    dropped, reset, opening, _ = bounded.begin(Key(3).peer, Plan(), later)
+    assert isinstance(dropped, fx.CancelTimer)
+    assert reset == fx.ResetStream(StreamId(2))  # who drags on holds no place that others want
+    assert isinstance(opening, fx.OpenStream)
 
 
 def test_a_session_that_stalls_or_drags_on_is_reset() -> None:
@@ -340,9 +379,8 @@ def test_a_session_that_stalls_or_drags_on_is_reset() -> None:
     assert machine.owns(opening.stream)
     late = UnixMs(NOW + 299_999)
     machine.step(inp.StreamReady(opening.stream), late)
-    # One big listing, fetched from for ever: the session as a whole has an end.
-    items = tuple(Held(n.to_bytes(32, "big"), NOW) for n in range(1, 1000))
-    frame = codec.encode(Compared(1, (Listing(b"", b"", items),)))
+    # There is always more to pull: the session as a whole has an end.
+    frame = codec.encode(Pulled((sealed(Key(5)),), b"\xff" * 32))
     effects = machine.step(inp.FrameReceived(opening.stream, frame), late)
     assert fx.SetTimer(timer.timer, UnixMs(NOW + 300_000)) in effects
     reset = machine.step(inp.TimerFired(timer.timer), UnixMs(NOW + 300_000))

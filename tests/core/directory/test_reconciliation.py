@@ -15,14 +15,19 @@ from p2p_modelex.core.directory.comparison import OPEN_RANGES_MAX, Comparison
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.initiator import (
     EMPTY_BATCHES_MAX,
-    SESSION_BYTES_MAX,
+    Order,
     Outcome,
     Plan,
     ReconcileInitiator,
 )
-from p2p_modelex.core.directory.responder import FRAMES_MAX, ReconcileResponder
+from p2p_modelex.core.directory.responder import (
+    FRAMES_MAX,
+    SESSION_BYTES_MAX,
+    ReconcileResponder,
+)
 from p2p_modelex.core.effects import Effect, StreamId
 from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import peer_id_of
 from p2p_modelex.records import codec
 from p2p_modelex.records import reconciliation as wire
 from p2p_modelex.records.reconciliation import Compared, Held, Listing, Range, Split
@@ -104,7 +109,7 @@ def check_agreement(one: dict[int, int], other: dict[int, int]) -> Pair:
     moved = sum(
         len(message.envelopes)
         for message in pair.messages
-        if isinstance(message, wire.Records | wire.Offered)
+        if isinstance(message, wire.Records | wire.Offered | wire.Pulled)
     )
     assert moved == len(differing)
     assert pair.initiator.rounds <= 8 + 2 * (1 + len(differing) // 64)
@@ -119,12 +124,28 @@ def test_a_newcomer_and_a_responder_that_has_nothing() -> None:
     assert len(equal.messages) == 2
 
 
-def test_a_large_newcomer_is_listed_to_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2p_modelex.core.directory.responder._ANSWER_BYTES", 2_000)
-    monkeypatch.setattr("p2p_modelex.core.directory.responder.LISTING_MAX", 40)
+def test_a_newcomer_pulls_everything() -> None:
     pair = check_agreement({}, dict.fromkeys(range(400), 1))
+    assert all(isinstance(one, wire.Pull | wire.Pulled) for one in pair.messages)
+    assert len(pair.messages) == 2 * 7
+
+
+def test_who_holds_little_pulls_what_lies_between() -> None:
+    pair = check_agreement({0: 1, 200: 0}, dict.fromkeys(range(400), 1))
+    pulled = [len(one.envelopes) for one in pair.messages if isinstance(one, wire.Pulled)]
+    assert sum(pulled) > 360
+    assert len(pulled) == 6
+
+
+def test_answers_and_questions_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is left over of a question, later ones keep the order of ranges (REC-3)."""
+    monkeypatch.setattr("p2p_modelex.core.directory.responder._ANSWER_BYTES", 2_000)
+    monkeypatch.setattr(limits, "RECONCILE_RANGES_MAX", 5)
+    ours, theirs = filled(1, dict.fromkeys(range(400), 0)), filled(2, dict.fromkeys(range(400), 1))
+    pair = Pair(ours, theirs).run()
+    assert ours.index.describe() == theirs.index.describe()
     compared = [one for one in pair.messages if isinstance(one, Compared)]
-    assert any(one.answered < 10 for one in compared)
+    assert any(one.answered < 5 for one in compared)
 
 
 def test_announced_records_are_fetched_without_comparing() -> None:
@@ -149,7 +170,7 @@ def test_news_are_pushed_and_expired_ones_kept_back() -> None:
 
 
 def test_records_from_the_future_are_not_fetched() -> None:
-    comparison = Comparison(directory())
+    comparison = Comparison(filled(1, {0: 0}))
     assert comparison.next_question() is not None
     items = (Held(bytes(32), NOW + limits.CLOCK_SKEW_MS + 1), Held(bytes(31) + b"\1", NOW))
     comparison.on_answer(Compared(1, (Listing(b"", b"", items),)), NOW)
@@ -191,7 +212,7 @@ def test_a_bad_comparison_is_an_offence(answer: Compared, rule: str) -> None:
 
 
 def offends(plan: Plan, frame: bytes, rule: str, offence: str = "protocol") -> None:
-    initiator = ReconcileInitiator(directory(), STREAM, Key(2).peer, plan)
+    initiator = ReconcileInitiator(filled(1, {9: 0}), STREAM, Key(2).peer, plan)
     initiator.step(inp.StreamReady(STREAM), NOW)
     effects = initiator.step(_frame(frame), NOW)
     *_, blame, reset = effects
@@ -216,8 +237,69 @@ def test_bad_answers_to_a_fetch() -> None:
     offends(FETCH, codec.encode(wire.Records((b"x",))), "REC-7", "bad_record")
 
 
+def pulls_badly(answer: wire.Pulled, rule: str) -> None:
+    initiator = ReconcileInitiator(directory(), STREAM, Key(2).peer, Plan())
+    initiator.step(inp.StreamReady(STREAM), NOW)
+    *_, blame, reset = initiator.step(_frame(codec.encode(answer)), NOW)
+    assert reset == fx.ResetStream(STREAM)
+    assert isinstance(blame, fx.Penalize)
+    assert blame.reason.startswith(rule)
+
+
+def test_bad_answers_to_a_pull() -> None:
+    one, other = sorted(KEYS[:2], key=lambda key: key.public_key)
+    first, second = sealed(one), sealed(other)
+    pulls_badly(wire.Pulled((second, first), b""), "REC-12")
+    pulls_badly(wire.Pulled((first, first), b""), "REC-12")
+    pulls_badly(wire.Pulled((first, second), one.public_key), "REC-12")
+    pulls_badly(wire.Pulled((), one.public_key), "REC-12")
+    pulls_badly(wire.Pulled((b"x",), b""), "REC-7")
+
+
+def test_what_is_pulled_is_of_the_ranges() -> None:
+    """REC-12."""
+    keys = [key.public_key for key in sorted(KEYS[:6], key=lambda key: key.public_key)]
+    peers = [peer_id_of(key) for key in keys]
+    ranges = (wire.Bounds(keys[1], keys[2]), wire.Bounds(keys[4], keys[5]))
+    for good in (peers[1:2], peers[4:5], [peers[1], peers[4]]):
+        order = Order(ranges)
+        for peer in good:
+            order.check(peer)
+    for bad in (peers[:1], peers[3:4], peers[5:6], [peers[4], peers[1]]):
+        order = Order(ranges)
+        with pytest.raises(RemoteProtocolError, match="REC-12"):
+            for peer in bad:
+                order.check(peer)
+
+
+def test_a_pull_goes_on_within_its_ranges() -> None:
+    low, middle, high = sorted(KEYS[:3], key=lambda key: key.public_key)
+    initiator = ReconcileInitiator(filled(1, {5: 0}), STREAM, Key(2).peer, Plan())
+    initiator.step(inp.StreamReady(STREAM), NOW)
+    ours = KEYS[5].public_key
+    assert low.public_key < middle.public_key < ours < high.public_key
+    after = ours[:-1] + bytes([ours[-1] + 1])
+    bounds = [b"", low.public_key, middle.public_key, ours, after, high.public_key, b""]
+    split = Split(tuple(part(one, other) for one, other in pairwise(bounds)))
+    initiator.step(_frame(codec.encode(Compared(1, (split,)))), NOW)
+    listing = Listing(ours, after, ())
+    effects = initiator.step(_frame(codec.encode(Compared(1, (listing,)))), NOW)
+    asked = codec.decode(wire.InitiatorMessage, _sent(effects), limit=10**6)
+    assert [one.lower for one in asked.ranges] == [b"", *bounds[1:3], after, high.public_key]
+    pulled = wire.Pulled((sealed(low),), middle.public_key[:1])
+    effects = initiator.step(_frame(codec.encode(pulled)), NOW)
+    asked = codec.decode(wire.InitiatorMessage, _sent(effects), limit=10**6)
+    assert asked.ranges[0] == wire.Bounds(middle.public_key[:1], middle.public_key)
+    assert [one.lower for one in asked.ranges[1:]] == [middle.public_key, after, high.public_key]
+
+
+def _sent(effects: tuple[Effect, ...]) -> bytes:
+    (payload,) = (effect.payload for effect in effects if isinstance(effect, fx.Send))
+    return payload
+
+
 def test_listing_out_of_the_range() -> None:
-    comparison = Comparison(directory())
+    comparison = Comparison(filled(1, dict.fromkeys(range(400), 0)))
     comparison.next_question()
     comparison.on_answer(Compared(1, (WHOLE,)), NOW)
     comparison.next_question()
@@ -238,7 +320,7 @@ def test_what_the_other_end_lacks_is_offered_without_asking_on() -> None:
 
 
 def test_answers_keep_the_order_of_questions() -> None:
-    comparison = Comparison(directory())
+    comparison = Comparison(filled(1, {0: 0}))
     comparison.next_question()
     comparison.on_answer(Compared(1, (WHOLE,)), NOW)
     comparison.next_question()
@@ -258,7 +340,7 @@ def split_evenly(one: Range, count: int) -> Split:
     [(2, 1, "REC-8: too many rounds"), (16, 256, "REC-8: too many open ranges")],
 )
 def test_splitting_for_ever_ends(ways: int, answered: int, reason: str) -> None:
-    comparison = Comparison(directory())
+    comparison = Comparison(filled(1, dict.fromkeys(range(400), 0)))
     with pytest.raises(RemoteProtocolError, match=reason):
         for _ in range(limits.RECONCILE_ROUNDS_MAX + 1):
             asked = comparison.next_question()
@@ -271,7 +353,7 @@ def test_splitting_for_ever_ends(ways: int, answered: int, reason: str) -> None:
 
 def test_listing_what_one_does_not_hold_is_an_offence() -> None:
     """REC-9."""
-    initiator = ReconcileInitiator(directory(), STREAM, Key(2).peer, Plan())
+    initiator = ReconcileInitiator(filled(1, {9: 0}), STREAM, Key(2).peer, Plan())
     initiator.step(inp.StreamReady(STREAM), NOW)
     items = tuple(Held(n.to_bytes(32, "big"), NOW) for n in range(1, 1000))
     frame = codec.encode(Compared(1, (Listing(b"", b"", items),)))
@@ -284,7 +366,7 @@ def test_listing_what_one_does_not_hold_is_an_offence() -> None:
 
 
 def test_a_session_stops_at_its_bytes() -> None:
-    initiator = ReconcileInitiator(directory(), STREAM, Key(2).peer, Plan())
+    initiator = ReconcileInitiator(filled(1, {9: 0}), STREAM, Key(2).peer, Plan())
     initiator.bytes_moved = SESSION_BYTES_MAX + 1
     assert initiator.step(inp.StreamReady(STREAM), NOW) == (fx.CloseStream(STREAM),)
     assert initiator.outcome is Outcome.DONE
@@ -307,7 +389,7 @@ def test_an_ended_or_failed_stream_ends_the_session() -> None:
         (inp.StreamFailed(STREAM, "x"), ()),
         (inp.ShutDown(), ()),
     ):
-        initiator = ReconcileInitiator(directory(), STREAM, Key(2).peer, Plan())
+        initiator = ReconcileInitiator(filled(1, {9: 0}), STREAM, Key(2).peer, Plan())
         assert initiator.step(last, NOW) == effects
         assert initiator.outcome is (None if isinstance(last, inp.ShutDown) else Outcome.FAILED)
 
@@ -360,6 +442,17 @@ def test_a_stream_of_questions_ends() -> None:
         assert blame.reason.startswith("REC-8")
 
 
+def test_a_responder_stops_at_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """REC-8."""
+    monkeypatch.setattr("p2p_modelex.core.directory.responder.SESSION_BYTES_MAX", 100)
+    one = responder()
+    frame = codec.encode(wire.Pull((wire.Bounds(b"", b""),)))
+    assert isinstance(one.step(_frame(frame), NOW)[0], fx.Send)
+    blame, _ = one.step(_frame(frame), NOW)
+    assert isinstance(blame, fx.Penalize)
+    assert blame.reason.startswith("REC-8")
+
+
 def test_the_responder_closes_what_ended_cleanly() -> None:
     assert responder().step(inp.StreamEnded(STREAM, True, ""), NOW) == (fx.CloseStream(STREAM),)
     assert responder().step(inp.StreamEnded(STREAM, False, ""), NOW) == ()
@@ -370,7 +463,7 @@ def test_the_responder_closes_what_ended_cleanly() -> None:
 def test_any_frame_is_answered_or_blamed(frame: bytes, asks: bool) -> None:
     machine: ReconcileInitiator | ReconcileResponder = responder()
     if asks:
-        machine = ReconcileInitiator(directory(), STREAM, Key(2).peer, Plan())
+        machine = ReconcileInitiator(filled(1, {9: 0}), STREAM, Key(2).peer, Plan())
         machine.step(inp.StreamReady(STREAM), NOW)
     kinds = fx.Send | fx.Penalize | fx.ResetStream | fx.CloseStream | fx.Persist
     assert all(isinstance(effect, kinds) for effect in machine.step(_frame(frame), NOW))

@@ -8,11 +8,14 @@ import pytest
 from p2p_modelex.core.directory.announcements import AnnouncementJudge
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.fingerprint import RangeIndex
+from p2p_modelex.core.directory.responder import ReconcileResponder
 from p2p_modelex.core.directory.verdict import Verdict
+from p2p_modelex.core.effects import Send, StreamId
+from p2p_modelex.core.inputs import FrameReceived
 from p2p_modelex.ids import Digest, NetworkId, PeerId
 from p2p_modelex.units import UnixMs
 from tests.core.directory import make_vectors
-from tests.core.directory.worlds import Key
+from tests.core.directory.worlds import REGISTRY, Key
 
 
 def raw(text: str) -> bytes:
@@ -65,6 +68,19 @@ def test_fingerprints(name: str) -> None:
     described = index.describe(raw(case["lower"]), raw(case["upper"]))
     assert described.count == case["count"]
     assert described.fingerprint == raw(case["fingerprint"])
+
+
+@pytest.mark.parametrize("name", names("pull"))
+def test_pulls(name: str) -> None:
+    content = load("pull")
+    case = next(one for one in content["cases"] if one["name"] == name)
+    directory = Directory(NetworkId(raw(content["network"])), REGISTRY, Key(1).peer)
+    for held in content["held"]:
+        assert directory.judge(raw(held), UnixMs(int(content["now"]))).accepted
+    responder = ReconcileResponder(directory, StreamId(1), Key(1).peer)
+    asked = FrameReceived(StreamId(1), raw(case["question"]))
+    now = UnixMs(int(content["now"]) + case["offset_ms"])
+    assert responder.step(asked, now) == (Send(StreamId(1), raw(case["answer"])),)
 
 
 @pytest.mark.parametrize("name", names("announcements"))

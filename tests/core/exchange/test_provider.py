@@ -82,6 +82,7 @@ def changed(**changes: object) -> Request:
         (build_order(changed(kind="score")), "unsupported"),
         (build_order(changed(max_tokens=1025)), "unsupported"),
         (build_order(changed(grammar="root ::= x")), "unsupported"),
+        (build_order(changed(text="x" * (32 * 4096 + 1))), "prompt_too_long"),
         (build_order(prompt_price=Wei(1)), "price_changed"),
         (build_order(completion_price=Wei(11)), "price_changed"),
         (build_order(max_cost=Wei(649)), "over_ceiling"),
@@ -90,7 +91,7 @@ def changed(**changes: object) -> Request:
     ],
 )
 def test_an_order_is_refused(order: object, code: str) -> None:
-    """EXC-6, EXC-8: refused with a code, closed in good order, nobody penalised."""
+    """EXC-6, EXC-8: refused with a code, closed in good order; only a bad voucher costs more."""
     counter = Counter()
     counter.send(order)
     for asked in counter.p.asked:
@@ -100,7 +101,8 @@ def test_an_order_is_refused(order: object, code: str) -> None:
     assert isinstance(refused, Refused)
     assert refused.code == code
     assert counter.provider.is_over
-    assert not counter.p.penalties
+    is_bad = code == "bad_voucher"
+    assert [one.offence for one in counter.p.penalties] == ["bad_voucher"] * is_bad
 
 
 def test_a_pinned_model_is_served() -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.terms import Purchase
+from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.errors import BadInput
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
@@ -22,7 +24,7 @@ from p2p_modelex.records.job import (
     Started,
 )
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.rows import IssuedVoucherRow
+from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow
 from p2p_modelex.units import Epoch, Wei
 from tests.core.exchange.cases import (
     CHUNKS,
@@ -33,10 +35,14 @@ from tests.core.exchange.cases import (
 )
 from tests.core.exchange.pair import (
     CHANNEL,
+    CHANNELS,
     CHAT,
     NOW,
     OFFER,
+    PAYER,
+    PROVIDER_KEY,
     R_STREAM,
+    STATE,
     Pair,
     build_purchase,
 )
@@ -130,6 +136,26 @@ def test_text_without_end_is_cut() -> None:
     assert buyer.ended().reason.startswith("EXC-11")
 
 
+def test_a_drip_without_tokens_is_cut() -> None:
+    """EXC-10: a character at a time would keep a job open for as long as the provider likes."""
+    buyer = begun()
+    buyer.send(STARTED, *(Chunk(JOB, at, "x", 1) for at in range(parameters.CHUNKS_SLACK + 3)))
+    assert buyer.ended().reason.startswith("EXC-10")
+
+
+def test_tokens_without_text_are_not_paid_for() -> None:
+    """EXC-11: a token shows a byte, but for a few."""
+    request = msgspec.structs.replace(CHAT, max_tokens=400)
+    offer = msgspec.structs.replace(OFFER, credit_tokens=1000)
+    rich = Wei(5_000)
+    terms = build_purchase(request=request, offer=offer, max_cost=rich, max_window=rich)
+    buyer = begun(terms)
+    buyer.send(Started(JOB, 5, Wei(500)), Chunk(JOB, 0, "x" * 44, parameters.TOKENS_SLACK + 44))
+    assert not buyer.requester.is_over
+    buyer.send(Chunk(JOB, 1, "", parameters.TOKENS_SLACK + 45))
+    assert buyer.ended().reason.startswith("EXC-11")
+
+
 def test_payment_follows_at_half_the_window() -> None:
     """EXC-9: the window is 80."""
     buyer = begun()
@@ -163,6 +189,21 @@ def test_what_a_failed_job_costs(code: str, left: int) -> None:
     assert buyer.payer.get_left(CHANNEL, Epoch(0)) == left
 
 
+def test_what_was_agreed_and_not_signed_for_is_found_again_after_a_crash() -> None:
+    """LED-11: its job is kept as lost, so that the provider's claim is believed."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS, Failed(JOB, "unpaid", "x"))
+    rows = [row for row in buyer.r.rows if isinstance(row, JobRow)]
+    assert (rows[-1].state, rows[-1].owed, rows[-1].paid) == ("lost", 30, 0)
+    payer = PayerLedger(PAYER, CHANNELS)
+    payer.restore([ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer), rows[-1]])
+    lane = payer.reserve_lane(CHANNEL, Wei(100), Epoch(0))
+    lane.note_debt(Wei(30))
+    lane.close(Wei(0), rows[0])
+    signed, _ = payer.reserve_lane(CHANNEL, Wei(100), Epoch(0)).sign(Wei(0))
+    assert signed.voucher.amount == 30
+
+
 def test_a_wrong_receipt_is_not_paid() -> None:
     """EXC-16."""
     buyer = begun()
@@ -183,6 +224,20 @@ def test_cancelling_a_running_job() -> None:
     done = buyer.r.events[-1]
     assert isinstance(done, fx.RunFinished)
     assert (done.finish, done.paid) == (Finish.CANCELLED, 30)
+
+
+def test_a_provider_that_ignores_a_cancel_gets_one_window() -> None:
+    """EXC-12."""
+    buyer = begun()
+    buyer.send(STARTED, *CHUNKS)
+    buyer.to_requester(given.CancelRun(JOB))
+    buyer.send(*(Chunk(JOB, number, "c" * 9, 1 + number) for number in range(2, 40)))
+    paid = [m.voucher.voucher.amount for m in buyer.received() if isinstance(m, Pay)]
+    assert max(paid) <= 80
+    buyer.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="lost"))
+    failed = buyer.ended()
+    assert failed.paid <= 80
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000 - 80
 
 
 @pytest.mark.parametrize("is_fast", [True, False])

@@ -140,6 +140,18 @@ def test_running_jobs_are_counted_by_their_ceiling() -> None:
     open_lane(payee, 3, build_voucher(30, 2))
 
 
+def test_what_other_jobs_may_cost_counts_when_a_deposit_may_be_too_small() -> None:
+    """Two jobs that each fit the deposit as we know it, and together do not."""
+    payee = build_payee()
+    first = build_voucher(0)
+    assert not payee.is_short(first, Epoch(0), Wei(6_000))
+    open_lane(payee, 1, first, ceiling=6_000)
+    assert payee.is_short(build_voucher(0, 1), Epoch(0), Wei(6_000))
+    assert not payee.is_short(build_voucher(0, 1), Epoch(0), Wei(4_000))
+    payee.close(build_job(1))
+    assert not payee.is_short(build_voucher(0, 1), Epoch(0), Wei(6_000))
+
+
 def test_what_is_on_disk_comes_back() -> None:
     payee = PayeeLedger(OPERATOR.address, CHANNELS)
     signed = build_voucher(70)

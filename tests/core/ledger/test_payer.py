@@ -71,12 +71,65 @@ def test_a_payee_is_believed_once_within_doubt() -> None:
     lost = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
     lost.close(Wei(20), row("lost", 60))
     lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
-    assert lane.note_debt(Wei(20)) == ()
-    assert lane.note_debt(Wei(61)) == ()
-    assert lane.note_debt(Wei(60)) == (row("conceded", 60),)
-    assert lane.note_debt(Wei(61)) == ()
+    for earned in (20, 61, 60, 61):
+        lane.note_debt(Wei(earned))
     lane.close(Wei(0), row("failed", 0))
-    assert payer.reserve_lane(CHANNEL, Wei(9), ZERO).sign(Wei(0))[0].voucher.amount == 60
+    lane = payer.reserve_lane(CHANNEL, Wei(9), ZERO)
+    signed, rows = lane.sign(Wei(0))
+    assert signed.voucher.amount == 60
+    assert rows == (IssuedVoucherRow(signed), row("conceded", 60))
+    assert lane.sign(Wei(1))[1] == (IssuedVoucherRow(lane.sign(Wei(1))[0]),)
+
+
+def test_a_doubt_is_used_up_as_far_as_it_was_claimed() -> None:
+    """LED-11: the payee misses one of three lost streams later than another."""
+    payer = build_payer()
+    lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO) for _ in range(3)]
+    for number, lane in enumerate(lanes, start=1):
+        lane.close(Wei(20), row("lost", 60, 0, number))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    lane.note_debt(Wei(110))  # 20 of each are agreed to
+    lane.close(Wei(0), row("failed", 0, 0, 4))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    assert lane.sign(Wei(0))[1][1:] == (row("conceded", 60, 0, 1), row("lost", 50, 0, 2))
+    lane.note_debt(Wei(181))
+    lane.note_debt(Wei(140))
+    lane.close(Wei(0), row("failed", 0, 0, 5))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    assert lane.lane == 1, "the first was refused once beyond the doubts"
+    lane.close(Wei(0), row("failed", 0, 0, 6))
+
+
+def test_what_was_conceded_goes_with_the_voucher_that_pays_it() -> None:
+    """Its row too, so that a crash between finds the doubt again."""
+    payer = build_payer()
+    lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO) for _ in range(2)]
+    lanes[1].close(Wei(0), row("lost", 60))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    lane.note_debt(Wei(60))
+    lane.close(Wei(0), row("failed", 0))
+    other = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    other.close(Wei(0), row("failed", 0))
+    lanes[0].close(Wei(0), row("failed", 0))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    assert lane.lane == 1
+    assert lane.sign(Wei(0))[1][1:] == (row("conceded", 60),)
+
+
+def test_a_lane_refused_for_an_unknown_debt_gives_way_to_the_next() -> None:
+    """The last voucher of another lane may be lost; ordering there brings it again."""
+    payer = build_payer()
+    lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO) for _ in range(2)]
+    lanes[0].sign(Wei(30))
+    lanes[0].close(Wei(30), row("finished", 30, 30))
+    lanes[1].close(Wei(10), row("lost", 10, 0))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    assert lane.lane == 1
+    lane.note_debt(Wei(40))
+    lane.close(Wei(0), row("failed", 0))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), ZERO)
+    assert (lane.lane, lane.sign(Wei(0))[0].voucher.amount) == (0, 40)
+    lane.close(Wei(0), row("finished", 0))
 
 
 def test_what_is_on_disk_comes_back() -> None:
@@ -98,7 +151,8 @@ def test_what_is_on_disk_comes_back() -> None:
     assert payer.get_left(CHANNEL, ZERO) == 9_930
     lane = payer.reserve_lane(CHANNEL, Wei(1), ZERO)
     assert lane.lane == 2
-    assert len(lane.note_debt(Wei(110))) == 1
+    lane.note_debt(Wei(110))
+    assert len(lane.sign(Wei(0))[1]) == 2
     assert payer.get_deposits() == 20_000
     assert payer.get_unspent() == 19_930
 

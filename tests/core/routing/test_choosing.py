@@ -198,6 +198,22 @@ def test_a_circuit_opens_rests_tries_and_closes() -> None:
     assert not circuits.is_open(one, NOW)
 
 
+def test_who_was_not_reached_and_advertises_anew_gets_a_trial() -> None:
+    circuits = Circuits()
+    one = peer(1)
+    for _ in range(breaker.FAILURES_TO_OPEN):
+        circuits.on_failure(one, NOW, unreached=7)
+    assert circuits.is_open(one, NOW, 7)
+    assert not circuits.is_open(one, NOW, 8)
+    circuits.begin_trial(one, NOW)
+    assert circuits.is_open(one, NOW, 8)  # one at a time
+    circuits.end_trial(one)  # refused for a debt, say: it is there
+    circuits.end_trial(peer(2))
+    assert not circuits.is_open(one, NOW, 8)
+    circuits.on_failure(one, NOW)  # it is there, and fails: a new advertisement helps no more
+    assert circuits.is_open(one, NOW, 9)
+
+
 def test_memories_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breaker, "PEERS_MAX", 2)
     monkeypatch.setattr(book, "PEERS_MAX", 2)

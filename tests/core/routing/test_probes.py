@@ -126,10 +126,15 @@ def test_both_ends_are_bounded() -> None:
     peers = [peer_id_of(PublicKey(n.to_bytes(32, "big"))) for n in range(probes.PROBES_MAX + 5)]
     effects = one.ask([(peer, ()) for peer in peers], NOW)
     assert sum(isinstance(effect, fx.OpenStream) for effect in effects) == probes.PROBES_MAX
-    for number in range(1, 2 * probes.ASKERS_MAX, 2):
-        stream = StreamId(number)
-        assert isinstance(
-            one.step(inp.StreamOpened(stream, ONE, PROBE_PROTOCOL), NOW)[0], fx.SetTimer
-        )
-    last = StreamId(9999)
-    assert one.step(inp.StreamOpened(last, ONE, PROBE_PROTOCOL), NOW) == (fx.ResetStream(last),)
+    askers = iter(range(1, 10_000, 2))
+
+    def ask(peer: PeerId) -> tuple[fx.Effect, ...]:
+        return one.step(inp.StreamOpened(StreamId(next(askers)), peer, PROBE_PROTOCOL), NOW)
+
+    for peer in peers[: probes.ASKERS_MAX // probes.ASKERS_PER_PEER_MAX]:
+        for _ in range(probes.ASKERS_PER_PEER_MAX):
+            assert isinstance(ask(peer)[0], fx.SetTimer)
+    (refused,) = ask(peers[0])
+    assert isinstance(refused, fx.ResetStream)
+    assert fx.ResetStream(StreamId(1)) in ask(peers[-1])  # whoever has most makes room
+    assert not one.owns(StreamId(1))

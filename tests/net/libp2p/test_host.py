@@ -15,7 +15,7 @@ from p2p_modelex.errors import BadInput, ConfigurationError, RemoteProtocolError
 from p2p_modelex.ids import format_peer_id, parse_peer_id
 from p2p_modelex.net.abc import Stream
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
-from p2p_modelex.net.libp2p.host import Admission, parse_dial_address, parse_peer_address
+from p2p_modelex.net.libp2p.host import parse_dial_address, parse_peer_address
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
 from tests.net.contract import ECHO, LIMIT, PATIENCE_S, echo, wait_seen, wait_until
 from tests.net.libp2p.attacker import connect, open_host
@@ -161,15 +161,6 @@ async def test_a_killed_process_breaks_its_streams() -> None:
         await wait_seen(network, peer, "disconnected")
     await child.wait()
     await child.stdout.aclose()
-
-
-def test_admission_counts_by_address_and_in_all() -> None:
-    admission = Admission(total_max=4, per_ip_max=2)
-    assert [admission.enter("203.0.113.1") for _ in range(3)] == [True, True, False]
-    assert [admission.enter("127.0.0.1") for _ in range(3)] == [True, True, False]
-    admission.leave("203.0.113.1")
-    assert admission.enter("::1")
-    assert not admission.enter("198.51.100.1")
 
 
 @pytest.mark.parametrize(

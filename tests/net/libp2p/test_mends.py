@@ -16,7 +16,7 @@ from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub import gossipsub, pubsub
-from libp2p.pubsub.pb import rpc_pb2
+from libp2p.security.noise import transport as noise_transport
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.utils import encode_varint_prefixed
 
@@ -31,6 +31,7 @@ from tests.net.contract import PATIENCE_S, TOPIC, accept, wait_seen, wait_until
 from tests.net.libp2p.attacker import connect, connect_hosts, open_host
 
 RAW = TProtocol("/test/raw/1")
+LIBP2P_NOISE = noise_transport.Transport
 
 # A host that dies of a fault leaves sockets open; that is part of the fault.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -66,25 +67,10 @@ async def send_bad_gossip(host: Any, victim: Libp2pNetwork) -> None:
     await stream.write(encode_varint_prefixed(b"\xff" * 20))
 
 
-async def send_bad_origin(host: Any, victim: Libp2pNetwork) -> None:
-    message = rpc_pb2.Message(
-        from_id=b"\x12\x20" + bytes(32),
-        seqno=b"1",
-        data=b"x",
-        topicIDs=[TOPIC],
-        key=b"garbage",
-        signature=b"x",
-    )
-    stream = await host.new_stream(ID(victim.peer), [TProtocol(GOSSIPSUB_ID)])
-    rpc = rpc_pb2.RPC(publish=[message])
-    await stream.write(encode_varint_prefixed(rpc.SerializeToString()))
-
-
 # Where a second mend also holds the fault back, both are taken out.
 KILLERS = [
     (send_bad_text, ("handlers", "protocol-names")),
     (send_bad_gossip, ("handlers", "gossip-stream")),
-    (send_bad_origin, ("gossip-message",)),
 ]
 
 
@@ -157,11 +143,8 @@ async def test_inbound_tokens_are_given_back(mended: bool) -> None:
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-async def test_admission_one_address_cannot_take_every_place(
-    mended: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_module, "_is_loopback", lambda _host: False)
-    victim = make_victim(Libp2pConfiguration(connections_per_ip_max=2))
+async def test_admission_one_address_cannot_take_every_place(mended: bool) -> None:
+    victim = make_victim(Libp2pConfiguration(connections_per_ip_max=2, loopback_exempt=False))
     with without(("admission",), mended):
         async with victim.run():
             port = int(victim.addresses[0].rpartition("/")[2])
@@ -213,11 +196,16 @@ def only_connection(host: Any) -> Any:
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-async def test_muxer_a_cancelled_write_spares_the_connection(mended: bool) -> None:
+async def test_muxer_a_cancelled_write_spares_the_connection(
+    mended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def drain(stream: Any) -> None:
         while True:
             await stream.read(65536)
 
+    if not mended:
+        # Our channel keeps what a cancelled write has left, which holds the fault back too.
+        monkeypatch.setattr(host_module, "NoiseTransport", LIBP2P_NOISE)
     with without(("muxer",), mended):
         async with open_host() as sender, open_host() as reader:
             reader.set_stream_handler(RAW, drain)
@@ -337,32 +325,6 @@ async def test_root_logger_is_left_alone(mended: bool, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-async def test_read_ahead_saves_system_calls(mended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = 0
-    original = trio.SocketStream.receive_some
-
-    async def counted(self: Any, n: int | None = None) -> Any:
-        nonlocal calls
-        calls += 1
-        return await original(self, n)
-
-    async def echo(stream: Any) -> None:
-        while True:
-            await stream.write(await stream.read(100))
-
-    with without(("read-ahead",), mended):
-        async with open_host() as one, open_host() as other:
-            other.set_stream_handler(RAW, echo)
-            await connect_hosts(one, other)
-            stream = await one.new_stream(other.get_id(), [RAW])
-            monkeypatch.setattr(trio.SocketStream, "receive_some", counted)
-            for _ in range(20):
-                await stream.write(b"x")
-                await stream.read(1)
-    assert (calls <= 60) is mended
-
-
-@pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
 @pytest.mark.parametrize("owner", [pubsub, gossipsub])
 async def test_the_sender_record_is_made_once(owner: Any, mended: bool) -> None:
     with without(("sender-record",), mended):
@@ -381,16 +343,10 @@ async def test_the_sender_record_is_made_once(owner: Any, mended: bool) -> None:
             assert (looked <= 2) is mended
 
 
-@pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])
-@pytest.mark.parametrize("owner", [pubsub, gossipsub])
-def test_the_sender_record_is_not_verified_again(owner: Any, mended: bool) -> None:
-    with without(("record-check",), mended):
-        frame = rpc_pb2.RPC(senderRecord=b"not a record")
-        assert owner.maybe_consume_signed_record(frame, None, None) is mended
-
-
 def test_every_mend_is_tested_and_in_the_table() -> None:
-    tested = Path(__file__).read_text()
+    here = Path(__file__)
+    others = ("test_hostile_input.py", "test_peer_table.py")
+    tested = here.read_text() + "".join(here.with_name(name).read_text() for name in others)
     told = (Path(__file__).parents[3] / "docs" / "libp2p.md").read_text()
     for mend in mends.MENDS:
         assert f'"{mend.name}"' in tested

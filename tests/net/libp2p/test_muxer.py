@@ -24,8 +24,9 @@ from p2p_modelex.net.libp2p.muxed_stream import (
     SYN,
     WINDOW,
     WINDOW_BYTES,
+    MuxedStream,
 )
-from p2p_modelex.net.libp2p.muxer import OPEN_MAX, Yamux
+from p2p_modelex.net.libp2p.muxer import BUFFER_BYTES_MAX, LINGER_S, OPEN_MAX, Yamux
 
 
 class Pipe:
@@ -221,3 +222,152 @@ def test_any_bytes_end_the_connection_and_nothing_else(chunks: list[bytes]) -> N
 )
 def test_any_frames_end_the_connection_and_nothing_else(frames: list[bytes]) -> None:
     trio.run(feed, frames)
+
+
+async def test_what_breaks_while_we_leave_is_not_raised() -> None:
+    yamux, _ = make_pair()
+
+    async def read(_n: int | None = None) -> bytes:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            raise OSError("the peer closed the connection") from None
+        raise AssertionError
+
+    yamux.secured_conn.read = read
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(yamux.start)
+        await yamux.event_started.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert yamux.is_closed
+
+
+async def test_tiny_frames_are_put_together() -> None:
+    """An object for each would cost fifty times what the window allows."""
+    frames = frame(WINDOW, SYN, 1, 0) + frame(DATA, 0, 1, 1, b"x") * 5000
+    send, receive = trio.open_memory_channel[bytes](10)
+    muxer = Yamux(Pipe(trio.open_memory_channel[bytes](10)[0], receive, initiator=False), b"peer")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxer.start)
+        await send.send(frames)
+        stream = await muxer.accept_stream()
+        assert len(stream._pieces) == 1
+        assert await stream.read(10) == b"x" * 10
+        assert len(await stream.read()) == 4990
+        await muxer.close()
+
+
+async def test_a_flood_of_pings_is_answered_in_one_write() -> None:
+    send, receive = trio.open_memory_channel[bytes](10)
+    answers, drain = trio.open_memory_channel[bytes](10)
+    muxer = Yamux(Pipe(answers, receive, initiator=False), b"peer")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxer.start)
+        await send.send(frame(PING, SYN, 0, 1) * 1000)
+        assert await drain.receive() == frame(PING, 2, 0, 1) * 1000
+        await muxer.close()
+
+
+async def test_the_first_answer_acknowledges_a_stream() -> None:
+    send, receive = trio.open_memory_channel[bytes](10)
+    answers, drain = trio.open_memory_channel[bytes](10)
+    muxer = Yamux(Pipe(answers, receive, initiator=False), b"peer")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxer.start)
+        await send.send(frame(WINDOW, SYN, 1, 0))
+        stream = await muxer.accept_stream()
+        for _ in range(2):
+            await stream.write(b"x")
+        first = await drain.receive()
+        with trio.move_on_after(0.1):
+            first += await drain.receive()
+        assert first == frame(DATA, 2, 1, 1, b"x") + frame(DATA, 0, 1, 1, b"x")
+        await muxer.close()
+
+
+async def test_a_closed_stream_takes_what_still_comes_and_ends_with_the_peers_fin() -> None:
+    one, other = make_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.start)
+        nursery.start_soon(other.start)
+        stream = await one.open_stream()
+        there = await other.accept_stream()
+        stream.finish()
+        stream.abandon()
+        await there.write(bytes(3 * WINDOW_BYTES))
+        await there.close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert stream.is_closed()
+        assert not one.streams
+        assert not other.streams
+        await one.close()
+
+
+async def test_a_peer_that_never_ends_a_stream_is_reset(autojump_clock: object) -> None:
+    one, other = make_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.start)
+        nursery.start_soon(other.start)
+        left: list[MuxedStream] = []
+        for _ in range(3):
+            stream = await one.open_stream()
+            left.append(await other.accept_stream())
+            stream.finish()
+            stream.abandon()
+            await trio.sleep(1)
+        started_s = trio.current_time()
+        with pytest.raises(MuxedStreamReset):
+            while True:
+                await left[-1].write(b"x")
+                await trio.sleep(0.5)
+        assert LINGER_S - 2 < trio.current_time() - started_s < LINGER_S + 2
+        assert not one.streams
+        await one.close()
+
+
+async def test_all_streams_together_are_bounded() -> None:
+    count = BUFFER_BYTES_MAX // WINDOW_BYTES + 1
+    chunks = [
+        frame(WINDOW, SYN, stream, 0) + frame(DATA, 0, stream, WINDOW_BYTES, bytes(WINDOW_BYTES))
+        for stream in range(1, 2 * count, 2)
+    ]
+    send, receive = trio.open_memory_channel[bytes](count + 1)
+    muxer = Yamux(Pipe(trio.open_memory_channel[bytes](10)[0], receive, initiator=False), b"peer")
+    for chunk in chunks[:-1]:
+        send.send_nowait(chunk)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(muxer.start)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not muxer.is_closed
+        send.send_nowait(chunks[-1])
+        with trio.fail_after(10):
+            await muxer.event_closed.wait()
+
+
+@given(st.lists(st.integers(1, 200), max_size=30), st.integers(0, 255))
+def test_frames_are_cut_the_same_however_they_arrive(sizes: list[int], byte: int) -> None:
+    payloads = [bytes([byte]) * size for size in sizes]
+    wire = frame(WINDOW, SYN, 1, 0)
+    wire += b"".join(frame(DATA, 0, 1, len(payload), payload) for payload in payloads)
+    wire += frame(DATA, FIN, 1, 0)
+
+    async def receive_by(step: int) -> bytes:
+        chunks = [wire[i : i + step] for i in range(0, len(wire), step)]
+        send, receive = trio.open_memory_channel[bytes](len(chunks) + 1)
+        for chunk in chunks:
+            send.send_nowait(chunk)
+        answers = trio.open_memory_channel[bytes](10)[0]
+        muxer = Yamux(Pipe(answers, receive, initiator=False), b"peer")
+        received = b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(muxer.start)
+            stream = await muxer.accept_stream()
+            with pytest.raises(MuxedStreamEOF):
+                while True:
+                    received += await stream.read()
+            nursery.cancel_scope.cancel()
+        return received
+
+    for step in (1, 7, 13, 4096):
+        assert trio.run(receive_by, step) == b"".join(payloads)
