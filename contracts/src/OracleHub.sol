@@ -48,10 +48,7 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         uint256 count;
     }
 
-    constructor(IAIToken token_, IPromptLibrary prompts_)
-        EIP712("Modelex", "1")
-        Credits(token_)
-    {
+    constructor(IAIToken token_, IPromptLibrary prompts_) EIP712("Modelex", "1") Credits(token_) {
         prompts = prompts_;
     }
 
@@ -235,8 +232,7 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         bytes calldata output
     ) private {
         int128 score = ask.terms.kind == Kind.Score ? Median.find(quorum.scores) : int128(0);
-        _requests[id] =
-            Request(Status.Answered, request.answered, score, uint64(block.timestamp));
+        _requests[id] = Request(Status.Answered, request.answered, score, uint64(block.timestamp));
         if (completion != bytes32(0)) completionOf[id] = completion;
         uint256 paid = _pay(id, ask, quorum, score);
         emit Answered(id, score, completion, paid, output);

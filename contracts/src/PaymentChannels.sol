@@ -6,8 +6,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {ReentrancyGuardTransient} from
-    "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAIToken} from "./interfaces/IAIToken.sol";
 import {IPaymentChannels} from "./interfaces/IPaymentChannels.sol";
 import {ITokenReceiver} from "./interfaces/ITokenReceiver.sol";
@@ -71,9 +70,9 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
         bytes32 s
     ) external nonReentrant {
         // Someone may have used the permit first: then the allowance is there all the same.
-        try IERC20Permit(address(token)).permit(
-            msg.sender, address(this), amount, deadline, v, r, s
-        ) {} catch {}
+        try IERC20Permit(address(token))
+            .permit(msg.sender, address(this), amount, deadline, v, r, s) {}
+            catch {}
         token.safeTransferFrom(msg.sender, address(this), amount);
         _deposit(msg.sender, amount, data);
     }
@@ -87,17 +86,18 @@ contract PaymentChannels is EIP712, ReentrancyGuardTransient, IPaymentChannels {
     ) external nonReentrant {
         bytes32 nonce = authorizationNonce(data, authorization.salt);
         uint256 before = token.balanceOf(address(this));
-        IERC3009(address(token)).receiveWithAuthorization(
-            payer,
-            address(this),
-            amount,
-            authorization.validAfter,
-            authorization.validBefore,
-            nonce,
-            authorization.v,
-            authorization.r,
-            authorization.s
-        );
+        IERC3009(address(token))
+            .receiveWithAuthorization(
+                payer,
+                address(this),
+                amount,
+                authorization.validAfter,
+                authorization.validBefore,
+                nonce,
+                authorization.v,
+                authorization.r,
+                authorization.s
+            );
         // More than was signed if the token has split since.
         _deposit(payer, token.balanceOf(address(this)) - before, data);
     }

@@ -90,11 +90,7 @@ contract ScoreFeed is Ownable2Step, IScoreFeed {
     }
 
     /// @inheritdoc AggregatorV3Interface
-    function latestRoundData()
-        external
-        view
-        returns (uint80, int256, uint256, uint256, uint80)
-    {
+    function latestRoundData() external view returns (uint80, int256, uint256, uint256, uint80) {
         return getRoundData(_latest);
     }
 
@@ -151,9 +147,7 @@ contract ScoreFeed is Ownable2Step, IScoreFeed {
             uint64 made = report.observedAt;
             require(made > after_ && made <= block.timestamp, NotFresh(made, after_));
             bytes32 digest = MessageHashUtils.toTypedDataHash(domain, report.hash());
-            require(
-                Signatures.isFrom(signer, digest, reports[i].signature), BadSignature(signer)
-            );
+            require(Signatures.isFrom(signer, digest, reports[i].signature), BadSignature(signer));
             scores[i] = report.score;
             if (made < oldest) oldest = made;
             if (made > newest) newest = made;

@@ -56,9 +56,7 @@ contract AITokenSignaturesTest is ChannelsBase {
     function test_permit_hugeStaysUnlimitedThroughASplit() public {
         Signature memory signed = _signPermit(type(uint256).max, 0);
         _split();
-        token.permit(
-            signer, PAYEE, type(uint256).max, _deadline, signed.v, signed.r, signed.s
-        );
+        token.permit(signer, PAYEE, type(uint256).max, _deadline, signed.v, signed.r, signed.s);
         assertEq(token.allowance(signer, PAYEE), type(uint256).max, "unlimited");
     }
 
@@ -80,9 +78,7 @@ contract AITokenSignaturesTest is ChannelsBase {
     }
 
     function test_attack_garbageSignatureOfTheZeroAddressIsRefused() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(EpochSignatures.NotSignedBy.selector, address(0))
-        );
+        vm.expectRevert(abi.encodeWithSelector(EpochSignatures.NotSignedBy.selector, address(0)));
         token.permit(address(0), PAYEE, 10, _deadline, 99, bytes32(0), bytes32(0));
     }
 
@@ -115,9 +111,8 @@ contract AITokenSignaturesTest is ChannelsBase {
 
     function test_transferWithAuthorization_refusedOutsideItsTime() public {
         Signature memory signed = _signTransfer(_TRANSFER, PAYEE, 10);
-        bytes memory refusal = abi.encodeWithSelector(
-            EpochSignatures.AuthorizationNotValidNow.selector, 1, _deadline
-        );
+        bytes memory refusal =
+            abi.encodeWithSelector(EpochSignatures.AuthorizationNotValidNow.selector, 1, _deadline);
         vm.warp(1);
         vm.expectRevert(refusal);
         _transferWith(PAYEE, 10, signed);
@@ -157,8 +152,13 @@ contract AITokenSignaturesTest is ChannelsBase {
     }
 
     function test_domain_tellsTheEpoch() public {
-        (bytes1 fields, string memory name, string memory version, uint256 chainId, address where,,)
-        = token.eip712Domain();
+        (
+            bytes1 fields,
+            string memory name,
+            string memory version,
+            uint256 chainId,
+            address where,,
+        ) = token.eip712Domain();
         assertEq(bytes32(fields), bytes32(bytes1(0x0f)), "fields");
         assertEq(keccak256(bytes(name)), keccak256("Modelex AI"), "name");
         assertEq(keccak256(bytes(version)), keccak256("1"), "version");

@@ -24,9 +24,7 @@ contract AITokenSplitsTest is ChannelsBase {
         token.transfer(PAYER, 1);
         vm.roll(pausesAt);
         vm.prank(_HOLDER);
-        vm.expectRevert(
-            abi.encodeWithSelector(IAIToken.TransfersPaused.selector, pausesAt + PAUSE)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IAIToken.TransfersPaused.selector, pausesAt + PAUSE));
         token.transfer(PAYER, 1);
         vm.roll(pausesAt + PAUSE - 1);
         assertEq(token.epoch(), 0, "not yet");

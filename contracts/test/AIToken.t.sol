@@ -54,10 +54,7 @@ contract AITokenTest is Base, ITokenReceiver {
         vm.prank(_FOUNDERS);
         vm.expectRevert(
             abi.encodeWithSelector(
-                IERC20Errors.ERC20InsufficientBalance.selector,
-                _FOUNDERS,
-                _SUPPLY * 3 / 20,
-                _SUPPLY
+                IERC20Errors.ERC20InsufficientBalance.selector, _FOUNDERS, _SUPPLY * 3 / 20, _SUPPLY
             )
         );
         _token.transfer(address(this), _SUPPLY);

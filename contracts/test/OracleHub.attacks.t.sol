@@ -80,9 +80,7 @@ contract OracleHubAttacks is OracleBase {
         vm.recordLogs();
         hub.answer(ask, reports, "");
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        assertEq(
-            logs[logs.length - 1].topics[0], IOracleHub.CallbackFailed.selector, "said so"
-        );
+        assertEq(logs[logs.length - 1].topics[0], IOracleHub.CallbackFailed.selector, "said so");
         assertTrue(hub.requestOf(id).score == 3, "readable");
         assertEq(hub.earnedOf(providers[0]), CEILING, "paid");
     }

@@ -29,9 +29,7 @@ contract OracleHubTest is OracleBase {
         _refuse(terms, abi.encodeWithSelector(IOracleHub.InvalidQuorum.selector, 4, 3, 32));
         terms = _terms(3, 2);
         terms.providers[1].signer = providers[0];
-        _refuse(
-            terms, abi.encodeWithSelector(IOracleHub.InvalidProvider.selector, providers[0])
-        );
+        _refuse(terms, abi.encodeWithSelector(IOracleHub.InvalidProvider.selector, providers[0]));
         terms = _terms(1, 1);
         terms.providers[0].signer = address(0);
         _refuse(terms, abi.encodeWithSelector(IOracleHub.InvalidProvider.selector, address(0)));
@@ -82,9 +80,7 @@ contract OracleHubTest is OracleBase {
         assertEq(token.balanceOf(providers[0]), 30 ether, "moved");
         assertEq(hub.withdraw(providers[0]), 0, "once");
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IOracleHub.NotOpen.selector, id, IOracleHub.Status.Answered
-            )
+            abi.encodeWithSelector(IOracleHub.NotOpen.selector, id, IOracleHub.Status.Answered)
         );
         hub.answer(ask, reports, "");
     }
@@ -194,9 +190,8 @@ contract OracleHubTest is OracleBase {
     function test_attack_anAskThatWasNeverPaidIsNotOpen() public {
         IOracleHub.Ask memory ask = IOracleHub.Ask(PAYER, CEILING, 0, _terms(1, 1));
         bytes32 id = hub.idOf(ask);
-        bytes memory refusal = abi.encodeWithSelector(
-            IOracleHub.NotOpen.selector, id, IOracleHub.Status.None
-        );
+        bytes memory refusal =
+            abi.encodeWithSelector(IOracleHub.NotOpen.selector, id, IOracleHub.Status.None);
         _refuseReport(ask, _signReport(0, _report(id, 1)), refusal);
         vm.expectRevert(refusal);
         hub.refund(ask);
@@ -220,9 +215,7 @@ contract OracleHubTest is OracleBase {
         hub.refund(ask);
         assertEq(hub.earnedOf(PAYER), CEILING, "all of it");
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IOracleHub.NotOpen.selector, id, IOracleHub.Status.Refunded
-            )
+            abi.encodeWithSelector(IOracleHub.NotOpen.selector, id, IOracleHub.Status.Refunded)
         );
         hub.refund(ask);
     }
@@ -244,8 +237,7 @@ contract OracleHubTest is OracleBase {
         IOracleHub.Terms memory terms = _terms(1, 1);
         terms.template = bytes32("none");
         _refuse(
-            terms,
-            abi.encodeWithSelector(IPromptLibrary.NoSuchTemplate.selector, bytes32("none"))
+            terms, abi.encodeWithSelector(IPromptLibrary.NoSuchTemplate.selector, bytes32("none"))
         );
         terms.template = _publish(CEILING);
         _refuse(terms, abi.encodeWithSelector(IOracleHub.InvalidAmount.selector, CEILING));

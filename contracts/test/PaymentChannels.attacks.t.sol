@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ReentrancyGuardTransient} from
-    "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {PaymentChannels} from "../src/PaymentChannels.sol";
 import {IAIToken} from "../src/interfaces/IAIToken.sol";
 import {IPaymentChannels} from "../src/interfaces/IPaymentChannels.sol";
@@ -132,13 +131,9 @@ contract PaymentChannelsAttacksTest is ChannelsBase, ITokenReceiver {
 
     function test_attack_depositFromAFakeToken() public {
         HostileToken fake = new HostileToken();
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentChannels.OnlyToken.selector, address(fake))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.OnlyToken.selector, address(fake)));
         fake.transferAndCall(address(channels), 1 ether, _openData(PAYEE, signer, SALT));
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentChannels.OnlyToken.selector, address(this))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.OnlyToken.selector, address(this)));
         channels.onTokenTransfer(PAYER, 1 ether, _openData(PAYEE, signer, SALT));
     }
 

@@ -42,9 +42,7 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
         (uint8 v, bytes32 r, bytes32 s) = _signPermit(10);
         vm.prank(_owner);
         channels.depositWithPermit(10, _openData(PAYEE, signer, SALT), _deadline, v, r, s);
-        assertEq(
-            channels.channelOf(channels.channelId(_owner, PAYEE, SALT)).deposit, 10, "deposit"
-        );
+        assertEq(channels.channelOf(channels.channelId(_owner, PAYEE, SALT)).deposit, 10, "deposit");
     }
 
     function test_attack_aPermitUsedAheadDoesNotStopTheDeposit() public {
@@ -85,9 +83,7 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
         IPaymentChannels.Authorization memory signed = _authorize(10, data);
         _split();
         channels.depositWithAuthorization(_owner, 10, data, signed);
-        assertEq(
-            channels.channelOf(channels.channelId(_owner, PAYEE, SALT)).deposit, 20, "doubled"
-        );
+        assertEq(channels.channelOf(channels.channelId(_owner, PAYEE, SALT)).deposit, 20, "doubled");
     }
 
     function test_attack_anAuthorizationIsBoundToItsChannel() public {

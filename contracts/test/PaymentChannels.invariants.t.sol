@@ -44,9 +44,7 @@ contract PaymentChannelsInvariants is Base {
         }
         (uint256 paid, uint256 unpaid) = _payouts();
         assertEq(paid + unpaid, claimed, "claims are paid or owed");
-        assertEq(
-            _traffic.deposited(), claimed + refundable + _traffic.refunded(), "nothing leaks"
-        );
+        assertEq(_traffic.deposited(), claimed + refundable + _traffic.refunded(), "nothing leaks");
         assertEq(_traffic.held(), unpaid + refundable, "the contract holds what it owes");
         assertEq(
             _traffic.balanceOf(_traffic.payer()),

@@ -218,9 +218,7 @@ contract PaymentChannelsTest is ChannelsBase {
     }
 
     function test_redeem_ofNothingDoesNothing() public {
-        assertEq(
-            channels.redeem(new IPaymentChannels.SignedVoucher[](0)).length, 0, "no credits"
-        );
+        assertEq(channels.redeem(new IPaymentChannels.SignedVoucher[](0)).length, 0, "no credits");
     }
 
     function test_close_afterTheChallengePeriodRefundsTheRest() public {
@@ -259,9 +257,7 @@ contract PaymentChannelsTest is ChannelsBase {
     function test_close_onlyThePayerStartsAndOnlyOnce() public {
         bytes32 channel = _open();
         vm.prank(PAYEE);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentChannels.OnlyPayer.selector, channel, PAYEE)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.OnlyPayer.selector, channel, PAYEE));
         channels.startClose(channel);
         vm.prank(PAYER);
         channels.startClose(channel);
@@ -280,9 +276,7 @@ contract PaymentChannelsTest is ChannelsBase {
         bytes32 channel = _open();
         channels.claim(_one(_voucher(channel, 0, 1 ether)));
         vm.prank(PAYER);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentChannels.OnlyPayee.selector, channel, PAYER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.OnlyPayee.selector, channel, PAYER));
         channels.cooperativeClose(channel);
         uint256 before = token.balanceOf(PAYER);
         vm.prank(PAYEE);

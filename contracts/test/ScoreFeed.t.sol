@@ -84,9 +84,7 @@ contract ScoreFeedTest is OracleBase {
         vm.expectRevert(abi.encodeWithSelector(IScoreFeed.NoQuorum.selector, 3, 4));
         _feed.submit(few);
         reports[0].report.subject = bytes32("other");
-        vm.expectRevert(
-            abi.encodeWithSelector(IScoreFeed.WrongSubject.selector, bytes32("other"))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IScoreFeed.WrongSubject.selector, bytes32("other")));
         _feed.submit(reports);
         reports = _sign([int128(50), 50, 50, 50]);
         reports[2].report.score = 51;
@@ -94,9 +92,7 @@ contract ScoreFeedTest is OracleBase {
         _feed.submit(reports);
         reports = _sign([int128(50), 50, 50, 50]);
         reports[2].signer = address(0xBAD);
-        vm.expectRevert(
-            abi.encodeWithSelector(IScoreFeed.NotASigner.selector, address(0xBAD))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IScoreFeed.NotASigner.selector, address(0xBAD)));
         _feed.submit(reports);
     }
 
@@ -123,9 +119,7 @@ contract ScoreFeedTest is OracleBase {
         uint64 made = uint64(block.timestamp);
         vm.warp(made - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IScoreFeed.NotFresh.selector, made, made - 1 - _HEARTBEAT
-            )
+            abi.encodeWithSelector(IScoreFeed.NotFresh.selector, made, made - 1 - _HEARTBEAT)
         );
         _feed.submit(reports);
         vm.warp(made + _HEARTBEAT);
@@ -137,9 +131,7 @@ contract ScoreFeedTest is OracleBase {
         address[] memory fewer = new address[](1);
         fewer[0] = providers[6];
         vm.prank(PAYER);
-        vm.expectRevert(
-            abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, PAYER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, PAYER));
         _feed.setSigners(fewer, 1);
         _feed.setSigners(fewer, 1);
         IScoreFeed.SignedReport[] memory reports = _sign([int128(50), 50, 50, 50]);

@@ -28,7 +28,11 @@ contract VectorsTest is Base {
 
     function test_vectors_vouchers() public view {
         uint256 count;
-        for (string memory path = _at(".vouchers", 0); _exists(path); path = _at(".vouchers", ++count)) {
+        for (
+            string memory path = _at(".vouchers", 0);
+            _exists(path);
+            path = _at(".vouchers", ++count)
+        ) {
             bytes32 digest = _channels.voucherDigest(
                 IPaymentChannels.Voucher({
                     channel: _word(_key(path, "channel")),
@@ -44,7 +48,11 @@ contract VectorsTest is Base {
 
     function test_vectors_receipts() public view {
         uint256 count;
-        for (string memory path = _at(".receipts", 0); _exists(path); path = _at(".receipts", ++count)) {
+        for (
+            string memory path = _at(".receipts", 0);
+            _exists(path);
+            path = _at(".receipts", ++count)
+        ) {
             INodeRegistry.Receipt memory receipt = _receipt(path);
             _assertSigned(path, _registry.receiptDigest(receipt));
             bytes memory signature = vm.parseJsonBytes(_json, _key(path, "signature"));
@@ -58,7 +66,9 @@ contract VectorsTest is Base {
     function test_vectors_ownerships() public view {
         uint256 count;
         for (
-            string memory path = _at(".ownerships", 0); _exists(path); path = _at(".ownerships", ++count)
+            string memory path = _at(".ownerships", 0);
+            _exists(path);
+            path = _at(".ownerships", ++count)
         ) {
             bytes32 digest = _registry.ownershipDigest(
                 INodeRegistry.Ownership({
@@ -75,11 +85,17 @@ contract VectorsTest is Base {
 
     function test_vectors_invalidSignatures() public view {
         uint256 count;
-        for (string memory path = _at(".invalid", 0); _exists(path); path = _at(".invalid", ++count)) {
+        for (
+            string memory path = _at(".invalid", 0);
+            _exists(path);
+            path = _at(".invalid", ++count)
+        ) {
             (, ECDSA.RecoverError wrong,) = ECDSA.tryRecover(
                 _word(_key(path, "digest")), vm.parseJsonBytes(_json, _key(path, "signature"))
             );
-            assertTrue(wrong != ECDSA.RecoverError.NoError, vm.parseJsonString(_json, _key(path, "name")));
+            assertTrue(
+                wrong != ECDSA.RecoverError.NoError, vm.parseJsonString(_json, _key(path, "name"))
+            );
         }
         assertTrue(count > 0, "no invalid signatures");
     }
@@ -92,12 +108,15 @@ contract VectorsTest is Base {
 
     function _assertSigned(string memory path, bytes32 digest) private view {
         assertEq(digest, _word(_key(path, "digest")), path);
-        address found =
-            ECDSA.recover(digest, vm.parseJsonBytes(_json, _key(path, "signature")));
+        address found = ECDSA.recover(digest, vm.parseJsonBytes(_json, _key(path, "signature")));
         assertEq(found, _address(_key(path, "signer")), path);
     }
 
-    function _receipt(string memory path) private view returns (INodeRegistry.Receipt memory found) {
+    function _receipt(string memory path)
+        private
+        view
+        returns (INodeRegistry.Receipt memory found)
+    {
         found.job = bytes16(vm.parseJsonBytes(_json, _key(path, "job")));
         found.peer = _word(_key(path, "peer"));
         found.request = _word(_key(path, "request"));

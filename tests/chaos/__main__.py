@@ -12,6 +12,7 @@ import trio
 from p2p_modelex.chain.deployment import write_deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, grant
 from p2p_modelex.chain.evm.deploy import deploy
+from p2p_modelex.chain.evm.plan import Terms
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.units import Wei
 from tests.chaos.books import CHALLENGE_S, Reckoning, find_strangers, reckon
@@ -76,7 +77,7 @@ class Play:
         stage, troupe = self._stage, self._troupe
         nursery.start_soon(troupe.keep, CHAIN, stage.command(CHAIN, 0, 0))
         await troupe.wait_up(CHAIN, START_S)
-        deployment = await deploy(stage.url, TEST_KEYS[0], name="chaos", challenge_s=CHALLENGE_S)
+        deployment = await deploy(stage.url, TEST_KEYS[0], name="chaos", terms=Terms(CHALLENGE_S))
         stage.deployment = deployment
         write_deployment(stage.network_file, deployment)
         stage.make_homes()

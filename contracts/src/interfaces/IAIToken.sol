@@ -49,7 +49,9 @@ interface IAIToken is IERC20 {
     /// transaction (ERC-677). A revert of the recipient undoes the transfer.
     /// @dev ERC-677's second event of the name `Transfer`, with the bytes, is left out: two events
     /// of one name break ABI tools, and the bytes are in the calldata.
-    function transferAndCall(address to, uint256 amount, bytes calldata data) external returns (bool);
+    function transferAndCall(address to, uint256 amount, bytes calldata data)
+        external
+        returns (bool);
 
     /// @notice As the owner, announce a split.
     function announceSplit() external;

@@ -94,7 +94,9 @@ interface IOracleHub is ITokenReceiver, ICredits {
     /// @notice A provider's report was taken; the quorum is not there yet.
     event Reported(bytes32 indexed id, address indexed signer, int128 score);
     /// @notice The answer is final. completion: of a text answer, else 0. paid: to all providers.
-    event Answered(bytes32 indexed id, int128 score, bytes32 completion, uint256 paid, bytes output);
+    event Answered(
+        bytes32 indexed id, int128 score, bytes32 completion, uint256 paid, bytes output
+    );
     /// @notice A score was too far from the median: its signer is not paid.
     event Outlier(bytes32 indexed id, address indexed signer, int128 score, int128 median);
     /// @notice The callback reverted or ran out of its gas. Nothing else came of it.

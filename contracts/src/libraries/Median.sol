@@ -25,8 +25,6 @@ library Median {
 
     /// @notice How far apart two numbers are.
     function distance(int128 left, int128 right) internal pure returns (uint256) {
-        return left > right
-            ? uint256(int256(left) - right)
-            : uint256(int256(right) - left);
+        return left > right ? uint256(int256(left) - right) : uint256(int256(right) - left);
     }
 }

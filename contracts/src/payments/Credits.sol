@@ -2,8 +2,7 @@
 pragma solidity 0.8.37;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from
-    "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAIToken} from "../interfaces/IAIToken.sol";
 import {ICredits} from "../interfaces/ICredits.sol";
 import {Scaled} from "../libraries/Scaled.sol";

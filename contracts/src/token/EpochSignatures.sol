@@ -63,8 +63,9 @@ abstract contract EpochSignatures is
         bytes32 s
     ) external {
         require(block.timestamp <= deadline, PermitExpired(deadline));
-        bytes32 message =
-            keccak256(abi.encode(_PERMIT_TYPE, owner_, spender, value, _useNonce(owner_), deadline));
+        bytes32 message = keccak256(
+            abi.encode(_PERMIT_TYPE, owner_, spender, value, _useNonce(owner_), deadline)
+        );
         uint16 written = _findEpoch(owner_, message, v, r, s);
         _approve(owner_, spender, Scaled.rescale(value, written, epoch()), true);
     }
@@ -156,12 +157,7 @@ abstract contract EpochSignatures is
     }
 
     /// @inheritdoc IERC20Permit
-    function nonces(address owner_)
-        public
-        view
-        override(IERC20Permit, Nonces)
-        returns (uint256)
-    {
+    function nonces(address owner_) public view override(IERC20Permit, Nonces) returns (uint256) {
         return super.nonces(owner_);
     }
 
@@ -175,8 +171,7 @@ abstract contract EpochSignatures is
             // Under SPLITS_LIMIT.
             // forge-lint: disable-next-line(unsafe-typecast)
             uint16 written = uint16(left - 1);
-            bytes32 digest =
-                MessageHashUtils.toTypedDataHash(domainSeparatorOf(written), message);
+            bytes32 digest = MessageHashUtils.toTypedDataHash(domainSeparatorOf(written), message);
             (address found,,) = ECDSA.tryRecover(digest, v, r, s);
             if (found == signer && found != address(0)) return written;
         }
