@@ -66,6 +66,11 @@ class ChannelAccount:
         return self.lanes.setdefault(lane, LaneAccount(Epoch(self.state.epoch)))
 
     @property
+    def is_unused(self) -> bool:
+        """Whether no voucher was ever taken."""
+        return all(lane.signed is None for lane in self.lanes.values())
+
+    @property
     def epochs(self) -> tuple[Epoch, ...]:
         """The epochs of the lanes."""
         return tuple(lane.epoch for lane in self.lanes.values())

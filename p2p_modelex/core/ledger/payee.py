@@ -60,7 +60,8 @@ class PayeeLedger:
     def note_channel(self, state: ChannelState) -> tuple[Row, ...]:
         """Take over a channel as the chain has it (also when it is topped up or begins to close).
 
-        Nothing happens, and no rows come, if it does not pay us or there are too many.
+        Nothing happens, and no rows come, if it does not pay us or there are too many that did:
+        one that never brought a voucher makes room, and is read from the chain again if it does.
         """
         channel = ChannelId(state.channel)
         if state.payee != self._payee:
@@ -68,11 +69,20 @@ class PayeeLedger:
         account = self._channels.get(channel)
         if account is not None:
             account.state = state
-        elif len(self._channels) < CHANNELS_MAX:
+        elif self._make_room():
             self._channels[channel] = ChannelAccount(state)
         else:
             return ()
         return (ChannelRow(state, is_payer=False, peer=None),)
+
+    def _make_room(self) -> bool:
+        if len(self._channels) < CHANNELS_MAX:
+            return True
+        unused = next((key for key, held in self._channels.items() if held.is_unused), None)
+        if unused is None:
+            return False
+        del self._channels[unused]
+        return True
 
     def get_channels(self) -> tuple[ChannelState, ...]:
         """All channels that pay us."""

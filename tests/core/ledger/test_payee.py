@@ -61,10 +61,20 @@ def test_only_channels_to_us_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     payee = build_payee()
     assert payee.note_channel(msgspec.structs.replace(STATE, payee=STRANGER.address)) == ()
     monkeypatch.setattr(module, "CHANNELS_MAX", 1)
+    open_lane(payee, 1, build_voucher(5))
+    payee.close(build_job(1))
     assert payee.note_channel(msgspec.structs.replace(STATE, channel=OTHER)) == ()
     topped = msgspec.structs.replace(STATE, deposit=Wei(20_000))
     assert payee.note_channel(topped) == (ChannelRow(topped, is_payer=False, peer=None),)
     assert payee.get_channels() == (topped,)
+
+
+def test_a_channel_that_never_paid_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    payee = build_payee()
+    monkeypatch.setattr(module, "CHANNELS_MAX", 1)
+    other = msgspec.structs.replace(STATE, channel=OTHER)
+    assert payee.note_channel(other)
+    assert payee.get_channels() == (other,)
 
 
 def test_debts_move_to_the_lane_that_covers_them() -> None:
