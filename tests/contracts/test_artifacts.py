@@ -75,7 +75,8 @@ def test_immutables_lie_inside_the_deployed_code_and_are_zero(name: str) -> None
     artifact = read(name)
     code = bytes.fromhex(artifact["deployedBytecode"][2:])
     assert artifact["immutables"] == sorted(artifact["immutables"])
-    assert artifact["immutables"]
+    # A Vesting's grants are in its storage.
+    assert artifact["immutables"] or name == "Vesting"
     for start, length in artifact["immutables"]:
         assert code[start : start + length] == bytes(length)
 

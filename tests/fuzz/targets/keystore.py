@@ -15,9 +15,8 @@ from tests.fuzz import trees
 from tests.fuzz.choices import Choices
 
 _KEY, _SEED, _PASSPHRASE = b"\x01" * 32, b"\x02" * 32, "secret"
-# Derivations are slow on purpose, so what is still allowed is little here.
+# Derivations are slow on purpose, so what is still allowed is little while an input is tried.
 _WORK_MAX = 2**8
-account_file.WORK_MAX = _WORK_MAX
 _ACCOUNT: Any = json.loads(account_file.seal_key(_KEY, _PASSPHRASE, scrypt_n=2))
 _PEER: Any = json.loads(peer_file.seal_seed(_SEED, _PASSPHRASE, scrypt_n=2))
 _PBKDF2: dict[str, Any] = _ACCOUNT | {
@@ -46,6 +45,14 @@ _FOLDER = Path(mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 
 
 def run(content: bytes) -> None:
+    allowed, account_file.WORK_MAX = account_file.WORK_MAX, _WORK_MAX
+    try:
+        _run(content)
+    finally:
+        account_file.WORK_MAX = allowed
+
+
+def _run(content: bytes) -> None:
     choices = Choices(content)
     kind = choices.below(8)
     if kind == 0:
