@@ -111,6 +111,7 @@ class Driver:
         # Whether steps may be taken: not before `run`, and not while rows are written.
         self._is_open = False
         self._is_over = False
+        self._is_writing = False
         self._turns = 0
         self._commits, self._commit_queue = trio.open_memory_channel[Commit](1)
         self._timers = Timers(clock, self._fire)
@@ -196,7 +197,7 @@ class Driver:
             # Whose task this is has nothing to do with it: the node's own task raises it.
             commit.failure = error
         if commit.rows or commit.failure is not None:
-            self._is_open = False
+            self._is_open, self._is_writing = False, True
             self._commits.send_nowait(commit)
             return
         self._end_steps(commit)
@@ -219,7 +220,7 @@ class Driver:
             await self._store.apply(tuple(commit.rows))
             for effect in commit.held:
                 self._carry[type(effect)](effect)
-            self._is_open = not self._is_over
+            self._is_open, self._is_writing = not self._is_over, False
             self._end_steps(commit)
             self._advance()
 
@@ -289,8 +290,10 @@ class Driver:
             await self._streams.wait_quiet()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition on the core holds; it is looked at after each step."""
-        while not condition():
+        """Wait until a condition on the core holds; it is looked at after each step, and once what
+        the step wanted kept is kept.
+        """
+        while self._is_writing or not condition():
             if self._stepped is None:
                 self._stepped = trio.Event()
             await self._stepped.wait()
