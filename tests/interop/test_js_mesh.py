@@ -246,9 +246,10 @@ async def test_paid_jobs_of_ours(world: tuple[Mesh, JsPeer], figure: Figure) -> 
     figure("step", f"A stream dropped in mid-job; {label}")
     operator = mesh.keys["ada"].account.address
     before = await read_balance(mesh, operator)
+    await wait_for_vouchers(mesh, owed)  # the last one may still be on its way
     held = await read_received(mesh, "ada")
     await settle_home(mesh.homes["ada"], PASSPHRASE)
-    assert await read_balance(mesh, operator) - before == held >= owed
+    assert await read_balance(mesh, operator) - before == held
     figure("step", "Our provider redeems its vouchers on chain")
 
 
