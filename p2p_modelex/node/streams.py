@@ -120,7 +120,7 @@ class Streams:
         entry.frames.append(effect.payload)
         entry.waiting_bytes = size
         if not entry.is_writing:
-            entry.is_writing = True
+            entry.is_writing, entry.writing = True, trio.CancelScope()
             self._nursery.start_soon(self._write, entry)
 
     def close(self, effect: CloseStream) -> None:

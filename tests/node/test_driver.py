@@ -279,6 +279,26 @@ async def test_what_was_queued_goes_out_before_a_close() -> None:
         assert [await bench.streams[0].receive_frame() for _ in range(2)] == [b"one", b"two"]
 
 
+async def test_frames_wait_for_room_again_and_again() -> None:
+    bench = Bench(Script())
+    burst = [fx.Send(OURS, bytes([number]) * 90_000) for number in range(8)]
+
+    def answer(happened: Input) -> Effects:
+        if isinstance(happened, given.StreamReady | given.TimerFired):
+            return burst
+        return (bench.dial(),) if happened is GO else ()
+
+    bench.core.answer = answer
+    async with bench.run():
+        await bench.driver.tell(GO)
+        for turn in range(3):
+            if turn:
+                await bench.driver.tell(given.TimerFired(TimerId("again")))
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(8):
+                assert (await bench.streams[0].receive_frame())[:1] == bytes([number])
+
+
 async def test_a_peer_that_does_not_read_is_reset_and_told_of() -> None:
     bench = Bench(Script())
     frame = bytes(90_000)
