@@ -95,7 +95,7 @@ upstream: setup ## Show which faults of py-libp2p (docs/upstream) are still ther
 	    && echo "there  $$file" || echo "GONE   $$file"; done
 
 .PHONY: bench
-bench: setup ## Measure what things cost against their limits (3 minutes; docs/performance.md)
+bench: setup ## Measure what things cost against their limits (2 minutes; docs/performance.md)
 	$(BIN)/python -m benchmarks
 
 .PHONY: attacks
@@ -137,4 +137,5 @@ demo-up: setup ## As demo, and leave the mesh running to play with
 .PHONY: clean
 clean: ## Remove what was built; .venv too
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
-	    contracts/out contracts/cache contracts/node_modules
+	    contracts/out contracts/cache contracts/node_modules \
+	    tests/interop/js/node_modules tests/fuzz/work tests/fuzz/crashes

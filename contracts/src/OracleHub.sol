@@ -197,8 +197,8 @@ contract OracleHub is EIP712, Credits, IOracleHub {
     /// @dev What a report asks, at most an equal share, in units of the ask's epoch.
     function _priceOf(Report calldata report, Ask calldata ask) private pure returns (uint256) {
         uint256 share = ask.amount / ask.terms.quorum;
-        // A report of a later epoch than the ask's is in smaller units: rounded up, so that it is
-        // never below what was signed by more than the share allows.
+        // A report of a later epoch than the ask's is in smaller units: what is under one of the
+        // ask's is left to the requester.
         uint256 price = report.epoch <= ask.epoch
             ? Scaled.rescale(report.price, report.epoch, ask.epoch)
             : uint256(report.price) >> (report.epoch - ask.epoch);

@@ -42,11 +42,14 @@ class DroppingQueue(Generic[T]):
 
 
 @dataclass(slots=True)
-class _Bucket:
+class TokenBucket:
+    """Tokens left at a time of any clock that only goes up; each caller states its own rate."""
+
     tokens: float
     at_s: float
 
     def take(self, now_s: float, rate: float, burst: float) -> bool:
+        """Take a token; False if there is none. rate: tokens a second, up to `burst`."""
         self.tokens = min(burst, self.tokens + (now_s - self.at_s) * rate)
         self.at_s = now_s
         if self.tokens < 1:
@@ -78,12 +81,12 @@ class GossipLimiter:
 
     def __init__(self, rates: GossipRates) -> None:
         self._rates = rates
-        self._origins: OrderedDict[PeerId, _Bucket] = OrderedDict()
-        self._total = _Bucket(rates.total_burst, 0.0)
+        self._origins: OrderedDict[PeerId, TokenBucket] = OrderedDict()
+        self._total = TokenBucket(rates.total_burst, 0.0)
 
     def admit(self, origin: PeerId, now_s: float) -> bool:
         """Take a token for one message of `origin`; False if it has none left."""
-        bucket = self._origins.setdefault(origin, _Bucket(self._rates.origin_burst, now_s))
+        bucket = self._origins.setdefault(origin, TokenBucket(self._rates.origin_burst, now_s))
         self._origins.move_to_end(origin)
         if len(self._origins) > GOSSIP_ORIGINS_MAX:
             self._origins.popitem(last=False)

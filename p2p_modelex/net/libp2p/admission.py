@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import trio
 
 from p2p_modelex.ids import PeerId
+from p2p_modelex.net.bounded import TokenBucket
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.reputation import Reputation, subnet_of
 
@@ -38,12 +39,6 @@ class Place:
     violation: str = ""
 
 
-@dataclass(slots=True)
-class _Arrivals:
-    tokens: float
-    at_s: float
-
-
 class Admission:
     """Counts inbound connections, decides on new ones, and makes room for them.
 
@@ -61,7 +56,7 @@ class Admission:
         self._is_busy = is_busy
         self._total_max = max(1, int(options.connections_max * _INBOUND_SHARE))
         self._places: dict[Place, None] = {}
-        self._arrivals: OrderedDict[str, _Arrivals] = OrderedDict()
+        self._arrivals: OrderedDict[str, TokenBucket] = OrderedDict()
 
     @property
     def count(self) -> int:
@@ -108,16 +103,11 @@ class Admission:
 
     def _take_turn(self, host: str, now_s: float) -> bool:
         burst = float(self._options.connections_per_ip_max)
-        arrivals = self._arrivals.setdefault(host, _Arrivals(burst, now_s))
+        arrivals = self._arrivals.setdefault(host, TokenBucket(burst, now_s))
         self._arrivals.move_to_end(host)
         if len(self._arrivals) > _ARRIVALS_MAX:
             self._arrivals.popitem(last=False)
-        gained = (now_s - arrivals.at_s) * _RATE_PER_IP
-        arrivals.tokens, arrivals.at_s = min(burst, arrivals.tokens + gained), now_s
-        if arrivals.tokens < 1:
-            return False
-        arrivals.tokens -= 1
-        return True
+        return arrivals.take(now_s, _RATE_PER_IP, burst)
 
     def _make_room_for_handshake(self) -> None:
         """Cut the oldest handshake of the subnet with most of them, if there are too many."""
