@@ -20,7 +20,8 @@ setup: $(STAMP) ## Check the machine, create .venv, install the locked dependenc
 $(STAMP): requirements.lock pyproject.toml tools/check_machine.sh
 	@PYTHON="$(PYTHON)" tools/check_machine.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@# The lock is whole, so nothing is resolved: older pips do not find `coverage[toml]` in it.
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
