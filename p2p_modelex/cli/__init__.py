@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "close": ("money", "Close a channel and take back what is not spent."),
     "balance": ("money", "Show the account's $AI, gas and channels."),
     "token": ("token", "Show, send and approve $AI; its splits and its owner."),
+    "registry": ("registry", "Register a node; admit to the whitelisted section, suspend."),
+    "ratings": ("ratings", "Rate nodes, and read the ratings of those whom you believe."),
     "models": ("models", "Add, list and remove models."),
     "chain": ("chain", "Run a development chain; deploy contracts; fund accounts."),
     "doctor": ("doctor", "Say what is wrong with this set-up and what to do."),
