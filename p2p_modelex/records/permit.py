@@ -12,7 +12,7 @@ from p2p_modelex.ids import Address, Digest
 from p2p_modelex.records import eip712
 from p2p_modelex.units import Epoch, Wei
 
-TOKEN_NAME = "Modelex AI"
+NAME = "Modelex AI"
 TYPE = b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 _TYPE_HASH = keccak(TYPE)
 
@@ -34,7 +34,7 @@ class Permit:
 
 def compute_token_domain(chain_id: int, token: Address, epoch: Epoch) -> Digest:
     """Return the EIP-712 domain separator of what is signed in a split epoch for the token."""
-    return eip712.compute_domain(chain_id, token, name=TOKEN_NAME, version=str(epoch + 1))
+    return eip712.compute_domain(chain_id, token, name=NAME, version=str(epoch + 1))
 
 
 def sign(permit: Permit, domain: Digest, signer: eip712.AccountSigner) -> bytes:
