@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("token", "Show, send and approve $AI; its splits and its owner."),
     "registry": ("registry", "Register a node; admit to the whitelisted section, suspend."),
     "ratings": ("ratings", "Rate nodes, and read the ratings of those whom you believe."),
+    "farm": ("farm", "Deploy a farm's account, which splits its income among members."),
     "models": ("models", "Add, list and remove models."),
     "chain": ("chain", "Run a development chain; deploy contracts; fund accounts."),
     "doctor": ("doctor", "Say what is wrong with this set-up and what to do."),

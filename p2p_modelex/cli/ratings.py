@@ -14,6 +14,7 @@ from p2p_modelex.cli.contracts import (
     Percent,
     fetch_page,
     page_option,
+    read_file,
     read_peer,
     reads,
     sends,
@@ -89,7 +90,11 @@ async def rate(
     """Rate a registered node, in place of this account's earlier rating."""
     from p2p_modelex.chain.contracts.ratings import Scores
 
-    shown = Digest(bytes(32)) if evidence is None else _digest_file(evidence)
+    shown = (
+        Digest(bytes(32))
+        if evidence is None
+        else envelope.digest(read_file(evidence, EVIDENCE_BYTES))
+    )
     job = Digest(bytes(32)) if receipt is None else _digest_receipt(network, receipt, peer)
     scores = Scores(accuracy, response, uptime)
     sent = await _ratings(network).rate(peer, operator, scores, shown, job)
@@ -188,14 +193,6 @@ def _describe_scores(scores: "Scores") -> Fields:
         "response": Percent(scores.response),
         "uptime": Percent(scores.uptime),
     }
-
-
-def _digest_file(path: Path) -> Digest:
-    with path.open("rb") as file:
-        content = file.read(EVIDENCE_BYTES + 1)
-    if len(content) > EVIDENCE_BYTES:
-        raise BadInput(f"evidence has at most {EVIDENCE_BYTES // MIB} MiB: {path}")
-    return envelope.digest(content)
 
 
 def _read_receipt(network: "Network", path: Path) -> "ReceiptRow":

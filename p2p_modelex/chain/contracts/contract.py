@@ -35,6 +35,16 @@ class Sent:
                 return event.arguments
         raise ChainUnreachable(f"the endpoint left out the event {name} of the transaction")
 
+    def sum_amounts(self, name: str) -> Amount | None:
+        """Return what the events `name` come to, each with `amount` and `epoch`; None if there are
+        none.
+        """
+        told = [event.arguments for event in self.events if event.name == name]
+        if not told:
+            return None
+        total = sum(arguments["amount"] for arguments in told)
+        return Amount(read_wei(total), Epoch(told[0]["epoch"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:

@@ -36,6 +36,7 @@ HINTS: dict[str, str] = {
     "WrongSection": "`modelex registry show` says in which section the entry is",
     "NotOffered": "{operator} offers it first: `modelex registry handover offer`",
     "SelfRating": "{evaluator} operates or signs for this node; others rate it",
+    "ScoreTooHigh": "scores are hundredths of a per cent, at most {limit}",
     "NotRated": "{evaluator} has no rating of this node to take back",
     "NoGrant": "`modelex token vesting show` lists who has a grant",
     "TooSmall": "the least that can be wrapped is {unit} wei",
