@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 4 * KIB
 
-_U256 = Annotated[int, Meta(ge=0, lt=2**63)]
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _Allowance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wei: Annotated[str, Meta(pattern="^[0-9]{1,39}$")]
-    epoch: Annotated[int, Meta(ge=0, lt=2**16)]
+    epoch: Annotated[int, Meta(ge=0, le=2**16 - 1)]
 
 
 class _PermitFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +33,8 @@ class _PermitFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holder: str
     spender: str
     allowance: _Allowance
-    nonce: _U256
-    deadline: _U256
+    nonce: _Count
+    deadline: _Count
     signature: Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{130}$")]
 
 

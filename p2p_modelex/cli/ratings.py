@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.ratings import Rating, Ratings, Scores
     from p2p_modelex.records.rows import ReceiptRow
 
+NONE = Digest(bytes(32))
 EVIDENCE_BYTES = 64 * MIB
 _PERCENT = re.compile(r"(100|[0-9]{1,2})(?:\.([0-9]{1,2}))?%?")
 
@@ -90,12 +91,8 @@ async def rate(
     """Rate a registered node, in place of this account's earlier rating."""
     from p2p_modelex.chain.contracts.ratings import Scores
 
-    shown = (
-        Digest(bytes(32))
-        if evidence is None
-        else envelope.digest(read_file(evidence, EVIDENCE_BYTES))
-    )
-    job = Digest(bytes(32)) if receipt is None else _digest_receipt(network, receipt, peer)
+    shown = NONE if evidence is None else envelope.digest(read_file(evidence, EVIDENCE_BYTES))
+    job = NONE if receipt is None else _digest_receipt(network, receipt, peer)
     scores = Scores(accuracy, response, uptime)
     sent = await _ratings(network).rate(peer, operator, scores, shown, job)
     return tell_sent(sent, peer=_name(peer), operator=operator, evidence=shown, receipt=job)

@@ -38,7 +38,7 @@ HINTS: dict[str, str] = {
     "SelfRating": "{evaluator} operates or signs for this node; others rate it",
     "ScoreTooHigh": "scores are hundredths of a per cent, at most {limit}",
     "NotRated": "{evaluator} has no rating of this node to take back",
-    "NoGrant": "`modelex token vesting show` lists who has a grant",
+    "NoGrant": "`modelex token vesting grants` lists who has a grant",
     "TooSmall": "the least that can be wrapped is {unit} wei",
     "TooEarly": "the announced terms may begin at {beginsAt:moment}",
     "NothingAnnounced": "the farm's owner announces them first: `modelex farm announce`",

@@ -124,8 +124,9 @@ async def _send_both(token: Token, to: Address, rpc: Rpc) -> Reverted:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
         nursery.start_soon(send)
-        while int((await rpc.call("txpool_status"))["pending"], 16) < 2:
-            await trio.sleep(0.01)
+        with trio.fail_after(10):
+            while int((await rpc.call("txpool_status"))["pending"], 16) < 2:
+                await trio.sleep(0.01)
         await rpc.call("evm_mine")
     [error] = failed
     return error
