@@ -92,7 +92,7 @@ async def rate(
     from p2p_modelex.chain.contracts.ratings import Scores
 
     shown = NONE if evidence is None else envelope.digest(read_file(evidence, EVIDENCE_BYTES))
-    job = NONE if receipt is None else _digest_receipt(network, receipt, peer)
+    job = NONE if receipt is None else _digest_receipt(network, receipt, peer, operator)
     scores = Scores(accuracy, response, uptime)
     sent = await _ratings(network).rate(peer, operator, scores, shown, job)
     return tell_sent(sent, peer=_name(peer), operator=operator, evidence=shown, receipt=job)
@@ -198,9 +198,12 @@ def _read_receipt(network: "Network", path: Path) -> "ReceiptRow":
     return verify_file(path, network.deployment.registry_domain)
 
 
-def _digest_receipt(network: "Network", path: Path, peer: PublicKey) -> Digest:
-    signed = _read_receipt(network, path).receipt.receipt
-    if signed.peer != peer:
-        said = format_peer_id(peer_id_of(PublicKey(signed.peer)))
-        raise BadInput(f"the receipt is of {said}", hint="give a receipt of the node you rate")
-    return receipt_record.compute_digest(signed, network.deployment.registry_domain)
+def _digest_receipt(network: "Network", path: Path, peer: PublicKey, operator: Address) -> Digest:
+    row = _read_receipt(network, path)
+    proved = row.ownership.ownership
+    if (proved.peer, proved.operator) != (peer, operator):
+        raise BadInput(
+            f"the receipt is of {_name(PublicKey(proved.peer))} and 0x{proved.operator.hex()}",
+            hint="give a receipt of the node that you rate",
+        )
+    return receipt_record.compute_digest(row.receipt.receipt, network.deployment.registry_domain)
