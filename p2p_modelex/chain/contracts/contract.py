@@ -99,8 +99,9 @@ class Contract:
     async def ask_all(self, *questions: tuple[Any, ...]) -> Answers:
         """Ask several things, each (function, argument, ...), as of one block."""
         await self.network.check(self.artifact, self.address)
-        head = await self.network.fetch_head()
         token, token_abi = self.network.find("token"), read_abi("AIToken")
+        await self.network.check("AIToken", token)
+        head = await self.network.fetch_head()
         calls = [(self.address, self.abi.encode_call(*question)) for question in questions]
         epoch, *answers = await self.network.ask(
             [(token, token_abi.encode_call("epoch")), *calls], hex(head.number)

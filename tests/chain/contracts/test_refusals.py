@@ -1,32 +1,53 @@
 """What a refusal says: the table of hints against the contracts' errors, and the rarer paths."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import trio
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
+from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.contracts.network import Network
 from p2p_modelex.chain.contracts.token import Token
 from p2p_modelex.chain.contracts.vesting import Vesting
+from p2p_modelex.chain.devnet import Devnet
 from p2p_modelex.chain.evm.artifacts import load_contracts
-from p2p_modelex.chain.evm.refusals import HINTS, explain_refusal, find_fields, show_moment
+from p2p_modelex.chain.evm.refusals import HINTS, ask, explain_refusal, find_fields, show_moment
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.core.ledger.amount import Amount
-from p2p_modelex.errors import ChainUnreachable, ConfigurationError, Reverted, WrongNetwork
+from p2p_modelex.errors import (
+    ChainUnreachable,
+    ConfigurationError,
+    Reverted,
+    TransactionFailed,
+    WrongNetwork,
+)
 from p2p_modelex.ids import Address
 from p2p_modelex.units import AI, Epoch, Wei
-from tests.chain.contracts.conftest import Place, refused
+from tests.chain.contracts.conftest import NOTICE_BLOCKS, PAUSE_BLOCKS, Place, refused
+from tests.chain.endpoint import error, fake_endpoint, result
 from tests.chain.worlds import new_key
 
 ERRORS = load_contracts().errors
-ONE = Amount(Wei(AI), Epoch(0))
+PAUSED = keccak(b"TransfersPaused(uint64)")[:4] + (77).to_bytes(32, "big")
+ONE, HUNDRED = (Amount(Wei(number * AI), Epoch(0)) for number in (1, 100))
 
 
 @pytest.mark.parametrize("name", HINTS)
 def test_each_hint_is_of_an_error_that_has_its_arguments(name: str) -> None:
     fields = find_fields(HINTS[name])
     assert any(name == error and fields <= set(names) for error, names in ERRORS.errors())
+
+
+async def test_the_last_split_is_refused_by_name(splitting: Place) -> None:
+    token = Token(await splitting.owner())
+    for _ in range(20):
+        await token.announce_split()
+        await splitting.mine(NOTICE_BLOCKS + PAUSE_BLOCKS)
+    error = await refused("NoMoreSplits", token.announce_split())
+    assert error.hint == "20 splits are all there can be"
+    assert (await token.fetch_supply()).wei == 10**9 * AI << 20
 
 
 async def test_a_refusal_has_name_and_arguments(place: Place) -> None:
@@ -66,10 +87,32 @@ async def test_an_error_that_nobody_knows_is_shown_as_it_came() -> None:
 
 
 async def test_a_block_has_no_time_where_the_endpoint_does_not_tell() -> None:
-    reason = b"".join([_selector("TransfersPaused(uint64)"), (77).to_bytes(32, "big")])
     async with Rpc("http://127.0.0.1:1", attempts=1) as rpc:
-        error = await explain_refusal(rpc, ERRORS, reason, "it would revert")
+        error = await explain_refusal(rpc, ERRORS, PAUSED, "it would revert")
     assert error.hint == "the token splits 2:1; repeat it from block 77 on"
+
+
+async def test_a_refusal_without_a_reason_is_told_in_the_endpoints_words() -> None:
+    questions = [(Address(b"\1" * 20), b"")]
+    async with fake_endpoint(_say_out_of_gas) as there, Rpc(there.url) as rpc:
+        with pytest.raises(TransactionFailed, match="a read was refused: out of gas"):
+            await ask(rpc, ERRORS, questions, "latest")
+
+
+async def test_a_chain_of_one_block_has_no_pace() -> None:
+    header = {
+        "number": "0x5",
+        "hash": "0x" + "11" * 32,
+        "parentHash": "0x" + "22" * 32,
+        "timestamp": "0x5",
+    }
+
+    def answer(request: Any) -> bytes:
+        return result(request, header)
+
+    async with fake_endpoint(answer) as there, Rpc(there.url) as rpc:
+        said = await explain_refusal(rpc, ERRORS, PAUSED, "it would revert")
+    assert said.hint == "the token splits 2:1; repeat it from block 77 on"
 
 
 def test_moments_of_no_calendar_are_numbers() -> None:
@@ -107,8 +150,8 @@ async def test_an_endpoint_that_says_too_much_is_absent(
         await token.fetch_epoch()
 
 
-def _selector(signature: str) -> bytes:
-    return bytes(keccak(signature.encode())[:4])
+def _say_out_of_gas(request: Any) -> bytes:
+    return error(request, -32000, "out of gas")
 
 
 async def _send_both(token: Token, to: Address, rpc: Rpc) -> Reverted:
@@ -130,3 +173,16 @@ async def _send_both(token: Token, to: Address, rpc: Rpc) -> Reverted:
         await rpc.call("evm_mine")
     [error] = failed
     return error
+
+
+async def test_the_same_without_anvil(pyevm: tuple[Devnet, Deployment]) -> None:
+    net, deployment = pyevm
+    async with Place(net.url, deployment) as place:
+        newcomer = await place.newcomer()
+        token, to = Token(newcomer), new_key().address
+        await token.transfer(to, ONE)
+        assert await token.fetch_balance(to) == ONE
+        await refused(
+            "ERC20InsufficientBalance", token.transfer(to, Amount(Wei(100 * AI), Epoch(0)))
+        )
+        await refused("NoGrant", Vesting(newcomer).fetch_vested(to))
