@@ -30,6 +30,7 @@ from p2p_modelex.node.node import Node
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
 
@@ -43,6 +44,7 @@ _HINTS = {
     "RTE-2": "ask for a kind that is served: --kind",
     "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
+    "RTE-14": "ask for another --section; modelex nodes shows who is in which",
     "RTE-8": "wait a little, or look with `modelex nodes` who is there",
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
@@ -54,13 +56,17 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one request may cost and who may serve it. None takes the configuration's value."""
+    """What one request may cost and who may serve it. None takes the configuration's value.
+
+    section: a word of records/registry.py: SECTIONS.
+    """
 
     max_cost: Wei | None = None
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
     attempts: int = ATTEMPTS
     is_fast: bool = True
+    section: str | None = None
 
 
 def build_request(
@@ -206,6 +212,7 @@ class Completion:
             denied=terms.denied,
             attempts=terms.attempts,
             is_fast=terms.is_fast,
+            standings=SECTIONS[terms.section or settings.section],
         )
 
 

@@ -16,7 +16,6 @@ from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, Identity, NodeCo
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.ids import Address, ChannelId, JobId
 from p2p_modelex.records import codec
-from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.job import Load, Probe
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ChannelRow, JobRow, Row, SettingRow
@@ -145,7 +144,7 @@ def test_a_run_that_finds_nobody_ends_at_once() -> None:
 
 def meet(buyer: NodeCore, seller: NodeCore) -> None:
     """Let the buyer know the seller's advertisement."""
-    seller.advertise(["/memory/1"], [OWNERSHIP], Section.UNREGISTERED, NOW)
+    seller.advertise(["/memory/1"], [OWNERSHIP], NOW)
     entry = seller.directory.get(PROVIDER_KEY.peer)
     assert entry is not None
     later = UnixMs(NOW + 1)
@@ -178,7 +177,7 @@ def test_a_run_goes_over_channel_and_stream_to_the_seller() -> None:
 
 def test_a_seller_that_leaves_withdraws_its_advertisement() -> None:
     core = build()
-    core.advertise(["/memory/1"], [OWNERSHIP], Section.UNREGISTERED, NOW)
+    core.advertise(["/memory/1"], [OWNERSHIP], NOW)
     entry = core.directory.get(PROVIDER_KEY.peer)
     assert entry is not None
     assert entry.advertisement.offers == (OFFER,)

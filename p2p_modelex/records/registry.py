@@ -1,0 +1,105 @@
+"""The NodeRegistry as nodes read it: its entries, what happens to them, and what a peer is by them.
+
+Rules: protocols/anchoring (ANC-1 ...). The contract's own words: contracts/src/interfaces.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+import msgspec
+
+from p2p_modelex.ids import Address, Digest, PublicKey
+
+
+class RegistrySection(IntEnum):
+    """Where an entry is: INodeRegistry.Section."""
+
+    PUBLIC = 0
+    WHITELISTED = 1
+    SUSPENDED = 2
+
+
+class Standing(IntEnum):
+    """What the registry makes of a peer (ANC-6). Of several entries the highest counts."""
+
+    UNREGISTERED = 0
+    REGISTERED = 1
+    WHITELISTED = 2
+    SUSPENDED = 3
+
+
+UNSUSPENDED = (Standing.UNREGISTERED, Standing.REGISTERED, Standing.WHITELISTED)
+
+SECTIONS: Mapping[str, tuple[Standing, ...]] = MappingProxyType(
+    {
+        "any": UNSUSPENDED,
+        "registered": (Standing.REGISTERED, Standing.WHITELISTED),
+        "whitelisted": (Standing.WHITELISTED,),
+        "all": tuple(Standing),
+    }
+)
+"""Whom a requester may want to buy from, by the word it says so with (RTE-14)."""
+
+
+class RegistryEntry(msgspec.Struct, frozen=True, gc=False):
+    """A node as the registry has it. peer: Ed25519 key. digest: ANC-1, of its newest anchor."""
+
+    peer: PublicKey
+    operator: Address
+    digest: Digest
+    sequence: int
+    uri: str
+    section: RegistrySection
+
+
+class Registered(msgspec.Struct, frozen=True, gc=False):
+    """The operator made an entry for the peer, in the public section."""
+
+    peer: PublicKey
+    operator: Address
+    digest: Digest
+    sequence: int
+
+
+class Updated(msgspec.Struct, frozen=True, gc=False):
+    """The entry anchors a newer advertisement."""
+
+    peer: PublicKey
+    operator: Address
+    digest: Digest
+    sequence: int
+
+
+class Deregistered(msgspec.Struct, frozen=True, gc=False):
+    """The entry is gone."""
+
+    peer: PublicKey
+    operator: Address
+
+
+class HandedOver(msgspec.Struct, frozen=True, gc=False):
+    """The operator's entry is now the successor's, in the public section."""
+
+    peer: PublicKey
+    operator: Address
+    successor: Address
+
+
+class SectionChanged(msgspec.Struct, frozen=True, gc=False):
+    """An authoriser moved the entry to `section`."""
+
+    peer: PublicKey
+    operator: Address
+    section: RegistrySection
+
+
+RegistryChange = Registered | Updated | Deregistered | HandedOver | SectionChanged
+
+
+class RegistryEvent(msgspec.Struct, frozen=True, gc=False):
+    """A change at a confirmed block; told again with `undone` when that block left the chain."""
+
+    change: RegistryChange
+    block: int
+    undone: bool
