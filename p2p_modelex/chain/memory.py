@@ -113,6 +113,8 @@ class MemoryChain(Chain):
         if not 1 <= limit <= REGISTRY_PAGE_MAX:
             raise BadInput(f"a page has 1 to {REGISTRY_PAGE_MAX} entries, not {limit}")
         ledger = await self._reach()
+        if block is not None and block > ledger.block:
+            raise ChainUnreachable(f"there is no block {block}")
         return ledger.registry.page(offset, limit, ledger.block if block is None else block)
 
     async def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
