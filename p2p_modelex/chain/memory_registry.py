@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import trio
-from msgspec.structs import replace
 
 from p2p_modelex.chain.abc import URI_BYTES, RegistryPage
 from p2p_modelex.chain.memory_refusal import revert

@@ -284,8 +284,11 @@ class NodeCore:
 
     def _step_anchoring(self, happened: Input, now: UnixMs) -> list[Effect]:
         """What changes our own section changes what we say of ourselves."""
+        claim = self.anchoring.claim
         effects = self.anchoring.step(happened, now)
-        return effects + (self.advertise(*self._told, now) if self._told else [])
+        if self._told is None or self.anchoring.claim is claim:
+            return effects
+        return [*effects, *self.advertise(*self._told, now)]
 
     def _on_timer(self, name: list[str], happened: TimerFired, now: UnixMs) -> list[Effect]:
         match name[0]:

@@ -4,10 +4,9 @@ Rules: protocols/anchoring (ANC-1 ...). The contract's own words: contracts/src/
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-
-import msgspec
 
 from p2p_modelex.ids import Address, Digest, PublicKey
 
@@ -42,7 +41,8 @@ SECTIONS: Mapping[str, tuple[Standing, ...]] = MappingProxyType(
 """Whom a requester may want to buy from, by the word it says so with (RTE-14)."""
 
 
-class RegistryEntry(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class RegistryEntry:
     """A node as the registry has it. peer: Ed25519 key. digest: ANC-1, of its newest anchor."""
 
     peer: PublicKey
@@ -53,7 +53,8 @@ class RegistryEntry(msgspec.Struct, frozen=True, gc=False):
     section: RegistrySection
 
 
-class Registered(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Registered:
     """The operator made an entry for the peer, in the public section."""
 
     peer: PublicKey
@@ -62,7 +63,8 @@ class Registered(msgspec.Struct, frozen=True, gc=False):
     sequence: int
 
 
-class Updated(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Updated:
     """The entry anchors a newer advertisement."""
 
     peer: PublicKey
@@ -71,14 +73,16 @@ class Updated(msgspec.Struct, frozen=True, gc=False):
     sequence: int
 
 
-class Deregistered(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Deregistered:
     """The entry is gone."""
 
     peer: PublicKey
     operator: Address
 
 
-class HandedOver(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class HandedOver:
     """The operator's entry is now the successor's, in the public section."""
 
     peer: PublicKey
@@ -86,7 +90,8 @@ class HandedOver(msgspec.Struct, frozen=True, gc=False):
     successor: Address
 
 
-class SectionChanged(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class SectionChanged:
     """An authoriser moved the entry to `section`."""
 
     peer: PublicKey
@@ -97,7 +102,8 @@ class SectionChanged(msgspec.Struct, frozen=True, gc=False):
 RegistryChange = Registered | Updated | Deregistered | HandedOver | SectionChanged
 
 
-class RegistryEvent(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class RegistryEvent:
     """A change at a confirmed block; told again with `undone` when that block left the chain."""
 
     change: RegistryChange

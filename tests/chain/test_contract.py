@@ -251,7 +251,7 @@ async def test_registering_anchors_and_anchors_again(world: World) -> None:
     assert (entry.peer, entry.uri) == (peer, "https://example.org")
     assert entry.section is RegistrySection.PUBLIC
     await port.register(peer, Digest(b"\6" * 32), 11, "")
-    assert await port.fetch_registration(peer) == msgspec.structs.replace(
+    assert await port.fetch_registration(peer) == replace(
         entry, digest=Digest(b"\6" * 32), sequence=11, uri=""
     )
     with pytest.raises(TransactionFailed, match=r"StaleSequence\(sequence=11, current=11\)"):

@@ -14,7 +14,6 @@ from p2p_modelex.records.registry import (
     RegistryEntry,
     RegistryEvent,
     RegistrySection,
-    SectionChanged,
     Updated,
 )
 
@@ -79,7 +78,8 @@ class Registrations:
             return True
         if not self._journal or self._journal[-1][:2] != (event.change, event.block):
             return False
-        self._set_all(self._journal.pop()[2])
+        # The last first: what was given a place may have it from what was taken out before.
+        self._set_all(self._journal.pop()[2][::-1])
         return True
 
     def _compute_after(self, change: RegistryChange) -> _Before:
@@ -95,8 +95,7 @@ class Registrations:
             case HandedOver(successor=successor):
                 moved = msgspec.structs.replace(held, section=RegistrySection.PUBLIC)
                 return ((key, None), ((change.peer, successor), moved))
-            case SectionChanged(section=section):
-                return ((key, msgspec.structs.replace(held, section=section)),)
+        return ((key, msgspec.structs.replace(held, section=change.section)),)
 
     def _set_all(self, registrations: _Before) -> None:
         for key, registration in registrations:

@@ -1,5 +1,6 @@
 """Builds protocols/anchoring/vectors: `python -m tests.core.anchoring.make_vectors` writes them."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from p2p_modelex.records.registry import (
     Deregistered,
     HandedOver,
     Registered,
+    RegistryChange,
     RegistryEntry,
     RegistryEvent,
     SectionChanged,
@@ -126,6 +128,13 @@ def build_marks() -> object:
             entries=[entry(digest=OLD), entry(SECOND, LISTED, OLD)],
             told=said(31, 32),
         ),
+        mark(
+            "the worse account does not count",
+            "whitelisted",
+            "older",
+            entries=[entry(section=LISTED, digest=OLD), entry(SECOND)],
+            told=said(31, 32),
+        ),
         mark("made", "registered", "current", events=[first]),
         mark("made and admitted", "whitelisted", "current", events=[first, second]),
         mark("admission undone", "registered", "current", events=[first, second, undo[0]]),
@@ -220,8 +229,12 @@ def show_entry(one: RegistryEntry) -> dict[str, Any]:
     }
 
 
+def fields_of(kind: type[RegistryChange]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def show_event(one: RegistryEvent) -> dict[str, Any]:
-    fields = {name: getattr(one.change, name) for name in one.change.__struct_fields__}
+    fields = {name: getattr(one.change, name) for name in fields_of(type(one.change))}
     shown = {
         name: text(value) if isinstance(value, bytes) else value for name, value in fields.items()
     }

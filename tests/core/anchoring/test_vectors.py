@@ -12,7 +12,7 @@ from p2p_modelex.ids import Address, Digest, PublicKey, peer_id_of
 from p2p_modelex.records import codec, registry
 from p2p_modelex.records.advertisement import Advertisement
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent, RegistrySection
-from tests.core.anchoring.make_vectors import FILES, FOLDER, render
+from tests.core.anchoring.make_vectors import FILES, FOLDER, fields_of, render
 
 NOBODY = (PublicKey(bytes(32)), Address(bytes(20)))
 
@@ -77,7 +77,7 @@ def read_entry(one: dict[str, Any]) -> RegistryEntry:
 
 def read_event(one: dict[str, Any]) -> RegistryEvent:
     kind = getattr(registry, one["kind"])
-    fields = {name: read_field(name, one[name]) for name in kind.__struct_fields__}
+    fields = {name: read_field(name, one[name]) for name in fields_of(kind)}
     return RegistryEvent(kind(**fields), one["block"], one["undone"])
 
 
