@@ -29,9 +29,9 @@ AT_ONCE = 16
 def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
     """Join the mesh and list who sells what; prices are AI for 1,000 tokens.
 
-    The section is the registry's word on the peer and an account it proves to have; the anchor
-    says whether the entry there is of what the node advertises now. Latency is a round trip from
-    here, for the first 64 nodes.
+    A node's section is the registry's word on it and on an account that it proves to have, read
+    from the chain; what it claims of itself is only in the JSON. An anchor is current if the entry
+    is of what the node advertises now. Latency is a round trip from here, for the first 64 nodes.
     """
     quiet_log()
     run_trio(_list_nodes, home, model, as_json)
@@ -80,7 +80,9 @@ COLUMNS = ("model", "kinds", "prompt", "completion", "context", "longest")
 def _print_node(entry: Entry, mark: Mark, latency_ms: float | None) -> None:
     """One line for the peer, whole so that it can be copied, and one for each of its models."""
     latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
-    click.echo(f"{format_peer_id(entry.peer)}  {_describe(mark)}, {latency}")
+    click.echo(f"{format_peer_id(entry.peer)}  {mark.standing.name.lower()}, {latency}")
+    if mark.operator is not None:
+        click.echo(f"  anchored by {format_address(mark.operator)}: {mark.anchor}")
     rows = [
         (
             offer.model,
@@ -93,11 +95,6 @@ def _print_node(entry: Entry, mark: Mark, latency_ms: float | None) -> None:
         for offer in entry.advertisement.offers
     ]
     print_table(COLUMNS, rows, indent="  ")
-
-
-def _describe(mark: Mark) -> str:
-    standing = mark.standing.name.lower()
-    return standing if mark.operator is None else f"{standing} (anchor {mark.anchor})"
 
 
 def _price(price: Wei) -> str:
