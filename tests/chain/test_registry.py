@@ -29,7 +29,7 @@ def peer_of(key: EvmSigner) -> PublicKey:
 
 
 async def read_all(port: Chain, size: int) -> list[RegistryEntry]:
-    """Every entry, in pages of one block."""
+    """Every entry, in pages of one block (ANC-9)."""
     page = await port.fetch_registry(0, size)
     found = list(page.entries)
     while len(found) < page.total:

@@ -73,7 +73,8 @@ def test_nodes_show_what_the_registry_says_of_them(modelex: Modelex, mesh: Mesh)
 
 
 def test_a_run_is_kept_to_a_section_of_the_registry(modelex: Modelex, mesh: Mesh) -> None:
-    told = ("run", "x", "--home", mesh.homes["client"].path, "--model", SENTIMENT)
+    home = mesh.homes["client"].path
+    told = ("run", "x", "--home", home, "--model", SENTIMENT, "--kind", "score")
     said = modelex(*told, "--section", "whitelisted")
     said.check_error(8, "RTE-14: nobody is whitelisted; there are: ", "--section")
     assert "Invalid value for '--section'" in modelex(*told, "--section", "best").err

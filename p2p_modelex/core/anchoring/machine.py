@@ -53,7 +53,7 @@ class AnchoringMachine:
 
     @property
     def claim(self) -> Section:
-        """The section that our advertisement may claim: a claim only, which others verify."""
+        """ANC-11: the section that our advertisement may claim, which others verify."""
         entry = self._get_own()
         if entry is None:
             return Section.UNREGISTERED
@@ -106,7 +106,7 @@ class AnchoringMachine:
                 return []
 
     def _on_page(self, page: RegistryRead, now: UnixMs) -> list[Effect]:
-        """A reading takes effect as a whole, so that no mark comes and goes while it lasts."""
+        """ANC-9: a reading takes effect as a whole, so that no mark comes and goes meanwhile."""
         if page.is_first:
             self._reading = Registrations(self._key)
         if self._reading is None:

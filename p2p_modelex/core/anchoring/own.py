@@ -75,7 +75,7 @@ class OwnAnchor:
                 self._sent, self._failures = sent, int(sent.failed)
 
     def want(self, advertisement: Advertisement | None) -> None:
-        """This is what we advertise; None while we do not, which is no reason to leave."""
+        """ANC-2: this is what we advertise; None while we do not, which is no reason to leave."""
         self._wanted = None if advertisement is None else compute_anchor(advertisement)
 
     def note_entry(self, entry: Registration | None, *, undone: bool = False) -> None:
@@ -87,7 +87,7 @@ class OwnAnchor:
         self._entry = entry
 
     def proceed(self, now: UnixMs) -> list[Effect]:
-        """Anchor if it is time, or wait until it is. Only once the registry has been read."""
+        """Anchor if it is time (ANC-3), or wait until it is. Only once the registry was read."""
         wanted = self._wanted
         if not self._policy.registers or wanted is None or self._is_under_way or self._has_left:
             return []

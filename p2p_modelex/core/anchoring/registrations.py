@@ -41,7 +41,7 @@ class Registrations:
     """Entries by (peer, operator); bounded, the listed ones (not public) apart from the public.
 
     Anyone may make public entries, so they cannot crowd out a suspension, nor those kept before
-    them. `own` always has a place.
+    them (ANC-10). `own` always has a place.
     """
 
     def __init__(self, own: Key, *, entries_max: int = limits.REGISTRY_ENTRIES_MAX) -> None:

@@ -44,6 +44,7 @@ from tests.core.directory.worlds import NOW, offer
 
 FOLDER = Path(__file__).parents[3] / "protocols" / "anchoring" / "vectors"
 ADDRESSES = ("/ip4/192.0.2.1/tcp/1", "/ip4/127.0.0.1/tcp/4001")
+Case = dict[str, Any]
 OLD, NEW = Digest(b"\1" * 32), Digest(b"\2" * 32)
 
 
@@ -87,31 +88,38 @@ def build_anchors() -> object:
     return {"format": "anchor/1", "rules": ["ANC-1"], "cases": cases}
 
 
+HELD, ON_LIST = entry(), entry(section=LISTED)
+MADE = Registered(PEER, OPERATOR, ANCHOR, NOW)
+NEWER = Updated(PEER, OPERATOR, NEW, NOW + 1)
+ADMITTED = SectionChanged(PEER, OPERATOR, LISTED)
+REMOVED = SectionChanged(PEER, OPERATOR, PUBLIC)
+BARRED = SectionChanged(PEER, OPERATOR, SUSPENDED)
+LEFT = Deregistered(PEER, OPERATOR)
+HANDED = HandedOver(PEER, OPERATOR, SECOND)
+
+
 def build_marks() -> object:
     """Marks by what was read and what was heard after it."""
-    made = Registered(PEER, OPERATOR, ANCHOR, NOW)
-    admitted = SectionChanged(PEER, OPERATOR, LISTED)
-    suspended = SectionChanged(PEER, OPERATOR, SUSPENDED)
-    left = Deregistered(PEER, OPERATOR)
-    handed = HandedOver(PEER, OPERATOR, SECOND)
-    newer = Updated(PEER, OPERATOR, NEW, NOW + 1)
-    held, listed = entry(), entry(section=LISTED)
-    first, second = event(made, 1), event(admitted, 2)
-    undo = [event(admitted, 2, undone=True), event(made, 1, undone=True)]
-    cases = [
+    cases = [*judge_entries(), *judge_events(), *judge_reorgs()]
+    rules = ["ANC-5", "ANC-6", "ANC-7", "ANC-8"]
+    return {"format": "marks/1", "rules": rules, "peer": text(PEER), "cases": cases}
+
+
+def judge_entries() -> list[Case]:
+    return [
         mark("nobody", "unregistered", "none"),
-        mark("registered", "registered", "current", entries=[held]),
-        mark("signed anew", "registered", "current", entries=[held], told=renewed(AD)),
+        mark("registered", "registered", "current", entries=[HELD]),
+        mark("signed anew", "registered", "current", entries=[HELD], told=renewed(AD)),
         mark("an older anchor", "registered", "older", entries=[entry(digest=OLD, sequence=1)]),
         mark("another digest of one sequence", "registered", "older", entries=[entry(digest=OLD)]),
         mark(
             "a newer anchor", "registered", "newer", entries=[entry(digest=NEW, sequence=NOW + 1)]
         ),
-        mark("whitelisted", "whitelisted", "current", entries=[listed]),
+        mark("whitelisted", "whitelisted", "current", entries=[ON_LIST]),
         mark("suspended", "suspended", "current", entries=[entry(section=SUSPENDED)]),
         mark("a stranger's entry", "unregistered", "none", entries=[entry(STRANGER, LISTED)]),
         mark("another peer's", "unregistered", "none", entries=[entry(peer=OTHER.public_key)]),
-        mark("no proof", "unregistered", "none", entries=[held], told=change(AD, accounts=())),
+        mark("no proof", "unregistered", "none", entries=[HELD], told=change(AD, accounts=())),
         mark(
             "a suspension is not hidden by another account",
             "suspended",
@@ -135,67 +143,42 @@ def build_marks() -> object:
             entries=[entry(section=LISTED, digest=OLD), entry(SECOND)],
             told=said(31, 32),
         ),
-        mark("made", "registered", "current", events=[first]),
-        mark("made and admitted", "whitelisted", "current", events=[first, second]),
-        mark("admission undone", "registered", "current", events=[first, second, undo[0]]),
-        mark("all undone", "unregistered", "none", events=[first, second, *undo]),
+    ]
+
+
+def judge_events() -> list[Case]:
+    on_list, barred = [ON_LIST], [entry(section=SUSPENDED)]
+    return [
+        mark("made", "registered", "current", changes=[MADE]),
+        mark("made and admitted", "whitelisted", "current", changes=[MADE, ADMITTED]),
+        mark("updated", "whitelisted", "newer", entries=on_list, changes=[NEWER]),
+        mark("an update of what was not known", "registered", "newer", changes=[NEWER]),
+        mark("left", "unregistered", "none", entries=on_list, changes=[LEFT]),
+        mark("handed over", "unregistered", "none", entries=on_list, changes=[HANDED]),
         mark(
-            "updated in its section",
-            "whitelisted",
-            "newer",
-            entries=[listed],
-            events=[event(newer)],
-        ),
-        mark(
-            "an update undone",
-            "whitelisted",
-            "current",
-            entries=[listed],
-            events=[event(newer), event(newer, undone=True)],
-        ),
-        mark("left", "unregistered", "none", entries=[listed], events=[event(left)]),
-        mark(
-            "leaving undone",
-            "whitelisted",
-            "current",
-            entries=[listed],
-            events=[event(left), event(left, undone=True)],
-        ),
-        mark("handed over", "unregistered", "none", entries=[listed], events=[event(handed)]),
-        mark(
-            "handed over to an account that is proved",
+            "taken over",
             "registered",
             "older",
             operator=SECOND,
-            entries=[listed],
-            events=[event(handed)],
+            entries=on_list,
+            changes=[HANDED],
             told=said(32),
         ),
-        mark(
-            "handing over undone",
-            "whitelisted",
-            "current",
-            entries=[listed],
-            events=[event(handed), event(handed, undone=True)],
-        ),
-        mark(
-            "suspended, lifted, suspended",
-            "suspended",
-            "current",
-            entries=[listed],
-            events=[event(suspended, 1), event(admitted, 2), event(suspended, 3)],
-        ),
-        mark(
-            "removed from the list",
-            "registered",
-            "current",
-            entries=[entry(section=SUSPENDED)],
-            events=[event(SectionChanged(PEER, OPERATOR, PUBLIC))],
-        ),
-        mark("an update of what was not known", "registered", "newer", events=[event(newer)]),
+        mark("removed", "registered", "current", entries=barred, changes=[REMOVED]),
+        mark("barred again", "suspended", "current", entries=barred, changes=[ADMITTED, BARRED]),
     ]
-    rules = ["ANC-5", "ANC-6", "ANC-7", "ANC-8"]
-    return {"format": "marks/1", "rules": rules, "peer": text(PEER), "cases": cases}
+
+
+def judge_reorgs() -> list[Case]:
+    on_list = [ON_LIST]
+    return [
+        mark("not admitted", "registered", "current", changes=[MADE, ADMITTED], undone=1),
+        mark("not made", "unregistered", "none", changes=[MADE, ADMITTED], undone=2),
+        mark("not updated", "whitelisted", "current", entries=on_list, changes=[NEWER], undone=1),
+        mark("did not leave", "whitelisted", "current", entries=on_list, changes=[LEFT], undone=1),
+        mark("not handed", "whitelisted", "current", entries=on_list, changes=[HANDED], undone=1),
+        mark("not barred", "whitelisted", "current", entries=on_list, changes=[BARRED], undone=1),
+    ]
 
 
 def mark(
@@ -204,15 +187,19 @@ def mark(
     anchor: str,
     *,
     entries: Sequence[RegistryEntry] = (),
-    events: Sequence[RegistryEvent] = (),
+    changes: Sequence[RegistryChange] = (),
+    undone: int = 0,
     told: Advertisement = AD,
     operator: bytes = OPERATOR,
-) -> dict[str, Any]:
+) -> Case:
+    """undone: how many of the changes, each in a block of its own, a reorg undoes in the end."""
+    events = [event(one, block) for block, one in enumerate(changes, start=1)]
+    back = [event(one.change, one.block, undone=True) for one in events[::-1][:undone]]
     return {
         "advertisement": text(codec.encode(told)),
         "anchor": anchor,
         "entries": [show_entry(one) for one in entries],
-        "events": [show_event(one) for one in events],
+        "events": [show_event(one) for one in (*events, *back)],
         "name": name,
         "operator": "" if anchor == "none" else text(operator),
         "standing": standing,
