@@ -1,13 +1,17 @@
 """The registry as the port reads it: in memory, on anvil and on py-evm alike."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import trio
 
-from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, Chain, RegistryPage
+from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, Chain, Deployment, RegistryPage
+from p2p_modelex.chain.evm.artifacts import load_contracts
+from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.errors import BadInput, ChainError, ChainUnreachable, TransactionFailed
-from p2p_modelex.ids import Digest, PublicKey
+from p2p_modelex.ids import Address, Digest, PublicKey
 from p2p_modelex.records.registry import (
     Deregistered,
     HandedOver,
@@ -19,7 +23,8 @@ from p2p_modelex.records.registry import (
     Updated,
 )
 from p2p_modelex.records.signers import EvmSigner
-from tests.chain.worlds import EvmWorld, World
+from tests.chain.endpoint import fake_endpoint, http
+from tests.chain.worlds import EvmWorld, World, new_key
 
 ONE, TWO = Digest(b"\1" * 32), Digest(b"\2" * 32)
 
@@ -228,3 +233,33 @@ async def test_an_answer_longer_than_an_honest_one_is_not_decoded(evm: EvmWorld)
     port._registry._read = read
     with pytest.raises(ChainUnreachable, match="longer than any honest one"):
         await port.fetch_registration(PublicKey(b"\1" * 32))
+
+
+async def test_events_that_were_not_asked_for_are_passed_over() -> None:
+    deployment = Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
+    abi = load_contracts().registry
+    role = {
+        "address": "0x" + "02" * 20,
+        "topics": ["0x" + abi.topic("RoleGranted").hex(), *["0x" + "00" * 32] * 3],
+        "data": "0x",
+        "blockNumber": "0x1",
+    }
+    topics = [abi.topic("Deregistered"), ONE, b"\0" * 12 + b"\3" * 20]
+    left = role | {"topics": ["0x" + topic.hex() for topic in topics]}
+    header = {"number": "0x1", "hash": "0x" + "01" * 32, "parentHash": "0x" + "02" * 32}
+    answers = {
+        "eth_blockNumber": "0x1",
+        "eth_getBlockByNumber": header | {"timestamp": "0x5"},
+        "eth_getLogs": [role, left],
+    }
+
+    def answer(request: dict[str, Any]) -> bytes:
+        result = answers[request["method"]]
+        return http(json.dumps({"id": request["id"], "result": result}).encode())
+
+    async with fake_endpoint(answer) as fake, EvmChain(fake.url, deployment, new_key()) as port:
+        events = port.registry_events(1)
+        with trio.fail_after(5):
+            event = await anext(events)
+        await events.aclose()
+    assert event.change == Deregistered(PublicKey(ONE), Address(b"\3" * 20))

@@ -110,8 +110,8 @@ def _read_entry(fields: tuple[Any, ...]) -> RegistryEntry:
 
 
 def _read_change(event: Event | None) -> RegistryChange | None:
-    """Return the change that an event tells; None for one that does not decode."""
-    if event is None:
+    """Return the change that an event tells; None for one that was not asked for, or is garbled."""
+    if event is None or event.name not in _EVENTS:
         return None
     told = event.arguments
     peer, operator = PublicKey(told["peer"]), _read_address(told["operator"])
@@ -124,10 +124,8 @@ def _read_change(event: Event | None) -> RegistryChange | None:
             return Deregistered(peer, operator)
         case "HandedOver":
             return HandedOver(peer, operator, _read_address(told["successor"]))
-        case "SectionChanged":
-            return SectionChanged(peer, operator, _read_section(told["to"]))
         case _:
-            return None  # an endpoint that sends what was not asked for
+            return SectionChanged(peer, operator, _read_section(told["to"]))
 
 
 def _read_address(text: str) -> Address:

@@ -25,6 +25,10 @@ READ_TIMER = TimerId("anchoring/read")
 READ_RETRY_MS = Millis(5_000)
 """The pause after losing the chain; it doubles up to READ_RETRY_MAX_MS until a reading succeeds."""
 READ_RETRY_MAX_MS = Millis(10 * 60_000)
+READ_AGAIN_MS = Millis(24 * 3600_000)
+"""The registry is read anew this often: an endpoint that is many behind one name may miss events,
+and a reorg under the block of the reading is not told.
+"""
 
 
 class AnchoringMachine:
@@ -95,7 +99,7 @@ class AnchoringMachine:
             case RegistryLost():
                 return self._on_lost(now)
             case TimerFired(timer) if timer == READ_TIMER:
-                return self.start()
+                return self._read_again()
             case TimerFired(timer) if timer == ANCHOR_TIMER:
                 return self._own.proceed(now)
             case AnchorPut():
@@ -119,14 +123,19 @@ class AnchoringMachine:
         self._is_following = self.is_read = True
         self._failures = 0
         self._own.note_entry(self._get_own())
-        return self._own.proceed(now)
+        again = SetTimer(READ_TIMER, UnixMs(now + READ_AGAIN_MS))
+        return [again, *self._own.proceed(now)]
+
+    def _read_again(self) -> list[Effect]:
+        """Until that is done, what the follower of the last reading still says is of no use."""
+        self._is_following = False
+        return self.start()
 
     def _on_changed(self, changed: RegistryChanged, now: UnixMs) -> list[Effect]:
         if not self._is_following:
-            return []  # a late word from before the reading that is under way
+            return []
         if not self._registrations.fold(changed.event):
-            self._is_following = False
-            return self.start()
+            return self._read_again()
         self._own.note_entry(self._get_own(), undone=changed.event.undone)
         return self._own.proceed(now)
 

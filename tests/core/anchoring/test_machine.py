@@ -5,7 +5,12 @@ import pytest
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.anchoring import own
-from p2p_modelex.core.anchoring.machine import READ_RETRY_MAX_MS, READ_TIMER, AnchoringMachine
+from p2p_modelex.core.anchoring.machine import (
+    READ_AGAIN_MS,
+    READ_RETRY_MAX_MS,
+    READ_TIMER,
+    AnchoringMachine,
+)
 from p2p_modelex.core.anchoring.marks import UNMARKED, Freshness, Mark
 from p2p_modelex.core.anchoring.own import ANCHOR_TIMER, SENT, AnchoringPolicy
 from p2p_modelex.core.anchoring.substance import compute_anchor
@@ -67,7 +72,9 @@ class Bench:
         return self.take(self.machine.step(happened, self.now))
 
     def read(self, *entries: RegistryEntry) -> list[fx.Effect]:
-        return self.tell(given.RegistryRead(entries, is_first=True, is_last=True))
+        """Read all there is; returns the effects but for the next reading's timer."""
+        _, *effects = self.tell(given.RegistryRead(entries, is_first=True, is_last=True))
+        return effects
 
     def hear(self, what: RegistryChange, *, undone: bool = False) -> list[fx.Effect]:
         return self.tell(given.RegistryChanged(event(what, undone=undone)))
@@ -132,6 +139,18 @@ def test_what_cannot_be_undone_is_read_anew() -> None:
     # What the last reading's follower still has to say is of no use any more.
     assert bench.hear(Deregistered(PEER, OPERATOR)) == []
     assert bench.standing() is Standing.WHITELISTED
+    bench.read()
+    assert bench.standing() is Standing.UNREGISTERED
+
+
+def test_the_registry_is_read_anew_once_a_day() -> None:
+    bench = Bench(registers=False)
+    bench.read(entry())
+    [timer] = bench.effects
+    assert timer == fx.SetTimer(READ_TIMER, UnixMs(NOW + READ_AGAIN_MS))
+    assert bench.tell(given.TimerFired(READ_TIMER)) == [fx.ReadRegistry(PEER)]
+    assert bench.hear(Deregistered(PEER, OPERATOR)) == []
+    assert bench.standing() is Standing.REGISTERED
     bench.read()
     assert bench.standing() is Standing.UNREGISTERED
 
