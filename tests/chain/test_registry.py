@@ -1,8 +1,6 @@
 """The registry as the port reads it: in memory, on anvil and on py-evm alike."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import trio
@@ -23,7 +21,7 @@ from p2p_modelex.records.registry import (
     Updated,
 )
 from p2p_modelex.records.signers import EvmSigner
-from tests.chain.endpoint import fake_endpoint, http
+from tests.chain.endpoint import fake_endpoint, result
 from tests.chain.worlds import EvmWorld, World, new_key
 
 ONE, TWO = Digest(b"\1" * 32), Digest(b"\2" * 32)
@@ -253,11 +251,10 @@ async def test_events_that_were_not_asked_for_are_passed_over() -> None:
         "eth_getLogs": [role, left],
     }
 
-    def answer(request: dict[str, Any]) -> bytes:
-        result = answers[request["method"]]
-        return http(json.dumps({"id": request["id"], "result": result}).encode())
-
-    async with fake_endpoint(answer) as fake, EvmChain(fake.url, deployment, new_key()) as port:
+    async with (
+        fake_endpoint(lambda asked: result(asked, answers[asked["method"]])) as fake,
+        EvmChain(fake.url, deployment, new_key()) as port,
+    ):
         events = port.registry_events(1)
         with trio.fail_after(5):
             event = await anext(events)

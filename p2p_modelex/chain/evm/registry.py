@@ -8,7 +8,8 @@ import trio
 from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, URI_BYTES, RegistryPage
 from p2p_modelex.chain.evm.abi import Abi, Event
 from p2p_modelex.chain.evm.reader import BlockReader
-from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.rpc import Call, Rpc
+from p2p_modelex.chain.evm.wire import read_bytes, to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable
 from p2p_modelex.ids import Address, Digest, PublicKey, format_address
 from p2p_modelex.records.registry import (
@@ -43,21 +44,29 @@ class Registry:
     async def fetch_entry(
         self, peer: PublicKey, operator: Address, block: str
     ) -> RegistryEntry | None:
-        answer = await self._ask("entryOf", peer, format_address(operator), block=block, entries=1)
+        payload = self._abi.encode_call("entryOf", peer, format_address(operator))
+        answer = await self._read(self._contract, payload, block)
+        _refuse_long(answer, entries=1)
         [fields] = self._abi.decode_result("entryOf", answer)
         return _read_entry(fields) if int(fields[1], 16) else None
 
     async def fetch_page(self, offset: int, limit: int, block: int) -> RegistryPage:
-        """Raises BadInput unless limit is 1 to REGISTRY_PAGE_MAX, ChainUnreachable."""
+        """Raises BadInput unless limit is 1 to REGISTRY_PAGE_MAX, RpcError, ChainUnreachable."""
         if not 1 <= limit <= REGISTRY_PAGE_MAX:
             raise BadInput(f"a page has 1 to {REGISTRY_PAGE_MAX} entries, not {limit}")
-        at = hex(block)
-        [total] = self._abi.decode_result("count", await self._ask("count", block=at, entries=0))
-        answer = await self._ask("entries", offset, limit, block=at, entries=limit)
-        [listed] = self._abi.decode_result("entries", answer)
-        if len(listed) != max(0, min(limit, total - offset)):
+        asked = (
+            self._abi.encode_call("count"),
+            self._abi.encode_call("entries", offset, limit),
+        )
+        to = format_address(self._contract)
+        calls = [Call("eth_call", ({"to": to, "data": to_hex(one)}, hex(block))) for one in asked]
+        counted, listed = map(read_bytes, await self._rpc.batch(calls))
+        _refuse_long(listed, entries=limit)
+        [total] = self._abi.decode_result("count", counted)
+        [entries] = self._abi.decode_result("entries", listed)
+        if len(entries) != max(0, min(limit, total - offset)):
             raise ChainUnreachable("the endpoint left out entries of the registry, or added some")
-        return RegistryPage(block, total, tuple(_read_entry(fields) for fields in listed))
+        return RegistryPage(block, total, tuple(map(_read_entry, entries)))
 
     async def follow(
         self,
@@ -87,14 +96,11 @@ class Registry:
             if not blocks:
                 await trio.sleep(poll_s)
 
-    async def _ask(self, function: str, *arguments: Any, block: str, entries: int) -> bytes:
-        answer = await self._read(
-            self._contract, self._abi.encode_call(function, *arguments), block
-        )
-        # Before it is decoded: a list may name one text a million times over.
-        if len(answer) > 2 * _WORD + entries * _ENTRY_BYTES:
-            raise ChainUnreachable(f"the answer to {function} is longer than any honest one")
-        return answer
+
+def _refuse_long(answer: bytes, *, entries: int) -> None:
+    """Before it is decoded: a list may name one text a million times over."""
+    if len(answer) > 2 * _WORD + entries * _ENTRY_BYTES:
+        raise ChainUnreachable("the endpoint's answer is longer than any honest one")
 
 
 def _read_entry(fields: tuple[Any, ...]) -> RegistryEntry:
