@@ -30,7 +30,7 @@ from p2p_modelex.node.node import Node
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
-from p2p_modelex.records.registry import SECTIONS
+from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
 
@@ -135,10 +135,12 @@ class Completion:
     def __init__(
         self, node: Node, configuration: Configuration, request: Request, terms: Terms
     ) -> None:
+        """Raises BadInput if the terms name no section of the registry."""
         self._node = node
         self._configuration = configuration
         self._request = request
         self._terms = terms
+        self._standings = _read_section(terms.section or configuration.requester.section)
         self._job: JobId | None = None
         self._is_begun = False
         self._is_over = False
@@ -212,8 +214,15 @@ class Completion:
             denied=terms.denied,
             attempts=terms.attempts,
             is_fast=terms.is_fast,
-            standings=SECTIONS[terms.section or settings.section],
+            standings=self._standings,
         )
+
+
+def _read_section(word: str) -> tuple[Standing, ...]:
+    standings = SECTIONS.get(word)
+    if standings is None:
+        raise BadInput(f"no section {word[:80]!r}", hint=f"one of {', '.join(SECTIONS)}")
+    return standings
 
 
 def error_of(failed: RunFailed) -> ModelexError:

@@ -7,7 +7,7 @@ from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.core.anchoring import machine
 from p2p_modelex.core.anchoring.marks import Freshness, Mark
 from p2p_modelex.core.anchoring.substance import compute_anchor
-from p2p_modelex.errors import NoProvider, TransactionFailed
+from p2p_modelex.errors import BadInput, NoProvider, TransactionFailed
 from p2p_modelex.ids import Address, Digest, PublicKey
 from p2p_modelex.node.configuration import RegistrySettings
 from p2p_modelex.node.exchange import Exchange, Terms
@@ -99,6 +99,13 @@ def claim_of(exchange: Exchange) -> Section:
     entry = exchange.node.core.directory.get(peer_of(SELLER))
     assert entry is not None
     return Section(entry.advertisement.section)
+
+
+async def test_a_section_that_is_none_is_refused_at_once() -> None:
+    world = World()
+    async with world.requester(BUYER, friends=[]) as exchange:
+        with pytest.raises(BadInput, match="no section 'best'"):
+            exchange.run("hello", model=MODEL, terms=Terms(section="best"))
 
 
 async def test_anybodys_entry_for_a_peer_counts_for_nothing() -> None:

@@ -93,7 +93,7 @@ class OwnAnchor:
             return []
         if self._entry is not None and self._entry.digest == wanted:
             return []
-        due = self._compute_due(wanted)
+        due = self._compute_due(wanted, now)
         if now < due:
             return [SetTimer(ANCHOR_TIMER, due)]
         self._is_under_way = True
@@ -112,9 +112,9 @@ class OwnAnchor:
         kept = self._keep(msgspec.structs.replace(self._sent, at=now, failed=True))
         return [kept, *self.proceed(now)]
 
-    def _compute_due(self, wanted: Digest) -> UnixMs:
-        if self._sent is None:
-            return UnixMs(0)
+    def _compute_due(self, wanted: Digest, now: UnixMs) -> UnixMs:
+        if self._sent is None or self._sent.at > now:
+            return now  # the clock has gone back: what it said then is no reason to wait
         pause = self._policy.interval_ms
         if self._failures:
             pause = min(Millis(RETRY_MS << min(self._failures - 1, 16)), RETRY_MAX_MS)

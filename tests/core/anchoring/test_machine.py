@@ -310,6 +310,17 @@ def test_a_crash_does_not_have_one_digest_sent_twice() -> None:
     assert again.wait(INTERVAL) == []
 
 
+def test_a_clock_that_went_back_is_not_waited_for() -> None:
+    bench = Bench()
+    bench.advertise(AD)
+    bench.read()
+    again = bench.restart()
+    again.now = UnixMs(NOW - 10 * INTERVAL)
+    again.advertise(DEARER)
+    again.read()
+    assert [one.digest for one in again.anchors()] == [compute_anchor(DEARER)]
+
+
 def test_a_failure_before_a_restart_is_not_waited_for_longer_than_a_minute() -> None:
     bench = Bench()
     bench.advertise(AD)
