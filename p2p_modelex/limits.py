@@ -44,6 +44,10 @@ RECONCILE_ROUNDS_MAX = 64
 RECONCILE_RANGES_MAX = 256
 RECONCILE_BATCH_RECORDS = 64
 
+# Registry. Entries kept of each sort, public and listed, at about 370 bytes each; read at most this
+# many in all, the listed first.
+REGISTRY_ENTRIES_MAX = 50_000
+
 # Transport.
 STREAMS_PER_PEER_MAX = 192  # py-libp2p hangs silently at 256
 CONNECTIONS_MAX = 1024

@@ -14,8 +14,15 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, network_id_of
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import compute_domain, left, word
+from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
+
+REGISTRY_PAGE_MAX = 100
+"""Registry entries in one answer: 3 million gas of reading, where endpoints allow 50 million."""
+
+URI_BYTES = 256
+"""NodeRegistry's bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +73,12 @@ class Redemption:
 
 
 @dataclass(frozen=True, slots=True)
-class RegistryEntry:
-    """A node as the registry has it. peer: Ed25519 key. digest: of its newest anchored record."""
+class RegistryPage:
+    """Some of the registry's entries as of one block. total: how many there were in all."""
 
-    peer: PublicKey
-    operator: Address
-    digest: Digest
-    sequence: int
-    uri: str
-    whitelisted: bool
+    block: int
+    total: int
+    entries: tuple[RegistryEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,19 @@ class Chain(ABC):
         self, peer: PublicKey, operator: Address | None = None
     ) -> RegistryEntry | None:
         """The entry that `operator` (None: our account) made for the peer; anyone may make one."""
+
+    @abstractmethod
+    async def fetch_registry(
+        self, offset: int, limit: int, block: int | None = None
+    ) -> RegistryPage:
+        """At most `limit` entries (1 to REGISTRY_PAGE_MAX) from `offset` on: the whitelisted first,
+        then the suspended, then the public. block: of an earlier page, so that both are of one
+        state; None for the newest confirmed one.
+        """
+
+    @abstractmethod
+    def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
+        """What happens to the registry's entries, reorg-safe, at least once each."""
 
     @abstractmethod
     def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:

@@ -6,17 +6,19 @@ from typing import Self
 import trio
 
 from p2p_modelex.chain.abc import (
+    REGISTRY_PAGE_MAX,
     Chain,
     ChannelEvent,
     Deployment,
     Redemption,
-    RegistryEntry,
+    RegistryPage,
 )
 from p2p_modelex.chain.memory_ledger import EPOCH, MemoryLedger
 from p2p_modelex.chain.redemption import validate_batch
-from p2p_modelex.errors import ChainUnreachable, WrongNetwork
+from p2p_modelex.errors import BadInput, ChainUnreachable, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
 
@@ -97,12 +99,34 @@ class MemoryChain(Chain):
         return (await self._reach()).finish_close(channel)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
-        return (await self._reach()).register(self._account, peer, digest, sequence, uri)
+        ledger = await self._reach()
+        return ledger.registry.put(self._account, peer, digest, sequence, uri)
 
     async def fetch_registration(
         self, peer: PublicKey, operator: Address | None = None
     ) -> RegistryEntry | None:
-        return (await self._reach()).registration(peer, operator or self._account)
+        return (await self._reach()).registry.get(peer, operator or self._account)
+
+    async def fetch_registry(
+        self, offset: int, limit: int, block: int | None = None
+    ) -> RegistryPage:
+        if not 1 <= limit <= REGISTRY_PAGE_MAX:
+            raise BadInput(f"a page has 1 to {REGISTRY_PAGE_MAX} entries, not {limit}")
+        ledger = await self._reach()
+        if block is not None and block > ledger.block:
+            raise ChainUnreachable(f"there is no block {block}")
+        return ledger.registry.page(offset, limit, ledger.block if block is None else block)
+
+    async def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
+        position = 0
+        while True:
+            registry = (await self._reach()).registry
+            for event in registry.happened(position):
+                position += 1
+                if event.block >= since_block:
+                    yield event
+            if not registry.happened(position):
+                await registry.wait_news()
 
     async def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
         position = 0

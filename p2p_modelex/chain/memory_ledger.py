@@ -16,20 +16,17 @@ from p2p_modelex.chain.abc import (
     ChannelEvent,
     Deployment,
     Redemption,
-    RegistryEntry,
 )
-from p2p_modelex.errors import (
-    RemoteProtocolError,
-    TransactionFailed,
-)
-from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
+from p2p_modelex.chain.memory_refusal import revert as _revert
+from p2p_modelex.chain.memory_registry import MemoryRegistry
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 
-URI_BYTES = 256  # NodeRegistry's bound
 EPOCH = Epoch(0)  # this version of the token cannot split
 _Kind = Literal["opened", "topped_up", "claimed", "close_started", "closed"]
 
@@ -55,7 +52,7 @@ class MemoryLedger:
         self._channels: dict[ChannelId, ChannelState] = {}
         self._lanes: dict[tuple[ChannelId, int], int] = {}
         self._closed: set[ChannelId] = set()
-        self._registrations: dict[tuple[PublicKey, Address], RegistryEntry] = {}
+        self.registry = MemoryRegistry(self._mine_numbered)
         self._block = 0
         self._happened: list[Happened] = []
         self._news = trio.Event()
@@ -76,8 +73,10 @@ class MemoryLedger:
     def channel(self, channel: ChannelId) -> ChannelState | None:
         return self._channels.get(channel)
 
-    def registration(self, peer: PublicKey, operator: Address) -> RegistryEntry | None:
-        return self._registrations.get((peer, operator))
+    @property
+    def block(self) -> int:
+        """The newest block's number."""
+        return self._block
 
     def happened(self, since: int) -> Sequence[Happened]:
         """Return what happened, from the given position of the record on."""
@@ -143,21 +142,6 @@ class MemoryLedger:
         self._give(Address(state.payer), Wei(state.deposit - state.claimed))
         return self._commit(replace(state, deposit=state.claimed), "closed")
 
-    def register(
-        self, operator: Address, peer: PublicKey, digest: Digest, sequence: int, uri: str
-    ) -> Digest:
-        known = self._registrations.get((peer, operator))
-        if not any(peer):
-            raise _revert("InvalidPeer()")
-        if len(uri.encode()) > URI_BYTES:
-            raise _revert(f"UriTooLong(length={len(uri.encode())}, limit={URI_BYTES})")
-        if known is not None and sequence <= known.sequence:
-            raise _revert(f"StaleSequence(sequence={sequence}, current={known.sequence})")
-        self._registrations[peer, operator] = RegistryEntry(
-            peer, operator, digest, sequence, uri, whitelisted=False
-        )
-        return self._mine()
-
     def _claim(self, signed: SignedVoucher) -> Wei:
         """Credit one voucher, 0 if it is bad in any way: the rest of its batch must not suffer."""
         state = self._channels.get(ChannelId(signed.voucher.channel))
@@ -218,10 +202,10 @@ class MemoryLedger:
         self._news = trio.Event()
         return state
 
+    def _mine_numbered(self) -> tuple[int, Digest]:
+        transaction = self._mine()
+        return self._block, transaction
+
     def _mine(self) -> Digest:
         self._block += 1
         return Digest(keccak(b"transaction" + word(self._block)))
-
-
-def _revert(reason: str) -> TransactionFailed:
-    return TransactionFailed(f"it would revert: {reason}")

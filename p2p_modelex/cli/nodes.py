@@ -7,6 +7,7 @@ import click
 import trio
 
 from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
+from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
 from p2p_modelex.node.home import Home
@@ -28,7 +29,9 @@ AT_ONCE = 16
 def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
     """Join the mesh and list who sells what; prices are AI for 1,000 tokens.
 
-    Latency is a round trip from here, for the first 64 nodes.
+    A node's section is the registry's word on it and on an account that it proves to have, read
+    from the chain; what it claims of itself is only in the JSON. An anchor is current if the entry
+    is of what the node advertises now. Latency is a round trip from here, for the first 64 nodes.
     """
     quiet_log()
     run_trio(_list_nodes, home, model, as_json)
@@ -44,13 +47,14 @@ async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
             if model is None or any(o.model == model for o in entry.advertisement.offers)
         ]
         latencies = await _measure(exchange, entries[:MEASURED_MAX])
+        marks = {entry.peer: exchange.mark(entry) for entry in entries}
     if as_json:
-        print_json([_show_node(entry, latencies.get(entry.peer)) for entry in entries])
+        print_json([_show_node(e, marks[e.peer], latencies.get(e.peer)) for e in entries])
         return
     if not entries:
         click.echo(f"nobody sells {model}" if model else "nobody sells anything yet", err=True)
     for entry in entries:
-        _print_node(entry, latencies.get(entry.peer))
+        _print_node(entry, marks[entry.peer], latencies.get(entry.peer))
 
 
 async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerId, float]:
@@ -73,11 +77,12 @@ async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerI
 COLUMNS = ("model", "kinds", "prompt", "completion", "context", "longest")
 
 
-def _print_node(entry: Entry, latency_ms: float | None) -> None:
+def _print_node(entry: Entry, mark: Mark, latency_ms: float | None) -> None:
     """One line for the peer, whole so that it can be copied, and one for each of its models."""
-    section = Section(entry.advertisement.section).name.lower()
     latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
-    click.echo(f"{format_peer_id(entry.peer)}  {section}, {latency}")
+    click.echo(f"{format_peer_id(entry.peer)}  {mark.standing.name.lower()}, {latency}")
+    if mark.operator is not None:
+        click.echo(f"  anchored by {format_address(mark.operator)}: {mark.anchor}")
     rows = [
         (
             offer.model,
@@ -96,7 +101,7 @@ def _price(price: Wei) -> str:
     return format_ai(price * THOUSAND).removesuffix(" AI")
 
 
-def _show_node(entry: Entry, latency_ms: float | None) -> dict[str, object]:
+def _show_node(entry: Entry, mark: Mark, latency_ms: float | None) -> dict[str, object]:
     """Everything about a node, for programs; amounts are text, since JSON's numbers are inexact."""
     told = entry.advertisement
     return {
@@ -106,7 +111,10 @@ def _show_node(entry: Entry, latency_ms: float | None) -> dict[str, object]:
         "accounts": [
             format_address(Address(account.ownership.operator)) for account in told.accounts
         ],
-        "section": Section(told.section).name.lower(),
+        "section": mark.standing.name.lower(),
+        "anchor": mark.anchor,
+        "operator": None if mark.operator is None else format_address(mark.operator),
+        "claimed_section": Section(told.section).name.lower(),
         "expires_at_ms": entry.expires_at,
         "latency_ms": None if latency_ms is None else round(latency_ms, 1),
         "offers": [

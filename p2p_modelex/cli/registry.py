@@ -41,7 +41,9 @@ def registry() -> None:
 
 @registry.command()
 @_peer
-@click.option("--digest", type=read_digest, metavar="HEX", help="Of the signed advertisement.")
+@click.option(
+    "--digest", type=read_digest, metavar="HEX", help="Of what the advertisement says (ANC-1)."
+)
 @click.option("--sequence", type=click.IntRange(0, 2**64 - 1), help="The advertisement's.")
 @click.option("--uri", default="", help="Where a registration file is; at most 256 bytes.")
 @sends
@@ -96,7 +98,7 @@ async def show(network: "Network", peer: PublicKey, operator: Address | None) ->
 @reads
 async def list_(network: "Network", section: str | None, page: int) -> Answer:
     """List entries: the whitelisted, then the suspended, then the public ones."""
-    from p2p_modelex.chain.contracts.registry import RegistrySection
+    from p2p_modelex.records.registry import RegistrySection
 
     registry = _registry(network)
     chosen = RegistrySection[section.upper()] if section else None

@@ -20,6 +20,7 @@ from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei, format_ai, parse_ai
 
@@ -37,6 +38,7 @@ class _Asked:
     peer: str | None
     save: Path | None
     is_fast: bool
+    section: str | None
 
 
 @click.command()
@@ -73,6 +75,12 @@ class _Asked:
 )
 @click.option("--max-price", help="Most to pay for the whole job, in AI.")
 @click.option("--peer", help="Buy from this peer: a multiaddr ending in /p2p/PEER, or a peer id.")
+@click.option(
+    "--section",
+    type=click.Choice(list(SECTIONS)),
+    help="Whom to buy from, by the registry on chain; `all` is the suspended too. "
+    "[default: section in [requester]]",
+)
 @click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
 @click.option(
     "--receipt",
@@ -90,6 +98,7 @@ def run(
     seed: int,
     max_price: str | None,
     peer: str | None,
+    section: str | None,
     save: Path | None,
     *,
     quote: bool,
@@ -110,7 +119,7 @@ def run(
         parse_peer(peer)
     max_cost = parse_ai(max_price) if max_price else None
     quiet_log()
-    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote)):
+    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote, section)):
         raise KeyboardInterrupt
 
 
@@ -121,7 +130,9 @@ async def _run(home: Home, asked: _Asked) -> bool:
     peer, address = parse_peer(asked.peer) if asked.peer else (None, None)
     only = (peer,) if peer else ()
     async with connect(home.path, via=asked.peer if address else None) as exchange:
-        terms = Terms(max_cost=asked.max_cost, only=only, is_fast=asked.is_fast)
+        terms = Terms(
+            max_cost=asked.max_cost, only=only, is_fast=asked.is_fast, section=asked.section
+        )
         completion = exchange.request(asked.request, terms)
         watch = _Watch()
         async with trio.open_nursery() as nursery:

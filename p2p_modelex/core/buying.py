@@ -42,8 +42,10 @@ from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.wants import build_want, compute_ceiling
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId, PeerId
+from p2p_modelex.records.advertisement import Advertisement
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.registry import Standing
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -68,6 +70,7 @@ class Buying:
         ledger: PayerLedger,
         budget: Budget,
         next_stream: Callable[[], StreamId],
+        get_standing: Callable[[PeerId, Advertisement], Standing],
     ) -> None:
         self._network = network
         self._registry_domain = registry_domain
@@ -78,6 +81,7 @@ class Buying:
         self._ledger = ledger
         self._funding = Funding(ledger, budget)
         self._next_stream = next_stream
+        self._get_standing = get_standing
         self._runs: dict[JobId, Run] = {}
         # At most one for each run: an exchange is forgotten when it is over.
         self._by_stream: dict[StreamId, tuple[Run, RequesterExchange]] = {}
@@ -141,7 +145,12 @@ class Buying:
             candidate
             for entry in found
             if entry.advertisement.accounts and entry.peer != self._directory.own
-            for candidate in build_candidates(entry.peer, entry.advertisement, entry.expires_at)
+            for candidate in build_candidates(
+                entry.peer,
+                entry.advertisement,
+                entry.expires_at,
+                self._get_standing(entry.peer, entry.advertisement),
+            )
         ]
         selection = self._router.select(candidates, want, now)
         if not selection.kept:

@@ -7,7 +7,7 @@ from typing import NewType
 
 import msgspec
 
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId, PublicKey
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
@@ -129,6 +129,23 @@ class Redeem(msgspec.Struct, frozen=True, gc=False):
     vouchers: tuple[SignedVoucher, ...]
 
 
+class ReadRegistry(msgspec.Struct, frozen=True, gc=False):
+    """Read the registry, our peer's entry first, and follow it from then on. Whatever followed it
+    before ends. Answers: RegistryRead..., then RegistryChanged...; RegistryLost when that fails. A
+    node without a chain gets none.
+    """
+
+    peer: PublicKey
+
+
+class PutAnchor(msgspec.Struct, frozen=True, gc=False):
+    """Put a digest into our registry entry for our peer. Answer: AnchorPut or AnchorFailed."""
+
+    peer: PublicKey
+    digest: Digest
+    sequence: int
+
+
 class Penalize(msgspec.Struct, frozen=True, gc=False):
     """A peer committed an offence (a name of core/reputation, such as `bad_signature`)."""
 
@@ -218,6 +235,8 @@ Effect = (
     | OpenChannel
     | TopUpChannel
     | Redeem
+    | ReadRegistry
+    | PutAnchor
     | Penalize
     | Emit
 )

@@ -7,6 +7,7 @@ from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.registry import UNSUSPENDED, RegistryEntry, RegistryEvent, Standing
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Wei
 
@@ -149,12 +150,39 @@ class RedeemFailed(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class RegistryRead(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRegistry: entries as of one block. The first page begins, the last one ends."""
+
+    entries: tuple[RegistryEntry, ...]
+    is_first: bool
+    is_last: bool
+
+
+class RegistryChanged(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRegistry, after the last page: what happened since, or was undone by a reorg."""
+
+    event: RegistryEvent
+
+
+class RegistryLost(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRegistry: the chain is out of reach, and nothing more will come."""
+
+
+class AnchorPut(msgspec.Struct, frozen=True, gc=False):
+    """Answers PutAnchor: the transaction was mined, or the digest was there already."""
+
+
+class AnchorFailed(msgspec.Struct, frozen=True, gc=False):
+    """Answers PutAnchor: it was refused, reverted, or not mined in time."""
+
+
 class RunRequested(msgspec.Struct, frozen=True, gc=False):
     """A local caller wants a completion. Answers: RunEvents, ending in RunFinished or RunFailed.
 
     max_cost: wei for the whole job. max_prompt_price, max_completion_price: wei a token.
     max_window: wei to be ahead of the provider or it of us. only: peers allowed, empty for all.
     attempts: providers to try at most. is_fast: order at advertised prices without a quote.
+    standings: what the registry may make of a provider.
     """
 
     job: JobId
@@ -167,6 +195,7 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     denied: tuple[PeerId, ...]
     attempts: int
     is_fast: bool
+    standings: tuple[Standing, ...] = UNSUSPENDED
 
 
 class CancelRun(msgspec.Struct, frozen=True, gc=False):
@@ -199,6 +228,11 @@ Input = (
     | ChannelOpenFailed
     | Redeemed
     | RedeemFailed
+    | RegistryRead
+    | RegistryChanged
+    | RegistryLost
+    | AnchorPut
+    | AnchorFailed
     | RunRequested
     | CancelRun
     | ShutDown

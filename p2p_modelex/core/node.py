@@ -11,6 +11,8 @@ from types import MappingProxyType
 import msgspec
 
 from p2p_modelex import limits
+from p2p_modelex.core.anchoring.machine import AnchoringMachine
+from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.buying import Buying
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.machine import (
@@ -26,12 +28,17 @@ from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.exchange.terms import Seller
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import (
+    AnchorFailed,
+    AnchorPut,
     CancelRun,
     ChannelFetched,
     ChannelOpened,
     ChannelOpenFailed,
     FrameReceived,
     Input,
+    RegistryChanged,
+    RegistryLost,
+    RegistryRead,
     RunRequested,
     StreamEnded,
     StreamFailed,
@@ -48,11 +55,12 @@ from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
-from p2p_modelex.records.advertisement import Offer, Section
+from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
+from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.units import UnixMs
 
@@ -103,6 +111,7 @@ class Policies:
     budget: Budget
     settlement: SettlementPolicy = field(default_factory=SettlementPolicy)
     directory: DirectorySettings = field(default_factory=DirectorySettings)
+    anchoring: AnchoringPolicy = field(default_factory=AnchoringPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,14 @@ class NodeCore:
         self.mesh = DirectoryMachine(
             self.directory, identity.peer_signer, rng, next_stream, policies.directory
         )
+        self.anchoring = AnchoringMachine(
+            identity.peer,
+            identity.account_signer.address,
+            policies.anchoring,
+            lambda: self.directory.own_sequence,
+        )
+        # Where we are and who owns us, while we advertise it.
+        self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
         self.payee = PayeeLedger(
             _payee_of(identity, shop), identity.channels_domain, policies.settlement
         )
@@ -158,6 +175,7 @@ class NodeCore:
             self.payer,
             policies.budget,
             next_stream,
+            self.anchoring.get_standing,
         )
 
     @property
@@ -173,10 +191,12 @@ class NodeCore:
         """Whether no job is in hand, neither sold nor bought."""
         return self._buying.is_idle and (self._selling is None or self._selling.is_idle)
 
-    def restore(self, rows: Sequence[Row]) -> tuple[Row, ...]:
-        """Take over what is on disk; call before `start`. Returns rows to persist: the jobs that
-        we served when the node stopped are over; what they earned stands with their vouchers.
+    def restore(self, rows: Sequence[Row], entry: RegistryEntry | None = None) -> tuple[Row, ...]:
+        """Take over what is on disk, and our registry entry; call before `start`. Returns rows to
+        persist: the jobs that we served when the node stopped are over; what they earned stands
+        with their vouchers.
         """
+        self.anchoring.restore(rows, entry)
         self._buying.restore(rows)
         self.payee.restore(rows)
         if self._selling is not None:
@@ -189,25 +209,26 @@ class NodeCore:
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
-        effects = [*self.mesh.start(now), *self._buying.start()]
+        effects = [*self.mesh.start(now), *self._buying.start(), *self.anchoring.start()]
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
-        self,
-        addresses: Sequence[str],
-        accounts: Sequence[SignedOwnership],
-        section: Section,
-        now: UnixMs,
+        self, addresses: Sequence[str], accounts: Sequence[SignedOwnership], now: UnixMs
     ) -> list[Effect]:
         """Tell the mesh what we sell and where; again when the addresses change."""
+        self._told = addresses, accounts
         offers = self._shop.advertised if self._shop else ()
-        return list(
-            self.mesh.set_own(offers, addresses, accounts, now, agent=self._agent, section=section)
+        section = self.anchoring.claim
+        told = self.mesh.set_own(
+            offers, addresses, accounts, now, agent=self._agent, section=section
         )
+        own = self.directory.get(self.directory.own)
+        return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
-        return list(self.mesh.withdraw(now))
+        self._told = None
+        return [*self.mesh.withdraw(now), *self.anchoring.advertise(None, now)]
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""
@@ -224,6 +245,8 @@ class NodeCore:
                 return self._step_stream(stream, happened, now)
             case TimerFired(timer):
                 return self._on_timer(timer.split("/"), happened, now)
+            case RegistryRead() | RegistryChanged() | RegistryLost() | AnchorPut() | AnchorFailed():
+                return self._step_anchoring(happened, now)
             case RunRequested() | CancelRun() | ChannelOpened() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
             case ChannelFetched():
@@ -259,6 +282,14 @@ class NodeCore:
         effects = list(self._probes.step(happened, now))
         return effects + self._buying.after_probes(now)
 
+    def _step_anchoring(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """What changes our own section changes what we say of ourselves."""
+        claim = self.anchoring.claim
+        effects = self.anchoring.step(happened, now)
+        if self._told is None or self.anchoring.claim is claim:
+            return effects
+        return [*effects, *self.advertise(*self._told, now)]
+
     def _on_timer(self, name: list[str], happened: TimerFired, now: UnixMs) -> list[Effect]:
         match name[0]:
             case "exchange":
@@ -267,6 +298,8 @@ class NodeCore:
                 return self._step_probes(happened, now)
             case "directory":
                 return list(self.mesh.step(happened, now))
+            case "anchoring":
+                return self._step_anchoring(happened, now)
             case _:
                 return self._selling.step(happened, now) if self._selling else []
 

@@ -27,6 +27,7 @@ def build_want(wanted: RunRequested) -> Want:
         max_completion_price=wanted.max_completion_price,
         only=wanted.only,
         denied=wanted.denied,
+        standings=wanted.standings,
     )
 
 

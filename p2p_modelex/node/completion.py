@@ -30,6 +30,7 @@ from p2p_modelex.node.node import Node
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
 
@@ -43,6 +44,7 @@ _HINTS = {
     "RTE-2": "ask for a kind that is served: --kind",
     "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
+    "RTE-14": "ask for another --section; modelex nodes shows who is in which",
     "RTE-8": "wait a little, or look with `modelex nodes` who is there",
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
@@ -54,13 +56,17 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one request may cost and who may serve it. None takes the configuration's value."""
+    """What one request may cost and who may serve it. None takes the configuration's value.
+
+    section: a word of records/registry.py: SECTIONS.
+    """
 
     max_cost: Wei | None = None
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
     attempts: int = ATTEMPTS
     is_fast: bool = True
+    section: str | None = None
 
 
 def build_request(
@@ -129,10 +135,12 @@ class Completion:
     def __init__(
         self, node: Node, configuration: Configuration, request: Request, terms: Terms
     ) -> None:
+        """Raises BadInput if the terms name no section of the registry."""
         self._node = node
         self._configuration = configuration
         self._request = request
         self._terms = terms
+        self._standings = _read_section(terms.section or configuration.requester.section)
         self._job: JobId | None = None
         self._is_begun = False
         self._is_over = False
@@ -206,7 +214,15 @@ class Completion:
             denied=terms.denied,
             attempts=terms.attempts,
             is_fast=terms.is_fast,
+            standings=self._standings,
         )
+
+
+def _read_section(word: str) -> tuple[Standing, ...]:
+    standings = SECTIONS.get(word)
+    if standings is None:
+        raise BadInput(f"no section {word[:80]!r}", hint=f"one of {', '.join(SECTIONS)}")
+    return standings
 
 
 def error_of(failed: RunFailed) -> ModelexError:

@@ -72,6 +72,11 @@ def validate_configuration(configuration: Configuration) -> None:
     for name in names:
         if not name or names.count(name) > 1:
             raise BadInput(f"model {name!r} appears twice or is empty", hint="name each once")
+    if configuration.registry.register and configuration.role != "provider":
+        raise BadInput(
+            f"registry.register is on, and a {configuration.role} has nothing to register",
+            hint="only what a provider advertises is anchored: turn it off, or add a model",
+        )
     mesh = configuration.mesh
     if configuration.role != "requester" and not mesh.listen:
         raise BadInput("mesh.listen is empty, so no peer can reach this node")

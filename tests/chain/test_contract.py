@@ -13,6 +13,7 @@ from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
 from p2p_modelex.limits import REDEMPTION_VOUCHERS_MAX
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.registry import RegistrySection
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
@@ -247,7 +248,8 @@ async def test_registering_anchors_and_anchors_again(world: World) -> None:
     entry = await port.fetch_registration(peer)
     assert entry is not None
     assert (entry.operator, entry.digest, entry.sequence) == (port.account, b"\5" * 32, 10)
-    assert (entry.peer, entry.uri, entry.whitelisted) == (peer, "https://example.org", False)
+    assert (entry.peer, entry.uri) == (peer, "https://example.org")
+    assert entry.section is RegistrySection.PUBLIC
     await port.register(peer, Digest(b"\6" * 32), 11, "")
     assert await port.fetch_registration(peer) == replace(
         entry, digest=Digest(b"\6" * 32), sequence=11, uri=""

@@ -86,6 +86,8 @@ _ASKS: dict[str, Ask] = {
     "redeem": lambda c: c.redeem([_VOUCHER]),
     "register": lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),
     "registration": lambda c: c.fetch_registration(PublicKey(_NAME)),
+    "registry": lambda c: c.fetch_registry(0, 10),
+    "registry_events": lambda c: anext(c.registry_events(0)),
     "events": lambda c: anext(c.channel_events(0)),
 }
 

@@ -22,13 +22,14 @@ from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
-from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records import codec, envelope, ownership
 from p2p_modelex.records.advertisement import Advertisement, Kind, Section
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Failed, Load, Refused, RequesterMessage
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.registry import Standing
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs, Wei
 from tests.core.exchange.pair import (
@@ -101,6 +102,7 @@ class Buyer:
         self.vendors = [Vendor(number) for number in range(vendors)]
         self.by_peer = {vendor.key.peer: vendor for vendor in self.vendors}
         self.circuits = Circuits()
+        self.standings: dict[PeerId, Standing] = {}
         self.shelf = Shelf(self.vendors)
         self.payer = PayerLedger(PAYER, CHANNELS)
         self.now = NOW
@@ -118,6 +120,7 @@ class Buyer:
             self.payer,
             budget,
             next_stream,
+            lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
         )
         self.effects: list[fx.Effect] = []
         self.events: list[fx.RunEvent] = []

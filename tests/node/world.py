@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import trio
 
@@ -16,7 +17,7 @@ from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node.assembly import Adjust
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import Configuration, ModelSettings, RegistrySettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node, Parts
@@ -62,12 +63,19 @@ class World:
         friends: Sequence[int] = (),
         adjust: Adjust = lambda shop: shop,
         announce: tuple[str, ...] = (),
+        registry: RegistrySettings | None = None,
     ) -> AsyncGenerator[Node, None]:
         """Run a node that sells MODEL."""
         settings = ModelSettings(model=MODEL, prompt_price=PRICE, completion_price=price)
         defaults = Configuration()
         mesh = replace(defaults.mesh, announce=announce)
-        configuration = replace(defaults, role="provider", mesh=mesh, models=(settings,))
+        configuration = replace(
+            defaults,
+            role="provider",
+            mesh=mesh,
+            models=(settings,),
+            registry=registry or defaults.registry,
+        )
         keys = make_keys(number)
         async with engine or MemoryEngine(MODEL) as running:
             engines = {MODEL: running}
@@ -78,7 +86,7 @@ class World:
 
     @asynccontextmanager
     async def requester(
-        self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Wei
+        self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Any
     ) -> AsyncGenerator[Exchange, None]:
         """Run a node that buys; it knows `friends` from the start."""
         keys = make_keys(number)

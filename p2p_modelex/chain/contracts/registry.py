@@ -1,7 +1,7 @@
 """NodeRegistry (contracts/src/interfaces/INodeRegistry.sol): who is registered, and where."""
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any, Literal
 
 from eth_hash.backends.pysha3 import keccak256 as keccak
@@ -9,21 +9,12 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 from p2p_modelex.chain.contracts.contract import Contract, Sent, check_page
 from p2p_modelex.errors import ChainUnreachable
 from p2p_modelex.ids import Address, Digest, PublicKey, parse_address
+from p2p_modelex.records.registry import RegistrySection
 
 NOBODY = Address(bytes(20))
 
 Move = Literal["admit", "suspend", "lift", "remove"]
 """Public to whitelisted, whitelisted to suspended, suspended to whitelisted, either to public."""
-
-
-class RegistrySection(IntEnum):
-    """PUBLIC: anyone. WHITELISTED: admitted by an authoriser. SUSPENDED: admitted, and not to be
-    trusted more than a public one until that is lifted.
-    """
-
-    PUBLIC = 0
-    WHITELISTED = 1
-    SUSPENDED = 2
 
 
 class Role(Enum):

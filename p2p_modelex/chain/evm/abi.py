@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi import abi as codec
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
+from eth_abi.registry import BaseEquals
+from eth_abi.registry import registry as standard_types
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.evm.wire import Log
@@ -21,8 +24,23 @@ _BUILT_IN_ERRORS = (
     {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 )
 
-# What eth_abi raises for bytes of another shape, and for a string that is not UTF-8.
-_UNDECODABLE = (DecodingError, OverflowError, UnicodeDecodeError)
+# What eth_abi raises for bytes of another shape.
+_UNDECODABLE = (DecodingError, OverflowError)
+
+
+def _build_codec() -> ABICodec:
+    """Solidity takes any bytes for a text, and anybody's text may be in an answer: what is not
+    UTF-8 in it is replaced, so that one stranger's URI does not make a list unreadable.
+    """
+    types = standard_types.copy()  # type: ignore[no-untyped-call]
+    types.unregister_decoder("string")
+    lenient = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    is_text = BaseEquals("string")  # type: ignore[no-untyped-call]
+    types.register_decoder(is_text, lenient, label="string")
+    return ABICodec(types)
+
+
+codec = _build_codec()
 
 
 @dataclass(frozen=True, slots=True)

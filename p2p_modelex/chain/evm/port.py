@@ -7,11 +7,12 @@ from typing import Any, Self
 import trio
 from eth_abi.abi import encode
 
-from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryEntry
+from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryPage
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
 from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
 from p2p_modelex.chain.evm.refusals import ask
+from p2p_modelex.chain.evm.registry import Registry
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_quantity
@@ -20,6 +21,7 @@ from p2p_modelex.errors import ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import AccountSigner
+from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 
@@ -27,6 +29,7 @@ from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 DEVNET_CHAIN_ID = 31337
 CONFIRMATIONS = 3  # our guess: deeper than all but exceptional reorgs, 36 s on mainnet
 POLL_S = 1.0
+REGISTRY_POLL_S = 12.0  # a block of mainnet; two small requests each time
 
 _OPEN, _TOP_UP = 0, 1  # IPaymentChannels.Deposit
 
@@ -55,6 +58,9 @@ class EvmChain(Chain):
         self._confirmations = confirmations
         self._poll_s = poll_s
         self._contracts: Contracts = load_contracts()
+        self._registry = Registry(
+            self._rpc, deployment.registry, self._contracts.registry, self._call
+        )
         self._sender = Sender(self._rpc, signer, deployment.chain_id, self._contracts.errors)
 
     async def __aenter__(self) -> Self:
@@ -158,7 +164,7 @@ class EvmChain(Chain):
         return await self._fetch_latest(channel)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
-        known = await self._fetch_registration(peer, self.account, "latest")
+        known = await self._registry.fetch_entry(peer, self.account, "latest")
         function = "register" if known is None else "update"
         payload = self._contracts.registry.encode_call(function, peer, digest, sequence, uri)
         return (await self._sender.send(self._deployment.registry, payload)).transaction
@@ -166,8 +172,24 @@ class EvmChain(Chain):
     async def fetch_registration(
         self, peer: PublicKey, operator: Address | None = None
     ) -> RegistryEntry | None:
-        return await self._fetch_registration(
+        return await self._registry.fetch_entry(
             peer, operator or self.account, await self._confirmed_block()
+        )
+
+    async def fetch_registry(
+        self, offset: int, limit: int, block: int | None = None
+    ) -> RegistryPage:
+        if block is None:
+            head = read_quantity(await self._rpc.call("eth_blockNumber"))
+            block = max(0, head - self._confirmations)
+        return await self._registry.fetch_page(offset, limit, block)
+
+    def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
+        return self._registry.follow(
+            since_block=since_block,
+            confirmations=self._confirmations,
+            poll_s=max(self._poll_s, REGISTRY_POLL_S) if self._confirmations else self._poll_s,
+            on_reorg=self._sender.repair,
         )
 
     async def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
@@ -231,18 +253,6 @@ class EvmChain(Chain):
                 hint="look at the channel again in a few blocks",
             )
         return state
-
-    async def _fetch_registration(
-        self, peer: PublicKey, operator: Address, block: str
-    ) -> RegistryEntry | None:
-        abi = self._contracts.registry
-        payload = abi.encode_call("entryOf", peer, format_address(operator))
-        answer = await self._call(self._deployment.registry, payload, block)
-        [fields] = abi.decode_result("entryOf", answer)
-        _, owner, sequence, section, digest, _, _, uri = fields
-        if int(owner, 16) == 0:
-            return None
-        return RegistryEntry(peer, operator, Digest(digest), sequence, uri, section == 1)
 
     async def _deposit(self, amount: Wei, form: bytes) -> TransactionReceipt:
         channels = format_address(self._deployment.channels)

@@ -3,9 +3,10 @@ import secrets
 import pytest
 
 from p2p_modelex.chain.contracts.network import Network
-from p2p_modelex.chain.contracts.registry import Move, Registry, RegistrySection, Role
+from p2p_modelex.chain.contracts.registry import Move, Registry, Role
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import Digest, PublicKey
+from p2p_modelex.records.registry import RegistrySection
 from tests.chain.contracts.conftest import Place, refused
 from tests.chain.worlds import new_key
 

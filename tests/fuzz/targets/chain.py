@@ -1,7 +1,7 @@
 """A JSON-RPC endpoint that answers anything: a result of the right shape, or one of our errors."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -47,11 +47,26 @@ _CALLS = (
     "0x" + "ff" * 32,
     "0x" + "ff" * 320,
     "0x",
+    _pack(
+        ["(bytes32,address,uint64,uint8,bytes32,uint64,uint64,string)[]"],
+        [[(_NAME, _US, 7, 1, _NAME, 1, 2, "https://example.org")]],
+    ),
 )
 _LOG = {
     "address": format_address(_DEPLOYMENT.channels),
     "topics": ["0x" + _CONTRACTS.channels.topic("Opened").hex(), "0x" + _NAME.hex(), _WORD, _WORD],
     "data": _CHANNEL,
+    "blockNumber": "0x1",
+}
+_CHANGED = {
+    "address": format_address(_DEPLOYMENT.registry),
+    "topics": [
+        "0x" + _CONTRACTS.registry.topic("SectionChanged").hex(),
+        "0x" + _NAME.hex(),
+        "0x" + "00" * 12 + _US[2:],
+        "0x" + "00" * 12 + _US[2:],
+    ],
+    "data": _pack(["uint8", "uint8", "string"], [0, 1, "known"]),
     "blockNumber": "0x1",
 }
 _RECEIPT: dict[str, Any] = {
@@ -79,7 +94,7 @@ _GOOD: dict[str, Any] = {
     "eth_getBalance": "0x1",
     "eth_getTransactionReceipt": _RECEIPT,
     "eth_getBlockByNumber": _HEADER,
-    "eth_getLogs": [_LOG],
+    "eth_getLogs": [_LOG, _CHANGED],
     "eth_call": _CHANNEL,
 }
 _LIKE: tuple[Any, ...] = (
@@ -96,11 +111,11 @@ _LIKE: tuple[Any, ...] = (
     2**300,
     -1,
     _LOG,
+    _CHANGED,
 )
 
 
-async def _look_twice(chain: EvmChain) -> None:
-    events = chain.channel_events(0)
+async def _look_twice(events: AsyncGenerator[object, None]) -> None:
     with suppress(StopAsyncIteration):
         await anext(events)
         await anext(events)
@@ -120,7 +135,9 @@ _ASKS: tuple[Callable[[EvmChain], Awaitable[object]], ...] = (
     lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),
     lambda c: c.fetch_registration(PublicKey(_NAME)),
     lambda c: c.fetch_genesis(),
-    _look_twice,
+    lambda c: _look_twice(c.channel_events(0)),
+    lambda c: _look_twice(c.registry_events(0)),
+    lambda c: c.fetch_registry(0, 2, 1),
 )
 
 

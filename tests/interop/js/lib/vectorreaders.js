@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import * as messages from './messages.js'
 import { Judge } from './advertisements.js'
+import { anchorOf, markOf, Registry } from './anchoring.js'
 import { hex, unhex } from './bytes.js'
 import { element, fingerprint, inRange } from './fingerprint.js'
 import { nextState, TABLE } from './conversation.js'
@@ -202,6 +203,24 @@ function * vouchers ({ cases, channel, signer, domain }) {
   }
 }
 
+function * anchors ({ cases }) {
+  for (const { name, advertisement, anchor } of cases) {
+    yield [name, () => assert.equal(hex(anchorOf(messages.Advertisement.decode(unhex(advertisement)))), anchor)]
+  }
+}
+
+function * marks ({ cases, peer }) {
+  for (const { name, advertisement, entries, events, standing, anchor, operator } of cases) {
+    yield [name, () => {
+      const registry = new Registry()
+      for (const entry of entries) registry.note(entry)
+      for (const event of events) registry.fold(event)
+      const mark = markOf(registry, peer, messages.Advertisement.decode(unhex(advertisement)))
+      assert.deepEqual(mark, { standing, anchor, operator })
+    }]
+  }
+}
+
 export const READERS = {
   'wire/1': wire,
   'envelope/1': envelope,
@@ -213,5 +232,7 @@ export const READERS = {
   'exchange-table/1': table,
   'exchange-messages/1': exchangeMessages,
   'exchange-receipts/1': receiptFiles,
-  'ledger-vouchers/1': vouchers
+  'ledger-vouchers/1': vouchers,
+  'anchor/1': anchors,
+  'marks/1': marks
 }
