@@ -4,10 +4,9 @@ import msgspec
 
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Wei
 
 
@@ -138,14 +137,14 @@ class ChannelOpenFailed(msgspec.Struct, frozen=True, gc=False):
 class Redeemed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: wei credited for each voucher, in order (0: skipped by the contract)."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
     credited: tuple[Wei, ...]
 
 
 class RedeemFailed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: nothing was credited."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
     reason: str
 
 

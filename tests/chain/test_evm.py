@@ -19,8 +19,9 @@ from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
-from p2p_modelex.ids import Address, ChannelId, format_address
+from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records import voucher as voucher_record
+from p2p_modelex.records.channel import Claim
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
 from tests.chain.endpoint import fake_endpoint, http
@@ -186,13 +187,13 @@ async def test_a_reorg_undoes_events_and_the_sender_sends_again(on_anvil: EvmWor
                 seen.append((event.kind, event.undone))
                 if len(seen) == 1:
                     await rpc.call("anvil_reorg", 1, [], retry=False)
-                    assert await port.fetch_channel(ChannelId(channel.channel)) is None
+                    assert await port.fetch_channel(channel.terms) is None
                 if len(seen) == 3:
                     break
         await events.aclose()
     # The watcher had the sender repeat what the reorg dropped, under the same id.
     assert seen == [("opened", False), ("opened", True), ("opened", False)]
-    assert await port.fetch_channel(ChannelId(channel.channel)) == channel
+    assert await port.fetch_channel(channel.terms) == channel
 
 
 async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
@@ -202,10 +203,9 @@ async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
         Rpc(evm.url) as rpc,
     ):
         channel = await port.open_channel(new_key().address, Wei(7), port.account)
-        name = ChannelId(channel.channel)
-        assert await port.fetch_channel(name) is None
+        assert await port.fetch_channel(channel.terms) is None
         await rpc.call("anvil_mine", "0x2", retry=False)
-        assert await port.fetch_channel(name) == channel
+        assert await port.fetch_channel(channel.terms) == channel
 
 
 async def test_a_reader_far_behind_reads_ranges_first(evm: EvmWorld) -> None:
@@ -239,16 +239,17 @@ async def test_our_digests_are_those_of_the_contracts(evm: EvmWorld) -> None:
 
 async def test_our_payloads_are_those_of_web3(evm: EvmWorld) -> None:
     contracts = load_contracts()
-    voucher = ((b"\x11" * 32, 7, 8, 0), b"\x22" * 65)
+    payee = "0x" + "33" * 20
+    claim = ("0x" + "44" * 20, "0x" + "55" * 20, b"\x11" * 32, 7, 8, 0, b"\x22" * 65)
 
     def encode() -> str:
         from web3 import Web3
 
         entries = list(contracts.artifacts["PaymentChannels"].entries)
-        return str(Web3().eth.contract(abi=entries).encode_abi("redeem", args=[[voucher]]))
+        return str(Web3().eth.contract(abi=entries).encode_abi("redeem", args=[payee, [claim]]))
 
     theirs = await trio.to_thread.run_sync(encode)
-    assert to_hex(contracts.channels.encode_call("redeem", [voucher])) == theirs
+    assert to_hex(contracts.channels.encode_call("redeem", payee, [claim])) == theirs
 
 
 async def test_web3_finds_what_we_did(evm: EvmWorld) -> None:
@@ -256,7 +257,8 @@ async def test_web3_finds_what_we_did(evm: EvmWorld) -> None:
     channel = await port.open_channel(new_key().address, Wei(AI), key.address)
     voucher = Voucher(channel.channel, 2, Wei(5), 0)
     signed = voucher_record.sign(voucher, evm.deployment.channels_domain, key)
-    await port.redeem([signed, SignedVoucher(voucher, bytes(65))])
+    bad = SignedVoucher(voucher, bytes(65))
+    await port.redeem([Claim(channel.terms, signed), Claim(channel.terms, bad)])
     claimed = await trio.to_thread.run_sync(_ask_with_web3, evm, "claimedOf", channel.channel, 2)
     assert claimed == 5
 

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from p2p_modelex.chain.abc import ChannelEvent
+from p2p_modelex.chain.abc import ChannelEvent, Deployment
 from p2p_modelex.chain.evm.abi import Abi, Event
 from p2p_modelex.chain.evm.reader import BlockReader
-from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.rpc import Rpc, RpcError
+from p2p_modelex.chain.evm.wire import read_logs, to_hex
+from p2p_modelex.errors import ChainUnreachable
 from p2p_modelex.ids import Address, ChannelId, format_address
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelTerms
 
 # Channels remembered as ours or not, so that each is asked about once.
 CHANNELS_MAX = 10_000
@@ -44,13 +46,15 @@ class ChannelWatch:
         *,
         since_block: int,
         confirmations: int,
-        fetch_channel: Callable[[ChannelId], Awaitable[ChannelState | None]],
+        find_terms: Callable[[ChannelId], Awaitable[ChannelTerms | None]],
         on_reorg: Callable[[], Awaitable[None]],
     ) -> None:
-        """on_reorg: awaited when blocks were undone, before their events are told."""
+        """find_terms: asked of channels that were opened before `since_block`. on_reorg: awaited
+        when blocks were undone, before their events are told.
+        """
         self._abi = abi
         self._account = account
-        self._fetch_channel = fetch_channel
+        self._find_terms = find_terms
         self._on_reorg = on_reorg
         self._is_ours: OrderedDict[ChannelId, bool] = OrderedDict()
         self._reader = BlockReader(
@@ -90,5 +94,41 @@ class ChannelWatch:
         if event.name == "Opened":
             ours = format_address(self._account)
             return ours in (event.arguments["payer"], event.arguments["payee"])
-        state = await self._fetch_channel(channel)
-        return state is not None and self._account in (state.payer, state.payee)
+        terms = await self._find_terms(channel)
+        return terms is not None and self._account in (terms.payer, terms.payee)
+
+
+async def find_terms(
+    rpc: Rpc, deployment: Deployment, abi: Abi, channel: ChannelId
+) -> ChannelTerms | None:
+    """Return a channel's terms out of its Opened event, None if there is none.
+
+    ChainUnreachable where the endpoint does not search its whole log, or lies.
+    """
+    wanted = {
+        "address": format_address(deployment.channels),
+        "topics": [to_hex(abi.topic("Opened")), to_hex(channel)],
+        "fromBlock": "earliest",
+        "toBlock": "latest",
+    }
+    try:
+        logs = read_logs(await rpc.call("eth_getLogs", wanted))
+    except RpcError as error:
+        raise ChainUnreachable(
+            f"the endpoint does not search its whole log: {error.text}",
+            hint="use one that does, such as a node of your own",
+        ) from error
+    for log in logs:
+        event = abi.decode_event(log)
+        if event is not None and event.name == "Opened":
+            terms = _read_terms(event)
+            if deployment.channel_id(terms) == channel:
+                return terms
+            raise ChainUnreachable("the endpoint sent the terms of another channel")
+    return None
+
+
+def _read_terms(event: Event) -> ChannelTerms:
+    accounts = (event.arguments[name] for name in ("payer", "payee", "signer"))
+    payer, payee, signer = (bytes.fromhex(account[2:]) for account in accounts)
+    return ChannelTerms(payer, payee, signer, event.arguments["salt"])
