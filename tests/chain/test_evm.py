@@ -21,7 +21,8 @@ from p2p_modelex.chain.evm.wire import to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.channel import Claim
+from p2p_modelex.records.channel import PAYER_SIGNS, Claim
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
 from tests.chain.endpoint import fake_endpoint, http
@@ -250,6 +251,32 @@ async def test_our_payloads_are_those_of_web3(evm: EvmWorld) -> None:
 
     theirs = await trio.to_thread.run_sync(encode)
     assert to_hex(contracts.channels.encode_call("redeem", payee, [claim])) == theirs
+
+
+async def test_redeeming_in_a_splits_pause_claims_and_the_next_call_pays_out(
+    on_anvil: EvmWorld,
+) -> None:
+    soon = Terms(100, split_notice_blocks=20, split_pause_blocks=20)
+    deployment = await deploy(on_anvil.url, TEST_KEYS[0], name="x", terms=soon)
+    async with EvmWorld(on_anvil.url, deployment) as world, Rpc(world.url) as rpc:
+        key, payer = await world.new_account()
+        _, payee = await world.new_account(Wei(0))
+        channel = await payer.open_channel(payee.account, Wei(100), PAYER_SIGNS)
+
+        async def redeem(amount: int) -> tuple[Wei, ...]:
+            voucher = Voucher(channel.channel, 0, Wei(amount), 0)
+            signed = voucher_record.sign(voucher, deployment.channels_domain, key)
+            return (await payee.redeem([Claim(channel.terms, signed)])).credited
+
+        owner = Sender(rpc, EvmSigner(TEST_KEYS[0]), 31337, lambda _: "")
+        await owner.send(deployment.token, load_contracts().token.encode_call("announceSplit"))
+        await rpc.call("anvil_mine", hex(soon.split_notice_blocks), retry=False)
+        assert await redeem(10) == (10,)
+        assert await redeem(11) == (1,)
+        assert await payee.fetch_balance(payee.account) == 0
+        await rpc.call("anvil_mine", hex(soon.split_pause_blocks), retry=False)
+        assert await redeem(15) == (8,)
+        assert await payee.fetch_balance(payee.account) == 30
 
 
 async def test_web3_finds_what_we_did(evm: EvmWorld) -> None:

@@ -22,11 +22,11 @@ from p2p_modelex.node import streams
 from p2p_modelex.node.driver import Driver, Effects
 from p2p_modelex.node.exchange import build_request
 from p2p_modelex.node.timers import Timers
-from p2p_modelex.records.channel import PAYER_SIGNS, ChannelTerms
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import UnixMs, Wei
+from tests.core.exchange.pair import TERMS
 from tests.node.world import MODEL, peer_of
 
 PROTOCOL = "/test/1"
@@ -166,13 +166,12 @@ async def test_events_of_a_run_that_nobody_listens_to_are_dropped() -> None:
 
 async def test_without_a_chain_every_chain_effect_fails_in_order() -> None:
     payee, channel = Address(b"p" * 20), ChannelId(b"c" * 32)
-    terms = ChannelTerms(bytes(20), payee, PAYER_SIGNS, bytes(32))
     bench = Bench(
         Script(
             once(
-                fx.FetchChannel(channel, terms),
+                fx.FetchChannel(channel, TERMS),
                 fx.OpenChannel(payee, Wei(1), Digest(bytes(32))),
-                fx.TopUpChannel(payee, terms, Wei(1)),
+                fx.TopUpChannel(payee, TERMS, Wei(1)),
                 fx.Redeem(()),
             )
         )

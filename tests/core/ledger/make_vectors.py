@@ -64,6 +64,7 @@ def build_vouchers() -> object:
         "domain": "0x" + CHANNELS.hex(),
         "channel": "0x" + STATE.channel.hex(),
         "payee": "0x" + STATE.payee.hex(),
+        "terms": "0x" + codec.encode(TERMS.of_payer).hex(),
         "cases": listed,
     }
 
