@@ -5,7 +5,7 @@ Errors: ChainUnreachable, WrongNetwork, TransactionFailed, PaymentError (refused
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -133,9 +133,9 @@ class Chain(ABC):
 
     @abstractmethod
     async def find_terms(self, channel: ChannelId) -> ChannelTerms | None:
-        """The terms of a channel by its id, out of the chain's log; None if none was opened.
+        """The terms of a channel by its id, out of the chain's log; None if it has no such opening.
 
-        For what a home has lost: it searches the whole log, which not every endpoint allows.
+        For what a home has lost: it reads ranges of blocks, which takes minutes on a long chain.
         """
 
     @abstractmethod
@@ -179,5 +179,10 @@ class Chain(ABC):
         """The entry that `operator` (None: our account) made for the peer; anyone may make one."""
 
     @abstractmethod
-    def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
-        """Events of channels that pay to or from our account, reorg-safe, at least once each."""
+    def channel_events(
+        self, since_block: int, known: Iterable[ChannelId] = ()
+    ) -> AsyncGenerator[ChannelEvent, None]:
+        """Events of channels that pay to or from our account, reorg-safe, at least once each.
+
+        known: those among them that were opened before `since_block`.
+        """

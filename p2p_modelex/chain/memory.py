@@ -1,6 +1,6 @@
 """A complete chain in this process: one MemoryLedger, shared by the MemoryChain of each account."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Self
 
 import trio
@@ -107,15 +107,20 @@ class MemoryChain(Chain):
     ) -> RegistryEntry | None:
         return (await self._reach()).registration(peer, operator or self._account)
 
-    async def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
-        position = 0
+    async def channel_events(
+        self, since_block: int, known: Iterable[ChannelId] = ()
+    ) -> AsyncGenerator[ChannelEvent, None]:
+        position, watched = 0, dict.fromkeys(known)
         while True:
             ledger = await self._reach()
             for happened in ledger.happened(position):
                 position += 1
-                ours = self._account in happened.parties
-                if ours and happened.event.block >= since_block:
-                    yield happened.event
+                event = happened.event
+                if event.block >= since_block:
+                    if event.kind == "opened" and self._account in happened.parties:
+                        watched[event.channel] = None
+                    if event.channel in watched:
+                        yield event
             if not ledger.happened(position):
                 await ledger.wait_news()
 

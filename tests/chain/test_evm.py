@@ -9,6 +9,7 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, fund
+from p2p_modelex.chain.evm import search
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.deploy import deploy
 from p2p_modelex.chain.evm.plan import Terms
@@ -19,7 +20,7 @@ from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
-from p2p_modelex.ids import Address, format_address
+from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import PAYER_SIGNS, Claim
 from p2p_modelex.records.signers import EvmSigner
@@ -227,6 +228,20 @@ async def test_a_reader_far_behind_reads_ranges_first(evm: EvmWorld) -> None:
             rest += polled
         assert [block.number for block in rest] == list(range(first[-1].number + 1, start + 102))
         assert [len(block.logs) for block in rest if block.logs] == [1]
+
+
+async def test_terms_are_found_far_below_the_head(
+    on_anvil: EvmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "RANGE_BLOCKS", 10)
+    monkeypatch.setattr(search, "BATCH_RANGES", 2)
+    _, port = await on_anvil.new_account()
+    channel = await port.open_channel(new_key().address, Wei(7), port.account)
+    async with Rpc(on_anvil.url) as rpc:
+        await rpc.call("anvil_mine", hex(45), retry=False)
+    assert await port.find_terms(ChannelId(channel.channel)) == channel.terms
+    monkeypatch.setattr(search, "SEARCH_BLOCKS_MAX", 40)
+    assert await port.find_terms(ChannelId(channel.channel)) is None
 
 
 async def test_our_digests_are_those_of_the_contracts(evm: EvmWorld) -> None:

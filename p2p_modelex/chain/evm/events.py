@@ -1,20 +1,17 @@
 """Channel events of one account, out of the PaymentChannels contract's log."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from p2p_modelex.chain.abc import ChannelEvent, Deployment
+from p2p_modelex.chain.abc import ChannelEvent
 from p2p_modelex.chain.evm.abi import Abi, Event
 from p2p_modelex.chain.evm.reader import BlockReader
-from p2p_modelex.chain.evm.rpc import Rpc, RpcError
-from p2p_modelex.chain.evm.wire import read_logs, to_hex
-from p2p_modelex.errors import ChainUnreachable
+from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.ids import Address, ChannelId, format_address
-from p2p_modelex.records.channel import ChannelTerms
 
-# Channels remembered as ours or not, so that each is asked about once.
+# Channels remembered as ours, as many as a ledger keeps; the one opened longest ago makes room.
 CHANNELS_MAX = 10_000
 
 _KINDS: dict[str, Literal["opened", "topped_up", "claimed", "close_started", "closed"]] = {
@@ -46,17 +43,16 @@ class ChannelWatch:
         *,
         since_block: int,
         confirmations: int,
-        find_terms: Callable[[ChannelId], Awaitable[ChannelTerms | None]],
+        known: Iterable[ChannelId],
         on_reorg: Callable[[], Awaitable[None]],
     ) -> None:
-        """find_terms: asked of channels that were opened before `since_block`. on_reorg: awaited
-        when blocks were undone, before their events are told.
+        """known: channels of ours that were opened before `since_block`. on_reorg: awaited when
+        blocks were undone, before their events are told.
         """
         self._abi = abi
-        self._account = account
-        self._find_terms = find_terms
+        self._ours = format_address(account)
         self._on_reorg = on_reorg
-        self._is_ours: OrderedDict[ChannelId, bool] = OrderedDict()
+        self._known = OrderedDict.fromkeys(known)
         self._reader = BlockReader(
             rpc,
             contract,
@@ -74,61 +70,19 @@ class ChannelWatch:
         for block in blocks:
             for log in block.logs:
                 event = self._abi.decode_event(log)
-                if event is not None and await self._concerns_us(event):
+                if event is not None and self._concerns_us(event):
                     channel = ChannelId(event.arguments["channel"])
                     kind = _KINDS[event.name]
                     events.append(ChannelEvent(kind, channel, block.number, block.undone))
         return Polled(tuple(events), up_to_date=not blocks)
 
-    async def _concerns_us(self, event: Event) -> bool:
+    def _concerns_us(self, event: Event) -> bool:
         channel = ChannelId(event.arguments["channel"])
-        known = self._is_ours.get(channel)
-        if known is None:
-            known = await self._learn(channel, event)
-            self._is_ours[channel] = known
-            if len(self._is_ours) > CHANNELS_MAX:
-                self._is_ours.popitem(last=False)
-        return known
-
-    async def _learn(self, channel: ChannelId, event: Event) -> bool:
-        if event.name == "Opened":
-            ours = format_address(self._account)
-            return ours in (event.arguments["payer"], event.arguments["payee"])
-        terms = await self._find_terms(channel)
-        return terms is not None and self._account in (terms.payer, terms.payee)
-
-
-async def find_terms(
-    rpc: Rpc, deployment: Deployment, abi: Abi, channel: ChannelId
-) -> ChannelTerms | None:
-    """Return a channel's terms out of its Opened event, None if there is none.
-
-    ChainUnreachable where the endpoint does not search its whole log, or lies.
-    """
-    wanted = {
-        "address": format_address(deployment.channels),
-        "topics": [to_hex(abi.topic("Opened")), to_hex(channel)],
-        "fromBlock": "earliest",
-        "toBlock": "latest",
-    }
-    try:
-        logs = read_logs(await rpc.call("eth_getLogs", wanted))
-    except RpcError as error:
-        raise ChainUnreachable(
-            f"the endpoint does not search its whole log: {error.text}",
-            hint="use one that does, such as a node of your own",
-        ) from error
-    for log in logs:
-        event = abi.decode_event(log)
-        if event is not None and event.name == "Opened":
-            terms = _read_terms(event)
-            if deployment.channel_id(terms) == channel:
-                return terms
-            raise ChainUnreachable("the endpoint sent the terms of another channel")
-    return None
-
-
-def _read_terms(event: Event) -> ChannelTerms:
-    accounts = (event.arguments[name] for name in ("payer", "payee", "signer"))
-    payer, payee, signer = (bytes.fromhex(account[2:]) for account in accounts)
-    return ChannelTerms(payer, payee, signer, event.arguments["salt"])
+        if event.name == "Opened" and self._ours in (
+            event.arguments["payer"],
+            event.arguments["payee"],
+        ):
+            self._known[channel] = None
+            if len(self._known) > CHANNELS_MAX:
+                self._known.popitem(last=False)
+        return channel in self._known

@@ -1,7 +1,7 @@
 """The chain port over JSON-RPC: `Chain` for one account of one EVM network."""
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Self
 
 import trio
@@ -9,9 +9,10 @@ from eth_abi.abi import encode
 
 from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryEntry
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
-from p2p_modelex.chain.evm.events import ChannelWatch, find_terms
+from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
 from p2p_modelex.chain.evm.rpc import Rpc, RpcError
+from p2p_modelex.chain.evm.search import find_terms
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.wire import (
     TransactionReceipt,
@@ -174,7 +175,9 @@ class EvmChain(Chain):
             peer, operator or self.account, await self._confirmed_block()
         )
 
-    async def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
+    async def channel_events(
+        self, since_block: int, known: Iterable[ChannelId] = ()
+    ) -> AsyncGenerator[ChannelEvent, None]:
         watch = ChannelWatch(
             self._rpc,
             self._deployment.channels,
@@ -182,7 +185,7 @@ class EvmChain(Chain):
             self.account,
             since_block=since_block,
             confirmations=self._confirmations,
-            find_terms=self.find_terms,
+            known=known,
             on_reorg=self._sender.repair,
         )
         while True:
