@@ -22,7 +22,7 @@ from p2p_modelex.chain.memory_registry import MemoryRegistry
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UINT128_MAX, Epoch, Wei
@@ -101,7 +101,8 @@ class MemoryLedger:
         salt: Digest | None = None,
     ) -> ChannelState:
         salt = salt or Digest(word(len(self._channels)))
-        channel = self.deployment.channel_id(payer, payee, salt)
+        terms = ChannelTerms(payer, payee, signer, salt)
+        channel = self.deployment.channel_id(terms)
         if channel in self._channels:
             return self._channels[channel]
         if deposit == 0:
@@ -109,42 +110,43 @@ class MemoryLedger:
         if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
             raise _revert(f"InvalidPayee(payee={format_address(payee)})")
         self._take(payer, deposit)
-        signer = signer if any(signer) else payer
-        state = ChannelState(channel, payer, payee, signer, deposit, Wei(0), EPOCH, 0)
+        state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), EPOCH, 0)
         return self._commit(state, "opened")
 
-    def top_up(self, sender: Address, channel: ChannelId, amount: Wei) -> ChannelState:
-        state = self._get_open(channel)
+    def top_up(self, sender: Address, terms: ChannelTerms, amount: Wei) -> ChannelState:
+        state = self._get_open(terms)
         if amount == 0 or state.deposit + amount > UINT128_MAX:
             raise _revert(f"InvalidAmount(amount={amount})")
         self._take(sender, amount)
         return self._commit(replace(state, deposit=Wei(state.deposit + amount)), "topped_up")
 
-    def redeem(self, batch: Sequence[SignedVoucher]) -> Redemption:
-        credited = tuple(self._claim(signed) for signed in batch)
+    def redeem(self, batch: Sequence[Claim]) -> Redemption:
+        credited = tuple(self._claim(claim) for claim in batch)
         return Redemption(self._mine(), 0, credited)
 
-    def start_close(self, sender: Address, channel: ChannelId) -> ChannelState:
-        state = self._get_open(channel)
+    def start_close(self, sender: Address, terms: ChannelTerms) -> ChannelState:
+        state = self._get_open(terms)
         if sender != state.payer:
-            raise _revert(f"OnlyPayer(channel=0x{channel.hex()}, caller={format_address(sender)})")
+            name = f"channel=0x{state.channel.hex()}"
+            raise _revert(f"OnlyPayer({name}, caller={format_address(sender)})")
         closes_at = self._now() + self._challenge_s
         return self._commit(replace(state, closes_at=closes_at), "close_started")
 
-    def finish_close(self, channel: ChannelId) -> ChannelState:
-        state = self._get_unclosed(channel)
-        name = f"channel=0x{channel.hex()}"
+    def finish_close(self, terms: ChannelTerms) -> ChannelState:
+        state = self._get_unclosed(terms)
+        name = f"channel=0x{state.channel.hex()}"
         if state.is_open:
             raise _revert(f"NotClosing({name})")
         if self._now() < state.closes_at:
             raise _revert(f"ChallengePeriodRunning({name}, closesAt={state.closes_at})")
-        self._closed.add(channel)
+        self._closed.add(ChannelId(state.channel))
         self._give(Address(state.payer), Wei(state.deposit - state.claimed))
         return self._commit(replace(state, deposit=state.claimed), "closed")
 
-    def _claim(self, signed: SignedVoucher) -> Wei:
+    def _claim(self, claim: Claim) -> Wei:
         """Credit one voucher, 0 if it is bad in any way: the rest of its batch must not suffer."""
-        state = self._channels.get(ChannelId(signed.voucher.channel))
+        signed = claim.signed
+        state = self._channels.get(self.deployment.channel_id(claim.terms))
         if state is None or not self._is_valid(signed, state):
             return Wei(0)
         lane = (ChannelId(state.channel), signed.voucher.lane)
@@ -160,13 +162,17 @@ class MemoryLedger:
     def _is_valid(self, signed: SignedVoucher, state: ChannelState) -> bool:
         if state.channel in self._closed or signed.voucher.epoch != state.epoch:
             return False
+        # The contract signs the id that the terms make, so a voucher of another channel is void.
+        if signed.voucher.channel != state.channel:
+            return False
         try:
             signer = voucher_record.recover_signer(signed, self.deployment.channels_domain)
         except RemoteProtocolError:
             return False
-        return signer == state.signer
+        return signer == state.voucher_signer
 
-    def _get_unclosed(self, channel: ChannelId) -> ChannelState:
+    def _get_unclosed(self, terms: ChannelTerms) -> ChannelState:
+        channel = self.deployment.channel_id(terms)
         state = self._channels.get(channel)
         if state is None:
             raise _revert(f"NoSuchChannel(channel=0x{channel.hex()})")
@@ -174,10 +180,11 @@ class MemoryLedger:
             raise _revert(f"ChannelClosed(channel=0x{channel.hex()})")
         return state
 
-    def _get_open(self, channel: ChannelId) -> ChannelState:
-        state = self._get_unclosed(channel)
+    def _get_open(self, terms: ChannelTerms) -> ChannelState:
+        state = self._get_unclosed(terms)
         if not state.is_open:
-            raise _revert(f"ChannelClosing(channel=0x{channel.hex()}, closesAt={state.closes_at})")
+            name = f"channel=0x{state.channel.hex()}"
+            raise _revert(f"ChannelClosing({name}, closesAt={state.closes_at})")
         return state
 
     def _take(self, account: Address, amount: Wei) -> None:

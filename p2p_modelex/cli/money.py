@@ -9,12 +9,12 @@ import click
 
 from p2p_modelex.cli.common import home_option, print_json, quiet_log, read_home, run_trio, unlock
 from p2p_modelex.cli.text import local_time
-from p2p_modelex.errors import BadInput, TransactionFailed
+from p2p_modelex.errors import BadInput, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books, open_books
 from p2p_modelex.node.settling import settle as redeem_all
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, ReceivedVoucherRow, Row
 from p2p_modelex.units import Wei, format_ai
 
@@ -105,7 +105,7 @@ async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> _Line:
         and kept.signed.voucher.channel == channel
     ]
     return _Line(
-        state=await books.chain.fetch_channel(channel) or row.state,
+        state=await books.chain.fetch_channel(row.state.terms) or row.state,
         is_payer=row.is_payer,
         vouchers=sum(kept.signed.voucher.amount for kept in here),
         debt=sum(
@@ -184,11 +184,12 @@ def close(home: Home, channel: str) -> None:
 
 async def _close(home: Home, channel: ChannelId) -> None:
     async with _open(home) as books:
-        state = await books.chain.fetch_channel(channel)
+        terms = await _find_terms(books, channel)
+        state = None if terms is None else await books.chain.fetch_channel(terms)
         if state is None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")
         if state.is_open:
-            state = await books.chain.start_close(channel)
+            state = await books.chain.start_close(state.terms)
             moment = f"{local_time(state.closes_at)} (unix time {state.closes_at})"
             click.echo(f"closing; run this again after {moment}")
         elif _name_state(state) == CLOSED:
@@ -197,14 +198,22 @@ async def _close(home: Home, channel: ChannelId) -> None:
             await _finish_close(books, state)
 
 
+async def _find_terms(books: Books, channel: ChannelId) -> ChannelTerms | None:
+    """Of a channel on record here, or of any that a home which lost its records opened."""
+    for row in await books.store.channels():
+        if row.state.channel == channel:
+            return row.state.terms
+    return await books.chain.find_terms(channel)
+
+
 async def _finish_close(books: Books, state: ChannelState) -> None:
     account = books.keys.account.address
     before = await books.chain.fetch_balance(account)
     try:
-        await books.chain.finish_close(ChannelId(state.channel))
-    except TransactionFailed as error:
+        await books.chain.finish_close(state.terms)
+    except Reverted as error:
         # The chain's clock decides, so it is asked before ours is looked at.
-        if "ChallengePeriodRunning" not in error.message:
+        if error.name != "ChallengePeriodRunning":
             raise
         raise TransactionFailed(
             f"the challenge period runs until {local_time(state.closes_at)}",

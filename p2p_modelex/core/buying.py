@@ -100,7 +100,7 @@ class Buying:
         """Look at our channels on chain: a deposit may have been made that we did not live to
         note, and a channel be closed from beside us.
         """
-        return [FetchChannel(ChannelId(s.channel)) for s in self._ledger.get_channels()]
+        return [self._look(ChannelId(state.channel)) for state in self._ledger.get_channels()]
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
@@ -229,9 +229,7 @@ class Buying:
         deposit = self._funding.settle(payee)
         if deposit is None:
             return []
-        effects: list[Effect] = (
-            [FetchChannel(deposit.channel)] if failure and deposit.channel else []
-        )
+        effects: list[Effect] = [self._look(deposit.channel)] if failure and deposit.channel else []
         for job in deposit.waiting:
             run = self._runs[job]
             assert run.current is not None
@@ -246,10 +244,13 @@ class Buying:
                 effects += self._try_next(run, now)
         return effects
 
+    def _look(self, channel: ChannelId) -> FetchChannel:
+        return FetchChannel(channel, self._ledger.get_terms(channel))
+
     def _on_fetched(self, state: ChannelState | None) -> list[Effect]:
         """The chain's word on a channel; one of ours that is closing is used no more."""
         for known in self._ledger.get_channels():
-            if state is not None and (state.channel, state.signer) == (known.channel, known.signer):
+            if state is not None and state.channel == known.channel:
                 return [Persist(self._ledger.note_channel(state, None))]
         return []
 
@@ -303,7 +304,7 @@ class Buying:
             return self._end(run, failed)
         effects: list[Effect] = []
         if failed.code in STALE and run.channel is not None:
-            effects.append(FetchChannel(run.channel))
+            effects.append(self._look(run.channel))
         if failed.code == "debt" and run.debtor_of != current.peer:
             # The exchange noted the debt; the next order's first voucher covers it (EXC-7).
             run.debtor_of = current.peer

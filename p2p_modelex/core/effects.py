@@ -8,10 +8,10 @@ from typing import NewType
 import msgspec
 
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId, PublicKey
+from p2p_modelex.records.channel import ChannelTerms, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
-from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
 StreamId = NewType("StreamId", int)
@@ -97,10 +97,11 @@ class StopGenerating(msgspec.Struct, frozen=True, gc=False):
 
 class FetchChannel(msgspec.Struct, frozen=True, gc=False):
     """Read a channel from the chain. Answer: ChannelFetched (state None if there is none or the
-    chain is out of reach).
+    chain is out of reach). terms: those that make the id `channel`.
     """
 
     channel: ChannelId
+    terms: ChannelTerms
 
 
 class OpenChannel(msgspec.Struct, frozen=True, gc=False):
@@ -119,14 +120,14 @@ class TopUpChannel(msgspec.Struct, frozen=True, gc=False):
     """Add to our channel to this payee. Answer: ChannelOpened or ChannelOpenFailed."""
 
     payee: Address
-    channel: ChannelId
+    terms: ChannelTerms
     amount: Wei
 
 
 class Redeem(msgspec.Struct, frozen=True, gc=False):
-    """Redeem vouchers in one transaction. Answer: Redeemed or RedeemFailed."""
+    """Redeem vouchers that pay us in one transaction. Answer: Redeemed or RedeemFailed."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
 
 
 class ReadRegistry(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import envelope
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, build_salt
 from p2p_modelex.records.rows import ChannelRow, Row, SettingRow
 from p2p_modelex.units import Epoch, Wei, format_ai
 
@@ -99,12 +99,12 @@ class Funding:
         self._deposits[payee] = Deposit(channel, amount, job, {job: None})
         if channel is None:
             return [OpenChannel(payee, amount, self._make_salt(payee))]
-        return [TopUpChannel(payee, channel, amount)]
+        return [TopUpChannel(payee, channels[0].terms, amount)]
 
     def _make_salt(self, payee: Address) -> Digest:
         """The same until the channel is on record, so that an opening is done once."""
         number = len(self._opened.get(payee, ()))
-        return envelope.digest(self._seed + payee + number.to_bytes(8, "big"))
+        return build_salt(envelope.digest(self._seed + payee + number.to_bytes(8, "big")))
 
     def _choose_amount(self, least: Wei) -> Wei:
         budget = self._budget

@@ -4,11 +4,10 @@ import msgspec
 
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.registry import UNSUSPENDED, RegistryEntry, RegistryEvent, Standing
-from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Wei
 
 
@@ -139,14 +138,14 @@ class ChannelOpenFailed(msgspec.Struct, frozen=True, gc=False):
 class Redeemed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: wei credited for each voucher, in order (0: skipped by the contract)."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
     credited: tuple[Wei, ...]
 
 
 class RedeemFailed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: nothing was credited."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
     reason: str
 
 

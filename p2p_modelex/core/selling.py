@@ -202,8 +202,8 @@ class Selling:
                 return [effect] if self._admission.has_engine(job) else []
             case Persist(rows):
                 self._admission.note(rows)
-            case FetchChannel(channel):
-                return self._redeeming.fetch(channel)
+            case FetchChannel(channel, terms):
+                return self._redeeming.fetch(channel, terms)
         return [effect]
 
     def _forget(self, exchange: ProviderExchange) -> None:

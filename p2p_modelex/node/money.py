@@ -16,7 +16,7 @@ from p2p_modelex.core.inputs import (
     RedeemFailed,
 )
 from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
 from p2p_modelex.units import Wei, format_ai
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class Money:
     async def _fetch(self, effect: FetchChannel) -> None:
         try:
             async with self._reads:
-                state = await self._get_chain().fetch_channel(effect.channel)
+                state = await self._get_chain().fetch_channel(effect.terms)
         except ChainError as error:
             log.warning("channel_unreadable", reason=str(error))
             state = None
@@ -78,18 +78,18 @@ class Money:
         chain = self._get_chain()
         if isinstance(effect, TopUpChannel):
             await _check_affordable(chain, effect.amount)
-            return await chain.top_up(effect.channel, effect.amount)
-        channel = chain.deployment.channel_id(chain.account, effect.payee, effect.salt)
-        if await chain.fetch_channel(channel) is None:
+            return await chain.top_up(effect.terms, effect.amount)
+        terms = ChannelTerms(chain.account, effect.payee, PAYER_SIGNS, effect.salt)
+        if await chain.fetch_channel(terms) is None:
             await _check_affordable(chain, effect.deposit)
-        return await chain.open_channel(effect.payee, effect.deposit, chain.account, effect.salt)
+        return await chain.open_channel(effect.payee, effect.deposit, PAYER_SIGNS, effect.salt)
 
     async def _redeem(self, effect: Redeem) -> None:
         try:
-            redemption = await self._get_chain().redeem(effect.vouchers)
+            redemption = await self._get_chain().redeem(effect.claims)
         except (ChainError, PaymentError) as error:
-            log.warning("redeem_failed", vouchers=len(effect.vouchers), reason=str(error))
-            await self._tell(RedeemFailed(effect.vouchers, str(error)))
+            log.warning("redeem_failed", vouchers=len(effect.claims), reason=str(error))
+            await self._tell(RedeemFailed(effect.claims, str(error)))
         else:
             log.info(
                 "redeemed",
@@ -97,7 +97,7 @@ class Money:
                 wei=sum(redemption.credited),
                 gas=redemption.gas_used,
             )
-            await self._tell(Redeemed(effect.vouchers, redemption.credited))
+            await self._tell(Redeemed(effect.claims, redemption.credited))
 
 
 async def _check_affordable(chain: Chain, deposit: Wei) -> None:

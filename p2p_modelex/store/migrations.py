@@ -32,7 +32,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE setting (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
         f"PRAGMA application_id = {APPLICATION_ID}",
     ),
+    # Channels are kept with their salt, without which the contract does not find them.
+    (),
 )
+_SALTED = 2
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -49,6 +52,12 @@ def validate_schema(connection: sqlite3.Connection, path: object) -> int:
         raise StoreError(
             f"{path} was written by a newer version (schema {version}, known {SCHEMA_VERSION})",
             hint="update p2p-modelex, or use another data directory",
+        )
+    if 0 < version < _SALTED and connection.execute("SELECT count(*) FROM channel").fetchone()[0]:
+        raise StoreError(
+            f"{path} holds channels of an earlier PaymentChannels, which this version cannot use",
+            hint="redeem and close them with the version that made them, "
+            "then use another data directory",
         )
     return version
 

@@ -278,7 +278,7 @@ def test_a_restart_looks_at_its_channels_and_names_no_new_one_twice() -> None:
     buyer = build(sells=False)
     buyer.restore([seed, ChannelRow(STATE, is_payer=True, peer=None)])
     looked = [e for e in buyer.start(NOW) if isinstance(e, fx.FetchChannel)]
-    assert looked == [fx.FetchChannel(ChannelId(STATE.channel))]
+    assert looked == [fx.FetchChannel(ChannelId(STATE.channel), STATE.terms)]
     salts = [make_salt([seed]), make_salt([seed]), make_salt([])]
     salts.append(make_salt([seed, ChannelRow(STATE, is_payer=True, peer=None)]))
     assert salts[0] == salts[1]

@@ -14,7 +14,16 @@ from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.exchange import Terms
 from p2p_modelex.node.node import FLUSH_S
 from p2p_modelex.units import AI, Wei, format_ai
-from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, peer_of, wait_for_sellers
+from tests.node.world import (
+    DEPLOYMENT,
+    MODEL,
+    PRICE,
+    World,
+    make_keys,
+    peer_of,
+    read_claims,
+    wait_for_sellers,
+)
 
 
 async def test_a_prompt_is_answered_signed_and_paid() -> None:
@@ -126,9 +135,8 @@ async def test_money_is_conserved_through_settlement() -> None:
             paid += completion.paid
         with trio.fail_after(5):
             await provider.wait_until(lambda: provider.core.is_idle)
-        held = await provider.parts.store.received_vouchers()
         assert provider.parts.chain is not None
-        redemption = await provider.parts.chain.redeem([row.signed for row in held])
+        redemption = await provider.parts.chain.redeem(await read_claims(provider.parts.store))
         assert sum(redemption.credited) == paid
         account = make_keys(1).account.address
         assert await provider.parts.chain.fetch_balance(account) == paid

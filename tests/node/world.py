@@ -22,6 +22,7 @@ from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
+from p2p_modelex.records.channel import Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.memory import MemoryStore
@@ -39,6 +40,13 @@ def make_keys(number: int) -> KeyRing:
     """The number-th node's keys, the same in every run."""
     seed = bytes([number]) * 32
     return KeyRing(Ed25519Signer(seed), EvmSigner(bytes([number + 100]) * 32), seed)
+
+
+async def read_claims(store: Store) -> list[Claim]:
+    """Every voucher that a payee's store holds, with the terms that redeem it."""
+    terms_of = {row.state.channel: row.state.terms for row in await store.channels()}
+    held = [row.signed for row in await store.received_vouchers()]
+    return [Claim(terms_of[signed.voucher.channel], signed) for signed in held]
 
 
 @dataclass

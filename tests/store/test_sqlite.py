@@ -256,6 +256,31 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert "update p2p-modelex" in caught.value.hint
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
+    path: Path, read_only: bool
+) -> None:
+    async with SqliteStore(path) as store:
+        await store.apply([rows.channel(1)])
+    with _raw(path) as raw:
+        raw.execute("PRAGMA user_version = 1")
+    with pytest.raises(StoreError, match="earlier PaymentChannels") as caught:
+        async with SqliteStore(path, read_only=read_only):
+            pass
+    assert "redeem and close them" in caught.value.hint
+    with _raw(path) as raw:
+        assert raw.execute("SELECT count(*) FROM channel").fetchone() == (1,)
+
+
+async def test_an_earlier_schema_without_channels_goes_on(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await store.apply([SettingRow("x", b"kept")])
+    with _raw(path) as raw:
+        raw.execute("PRAGMA user_version = 1")
+    async with SqliteStore(path) as store:
+        assert await store.setting("x") == b"kept"
+
+
 async def test_another_programs_database_is_refused(path: Path) -> None:
     with _raw(path) as raw:
         raw.execute("CREATE TABLE theirs (x)")

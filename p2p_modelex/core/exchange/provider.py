@@ -38,6 +38,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import ChannelId, JobId, PeerId
 from p2p_modelex.records import codec
+from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.job import (
     Accept,
     Ask,
@@ -48,7 +49,6 @@ from p2p_modelex.records.job import (
     RequesterMessage,
     Started,
 )
-from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
 # Refusals that may mean that the chain knows more than we do.
@@ -85,6 +85,7 @@ class ProviderExchange:
         self._sale: Sale | None = None
         self._serving: Serving | None = None
         self._is_counting = False
+        self._terms: ChannelTerms | None = None
         self._fetching: ChannelId | None = None
         self._has_fetched = False
         self._is_shutting_down = False
@@ -96,7 +97,7 @@ class ProviderExchange:
 
     @property
     def stake(self) -> tuple[ChannelId, Wei]:
-        """Of a job that has its lane: the channel that pays it, and its window."""
+        """Of a job that has its first voucher: the channel that pays it, and its window."""
         assert self._sale is not None
         assert self._sale.signed is not None
         return ChannelId(self._sale.signed.voucher.channel), self._sale.window
@@ -167,10 +168,12 @@ class ProviderExchange:
             case Order(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
+                self._terms = self._till.identify(message.terms, message.voucher)
                 return self._count(build_sale(self._seller, message), now)
             case Accept():
                 assert self._sale is not None
                 self._refuse_leaving()
+                self._terms = self._till.identify(message.terms, message.voucher)
                 self._sale.take_accept(message, now)
                 return self._open(now)
             case _:
@@ -214,7 +217,7 @@ class ProviderExchange:
         assert sale.signed is not None
         wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
         if not self._has_fetched and self._till.is_short(sale.signed, sale.epoch, sale.ceiling):
-            return [*self._fetch(sale.signed), *wait]
+            return [*self._fetch(), *wait]
         try:
             rows = self._till.open_lane(
                 sale.job,
@@ -227,14 +230,15 @@ class ProviderExchange:
         except JobRefused as refusal:
             if refusal.code not in _STALE or self._has_fetched:
                 raise
-            return [*self._fetch(sale.signed), *wait]
+            return [*self._fetch(), *wait]
         self._serving = Serving(self.stream, self.peer, self._seller, self._till, sale)
         return [*self._serving.open(rows, now), Generate(sale.job, sale.request), *wait]
 
-    def _fetch(self, signed: SignedVoucher) -> list[Effect]:
+    def _fetch(self) -> list[Effect]:
+        assert self._terms is not None
         self._has_fetched = True
-        self._fetching = ChannelId(signed.voucher.channel)
-        return [FetchChannel(self._fetching)]
+        self._fetching, _ = self.stake
+        return [FetchChannel(self._fetching, self._terms)]
 
     def _on_started(self, now: UnixMs) -> list[Effect]:
         sale, serving = self._sale, self._serving

@@ -101,6 +101,7 @@ class RequesterExchange:
             offer.prompt_price,
             offer.completion_price,
             purchase.max_cost,
+            self._purse.terms,
             voucher,
             self._purse.base,
         )
@@ -170,8 +171,9 @@ class RequesterExchange:
             return ending + self._fail("over_ceiling", too_much, now, refused=True)
         self._state = state
         rows, voucher = self._promise(self._purchase.prepay, now)
-        accept = self._send(Accept(self.job, digest, voucher, self._purse.base))
-        return [Persist(rows), accept, *self._deadline.move(now, parameters.START_TIMEOUT_MS)]
+        accept = Accept(self.job, digest, self._purse.terms, voucher, self._purse.base)
+        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        return [Persist(rows), self._send(accept), *wait]
 
     def _go_on(self, now: UnixMs) -> list[Effect]:
         """EXC-9: pay what was earned once it is half the window, and wait for more."""

@@ -9,7 +9,13 @@ from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import voucher
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import (
+    ChannelState,
+    ChannelTerms,
+    Claim,
+    PayerTerms,
+    compute_id,
+)
 from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
@@ -87,6 +93,15 @@ class PayeeLedger:
     def get_channels(self) -> tuple[ChannelState, ...]:
         """All channels that pay us."""
         return tuple(account.state for account in self._channels.values())
+
+    def identify(self, terms: PayerTerms, signed: SignedVoucher) -> ChannelTerms:
+        """Return the terms that name the voucher's channel to us on chain; JobRefused if they do
+        not (LED-12). They cost one hash, and nothing else is believed of a channel's parties.
+        """
+        whole = terms.to(self._payee)
+        if compute_id(whole, self._domain) != signed.voucher.channel:
+            raise JobRefused("bad_voucher", "LED-12: its channel is not that of the terms")
+        return whole
 
     def is_short(self, signed: SignedVoucher, epoch: Epoch, ceiling: Wei) -> bool:
         """Whether a job might cost more than is left, as far as we know: a payer that topped its
@@ -179,7 +194,7 @@ class PayeeLedger:
             signer = voucher.recover_signer(signed, self._domain)
         except RemoteProtocolError as error:
             raise JobRefused("bad_voucher", f"LED-8: {error.message}") from error
-        if signer != account.state.signer:
+        if signer != account.state.voucher_signer:
             raise JobRefused("bad_voucher", "LED-8: not signed by the channel's signer")
 
     def get_paid(self, job: JobId) -> Wei:
@@ -223,9 +238,7 @@ class PayeeLedger:
         account = self._channels[channel]
         return Wei(sum(lane.debt for lane in account.lanes.values() if lane.holder is None))
 
-    def vouchers_to_redeem(
-        self, now: UnixMs, *, is_forced: bool = False
-    ) -> tuple[SignedVoucher, ...]:
+    def claims_to_redeem(self, now: UnixMs, *, is_forced: bool = False) -> tuple[Claim, ...]:
         """The vouchers worth redeeming now by the policy; with is_forced, all that bring anything.
 
         Call it now and then: a voucher's age counts from the first call that saw it.

@@ -10,7 +10,7 @@ from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import LocalProtocolError, PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import voucher
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
@@ -64,6 +64,7 @@ class ReservedLane:
         self.base = Wei(self._lane.owed)
         self._most = self.base + ceiling
         self.channel = ChannelId(account.state.channel)
+        self.terms = account.state.terms.of_payer
         self.lane = number
         self.epoch = self._lane.epoch
 
@@ -150,7 +151,7 @@ class PayerLedger:
 
     def note_channel(self, state: ChannelState, peer: PeerId | None) -> tuple[Row, ...]:
         """Take over a channel as the chain has it; PaymentError if its signer is not our key."""
-        if state.signer != self._signer.address:
+        if state.voucher_signer != self._signer.address:
             raise PaymentError("the channel's vouchers are signed by another key")
         account = self._channels.setdefault(ChannelId(state.channel), _Channel(state, peer))
         account.state = state
@@ -166,6 +167,10 @@ class PayerLedger:
         ]
         found.sort(key=lambda account: -_compute_left(account, Epoch(account.state.epoch)))
         return tuple(account.state for account in found)
+
+    def get_terms(self, channel: ChannelId) -> ChannelTerms:
+        """What names a channel of ours on chain."""
+        return self._channels[channel].state.terms
 
     def get_left(self, channel: ChannelId, epoch: Epoch) -> Wei:
         """What is neither promised by a voucher, nor owed, nor reserved by a running job."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from p2p_modelex.core.ledger.accounts import ChannelAccount, LaneAccount
 from p2p_modelex.ids import ChannelId
-from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.records.channel import Claim
 from p2p_modelex.units import AI, Millis, UnixMs, Wei
 
 _TEN_AI = Wei(10 * AI)
@@ -36,14 +36,15 @@ class Settlement:
 
     def choose(
         self, channels: Iterable[ChannelAccount], now: UnixMs, *, is_forced: bool
-    ) -> tuple[SignedVoucher, ...]:
+    ) -> tuple[Claim, ...]:
         """Return the vouchers to redeem now, in order of channel and lane (LED-9)."""
-        chosen: list[SignedVoucher] = []
+        chosen: list[Claim] = []
         for account in channels:
             lanes = [lane for _, lane in sorted(account.lanes.items()) if _compute_gain(lane)]
             gain = sum(_compute_gain(lane) for lane in lanes)
             if gain and (is_forced or self._is_worth(account, gain, now)):
-                chosen.extend(lane.signed for lane in lanes if lane.signed is not None)
+                terms = account.state.terms
+                chosen.extend(Claim(terms, x.signed) for x in lanes if x.signed is not None)
         return tuple(chosen)
 
     def _is_worth(self, account: ChannelAccount, gain: int, now: UnixMs) -> bool:

@@ -4,10 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from p2p_modelex.records import codec
-from tests.core.exchange.cases import build_voucher
-from tests.core.exchange.pair import CHANNELS, STATE, STRANGER
+import msgspec
 
+from p2p_modelex.records import codec
+from p2p_modelex.records.channel import PayerTerms
+from tests.core.exchange.cases import build_voucher
+from tests.core.exchange.pair import CHANNELS, STATE, STRANGER, TERMS, build_state
+
+THEIRS = STRANGER.address
+OTHER = build_state(msgspec.structs.replace(TERMS, salt=b"x" * 32))
 FILE = Path(__file__).parents[3] / "protocols" / "ledger" / "vectors" / "vouchers.json"
 
 
@@ -18,7 +23,13 @@ def build_vouchers() -> object:
     listed = [
         case("good", "", "", build_voucher()),
         case("prepaid", "", "", build_voucher(30)),
-        case("unknown channel", "LED-1", "no_channel", build_voucher(channel=b"x" * 32)),
+        case(
+            "unknown channel",
+            "LED-1",
+            "no_channel",
+            build_voucher(channel=OTHER.channel),
+            terms=OTHER.terms.of_payer,
+        ),
         case("closing channel", "LED-1", "no_channel", build_voucher(), closes_at=1),
         case("lane too high", "LED-2", "bad_voucher", build_voucher(lane=64)),
         case("early epoch", "LED-3", "wrong_epoch", build_voucher(), channel_epoch=1),
@@ -42,6 +53,9 @@ def build_vouchers() -> object:
         case("debt from prepaid", "LED-7", "debt", build_voucher(40), base=9, before=[owing]),
         case("credit", "", "", build_voucher(10), base=4, before=[ended(10, 4)]),
         case("base over the voucher", "LED-7", "bad_voucher", build_voucher(9), base=10),
+        case("another payer", "LED-12", "bad_voucher", build_voucher(), terms=_but(payer=THEIRS)),
+        case("another signer", "LED-12", "bad_voucher", build_voucher(), terms=_but(signer=THEIRS)),
+        case("another salt", "LED-12", "bad_voucher", build_voucher(), terms=_but(salt=bytes(32))),
         case("stranger", "LED-8", "bad_voucher", build_voucher(signer=STRANGER)),
     ]
     return {
@@ -49,9 +63,15 @@ def build_vouchers() -> object:
         "rules": sorted({str(each["rule"]) for each in listed} - {""}),
         "domain": "0x" + CHANNELS.hex(),
         "channel": "0x" + STATE.channel.hex(),
-        "signer": "0x" + STATE.signer.hex(),
+        "payee": "0x" + STATE.payee.hex(),
+        "terms": "0x" + codec.encode(TERMS.of_payer).hex(),
         "cases": listed,
     }
+
+
+def _but(**changes: bytes) -> PayerTerms:
+    """The channel's terms with something else in them."""
+    return msgspec.structs.replace(TERMS.of_payer, **changes)
 
 
 def case(
@@ -65,6 +85,7 @@ def case(
     deposit: int = 10_000,
     closes_at: int = 0,
     channel_epoch: int = 0,
+    terms: PayerTerms = TERMS.of_payer,
 ) -> dict[str, Any]:
     return {
         "base": str(base),
@@ -75,6 +96,7 @@ def case(
         "deposit": str(deposit),
         "name": name,
         "rule": rule,
+        "terms": "0x" + codec.encode(terms).hex(),
         "voucher": "0x" + codec.encode(signed).hex(),
     }
 

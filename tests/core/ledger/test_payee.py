@@ -9,6 +9,7 @@ from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import JobRefused
 from p2p_modelex.ids import ChannelId
+from p2p_modelex.records.channel import PAYER_SIGNS, Claim, PayerTerms
 from p2p_modelex.records.rows import (
     ChannelRow,
     ReceivedVoucherRow,
@@ -26,8 +27,10 @@ from tests.core.exchange.pair import (
     OPERATOR,
     STATE,
     STRANGER,
+    TERMS,
     build_job,
     build_payee,
+    build_state,
 )
 
 OTHER = ChannelId(b"x" * 32)
@@ -75,6 +78,30 @@ def test_a_channel_that_never_paid_makes_room(monkeypatch: pytest.MonkeyPatch) -
     other = msgspec.structs.replace(STATE, channel=OTHER)
     assert payee.note_channel(other)
     assert payee.get_channels() == (other,)
+
+
+def test_the_terms_name_the_channel() -> None:
+    """LED-12."""
+    payee = build_payee()
+    assert payee.identify(TERMS.of_payer, build_voucher(5)) == TERMS
+    for wrong in (
+        PayerTerms(STRANGER.address, PAYER_SIGNS, TERMS.salt),
+        PayerTerms(TERMS.payer, STRANGER.address, TERMS.salt),
+        PayerTerms(TERMS.payer, PAYER_SIGNS, bytes(32)),
+    ):
+        with pytest.raises(JobRefused, match="LED-12"):
+            payee.identify(wrong, build_voucher(5))
+    with pytest.raises(JobRefused, match="LED-12"):
+        payee.identify(TERMS.of_payer, build_voucher(5, channel=OTHER))
+
+
+def test_a_delegate_signs_where_the_terms_name_one() -> None:
+    """LED-8."""
+    state = build_state(msgspec.structs.replace(TERMS, signer=STRANGER.address))
+    payee = build_payee(state)
+    with pytest.raises(JobRefused, match="LED-8"):
+        open_lane(payee, 1, build_voucher(5, channel=state.channel))
+    open_lane(payee, 1, build_voucher(5, channel=state.channel, signer=STRANGER))
 
 
 def test_debts_move_to_the_lane_that_covers_them() -> None:
@@ -177,9 +204,9 @@ def test_what_is_on_disk_comes_back() -> None:
         ]
     )
     assert payee.get_debt(CHANNEL) == 20
-    assert payee.vouchers_to_redeem(NOW, is_forced=True) == (signed,)
+    assert payee.claims_to_redeem(NOW, is_forced=True) == (Claim(TERMS, signed),)
     assert payee.note_redeemed(CHANNEL, 0, Wei(70)) == (RedeemedRow(CHANNEL, 0, Wei(70)),)
-    assert payee.vouchers_to_redeem(NOW, is_forced=True) == ()
+    assert payee.claims_to_redeem(NOW, is_forced=True) == ()
 
 
 def test_when_to_redeem() -> None:
@@ -189,14 +216,14 @@ def test_when_to_redeem() -> None:
     payee.note_channel(STATE)
     job = build_job(1)
     open_lane(payee, 1, build_voucher(9))
-    assert payee.vouchers_to_redeem(NOW) == ()
-    assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == ()
+    assert payee.claims_to_redeem(NOW) == ()
+    assert payee.claims_to_redeem(UnixMs(NOW + 1_000)) == ()
     payee.receive(job, build_voucher(10))
-    assert payee.vouchers_to_redeem(NOW) == ()
-    assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == (build_voucher(10),)
+    assert payee.claims_to_redeem(NOW) == ()
+    assert payee.claims_to_redeem(UnixMs(NOW + 1_000)) == (Claim(TERMS, build_voucher(10)),)
     payee.receive(job, build_voucher(100))
-    assert payee.vouchers_to_redeem(NOW) == (build_voucher(100),)
+    assert payee.claims_to_redeem(NOW) == (Claim(TERMS, build_voucher(100)),)
     payee.note_redeemed(CHANNEL, 0, Wei(80))
-    assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == ()
+    assert payee.claims_to_redeem(UnixMs(NOW + 1_000)) == ()
     payee.note_channel(msgspec.structs.replace(STATE, closes_at=1))
-    assert payee.vouchers_to_redeem(NOW) == (build_voucher(100),)
+    assert payee.claims_to_redeem(NOW) == (Claim(TERMS, build_voucher(100)),)

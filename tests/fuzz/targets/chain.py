@@ -15,6 +15,7 @@ from p2p_modelex.chain.evm.http import HttpEndpoint
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.errors import ChainError, ConfigurationError
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
+from p2p_modelex.records.channel import ChannelTerms, Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Wei
@@ -24,7 +25,8 @@ from tests.fuzz.choices import Choices
 _DEPLOYMENT = Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
 _SIGNER = EvmSigner(b"\x01" * 32)
 _NAME = ChannelId(b"\7" * 32)
-_VOUCHER = SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65))
+_TERMS = ChannelTerms(_SIGNER.address, _SIGNER.address, bytes(20), bytes(32))
+_CLAIM = Claim(_TERMS, SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65)))
 _WORD = "0x" + "00" * 31 + "07"
 _US = format_address(_SIGNER.address)
 _CONTRACTS = load_contracts()
@@ -34,10 +36,9 @@ def _pack(types: list[str], values: list[Any]) -> str:
     return "0x" + encode(types, values).hex()
 
 
-_CHANNEL = _pack(
-    ["address", "address", "address", "uint128", "uint128", "uint64", "uint16", "bool"],
-    [_US, _US, _US, 10, 1, 0, 0, False],
-)
+_ID = _DEPLOYMENT.channel_id(_TERMS)
+_PARTY = "0x" + "00" * 12 + _US[2:]
+_CHANNEL = _pack(["uint256", "uint256", "uint16", "uint64", "uint8"], [10, 1, 0, 0, 1])
 _CALLS = (
     _WORD,
     _CHANNEL,
@@ -54,8 +55,13 @@ _CALLS = (
 )
 _LOG = {
     "address": format_address(_DEPLOYMENT.channels),
-    "topics": ["0x" + _CONTRACTS.channels.topic("Opened").hex(), "0x" + _NAME.hex(), _WORD, _WORD],
-    "data": _CHANNEL,
+    "topics": [
+        "0x" + _CONTRACTS.channels.topic("Opened").hex(),
+        "0x" + _ID.hex(),
+        _PARTY,
+        _PARTY,
+    ],
+    "data": _pack(["address", "bytes32", "uint128"], ["0x" + "00" * 20, bytes(32), 10]),
     "blockNumber": "0x1",
 }
 _CHANGED = {
@@ -128,10 +134,12 @@ _ASKS: tuple[Callable[[EvmChain], Awaitable[object]], ...] = (
     lambda c: c.fetch_balance(c.account),
     lambda c: c.fetch_gas_balance(c.account),
     lambda c: c.transfer(c.account, Wei(1)),
-    lambda c: c.fetch_channel(_NAME),
+    lambda c: c.fetch_channel(_TERMS),
     lambda c: c.open_channel(c.account, Wei(1), c.account),
-    lambda c: c.top_up(_NAME, Wei(1)),
-    lambda c: c.redeem([_VOUCHER]),
+    lambda c: c.top_up(_TERMS, Wei(1)),
+    lambda c: c.redeem([_CLAIM]),
+    lambda c: c.find_terms(_ID),
+    lambda c: c.start_close(_TERMS),
     lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),
     lambda c: c.fetch_registration(PublicKey(_NAME)),
     lambda c: c.fetch_genesis(),

@@ -1,7 +1,7 @@
 // A payee's books of channels, lanes and vouchers (protocols/ledger, LED-1 to LED-8).
 import { equal, hex } from './bytes.js'
 import { as, Broken } from './rules.js'
-import { digest712, recover } from './signatures.js'
+import { channelId, digest712, recover } from './signatures.js'
 
 const LANES_MAX = 64
 
@@ -22,15 +22,23 @@ export class Payee {
     this.domain = channelsDomain
   }
 
+  /** LED-12: the whole terms of the channel that a first voucher is of. Raises NotPaid. */
+  identify ({ payer, signer, salt }, { voucher }) {
+    const terms = { payer, payee: this.account, signer, salt }
+    if (!equal(channelId(terms, this.domain), voucher.channel)) throw new NotPaid('LED-12', 'bad_voucher')
+    return terms
+  }
+
   /** A ChannelState as the chain has it now. */
   note (state) {
     const lanes = this.#channels.get(hex(state.channel))?.lanes ?? new Map()
     this.#channels.set(hex(state.channel), { state, lanes })
   }
 
-  /** The newest vouchers, for redeeming. */
-  vouchers () {
-    return [...this.#channels.values()].flatMap(({ lanes }) => [...lanes.values()].map((lane) => lane.newest))
+  /** The newest vouchers with the terms of their channels, for redeeming. */
+  claims () {
+    return [...this.#channels.values()].flatMap(({ state, lanes }) =>
+      [...lanes.values()].map((lane) => ({ terms: state, signed: lane.newest })))
   }
 
   /** Open a lane for a job {epoch, window, ceiling}; gives its account, or raises NotPaid. */
@@ -84,7 +92,8 @@ export class Payee {
     } catch (error) {
       throw new NotPaid('LED-8', 'bad_voucher', error.message)
     }
-    if (!equal(signer, state.signer)) throw new NotPaid('LED-8', 'bad_voucher')
+    const isPayers = state.signer.every((byte) => byte === 0)
+    if (!equal(signer, isPayers ? state.payer : state.signer)) throw new NotPaid('LED-8', 'bad_voucher')
   }
 }
 

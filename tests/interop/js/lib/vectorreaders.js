@@ -68,7 +68,7 @@ function statement (one) {
   return Object.fromEntries(entries)
 }
 
-function * eip712 ({ domain, types, vouchers, receipts, ownerships, invalid }) {
+function * eip712 ({ domain, types, vouchers, receipts, ownerships, channels, invalid }) {
   const separators = { channels: domain.channelsSeparator, registry: domain.registrySeparator }
   for (const [contract, separator] of Object.entries(separators)) {
     yield [`domain ${contract}`, () =>
@@ -87,6 +87,11 @@ function * eip712 ({ domain, types, vouchers, receipts, ownerships, invalid }) {
         assert.equal(hex(sig.signStatement(account, kind, read, unhex(one.domainSeparator))), one.signature)
       }]
     }
+  }
+  for (const { name, channel, ...terms } of channels) {
+    const named = Object.fromEntries(Object.entries(terms).map(([field, value]) => [field, unhex(value)]))
+    yield [`channel ${name}`, () =>
+      assert.equal(hex(sig.channelId(named, unhex(domain.channelsSeparator))), channel)]
   }
   for (const { name, digest, signature } of invalid) {
     yield [name, () => assert.equal(ruleOf(() => sig.recover(unhex(digest), unhex(signature))), 'EIP712-1')]
@@ -169,16 +174,16 @@ function * receiptFiles ({ cases }) {
   }
 }
 
-function * vouchers ({ cases, channel, signer, domain }) {
-  const payee = new Uint8Array(20).fill(7)
+function * vouchers ({ cases, channel, domain, ...known }) {
+  const payee = unhex(known.payee)
+  const terms = messages.PayerTerms.decode(unhex(known.terms))
   const job = { epoch: 0, window: 80n, ceiling: 650n }
   for (const one of cases) {
     yield [one.name, () => {
       const books = new Payee(payee, unhex(domain))
       books.note({
         channel: unhex(channel),
-        payer: unhex(signer),
-        signer: unhex(signer),
+        ...terms,
         payee,
         deposit: BigInt(one.deposit),
         claimed: 0n,
@@ -193,7 +198,9 @@ function * vouchers ({ cases, channel, signer, domain }) {
       }
       let refused = { rule: '', code: '' }
       try {
-        books.open(messages.SignedVoucher.decode(unhex(one.voucher)), BigInt(one.base), job)
+        const signed = messages.SignedVoucher.decode(unhex(one.voucher))
+        books.identify(messages.PayerTerms.decode(unhex(one.terms)), signed)
+        books.open(signed, BigInt(one.base), job)
       } catch (error) {
         if (!(error instanceof NotPaid)) throw error
         refused = error
