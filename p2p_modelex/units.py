@@ -17,6 +17,9 @@ Tokens = NewType("Tokens", int)
 Epoch = NewType("Epoch", int)
 """How many 2:1 splits the $AI token had seen when an amount was written down (uint16)."""
 
+SPLITS_MAX = 20
+"""The most splits there can be (SplittingToken.sol): every amount stays under 2^111."""
+
 DECIMALS = 18
 AI = 10**DECIMALS
 UINT128_MAX = 2**128 - 1
@@ -33,6 +36,17 @@ class Wei(int):
         if not 0 <= value <= UINT128_MAX:
             raise BadInput(f"an amount lies in 0..2^128-1, not {value}")
         return super().__new__(cls, value)
+
+
+def rescale(amount: int, written: Epoch | int, wanted: Epoch | int) -> int:
+    """Return `amount` of split epoch `written` in the units of epoch `wanted`: twice the number for
+    each split between, and half of it, rounded down, for one that is not yet.
+
+    It stops at 2^128-1, which no real balance reaches, so that a hostile epoch costs no memory.
+    """
+    if wanted < written:
+        return amount >> (written - wanted)
+    return min(amount << min(wanted - written, 128), UINT128_MAX)
 
 
 def parse_ai(text: str) -> Wei:

@@ -14,6 +14,7 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, network_id_of
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import compute_domain, left, word
+from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
 
@@ -116,8 +117,14 @@ class Chain(ABC):
         """
 
     @abstractmethod
+    async def fetch_split(self) -> SplitState:
+        """The token's split epoch, and the split that is announced, at the head: block numbers
+        decide over a split, so none of it waits for confirmations.
+        """
+
     async def fetch_epoch(self) -> Epoch:
         """The token's current split epoch."""
+        return (await self.fetch_split()).epoch
 
     @abstractmethod
     async def fetch_balance(self, account: Address) -> Wei:

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import ReceivedVoucherRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import Epoch, Wei, rescale
 
 
 @dataclass(slots=True)

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from p2p_modelex import limits
 from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount, LaneAccount
 from p2p_modelex.core.ledger.settlement import Settlement, SettlementPolicy
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei, rescale
 
 CHANNELS_MAX = 10_000
 """Each channel cost its payer a transaction; at about 1 KiB they take 10 MiB."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from p2p_modelex import limits
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import LocalProtocolError, PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import voucher
@@ -14,7 +13,7 @@ from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import Epoch, Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
 RUNNING, LOST, CONCEDED, FINISHED = "running", "lost", "conceded", "finished"
 

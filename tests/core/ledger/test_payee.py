@@ -6,7 +6,6 @@ import pytest
 from p2p_modelex.core.ledger import payee as module
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import JobRefused
 from p2p_modelex.ids import ChannelId
 from p2p_modelex.records.rows import (
@@ -17,7 +16,7 @@ from p2p_modelex.records.rows import (
     SettingRow,
 )
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Millis, UnixMs, Wei
+from p2p_modelex.units import UINT128_MAX, Epoch, Millis, UnixMs, Wei, rescale
 from tests.core.exchange.cases import build_voucher
 from tests.core.exchange.pair import (
     CHANNEL,
