@@ -7,8 +7,9 @@ from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Epoch, Wei
 
 
 class StreamOpened(msgspec.Struct, frozen=True, gc=False):
@@ -121,6 +122,14 @@ class ChannelFetched(msgspec.Struct, frozen=True, gc=False):
     state: ChannelState | None
 
 
+class SplitFetched(msgspec.Struct, frozen=True, gc=False):
+    """Answers FetchSplit, with None if the chain is out of reach. Also told before a deposit fails
+    because transfers are paused.
+    """
+
+    split: SplitState | None
+
+
 class ChannelOpened(msgspec.Struct, frozen=True, gc=False):
     """Answers OpenChannel and TopUpChannel."""
 
@@ -155,6 +164,7 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     max_cost: wei for the whole job. max_prompt_price, max_completion_price: wei a token.
     max_window: wei to be ahead of the provider or it of us. only: peers allowed, empty for all.
     attempts: providers to try at most. is_fast: order at advertised prices without a quote.
+    epoch: the split epoch of the amounts, which count twice in the next.
     """
 
     job: JobId
@@ -167,6 +177,7 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     denied: tuple[PeerId, ...]
     attempts: int
     is_fast: bool
+    epoch: Epoch = Epoch(0)
 
 
 class CancelRun(msgspec.Struct, frozen=True, gc=False):
@@ -195,6 +206,7 @@ Input = (
     | EngineFinished
     | EngineFailed
     | ChannelFetched
+    | SplitFetched
     | ChannelOpened
     | ChannelOpenFailed
     | Redeemed

@@ -31,7 +31,7 @@ from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.rows import ReceiptRow
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Wei, rescale
 
 ATTEMPTS = 4
 _PATH = re.compile(r" - at `\$\[0\]\[(\d+)\]")
@@ -54,7 +54,10 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one request may cost and who may serve it. None takes the configuration's value."""
+    """What one request may cost and who may serve it. None takes the configuration's value.
+
+    max_cost: wei in the token's split epoch as the node knows it when the request begins.
+    """
 
     max_cost: Wei | None = None
     only: tuple[PeerId, ...] = ()
@@ -141,6 +144,7 @@ class Completion:
         self.row: ReceiptRow | None = None
         """The verified receipt with what it is about, once finished."""
         self.paid = Wei(0)
+        """Wei, in the split epoch of the receipt; without one, in the token's."""
 
     def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
@@ -195,17 +199,23 @@ class Completion:
     def _build(self, job: JobId) -> RunRequested:
         self._job = job
         settings, terms = self._configuration.requester, self._terms
+        written, epoch = self._configuration.split_epoch, self._node.epoch
+
+        def move(amount: Wei) -> Wei:
+            return Wei(rescale(amount, written, epoch))
+
         return RunRequested(
             job=job,
             request=self._request,
-            max_cost=settings.max_cost if terms.max_cost is None else terms.max_cost,
-            max_prompt_price=settings.max_prompt_price,
-            max_completion_price=settings.max_completion_price,
-            max_window=settings.max_window,
+            max_cost=move(settings.max_cost) if terms.max_cost is None else terms.max_cost,
+            max_prompt_price=move(settings.max_prompt_price),
+            max_completion_price=move(settings.max_completion_price),
+            max_window=move(settings.max_window),
             only=terms.only,
             denied=terms.denied,
             attempts=terms.attempts,
             is_fast=terms.is_fast,
+            epoch=epoch,
         )
 
 

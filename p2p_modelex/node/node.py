@@ -36,7 +36,7 @@ from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.envelope import digest
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
-from p2p_modelex.units import Millis, Wei
+from p2p_modelex.units import Epoch, Millis, Wei
 
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
@@ -120,6 +120,11 @@ class Node:
         )
         log.info("registered", transaction="0x" + transaction.hex())
 
+    @property
+    def epoch(self) -> Epoch:
+        """The token's split epoch, as far as the node knows."""
+        return self.core.splits.epoch
+
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the core holds."""
         await self._driver.wait_until(condition)
@@ -166,6 +171,7 @@ class Node:
         await self._driver.tell(CancelRun(job))
 
     async def _restore(self) -> None:
+        await self._find_epoch()
         store, now = self.parts.store, wall_clock()
         rows: list[Row] = [
             *await store.channels(),
@@ -180,6 +186,18 @@ class Node:
         forgotten = await store.prune(now, finished=FINAL_STATES)
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
+
+    async def _find_epoch(self) -> None:
+        """Begin in the token's split epoch; ConfigurationError if the configuration is ahead."""
+        if self.parts.chain is None:
+            return
+        split, written = await self.parts.chain.fetch_split(), self._configuration.split_epoch
+        if written > split.epoch:
+            raise ConfigurationError(
+                f"split_epoch is {written}, but $AI has split {split.epoch} times",
+                hint="put it right in modelex.toml: amounts would be worth a fraction",
+            )
+        self.core.begin_in(split)
 
     async def _join_by_memory(self) -> None:
         if not await self.wait_synced(joining.GRACE_S):
@@ -216,11 +234,13 @@ async def _keep_seed(store: Store) -> SettingRow:
 
 def _policies(configuration: Configuration) -> Policies:
     requester, settlement = configuration.requester, configuration.settlement
+    epoch = Epoch(configuration.split_epoch)
     return Policies(
-        Budget(requester.auto_deposit, requester.max_deposits),
+        Budget(requester.auto_deposit, requester.max_deposits, epoch),
         SettlementPolicy(
             threshold=settlement.redeem_above,
             max_age_ms=Millis(settlement.redeem_every_s * 1000),
             answers_closing=settlement.answer_closing,
+            epoch=epoch,
         ),
     )

@@ -1,11 +1,12 @@
 """The token's splits as the chain has them."""
 
-import msgspec
+from dataclasses import dataclass
 
 from p2p_modelex.units import Epoch
 
 
-class SplitState(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class SplitState:
     """The token's split epoch at block `block`, and the split that is announced.
 
     From block `pauses_at` on nothing is transferred, and at block `splits_at` every amount doubles

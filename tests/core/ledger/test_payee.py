@@ -177,7 +177,8 @@ def test_what_is_on_disk_comes_back() -> None:
     )
     assert payee.get_debt(CHANNEL) == 20
     assert payee.vouchers_to_redeem(NOW, is_forced=True) == (signed,)
-    assert payee.note_redeemed(CHANNEL, 0, Wei(70)) == (RedeemedRow(CHANNEL, 0, Wei(70)),)
+    assert payee.note_redeemed(signed.voucher) == (RedeemedRow(CHANNEL, 0, Wei(70)),)
+    assert payee.note_redeemed(build_voucher(1, channel=OTHER).voucher) == ()
     assert payee.vouchers_to_redeem(NOW, is_forced=True) == ()
 
 
@@ -195,7 +196,7 @@ def test_when_to_redeem() -> None:
     assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == (build_voucher(10),)
     payee.receive(job, build_voucher(100))
     assert payee.vouchers_to_redeem(NOW) == (build_voucher(100),)
-    payee.note_redeemed(CHANNEL, 0, Wei(80))
+    payee.note_redeemed(build_voucher(80).voucher)
     assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == ()
     payee.note_channel(msgspec.structs.replace(STATE, closes_at=1))
     assert payee.vouchers_to_redeem(NOW) == (build_voucher(100),)

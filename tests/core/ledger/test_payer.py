@@ -153,8 +153,10 @@ def test_what_is_on_disk_comes_back() -> None:
     assert lane.lane == 2
     lane.note_debt(Wei(110))
     assert len(lane.sign(Wei(0))[1]) == 2
-    assert payer.get_deposits() == 20_000
-    assert payer.get_unspent() == 19_930
+    assert payer.get_deposits(ZERO) == 20_000
+    assert payer.get_unspent(ZERO) == 19_930
+    assert payer.get_deposits(Epoch(1)) == 40_000
+    assert payer.get_unspent(Epoch(1)) == 39_860
 
 
 def test_why_no_lane() -> None:

@@ -38,7 +38,7 @@ def candidate(
 ) -> Candidate:
     one = one or offer()
     said = Advertisement(NOW, 60_000, "t", ("/memory/1",), (one,), (), section, (), bytes(32))
-    return next(iter(build_candidates(peer(number), said, UnixMs(NOW + 60_000))))
+    return next(iter(build_candidates(peer(number), said, UnixMs(NOW + 60_000), Epoch(0))))
 
 
 class Scene:
