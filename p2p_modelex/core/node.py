@@ -257,8 +257,8 @@ class NodeCore:
             case SplitFetched():
                 return self._on_split(happened, now)
             case ChannelFetched():
-                sold = self._selling.step(happened, now) if self._selling else []
                 moved = self._follow(happened.state.epoch, now) if happened.state else []
+                sold = self._selling.step(happened, now) if self._selling else []
                 return moved + self._buying.step(happened, now) + sold
             case _:
                 mesh = list(self.mesh.step(happened, now))

@@ -50,7 +50,7 @@ limit, so that reconciliation with the same peer goes on.
 
 EARLY_MAX = 16
 """Orders in a later split epoch than we know, held until the chain was asked; others are refused
-at once, since a stranger's order is not worth more.
+at once as busy, since strangers can send such.
 """
 
 EngineAnswer = TokensCounted | EngineStarted | EngineProduced | EngineFinished | EngineFailed
@@ -230,7 +230,8 @@ class Selling:
                 return self._redeeming.fetch(channel)
             case FetchSplit():
                 if sum(one.is_early for one in self._all()) > EARLY_MAX:
-                    return self._step_one(exchange, SplitFetched(None), now)
+                    assert exchange.job is not None
+                    self._crowded_out.append(exchange.job)
                 return self._splits.look(now)
         return [effect]
 
