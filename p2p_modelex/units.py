@@ -64,9 +64,13 @@ def parse_ai(text: str) -> Wei:
     return Wei(int(whole) * AI + int(fraction.ljust(DECIMALS, "0")))
 
 
-def format_ai(amount: int) -> str:
-    """Return an amount in wei as decimal $AI without trailing zeros, `0.25 AI`."""
+def format_ai(amount: int, epoch: Epoch | int = 0) -> str:
+    """Return an amount in wei as decimal $AI without trailing zeros, `0.25 AI`.
+
+    After splits the epoch that it is in is said as well, `0.25 AI (split epoch 1)`.
+    """
     sign, amount = ("-", -amount) if amount < 0 else ("", amount)
     whole, fraction = divmod(amount, AI)
     digits = f"{fraction:0{DECIMALS}d}".rstrip("0")
-    return f"{sign}{whole}{'.' + digits if digits else ''} AI"
+    told = f" (split epoch {epoch})" if epoch else ""
+    return f"{sign}{whole}{'.' + digits if digits else ''} AI{told}"
