@@ -46,7 +46,7 @@ def compute_ceiling(wanted: RunRequested, offer: Offer) -> Wei:
         + parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
     )
     most = prompt_tokens * offer.prompt_price + request.max_tokens * offer.completion_price
-    return min(_move(wanted.max_cost, wanted, Epoch(offer.epoch)), Wei(most))
+    return Wei(min(_move(wanted.max_cost, wanted, Epoch(offer.epoch)), most))
 
 
 def compute_window_max(wanted: RunRequested, offer: Offer) -> Wei:

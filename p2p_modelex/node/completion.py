@@ -42,11 +42,13 @@ _HINTS = {
     "RTE-1": "modelex nodes lists the models",
     "RTE-2": "ask for a kind that is served: --kind",
     "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
+    "RTE-4": "try again in a moment: $AI has just split, and not everybody has seen it",
     "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
     "RTE-8": "wait a little, or look with `modelex nodes` who is there",
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
     "busy": "try again in a moment",
+    "wrong_epoch": "try again in a moment: $AI has just split, and not everybody has seen it",
     "no_channel": _FUND,
     "channel_exhausted": _FUND,
 }

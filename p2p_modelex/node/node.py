@@ -30,6 +30,7 @@ from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.shop import build_ownership
 from p2p_modelex.records.advertisement import Section
@@ -191,12 +192,8 @@ class Node:
         """Begin in the token's split epoch; ConfigurationError if the configuration is ahead."""
         if self.parts.chain is None:
             return
-        split, written = await self.parts.chain.fetch_split(), self._configuration.split_epoch
-        if written > split.epoch:
-            raise ConfigurationError(
-                f"split_epoch is {written}, but $AI has split {split.epoch} times",
-                hint="put it right in modelex.toml: amounts would be worth a fraction",
-            )
+        split = await self.parts.chain.fetch_split()
+        validate_split_epoch(self._configuration, split.epoch)
         self.core.begin_in(split)
 
     async def _join_by_memory(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from p2p_modelex.chain.abc import Chain
 from p2p_modelex.chain.devnet import (
@@ -21,7 +22,6 @@ from p2p_modelex.chain.devnet import (
     mine_blocks,
 )
 from p2p_modelex.chain.evm.port import EvmChain
-from p2p_modelex.core.split_watch import LOOK_INTERVAL_MS
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ConfigurationError, PaymentError
 from p2p_modelex.ids import Address, ChannelId
@@ -162,7 +162,6 @@ async def gather(done: list[Completion], exchange: Exchange) -> None:
 
 async def look(node: Node) -> None:
     """As its timer does once a minute."""
-    assert LOOK_INTERVAL_MS == 60_000
     await node._driver.perform(node.core.splits.look)
     with trio.fail_after(5):
         await node.wait_until(lambda: node.epoch == 1)
@@ -216,6 +215,32 @@ async def check_shares(world: AnvilWorld, exchange: Exchange, done: list[Complet
     balances = [await chain.fetch_balance(one) for one in (*accounts.values(), *others)]
     assert balances[-1] == 0
     assert sum(balances) == 2 * SUPPLY
+
+
+async def test_a_chain_out_of_reach_is_asked_again_and_nothing_stops() -> None:
+    world = World()
+    async with world.provider(FIRST) as provider, world.requester(BUYER, friends=[FIRST]) as buyer:
+        await wait_for_sellers(buyer, 1)
+        await buy(buyer, FIRST, "before")
+        world.ledger.unreachable = True
+        with capture_logs() as logs:
+            splits = buyer.node.core.splits
+            before = splits._looked_at
+            await buyer.node._driver.perform(splits.look)
+            with trio.fail_after(5):
+                await buyer.node.wait_until(
+                    lambda: splits._looked_at > before and not splits._is_looking
+                )
+            await buy(buyer, FIRST, "without a chain")
+        assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
+            "split_unreadable"
+        ]
+        world.ledger.unreachable = False
+        world.ledger.announce_split(notice=1, pause=1)
+        world.ledger.pass_blocks(2)
+        await look(buyer.node)
+        assert get_epoch(await buy(buyer, FIRST, "after")) == 1
+        assert provider.epoch == 1
 
 
 async def test_a_configuration_that_is_ahead_of_the_token_is_refused(world: AnvilWorld) -> None:

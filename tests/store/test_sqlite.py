@@ -13,14 +13,17 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import NetworkId
-from p2p_modelex.records.rows import RecordRow, SettingRow
+from p2p_modelex.records import codec
+from p2p_modelex.records.rows import JobRow, RecordRow, SettingRow
 from p2p_modelex.store import migrations
 from p2p_modelex.store.migrations import SCHEMA_VERSION
 from p2p_modelex.store.sqlite import SqliteStore
+from p2p_modelex.store.tables import decode_row
 from p2p_modelex.units import UnixMs
 from tests.store import rows
 
@@ -305,3 +308,11 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     store = SqliteStore(path)
     with pytest.raises(StoreError, match="not open"):
         await store.channels()
+
+
+def test_a_job_that_an_older_version_kept_is_of_epoch_0() -> None:
+    job = rows.job(1, state="lost")
+    fields = msgpack.unpackb(codec.encode(job))
+    older = msgpack.packb(fields[:-1])
+    kept = zlib.crc32(older).to_bytes(4, "big") + older
+    assert decode_row(JobRow, kept) == job
