@@ -18,12 +18,11 @@ import pytest
 
 from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import NetworkId
-from p2p_modelex.records import codec
-from p2p_modelex.records.rows import JobRow, RecordRow, SettingRow
+from p2p_modelex.records.rows import RecordRow, SettingRow
 from p2p_modelex.store import migrations
 from p2p_modelex.store.migrations import SCHEMA_VERSION
 from p2p_modelex.store.sqlite import SqliteStore
-from p2p_modelex.store.tables import decode_row
+from p2p_modelex.store.tables import encode_row
 from p2p_modelex.units import UnixMs
 from tests.store import rows
 
@@ -310,9 +309,23 @@ async def test_a_closed_store_says_so(path: Path) -> None:
         await store.channels()
 
 
-def test_a_job_that_an_older_version_kept_is_of_epoch_0() -> None:
-    job = rows.job(1, state="lost")
-    fields = msgpack.unpackb(codec.encode(job))
-    older = msgpack.packb(fields[:-1])
+async def test_jobs_that_an_older_version_kept_are_of_epoch_0(path: Path) -> None:
+    """And a damaged one stays damaged."""
+    job, other = rows.job(1), rows.job(2)
+    async with SqliteStore(path) as store:
+        await store.apply((job, other))
+    older = msgpack.packb(msgpack.unpackb(encode_row(job)[4:])[:-1])
     kept = zlib.crc32(older).to_bytes(4, "big") + older
-    assert decode_row(JobRow, kept) == job
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE job SET body = ? WHERE job = ?", (kept, job.job))
+        raw.execute("UPDATE job SET body = ? WHERE job = ?", (b"1234" + older, other.job))
+        raw.execute("PRAGMA user_version = 1")
+        raw.commit()
+    async with SqliteStore(path) as store:
+        with pytest.raises(StoreError, match="job is damaged"):
+            await store.jobs()
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("DELETE FROM job WHERE job = ?", (other.job,))
+        raw.commit()
+    async with SqliteStore(path) as store:
+        assert await store.jobs() == (job,)
