@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
@@ -49,6 +50,7 @@ from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
 from p2p_modelex.records.advertisement import Offer, Section, move_offer
 from p2p_modelex.records.eip712 import AccountSigner
@@ -233,6 +235,7 @@ class NodeCore:
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
+        self._told = None
         return list(self.mesh.withdraw(now))
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
@@ -283,7 +286,10 @@ class NodeCore:
         effects = self._selling.retry(now) if self._selling else []
         if self._told is not None:
             addresses, accounts, section = self._told
-            effects += self.advertise(addresses, accounts, section, now)
+            # Where it cannot be said now, as the clock went back, what was said holds: prices of
+            # before are read at twice the number (RTE-4).
+            with suppress(LocalProtocolError):
+                effects += self.advertise(addresses, accounts, section, now)
         return effects
 
     def _move(self) -> None:

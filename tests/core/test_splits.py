@@ -151,6 +151,22 @@ def test_a_split_before_anything_is_advertised_is_no_reason_to_advertise() -> No
     assert core.directory.get(PROVIDER_KEY.peer) is None
 
 
+def test_a_node_that_leaves_is_not_brought_back_by_a_split() -> None:
+    core = build()
+    core.advertise(["/memory/1"], [OWNERSHIP], Section.UNREGISTERED, NOW)
+    core.withdraw(UnixMs(NOW + 1))
+    core.step(SPLIT, UnixMs(NOW + 2))
+    assert find_offers(core) == ()
+
+
+def test_a_clock_that_went_back_does_not_stop_a_node_that_learns_of_a_split() -> None:
+    core = build()
+    core.advertise(["/memory/1"], [OWNERSHIP], Section.UNREGISTERED, NOW)
+    core.step(SPLIT, UnixMs(NOW - 10**6))
+    assert find_offers(core) == (OFFER,), "which others read at twice the number"
+    assert core.splits.epoch == 1
+
+
 def test_a_node_that_only_buys_looks_too_and_orders_at_the_prices_of_now() -> None:
     core = build(sells=False)
     meet(core, build())
