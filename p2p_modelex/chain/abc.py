@@ -13,6 +13,7 @@ from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, ne
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, compute_id
 from p2p_modelex.records.eip712 import compute_domain
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
+from p2p_modelex.records.split import SplitState
 from p2p_modelex.units import Epoch, Wei
 
 REGISTRY_PAGE_MAX = 100
@@ -116,8 +117,14 @@ class Chain(ABC):
         """
 
     @abstractmethod
+    async def fetch_split(self) -> SplitState:
+        """The token's split epoch, and the split that is announced, at the head: block numbers
+        decide over a split, so none of it waits for confirmations.
+        """
+
     async def fetch_epoch(self) -> Epoch:
         """The token's current split epoch."""
+        return (await self.fetch_split()).epoch
 
     @abstractmethod
     async def fetch_balance(self, account: Address) -> Wei:

@@ -13,13 +13,14 @@ from p2p_modelex.chain.abc import (
     Redemption,
     RegistryPage,
 )
-from p2p_modelex.chain.memory_ledger import EPOCH, MemoryLedger
+from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import BadInput, ChainUnreachable, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import Wei
 
 __all__ = ["MemoryChain", "MemoryLedger"]
 
@@ -62,9 +63,8 @@ class MemoryChain(Chain):
     async def fetch_genesis(self) -> Digest:
         return (await self._reach()).genesis
 
-    async def fetch_epoch(self) -> Epoch:
-        await self._reach()
-        return EPOCH
+    async def fetch_split(self) -> SplitState:
+        return (await self._reach()).split()
 
     async def fetch_balance(self, account: Address) -> Wei:
         return (await self._reach()).balance(account)

@@ -17,17 +17,19 @@ from p2p_modelex.chain.abc import (
     Deployment,
     Redemption,
 )
-from p2p_modelex.chain.memory_refusal import revert as _revert
+from p2p_modelex.chain.memory_refusal import revert
 from p2p_modelex.chain.memory_registry import MemoryRegistry
+from p2p_modelex.chain.memory_token import MemoryToken, Scaled
+from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.eip712 import word
+from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Wei
+from p2p_modelex.units import UINT128_MAX, Epoch, Wei, rescale
 
-EPOCH = Epoch(0)  # this version of the token cannot split
 _Kind = Literal["opened", "topped_up", "claimed", "close_started", "closed"]
 
 
@@ -48,9 +50,11 @@ class MemoryLedger:
         self.genesis = Digest(keccak(b"genesis" + word(now())))
         self._now = now
         self._challenge_s = challenge_s
-        self._balances: dict[Address, int] = {}
+        self._token = MemoryToken()
         self._channels: dict[ChannelId, ChannelState] = {}
-        self._lanes: dict[tuple[ChannelId, int], int] = {}
+        self._lanes: dict[tuple[ChannelId, int], Scaled] = {}
+        # Claimed while a split paused the token: paid with the next redeeming.
+        self._unpaid: dict[Address, Scaled] = {}
         self._closed: set[ChannelId] = set()
         self.registry = MemoryRegistry(self._mine_numbered)
         self._block = 0
@@ -59,16 +63,27 @@ class MemoryLedger:
 
     @property
     def supply(self) -> int:
-        """All $AI there is, in accounts and in channels; only `mint` changes it."""
-        held = sum(channel.deposit - channel.claimed for channel in self._channels.values())
-        return sum(self._balances.values()) + held
+        """All $AI there is, in accounts and in channels; only `mint` and splits change it."""
+        return self._token.supply(self._block)
 
     def mint(self, to: Address, amount: Wei) -> None:
         """Make $AI from nothing, as a genesis allocation does."""
-        self._give(to, amount)
+        self._token.mint(to, amount, self._block)
+
+    def announce_split(self, *, notice: int, pause: int) -> None:
+        """As the token's owner: split after `notice` blocks and `pause` blocks of pause."""
+        self._token.announce_split(self._next, notice=notice, pause=pause)
+        self._mine()
+
+    def pass_blocks(self, count: int) -> None:
+        """Let blocks without transactions pass."""
+        self._block += count
+
+    def split(self) -> SplitState:
+        return self._token.split(self._block)
 
     def balance(self, account: Address) -> Wei:
-        return Wei(self._balances.get(account, 0))
+        return Wei(self._token.balance(account, self._block))
 
     def channel(self, channel: ChannelId) -> ChannelState | None:
         return self._channels.get(channel)
@@ -87,9 +102,8 @@ class MemoryLedger:
 
     def transfer(self, sender: Address, to: Address, amount: Wei) -> Digest:
         if not any(to):
-            raise _revert(f"ERC20InvalidReceiver(receiver={format_address(to)})")
-        self._take(sender, amount)
-        self._give(to, amount)
+            raise revert("ERC20InvalidReceiver", receiver=format_address(to))
+        self._token.transfer(sender, to, amount, self._next)
         return self._mine()
 
     def open_channel(
@@ -106,61 +120,72 @@ class MemoryLedger:
         if channel in self._channels:
             return self._channels[channel]
         if deposit == 0:
-            raise _revert("InvalidAmount(amount=0)")
+            raise revert("InvalidAmount", amount=0)
         if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
-            raise _revert(f"InvalidPayee(payee={format_address(payee)})")
-        self._take(payer, deposit)
-        state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), EPOCH, 0)
+            raise revert("InvalidPayee", payee=format_address(payee))
+        self._token.transfer(payer, self.deployment.channels, deposit, self._next)
+        state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), self._epoch, 0)
         return self._commit(state, "opened")
 
     def top_up(self, sender: Address, terms: ChannelTerms, amount: Wei) -> ChannelState:
-        state = self._get_open(terms)
+        state = self._move(self._get_open(terms))
         if amount == 0 or state.deposit + amount > UINT128_MAX:
-            raise _revert(f"InvalidAmount(amount={amount})")
-        self._take(sender, amount)
+            raise revert("InvalidAmount", amount=amount)
+        self._token.transfer(sender, self.deployment.channels, amount, self._next)
         return self._commit(replace(state, deposit=Wei(state.deposit + amount)), "topped_up")
 
     def redeem(self, batch: Sequence[Claim]) -> Redemption:
+        """Claim and pay out; in a split's pause only claim, and pay out with the next call."""
+        payee = find_payee(batch)
         credited = tuple(self._claim(claim) for claim in batch)
+        if not self._token.is_paused(self._next):
+            owed = self._token.read(self._unpaid.pop(payee, (0, Epoch(0))), self._next)
+            self._token.transfer(self.deployment.channels, payee, owed, self._next)
         return Redemption(self._mine(), 0, credited)
 
     def start_close(self, sender: Address, terms: ChannelTerms) -> ChannelState:
         state = self._get_open(terms)
         if sender != state.payer:
-            name = f"channel=0x{state.channel.hex()}"
-            raise _revert(f"OnlyPayer({name}, caller={format_address(sender)})")
+            caller = format_address(sender)
+            raise revert("OnlyPayer", channel="0x" + state.channel.hex(), caller=caller)
         closes_at = self._now() + self._challenge_s
         return self._commit(replace(state, closes_at=closes_at), "close_started")
 
     def finish_close(self, terms: ChannelTerms) -> ChannelState:
         state = self._get_unclosed(terms)
-        name = f"channel=0x{state.channel.hex()}"
+        name = "0x" + state.channel.hex()
         if state.is_open:
-            raise _revert(f"NotClosing({name})")
+            raise revert("NotClosing", channel=name)
         if self._now() < state.closes_at:
-            raise _revert(f"ChallengePeriodRunning({name}, closesAt={state.closes_at})")
+            raise revert("ChallengePeriodRunning", channel=name, closesAt=state.closes_at)
+        state = self._move(state)
+        refund = state.deposit - state.claimed
+        self._token.transfer(self.deployment.channels, Address(state.payer), refund, self._next)
         self._closed.add(ChannelId(state.channel))
-        self._give(Address(state.payer), Wei(state.deposit - state.claimed))
         return self._commit(replace(state, deposit=state.claimed), "closed")
 
     def _claim(self, claim: Claim) -> Wei:
         """Credit one voucher, 0 if it is bad in any way: the rest of its batch must not suffer."""
-        signed = claim.signed
+        signed, epoch = claim.signed, self._epoch
+        voucher = signed.voucher
         state = self._channels.get(self.deployment.channel_id(claim.terms))
         if state is None or not self._is_valid(signed, state):
             return Wei(0)
-        lane = (ChannelId(state.channel), signed.voucher.lane)
-        claimed = self._lanes.get(lane, 0)
+        state = self._move(state)
+        lane, payee = (ChannelId(state.channel), voucher.lane), Address(state.payee)
+        claimed = self._token.read(self._lanes.get(lane, (0, epoch)), self._next)
         # What the deposit does not cover stays claimable after a top-up.
-        credit = Wei(max(0, min(signed.voucher.amount - claimed, state.deposit - state.claimed)))
+        wanted = rescale(voucher.amount, voucher.epoch, epoch) - claimed
+        credit = Wei(max(0, min(wanted, state.deposit - state.claimed)))
         if credit:
-            self._lanes[lane] = claimed + credit
-            self._give(Address(state.payee), credit)
-            self._commit(replace(state, claimed=Wei(state.claimed + credit)), "claimed")
+            unpaid = self._token.read(self._unpaid.get(payee, (0, epoch)), self._next)
+            self._lanes[lane] = claimed + credit, epoch
+            self._unpaid[payee] = unpaid + credit, epoch
+            self._record(replace(state, claimed=Wei(state.claimed + credit)), "claimed")
         return credit
 
     def _is_valid(self, signed: SignedVoucher, state: ChannelState) -> bool:
-        if state.channel in self._closed or signed.voucher.epoch != state.epoch:
+        if state.channel in self._closed or signed.voucher.epoch > self._epoch:
             return False
         # The contract signs the id that the terms make, so a voucher of another channel is void.
         if signed.voucher.channel != state.channel:
@@ -175,39 +200,48 @@ class MemoryLedger:
         channel = self.deployment.channel_id(terms)
         state = self._channels.get(channel)
         if state is None:
-            raise _revert(f"NoSuchChannel(channel=0x{channel.hex()})")
+            raise revert("NoSuchChannel", channel="0x" + channel.hex())
         if channel in self._closed:
-            raise _revert(f"ChannelClosed(channel=0x{channel.hex()})")
+            raise revert("ChannelClosed", channel="0x" + channel.hex())
         return state
+
+    def _move(self, state: ChannelState) -> ChannelState:
+        """The channel with its amounts in the token's epoch, as touching it writes them."""
+        epoch = self._epoch
+        deposit, claimed = (
+            Wei(rescale(amount, state.epoch, epoch)) for amount in (state.deposit, state.claimed)
+        )
+        return replace(state, deposit=deposit, claimed=claimed, epoch=epoch)
 
     def _get_open(self, terms: ChannelTerms) -> ChannelState:
         state = self._get_unclosed(terms)
         if not state.is_open:
-            name = f"channel=0x{state.channel.hex()}"
-            raise _revert(f"ChannelClosing({name}, closesAt={state.closes_at})")
+            name = "0x" + state.channel.hex()
+            raise revert("ChannelClosing", channel=name, closesAt=state.closes_at)
         return state
 
-    def _take(self, account: Address, amount: Wei) -> None:
-        held = self._balances.get(account, 0)
-        if held < amount:
-            raise _revert(
-                f"ERC20InsufficientBalance(sender={format_address(account)}, "
-                f"balance={held}, needed={amount})"
-            )
-        self._balances[account] = held - amount
+    @property
+    def _next(self) -> int:
+        """The block that a transaction now goes into."""
+        return self._block + 1
 
-    def _give(self, account: Address, amount: int) -> None:
-        self._balances[account] = self._balances.get(account, 0) + amount
+    @property
+    def _epoch(self) -> Epoch:
+        return self._token.split(self._next).epoch
 
     def _commit(self, state: ChannelState, kind: _Kind) -> ChannelState:
+        self._record(state, kind)
+        self._mine()
+        return state
+
+    def _record(self, state: ChannelState, kind: _Kind) -> None:
+        """Keep what the transaction at hand did to a channel."""
         channel = ChannelId(state.channel)
         self._channels[channel] = state
-        self._mine()
-        event = ChannelEvent(kind, channel, self._block, undone=False)
+        event = ChannelEvent(kind, channel, self._next, undone=False)
         self._happened.append(Happened(event, (state.payer, state.payee)))
         self._news.set()
         self._news = trio.Event()
-        return state
 
     def _mine_numbered(self) -> tuple[int, Digest]:
         transaction = self._mine()

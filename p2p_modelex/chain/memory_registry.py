@@ -64,11 +64,11 @@ class MemoryRegistry:
         """Register, or update."""
         held = self.get(peer, operator)
         if not any(peer):
-            raise revert("InvalidPeer()")
+            raise revert("InvalidPeer")
         if len(uri.encode()) > URI_BYTES:
-            raise revert(f"UriTooLong(length={len(uri.encode())}, limit={URI_BYTES})")
+            raise revert("UriTooLong", length=len(uri.encode()), limit=URI_BYTES)
         if held is not None and sequence <= held.sequence:
-            raise revert(f"StaleSequence(sequence={sequence}, current={held.sequence})")
+            raise revert("StaleSequence", sequence=sequence, current=held.sequence)
         section = RegistrySection.PUBLIC if held is None else held.section
         entry = RegistryEntry(peer, operator, digest, sequence, uri, section)
         kind = Registered if held is None else Updated
@@ -83,7 +83,7 @@ class MemoryRegistry:
         """Offer and acceptance in one."""
         held = self._require(peer, operator)
         if self.get(peer, successor) is not None:
-            raise revert(f"EntryExists({_name(peer, successor)})")
+            raise revert("EntryExists", **_name(peer, successor))
         del self._entries[peer, operator]
         moved = replace(held, operator=successor, section=RegistrySection.PUBLIC)
         return self._commit(HandedOver(peer, operator, successor), moved)
@@ -113,13 +113,13 @@ class MemoryRegistry:
     ) -> Digest:
         held = self._require(peer, operator)
         if held.section not in allowed:
-            raise revert(f"WrongSection({_name(peer, operator)}, section={int(held.section)})")
+            raise revert("WrongSection", **_name(peer, operator), section=int(held.section))
         return self._commit(SectionChanged(peer, operator, to), replace(held, section=to))
 
     def _require(self, peer: PublicKey, operator: Address) -> RegistryEntry:
         held = self.get(peer, operator)
         if held is None:
-            raise revert(f"NoEntry({_name(peer, operator)})")
+            raise revert("NoEntry", **_name(peer, operator))
         return held
 
     def _commit(self, change: RegistryChange, entry: RegistryEntry | None = None) -> Digest:
@@ -133,5 +133,5 @@ class MemoryRegistry:
         return transaction
 
 
-def _name(peer: PublicKey, operator: Address) -> str:
-    return f"peer=0x{peer.hex()}, operator={format_address(operator)}"
+def _name(peer: PublicKey, operator: Address) -> dict[str, str]:
+    return {"peer": "0x" + peer.hex(), "operator": format_address(operator)}

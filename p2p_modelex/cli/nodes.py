@@ -11,8 +11,8 @@ from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
 from p2p_modelex.node.home import Home
-from p2p_modelex.records.advertisement import Section
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.records.advertisement import Offer, Section, move_offer
+from p2p_modelex.units import Epoch, Wei, format_ai
 
 if TYPE_CHECKING:
     from p2p_modelex.node.exchange import Exchange
@@ -48,13 +48,16 @@ async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
         ]
         latencies = await _measure(exchange, entries[:MEASURED_MAX])
         marks = {entry.peer: exchange.mark(entry) for entry in entries}
+        epoch = exchange.node.epoch
     if as_json:
-        print_json([_show_node(e, marks[e.peer], latencies.get(e.peer)) for e in entries])
+        print_json([_show_node(e, marks[e.peer], latencies.get(e.peer), epoch) for e in entries])
         return
     if not entries:
         click.echo(f"nobody sells {model}" if model else "nobody sells anything yet", err=True)
+    if epoch and entries:
+        click.echo(f"prices are in split epoch {epoch} of $AI")
     for entry in entries:
-        _print_node(entry, marks[entry.peer], latencies.get(entry.peer))
+        _print_node(entry, marks[entry.peer], latencies.get(entry.peer), epoch)
 
 
 async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerId, float]:
@@ -77,7 +80,7 @@ async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerI
 COLUMNS = ("model", "kinds", "prompt", "completion", "context", "longest")
 
 
-def _print_node(entry: Entry, mark: Mark, latency_ms: float | None) -> None:
+def _print_node(entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch) -> None:
     """One line for the peer, whole so that it can be copied, and one for each of its models."""
     latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
     click.echo(f"{format_peer_id(entry.peer)}  {mark.standing.name.lower()}, {latency}")
@@ -92,16 +95,23 @@ def _print_node(entry: Entry, mark: Mark, latency_ms: float | None) -> None:
             str(offer.context_length),
             str(offer.max_tokens),
         )
-        for offer in entry.advertisement.offers
+        for offer in _get_offers(entry, epoch)
     ]
     print_table(COLUMNS, rows, indent="  ")
+
+
+def _get_offers(entry: Entry, epoch: Epoch) -> list[Offer]:
+    """What it sells at the prices of now, which it may not have told yet after a split."""
+    return [move_offer(offer, epoch) for offer in entry.advertisement.offers]
 
 
 def _price(price: Wei) -> str:
     return format_ai(price * THOUSAND).removesuffix(" AI")
 
 
-def _show_node(entry: Entry, mark: Mark, latency_ms: float | None) -> dict[str, object]:
+def _show_node(
+    entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch
+) -> dict[str, object]:
     """Everything about a node, for programs; amounts are text, since JSON's numbers are inexact."""
     told = entry.advertisement
     return {
@@ -127,7 +137,8 @@ def _show_node(entry: Entry, mark: Mark, latency_ms: float | None) -> dict[str, 
                 "max_tokens": offer.max_tokens,
                 "prompt_wei": str(int(offer.prompt_price)),
                 "completion_wei": str(int(offer.completion_price)),
+                "split_epoch": offer.epoch,
             }
-            for offer in told.offers
+            for offer in _get_offers(entry, epoch)
         ],
     }

@@ -22,7 +22,7 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.records.rows import ReceiptRow
-from p2p_modelex.units import Wei, format_ai, parse_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai, rescale
 
 if TYPE_CHECKING:
     from p2p_modelex.node.exchange import Completion
@@ -144,8 +144,10 @@ async def _run(home: Home, asked: _Asked) -> bool:
                 if not watch.is_interrupted:
                     raise
             nursery.cancel_scope.cancel()
+        epoch = exchange.node.epoch
     if completion.row is not None:
-        _report(completion, watch, asked.save or _receipt_path(home, completion.row))
+        path = asked.save or _receipt_path(home, completion.row)
+        _report(completion, watch, path, epoch)
     return not watch.is_interrupted
 
 
@@ -188,8 +190,11 @@ def _receipt_path(home: Home, row: ReceiptRow) -> Path:
     return home.receipts / f"{row.receipt.receipt.job.hex()}.json"
 
 
-def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
-    """Write the receipt and print the one line: who, how much, how fast, for what, and proof."""
+def _report(completion: "Completion", watch: _Watch, path: Path, epoch: Epoch) -> None:
+    """Write the receipt and print the one line: who, how much, how fast, for what, and proof.
+
+    epoch: the token's split epoch, in which the cost is told.
+    """
     row = completion.row
     assert row is not None
     try:
@@ -200,6 +205,7 @@ def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
             hint="the job is paid and its receipt is kept in the home's database",
         ) from error
     receipt = row.receipt.receipt
+    paid = rescale(completion.paid, receipt.epoch, epoch)
     first = watch.first or watch.ended
     tokens = receipt.completion_tokens
     rate = tokens / max(watch.ended - first, 1e-3)
@@ -208,6 +214,6 @@ def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
     click.echo(
         f"{format_peer_id(row.peer)} · {receipt.prompt_tokens}+{tokens} tokens{speed}, "
         f"first after {(first - watch.began) * 1000:.0f} ms · "
-        f"{format_ai(completion.paid)} · receipt verified: {path}",
+        f"{format_ai(paid, epoch)} · receipt verified: {path}",
         err=True,
     )

@@ -104,6 +104,10 @@ class FetchChannel(msgspec.Struct, frozen=True, gc=False):
     terms: ChannelTerms
 
 
+class FetchSplit(msgspec.Struct, frozen=True, gc=False):
+    """Ask the chain in which split epoch the token is. Answer: SplitFetched."""
+
+
 class OpenChannel(msgspec.Struct, frozen=True, gc=False):
     """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed.
 
@@ -175,7 +179,9 @@ class RunText(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunFinished(msgspec.Struct, frozen=True, gc=False):
-    """The provider's receipt verified; `row` is durable."""
+    """The provider's receipt verified; `row` is durable. paid: wei in all, in the split epoch of
+    the receipt.
+    """
 
     job: JobId
     row: ReceiptRow
@@ -187,7 +193,8 @@ class RunFailed(msgspec.Struct, frozen=True, gc=False):
     """The job ended without a receipt at this provider.
 
     code: a RefusalCode or FailureCode of records/job.py, or `dial`, `stream`, `protocol`,
-    `timeout`, `no_provider`, `no_channel`, `over_ceiling`, `cancelled`. paid: wei spent on it.
+    `timeout`, `no_provider`, `no_channel`, `over_ceiling`, `cancelled`. paid: wei spent on it,
+    in the latest split epoch it was tried in.
     refused: nothing was begun, so nothing is owed.
     """
 
@@ -233,6 +240,7 @@ Effect = (
     | Generate
     | StopGenerating
     | FetchChannel
+    | FetchSplit
     | OpenChannel
     | TopUpChannel
     | Redeem

@@ -8,7 +8,8 @@ from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.registry import UNSUSPENDED, RegistryEntry, RegistryEvent, Standing
-from p2p_modelex.units import Wei
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import Epoch, Wei
 
 
 class StreamOpened(msgspec.Struct, frozen=True, gc=False):
@@ -121,6 +122,14 @@ class ChannelFetched(msgspec.Struct, frozen=True, gc=False):
     state: ChannelState | None
 
 
+class SplitFetched(msgspec.Struct, frozen=True, gc=False):
+    """Answers FetchSplit, with None if the chain is out of reach. Also told before a deposit fails
+    because transfers are paused.
+    """
+
+    split: SplitState | None
+
+
 class ChannelOpened(msgspec.Struct, frozen=True, gc=False):
     """Answers OpenChannel and TopUpChannel."""
 
@@ -181,7 +190,8 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     max_cost: wei for the whole job. max_prompt_price, max_completion_price: wei a token.
     max_window: wei to be ahead of the provider or it of us. only: peers allowed, empty for all.
     attempts: providers to try at most. is_fast: order at advertised prices without a quote.
-    standings: what the registry may make of a provider.
+    epoch: the split epoch of the amounts, which count twice in the next. standings: what the
+    registry may make of a provider.
     """
 
     job: JobId
@@ -194,6 +204,7 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     denied: tuple[PeerId, ...]
     attempts: int
     is_fast: bool
+    epoch: Epoch = Epoch(0)
     standings: tuple[Standing, ...] = UNSUSPENDED
 
 
@@ -223,6 +234,7 @@ Input = (
     | EngineFinished
     | EngineFailed
     | ChannelFetched
+    | SplitFetched
     | ChannelOpened
     | ChannelOpenFailed
     | Redeemed

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
 
@@ -40,6 +41,7 @@ from p2p_modelex.core.inputs import (
     RegistryLost,
     RegistryRead,
     RunRequested,
+    SplitFetched,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -54,15 +56,18 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
-from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
-from p2p_modelex.units import UnixMs
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import Epoch, UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
@@ -127,6 +132,14 @@ class Shop:
     slots: int
     slots_of: Mapping[str, int] = field(default_factory=dict)
 
+    def move(self, epoch: Epoch) -> "Shop":
+        """The same at prices of a later split epoch."""
+        wares = tuple(
+            replace(ware, offer=move_offer(ware.offer, epoch)) for ware in self.seller.wares
+        )
+        advertised = tuple(move_offer(offer, epoch) for offer in self.advertised)
+        return replace(self, seller=replace(self.seller, wares=wares), advertised=advertised)
+
 
 class NodeCore:
     """One node, without IO: `start`, then `step` for each input."""
@@ -159,8 +172,11 @@ class NodeCore:
             _payee_of(identity, shop), identity.channels_domain, policies.settlement
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
+        self.splits = SplitWatch()
         self._selling = (
-            Selling(shop.seller, self.payee, shop.slots, shop.slots_of) if shop else None
+            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits)
+            if shop
+            else None
         )
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
@@ -176,6 +192,7 @@ class NodeCore:
             policies.budget,
             next_stream,
             self.anchoring.get_standing,
+            self.splits,
         )
 
     @property
@@ -207,9 +224,15 @@ class NodeCore:
             if isinstance(row, JobRow) and row.is_provider and row.state not in FINAL_STATES
         )
 
+    def begin_in(self, split: SplitState) -> None:
+        """Say in which split epoch the token is; call before `start`."""
+        if self.splits.note_epoch(split.epoch):
+            self._move()
+
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
-        effects = [*self.mesh.start(now), *self._buying.start(), *self.anchoring.start()]
+        effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
+        effects += self.anchoring.start()
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
@@ -247,14 +270,51 @@ class NodeCore:
                 return self._on_timer(timer.split("/"), happened, now)
             case RegistryRead() | RegistryChanged() | RegistryLost() | AnchorPut() | AnchorFailed():
                 return self._step_anchoring(happened, now)
-            case RunRequested() | CancelRun() | ChannelOpened() | ChannelOpenFailed():
+            case ChannelOpened(_, state):
+                return self._follow(state.epoch, now) + self._buying.step(happened, now)
+            case RunRequested() | CancelRun() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
+            case SplitFetched():
+                return self._on_split(happened, now)
             case ChannelFetched():
+                moved = self._follow(happened.state.epoch, now) if happened.state else []
                 sold = self._selling.step(happened, now) if self._selling else []
-                return self._buying.step(happened, now) + sold
+                return moved + self._buying.step(happened, now) + sold
             case _:
                 mesh = list(self.mesh.step(happened, now))
                 return mesh + (self._selling.step(happened, now) if self._selling else [])
+
+    def _on_split(self, fetched: SplitFetched, now: UnixMs) -> list[Effect]:
+        """What the chain says of the token goes to those who wait for it."""
+        effects = self.splits.step(fetched, now)
+        if fetched.split is not None:
+            effects += self._follow(fetched.split.epoch, now)
+        if self._selling is not None:
+            effects += self._selling.step(fetched, now)
+        return effects + self._buying.step(fetched, now)
+
+    def _follow(self, epoch: int, now: UnixMs) -> list[Effect]:
+        """The chain has written in this epoch: if it is a later one, prices and limits move to it,
+        and the mesh is told.
+        """
+        if not self.splits.note_epoch(epoch):
+            return []
+        self._move()
+        effects = self._selling.retry(now) if self._selling else []
+        if self._told is not None:
+            addresses, accounts = self._told
+            # Where it cannot be said now, as the clock went back, what was said holds: prices of
+            # before are read at twice the number (RTE-4).
+            with suppress(LocalProtocolError):
+                effects += self.advertise(addresses, accounts, now)
+        return effects
+
+    def _move(self) -> None:
+        epoch = self.splits.epoch
+        self.payee.note_epoch(epoch)
+        if self._shop is not None and self._selling is not None:
+            self._shop = self._shop.move(epoch)
+            self._selling.move(self._shop.seller)
 
     def _accept(
         self, stream: StreamId, protocol: str, happened: StreamOpened, now: UnixMs
@@ -300,6 +360,8 @@ class NodeCore:
                 return list(self.mesh.step(happened, now))
             case "anchoring":
                 return self._step_anchoring(happened, now)
+            case "split":
+                return self.splits.step(happened, now)
             case _:
                 return self._selling.step(happened, now) if self._selling else []
 

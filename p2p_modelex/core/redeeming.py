@@ -64,6 +64,11 @@ class Redeeming:
             case _:
                 return []
 
+    def retry(self, now: UnixMs) -> list[Effect]:
+        """A split is over, whose pause may be why redeeming failed: try again at once."""
+        self._failures = 0
+        return [SetTimer(SETTLE_TIMER, now)]
+
     def fetch(self, channel: ChannelId, terms: ChannelTerms) -> list[Effect]:
         """Have a channel read, once for all who ask meanwhile. Answer: ChannelFetched."""
         if channel in self._fetching or len(self._fetching) >= FETCHES_MAX:
@@ -110,8 +115,6 @@ class Redeeming:
         self._failures = 0
         rows: list[Row] = []
         for claim in redeemed.claims:
-            voucher = claim.signed.voucher
-            channel = ChannelId(voucher.channel)
-            rows += self._ledger.note_redeemed(channel, voucher.lane, voucher.amount)
+            rows += self._ledger.note_redeemed(claim.signed.voucher)
         more = self._redeem(now)  # a batch is bounded: the rest at once
         return [*([Persist(tuple(rows))] if rows else []), *more]

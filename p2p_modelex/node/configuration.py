@@ -13,7 +13,7 @@ from typing import Literal
 from p2p_modelex import limits
 from p2p_modelex.node.options import AMOUNT, PRICE, SWITCH, TEXT, choice, option, texts, whole
 from p2p_modelex.records.registry import SECTIONS
-from p2p_modelex.units import AI, Wei
+from p2p_modelex.units import AI, SPLITS_MAX, Wei
 
 Role = Literal["provider", "requester", "bootstrap"]
 
@@ -261,6 +261,13 @@ class Configuration:
         "requester",
         "`provider` sells the models below (and may buy), `requester` only buys, `bootstrap` only "
         "helps others to join.",
+    )
+    split_epoch: int = option(
+        whole(0, SPLITS_MAX, "splits"),
+        0,
+        "How many 2:1 splits $AI had seen when the amounts and prices below were written. Each "
+        "counts twice after the next split, so that it stays the same share of all $AI and nothing "
+        "need be changed here.",
     )
     network: NetworkSettings = field(default_factory=NetworkSettings)
     mesh: MeshSettings = field(default_factory=MeshSettings)

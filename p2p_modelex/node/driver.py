@@ -281,6 +281,7 @@ class Driver:
             fx.Penalize: self._penalize,
             fx.Emit: lambda effect: self._emit(effect, nursery),
             fx.FetchChannel: money.fetch,
+            fx.FetchSplit: money.fetch_split,
             fx.OpenChannel: money.open,
             fx.TopUpChannel: money.top_up,
             fx.Redeem: money.redeem,

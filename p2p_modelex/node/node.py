@@ -30,12 +30,13 @@ from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.shop import build_ownership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
-from p2p_modelex.units import Millis, Wei
+from p2p_modelex.units import Epoch, Millis, Wei
 
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
@@ -105,6 +106,11 @@ class Node:
         with trio.move_on_after(FLUSH_S):
             await self._driver.wait_quiet()
 
+    @property
+    def epoch(self) -> Epoch:
+        """The token's split epoch, as far as the node knows."""
+        return self.core.splits.epoch
+
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the core holds."""
         await self._driver.wait_until(condition)
@@ -162,6 +168,7 @@ class Node:
         await self._driver.tell(CancelRun(job))
 
     async def _restore(self) -> None:
+        await self._find_epoch()
         store, now = self.parts.store, wall_clock()
         rows: list[Row] = [
             *await store.channels(),
@@ -179,6 +186,14 @@ class Node:
         forgotten = await store.prune(now, finished=FINAL_STATES)
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
+
+    async def _find_epoch(self) -> None:
+        """Begin in the token's split epoch; ConfigurationError if the configuration is ahead."""
+        if self.parts.chain is None:
+            return
+        split = await self.parts.chain.fetch_split()
+        validate_split_epoch(self._configuration, split.epoch)
+        self.core.begin_in(split)
 
     async def _join_by_memory(self) -> None:
         if not await self.wait_synced(joining.GRACE_S):
@@ -213,12 +228,14 @@ async def _keep_seed(store: Store) -> SettingRow:
 def _policies(configuration: Configuration) -> Policies:
     requester, settlement = configuration.requester, configuration.settlement
     registry = configuration.registry
+    epoch = Epoch(configuration.split_epoch)
     return Policies(
-        Budget(requester.auto_deposit, requester.max_deposits),
+        Budget(requester.auto_deposit, requester.max_deposits, epoch),
         SettlementPolicy(
             threshold=settlement.redeem_above,
             max_age_ms=Millis(settlement.redeem_every_s * 1000),
             answers_closing=settlement.answer_closing,
+            epoch=epoch,
         ),
         anchoring=AnchoringPolicy(registry.register, Millis(registry.update_every_s * 1000)),
     )

@@ -9,7 +9,14 @@ from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import Chain, Deployment
-from p2p_modelex.chain.devnet import TEST_KEYS, advance_time, grant
+from p2p_modelex.chain.devnet import (
+    SPLIT_NOTICE_BLOCKS,
+    SPLIT_PAUSE_BLOCKS,
+    TEST_KEYS,
+    advance_time,
+    grant,
+    mine_blocks,
+)
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
@@ -20,6 +27,7 @@ from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import AI, Wei
 
 CHALLENGE_S = 100
+NOTICE, PAUSE = SPLIT_NOTICE_BLOCKS, SPLIT_PAUSE_BLOCKS
 FULL = Wei(100 * AI)
 MEMORY_DEPLOYMENT = Deployment(
     "memory", 31337, Address(b"\1" * 20), Address(b"\2" * 20), Address(b"\3" * 20)
@@ -40,6 +48,13 @@ class World(ABC):
 
     @abstractmethod
     async def pass_time(self, seconds: int) -> None: ...
+
+    @abstractmethod
+    async def pass_blocks(self, count: int) -> None: ...
+
+    @abstractmethod
+    async def announce_split(self) -> None:
+        """Announce a split as the token's owner, NOTICE blocks before a pause of PAUSE blocks."""
 
     @abstractmethod
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
@@ -82,6 +97,12 @@ class MemoryWorld(World):
     async def pass_time(self, seconds: int) -> None:
         self.now += seconds
 
+    async def pass_blocks(self, count: int) -> None:
+        self.ledger.pass_blocks(count)
+
+    async def announce_split(self) -> None:
+        self.ledger.announce_split(notice=NOTICE, pause=PAUSE)
+
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
         key = new_key()
         self.ledger.mint(key.address, amount)
@@ -111,6 +132,15 @@ class EvmWorld(World):
 
     async def pass_time(self, seconds: int) -> None:
         await advance_time(self.url, seconds)
+
+    async def pass_blocks(self, count: int) -> None:
+        await mine_blocks(self.url, count)
+
+    async def announce_split(self) -> None:
+        owner = EvmSigner(TEST_KEYS[0])
+        async with self.port(owner, self.deployment) as port:
+            payload = port._contracts.token.encode_call("announceSplit")
+            await port._sender.send(self.deployment.token, payload)
 
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, EvmChain]:
         key = new_key()

@@ -22,6 +22,7 @@ from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
+from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import Address, JobId, PeerId
 from p2p_modelex.records import codec, envelope, ownership
 from p2p_modelex.records.advertisement import Advertisement, Kind, Section
@@ -107,6 +108,7 @@ class Buyer:
         self.standings: dict[PeerId, Standing] = {}
         self.shelf = Shelf(self.vendors)
         self.payer = PayerLedger(PAYER, CHANNELS)
+        self.splits = SplitWatch()
         self.now = NOW
         numbers = count(2, 2)
         book = ProbeBook()
@@ -123,6 +125,7 @@ class Buyer:
             budget,
             next_stream,
             lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
+            self.splits,
         )
         self.effects: list[fx.Effect] = []
         self.events: list[fx.RunEvent] = []

@@ -12,7 +12,7 @@ from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import compute_id
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Epoch, Wei
 from tests.core.buyer import Buyer, Sale, build_state, opening
 from tests.core.exchange.pair import CHANNELS, REQUEST, REQUESTER_KEY, STRANGER
 
@@ -345,10 +345,22 @@ def test_a_channel_that_nobody_waits_for_is_kept_for_later() -> None:
     assert buyer.opened()
 
 
-def test_a_channel_in_a_later_epoch_is_not_topped_up_in_vain() -> None:
+@pytest.mark.parametrize("deposit", [2 * CEILING - 1, 2 * CEILING])
+def test_a_channel_that_the_chain_wrote_in_a_later_epoch_holds_half_the_number(
+    deposit: int,
+) -> None:
+    buyer = Buyer(1)
+    state = build_state(buyer.vendors[0].account, deposit)
+    buyer.payer.note_channel(msgspec.structs.replace(state, epoch=1), None)
+    buyer.request()
+    assert bool(buyer.deposits()) is (deposit < 2 * CEILING)
+
+
+def test_a_channel_with_vouchers_of_a_later_epoch_is_not_topped_up_in_vain() -> None:
     buyer = Buyer(1)
     state = build_state(buyer.vendors[0].account, 10_000)
-    buyer.payer.note_channel(msgspec.structs.replace(state, epoch=1), None)
+    buyer.payer.note_channel(state, None)
+    buyer.payer.reserve_lane(ChannelId(state.channel), Wei(1), Epoch(1))
     buyer.request()
     assert "split epoch 0" in buyer.ended().reason
 

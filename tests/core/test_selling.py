@@ -20,6 +20,7 @@ from p2p_modelex.core.redeeming import (
     WATCH_TIMER,
 )
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records import codec, voucher
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, compute_id
@@ -54,7 +55,7 @@ class Stall:
         self.ledger = PayeeLedger(OPERATOR.address, CHANNELS, SettlementPolicy(**policy))
         for state in states or (STATE,):
             self.ledger.note_channel(state)
-        self.selling = Selling(build_seller(), self.ledger, 1)
+        self.selling = Selling(build_seller(), self.ledger, 1, {}, SplitWatch())
         self.now = NOW
         self.streams = 0
 

@@ -23,7 +23,8 @@ from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_addres
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
-from p2p_modelex.units import UINT128_MAX, Epoch, Wei
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import SPLITS_MAX, UINT128_MAX, Epoch, Wei
 
 # A devnet mines only when there is a transaction, so nothing there is ever confirmed.
 DEVNET_CHAIN_ID = 31337
@@ -84,9 +85,16 @@ class EvmChain(Chain):
     async def fetch_genesis(self) -> Digest:
         return read_header(await self._rpc.call("eth_getBlockByNumber", "0x0", False)).hash
 
-    async def fetch_epoch(self) -> Epoch:
-        [epoch] = await self._ask_token("epoch")
-        return Epoch(epoch)
+    async def fetch_split(self) -> SplitState:
+        block = read_quantity(await self._rpc.call("eth_blockNumber"))
+        payload = self._contracts.token.encode_call("split")
+        answer = await self._call(self._deployment.token, payload, "latest")
+        [(epoch, pauses_at, splits_at)] = self._contracts.token.decode_result("split", answer)
+        if epoch > SPLITS_MAX:
+            raise ChainUnreachable("the endpoint sent a split epoch that cannot be")
+        if splits_at and block >= splits_at:  # nobody writes down that it has happened
+            return SplitState(Epoch(epoch + 1), block)
+        return SplitState(Epoch(epoch), block, pauses_at, splits_at)
 
     async def fetch_balance(self, account: Address) -> Wei:
         [balance] = await self._ask_token("balanceOf", format_address(account))

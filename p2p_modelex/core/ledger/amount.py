@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import BadInput
-from p2p_modelex.units import Epoch, Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
 
 @dataclass(frozen=True, slots=True)

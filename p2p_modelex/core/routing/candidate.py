@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from p2p_modelex.ids import PeerId
-from p2p_modelex.records.advertisement import Advertisement, Kind, Offer
+from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, move_offer
 from p2p_modelex.records.registry import UNSUSPENDED, Standing
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -49,10 +49,14 @@ class Want:
 
 
 def build_candidates(
-    peer: PeerId, advertisement: Advertisement, expires_at: UnixMs, standing: Standing
+    peer: PeerId,
+    advertisement: Advertisement,
+    expires_at: UnixMs,
+    epoch: Epoch,
+    standing: Standing,
 ) -> tuple[Candidate, ...]:
-    """Return a candidate for each offer."""
-    offers = advertisement.offers
+    """Return a candidate for each offer; prices of an earlier split epoch are read in `epoch`."""
+    offers = [move_offer(offer, epoch) for offer in advertisement.offers]
     return tuple(Candidate(peer, offer, advertisement, expires_at, standing) for offer in offers)
 
 

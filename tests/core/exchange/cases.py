@@ -166,7 +166,6 @@ def to_requester_asked() -> Iterator[Case]:
         "max_tokens": 63,
         "prompt_price": Wei(3),
         "completion_price": Wei(11),
-        "epoch": 1,
         "window": Wei(81),
         "payee": STRANGER.address,
         "valid_until": NOW - 1,

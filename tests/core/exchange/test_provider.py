@@ -423,6 +423,8 @@ def test_a_provider_looks_again_when_its_view_of_the_deposit_may_be_too_small() 
 
 
 def test_a_channel_of_a_later_epoch_is_not_called_short() -> None:
+    """The deposit is half the number in the epoch of the job."""
     payee = build_payee(msgspec.structs.replace(STATE, epoch=1))
-    promise = Voucher(CHANNEL, 0, Wei(1), 0)
-    assert not payee.is_short(SignedVoucher(promise, bytes(65)), Epoch(0), Wei(10**9))
+    signed = SignedVoucher(Voucher(CHANNEL, 0, Wei(1), 0), bytes(65))
+    assert not payee.is_short(signed, Epoch(0), Wei(4_999))
+    assert payee.is_short(signed, Epoch(0), Wei(5_000))

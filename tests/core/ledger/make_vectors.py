@@ -32,7 +32,23 @@ def build_vouchers() -> object:
         ),
         case("closing channel", "LED-1", "no_channel", build_voucher(), closes_at=1),
         case("lane too high", "LED-2", "bad_voucher", build_voucher(lane=64)),
-        case("early epoch", "LED-3", "wrong_epoch", build_voucher(), channel_epoch=1),
+        case("early epoch", "LED-3", "wrong_epoch", build_voucher(), before=[ended(0, 0, 1)]),
+        case(
+            "epoch before another lane's",
+            "LED-3",
+            "wrong_epoch",
+            build_voucher(lane=1),
+            before=[ended(0, 0, 1)],
+        ),
+        case("channel of a later epoch", "", "", build_voucher(), deposit=160, channel_epoch=1),
+        case(
+            "half a deposit",
+            "LED-6",
+            "channel_exhausted",
+            build_voucher(),
+            deposit=159,
+            channel_epoch=1,
+        ),
         case("other epoch", "LED-3", "wrong_epoch", build_voucher(epoch=1)),
         case("shrunk", "LED-4", "bad_voucher", build_voucher(9), before=[ended(10, 10)]),
         case("lane in use", "LED-5", "lane_in_use", build_voucher(), before=[running()]),
@@ -101,9 +117,9 @@ def case(
     }
 
 
-def ended(amount: int, earned: int) -> dict[str, Any]:
+def ended(amount: int, earned: int, epoch: int = 0) -> dict[str, Any]:
     """A job on lane 0 that is over."""
-    voucher = "0x" + codec.encode(build_voucher(amount)).hex()
+    voucher = "0x" + codec.encode(build_voucher(amount, epoch=epoch)).hex()
     return {"earned": str(earned), "isRunning": False, "voucher": voucher}
 
 

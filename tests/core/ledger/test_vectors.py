@@ -49,7 +49,8 @@ def test_first_vouchers(case: dict[str, Any]) -> None:
         job = build_job(number)
         signed = read(before["voucher"])
         base = Wei(signed.voucher.amount)
-        payee.open_lane(job, signed, epoch, base=base, window=window, ceiling=ceiling)
+        then = Epoch(signed.voucher.epoch)
+        payee.open_lane(job, signed, then, base=base, window=window, ceiling=ceiling)
         if not before["isRunning"]:
             payee.earn(job, Wei(int(before["earned"])))
             payee.close(job)

@@ -40,7 +40,8 @@ def candidate(
     """A candidate that claims to be whitelisted, whatever its standing is."""
     one, claim = one or offer(), Section.WHITELISTED
     said = Advertisement(NOW, 60_000, "t", ("/memory/1",), (one,), (), claim, (), bytes(32))
-    return next(iter(build_candidates(peer(number), said, UnixMs(NOW + 60_000), standing)))
+    expires_at = UnixMs(NOW + 60_000)
+    return next(iter(build_candidates(peer(number), said, expires_at, Epoch(0), standing)))
 
 
 class Scene:

@@ -144,7 +144,11 @@ def _act(pair: Pair, choices: Choices, watch: Watch) -> list[fx.Effect]:
             name = choices.pick(("wait", "serve", "chunk", "x"))
             return pair.to_provider(given.TimerFired(fx.TimerId(f"exchange/{P_STREAM}/{name}")))
         case 11:
-            return pair.to_provider(given.ChannelFetched(CHANNEL, None))
+            told: tuple[given.Input, ...] = (
+                given.ChannelFetched(CHANNEL, None),
+                given.SplitFetched(None),
+            )
+            return pair.to_provider(choices.pick(told))
     return pair.to_provider(given.FrameReceived(P_STREAM, _draw(choices, watch)))
 
 

@@ -50,7 +50,7 @@ export class Payee {
     }
     if (voucher.lane >= LANES_MAX) throw new NotPaid('LED-2', 'bad_voucher')
     const lane = channel.lanes.get(voucher.lane) ?? { amount: 0n, earned: 0n, job: null, newest: null }
-    validateEpoch(voucher, job, channel.state, lane)
+    validateEpoch(voucher, job, [...channel.lanes.values()])
     if (voucher.amount < lane.amount) throw new NotPaid('LED-4', 'bad_voucher')
     if (lane.job !== null && !lane.job.isReceipted) throw new NotPaid('LED-5', 'lane_in_use')
     const others = [...channel.lanes].filter(([number]) => number !== voucher.lane).map(([, one]) => one)
@@ -99,10 +99,9 @@ export class Payee {
 
 const debtOf = ({ earned, amount }) => (earned > amount ? earned - amount : 0n)
 
-function validateEpoch (voucher, job, state, lane) {
-  const isGood = voucher.epoch === job.epoch && job.epoch >= state.epoch &&
-    (lane.newest === null || job.epoch >= lane.newest.voucher.epoch)
-  if (!isGood) throw new NotPaid('LED-3', 'wrong_epoch')
+function validateEpoch (voucher, job, lanes) {
+  const isLate = (lane) => lane.newest !== null && lane.newest.voucher.epoch > job.epoch
+  if (voucher.epoch !== job.epoch || lanes.some(isLate)) throw new NotPaid('LED-3', 'wrong_epoch')
 }
 
 /** LED-6: vouchers, what running jobs may come to be owed, this job's window beyond what is prepaid. */
@@ -118,5 +117,7 @@ function validateDeposit (state, voucher, job, others) {
     const left = one.job.ceiling - (one.amount - one.job.due)
     needed += one.job.window < left ? one.job.window : left
   }
-  if (needed > state.deposit) throw new NotPaid('LED-6', 'channel_exhausted')
+  // The chain may have written the channel in a later epoch.
+  const splits = BigInt(Math.max(0, state.epoch - voucher.epoch))
+  if (needed << splits > state.deposit) throw new NotPaid('LED-6', 'channel_exhausted')
 }

@@ -192,7 +192,7 @@ function * vouchers ({ cases, channel, domain, ...known }) {
       })
       for (const { voucher, earned, isRunning } of one.before) {
         const signed = messages.SignedVoucher.decode(unhex(voucher))
-        const lane = books.open(signed, signed.voucher.amount, job)
+        const lane = books.open(signed, signed.voucher.amount, { ...job, epoch: signed.voucher.epoch })
         lane.earned += BigInt(earned)
         if (!isRunning) books.release(lane)
       }
