@@ -27,10 +27,11 @@ from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Wei
+from p2p_modelex.units import Epoch, Wei
 
 URI_BYTES = 256  # NodeRegistry's bound
 EPOCH = Epoch(0)  # this version of the token cannot split
+HELD_MAX = (2**112 - 1) >> 20  # PaymentChannels' bound before the first of 20 splits
 _Kind = Literal["opened", "topped_up", "claimed", "close_started", "closed"]
 
 
@@ -106,18 +107,17 @@ class MemoryLedger:
         channel = self.deployment.channel_id(terms)
         if channel in self._channels:
             return self._channels[channel]
-        if deposit == 0:
-            raise _revert("InvalidAmount(amount=0)")
         if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
             raise _revert(f"InvalidPayee(payee={format_address(payee)})")
+        _validate_amount(deposit, 0)
         self._take(payer, deposit)
         state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), EPOCH, 0)
         return self._commit(state, "opened")
 
     def top_up(self, sender: Address, terms: ChannelTerms, amount: Wei) -> ChannelState:
         state = self._get_open(terms)
-        if amount == 0 or state.deposit + amount > UINT128_MAX:
-            raise _revert(f"InvalidAmount(amount={amount})")
+        first = self._lanes.get((ChannelId(state.channel), 0), 0)
+        _validate_amount(amount, state.deposit - state.claimed + first)
         self._take(sender, amount)
         return self._commit(replace(state, deposit=Wei(state.deposit + amount)), "topped_up")
 
@@ -228,6 +228,13 @@ class MemoryLedger:
     def _mine(self) -> Digest:
         self._block += 1
         return Digest(keccak(b"transaction" + word(self._block)))
+
+
+def _validate_amount(amount: int, held: int) -> None:
+    """Refuse what would not fit a channel that holds `held`, with what its lane 0 claimed."""
+    limit = HELD_MAX - held
+    if not 0 < amount <= limit:
+        raise _revert(f"InvalidAmount(amount={amount}, limit={limit})")
 
 
 def _revert(reason: str) -> TransactionFailed:
