@@ -28,7 +28,10 @@ from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Wei, rescale
+from p2p_modelex.units import SPLITS_MAX, Epoch, Wei, rescale
+
+HELD_MAX = 2**112 - 1
+"""What a channel's slot holds once all splits to come have doubled it (Front.sol)."""
 
 _Kind = Literal["opened", "topped_up", "claimed", "close_started", "closed"]
 
@@ -119,18 +122,21 @@ class MemoryLedger:
         channel = self.deployment.channel_id(terms)
         if channel in self._channels:
             return self._channels[channel]
-        if deposit == 0:
-            raise revert("InvalidAmount", amount=0)
+        # The transfer comes first, as in transferAndCall: so do its refusals.
+        self._token.validate_transfer(payer, deposit, self._next)
         if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
             raise revert("InvalidPayee", payee=format_address(payee))
+        self._validate_amount(deposit, 0)
         self._token.transfer(payer, self.deployment.channels, deposit, self._next)
         state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), self._epoch, 0)
         return self._commit(state, "opened")
 
     def top_up(self, sender: Address, terms: ChannelTerms, amount: Wei) -> ChannelState:
+        self._token.validate_transfer(sender, amount, self._next)
         state = self._move(self._get_open(terms))
-        if amount == 0 or state.deposit + amount > UINT128_MAX:
-            raise revert("InvalidAmount", amount=amount)
+        first = self._lanes.get((ChannelId(state.channel), 0), (0, self._epoch))
+        held = state.deposit - state.claimed + self._token.read(first, self._next)
+        self._validate_amount(amount, held)
         self._token.transfer(sender, self.deployment.channels, amount, self._next)
         return self._commit(replace(state, deposit=Wei(state.deposit + amount)), "topped_up")
 
@@ -219,6 +225,12 @@ class MemoryLedger:
             name = "0x" + state.channel.hex()
             raise revert("ChannelClosing", channel=name, closesAt=state.closes_at)
         return state
+
+    def _validate_amount(self, amount: int, held: int) -> None:
+        """Refuse what would not fit a channel that holds `held`, with what its lane 0 claimed."""
+        limit = (HELD_MAX >> (SPLITS_MAX - self._epoch)) - held
+        if not 0 < amount <= limit:
+            raise revert("InvalidAmount", amount=amount, limit=limit)
 
     @property
     def _next(self) -> int:

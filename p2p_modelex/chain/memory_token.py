@@ -59,8 +59,8 @@ class MemoryToken:
         held = self.balance(account, block)
         self._balances[account] = held + amount, self.split(block).epoch
 
-    def transfer(self, sender: Address, to: Address, amount: int, block: int) -> None:
-        """Move wei; TransactionFailed if there are fewer, or in the pause before a split."""
+    def validate_transfer(self, sender: Address, amount: int, block: int) -> None:
+        """Reverted if there is less than that, or in the pause before a split."""
         if self.is_paused(block):
             raise revert("TransfersPaused", splitsAt=self._split.splits_at)
         held = self.balance(sender, block)
@@ -71,5 +71,9 @@ class MemoryToken:
                 balance=held,
                 needed=amount,
             )
-        self._balances[sender] = held - amount, self.split(block).epoch
+
+    def transfer(self, sender: Address, to: Address, amount: int, block: int) -> None:
+        """Move wei; errors as validate_transfer."""
+        self.validate_transfer(sender, amount, block)
+        self._balances[sender] = self.balance(sender, block) - amount, self.split(block).epoch
         self.mint(to, amount, block)
