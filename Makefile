@@ -127,6 +127,12 @@ JOBS ?= 200
 chaos: setup ## Kill and freeze real processes through JOBS paid jobs (5 minutes); SEED repeats a schedule
 	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS)
 
+STEPS ?= 20000
+
+.PHONY: agreement
+agreement: setup ## Do STEPS random acts on the ledgers in memory and on anvil, and compare (5 minutes)
+	MODELEX_AGREEMENT_STEPS=$(STEPS) $(BIN)/python -m pytest tests/chain/test_agreement.py -q
+
 .PHONY: demo
 demo: setup ## Run the whole story on this machine: chain, bootstrap, five nodes, a paying client
 	$(BIN)/modelex demo

@@ -150,10 +150,11 @@ class MemoryLedger:
         return Redemption(self._mine(), 0, credited)
 
     def start_close(self, sender: Address, terms: ChannelTerms) -> ChannelState:
-        state = self._get_open(terms)
+        state = self._get_unclosed(terms)
         if sender != state.payer:
             caller = format_address(sender)
             raise revert("OnlyPayer", channel="0x" + state.channel.hex(), caller=caller)
+        self._require_open(state)
         closes_at = self._now() + self._challenge_s
         return self._commit(replace(state, closes_at=closes_at), "close_started")
 
@@ -221,10 +222,13 @@ class MemoryLedger:
 
     def _get_open(self, terms: ChannelTerms) -> ChannelState:
         state = self._get_unclosed(terms)
+        self._require_open(state)
+        return state
+
+    def _require_open(self, state: ChannelState) -> None:
         if not state.is_open:
             name = "0x" + state.channel.hex()
             raise revert("ChannelClosing", channel=name, closesAt=state.closes_at)
-        return state
 
     def _validate_amount(self, amount: int, held: int) -> None:
         """Refuse what would not fit a channel that holds `held`, with what its lane 0 claimed."""

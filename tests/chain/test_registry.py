@@ -228,6 +228,7 @@ async def test_an_answer_longer_than_an_honest_one_is_not_decoded(evm: EvmWorld)
     async def read(*_: object) -> bytes:
         return bytes(32 * 12 + 256 + 1)
 
+    assert isinstance(port, EvmChain)
     port._registry._read = read
     with pytest.raises(ChainUnreachable, match="longer than any honest one"):
         await port.fetch_registration(PublicKey(b"\1" * 32))

@@ -56,9 +56,14 @@ class World(ABC):
     async def announce_split(self) -> None:
         """Announce a split as the token's owner, NOTICE blocks before a pause of PAUSE blocks."""
 
-    @abstractmethod
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
         """Return a fresh account that holds `amount`, and its port."""
+        key = new_key()
+        return key, await self.add_account(key, amount)
+
+    @abstractmethod
+    async def add_account(self, key: EvmSigner, amount: Wei) -> Chain:
+        """Give an account `amount`; returns its port."""
 
     @abstractmethod
     async def authorise(self, act: str, peer: PublicKey, operator: Address) -> None:
@@ -86,8 +91,8 @@ def new_private_key() -> bytes:
 
 
 class MemoryWorld(World):
-    def __init__(self) -> None:
-        self.deployment = MEMORY_DEPLOYMENT
+    def __init__(self, deployment: Deployment = MEMORY_DEPLOYMENT) -> None:
+        self.deployment = deployment
         self.now = 1_800_000_000
         self.ledger = MemoryLedger(self.deployment, now=lambda: self.now, challenge_s=CHALLENGE_S)
 
@@ -103,10 +108,9 @@ class MemoryWorld(World):
     async def announce_split(self) -> None:
         self.ledger.announce_split(notice=NOTICE, pause=PAUSE)
 
-    async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
-        key = new_key()
+    async def add_account(self, key: EvmSigner, amount: Wei) -> MemoryChain:
         self.ledger.mint(key.address, amount)
-        return key, self.port(key, self.deployment)
+        return self.port(key, self.deployment)
 
     async def authorise(self, act: str, peer: PublicKey, operator: Address) -> None:
         getattr(self.ledger.registry, act)(peer, operator)
@@ -142,10 +146,9 @@ class EvmWorld(World):
             payload = port._contracts.token.encode_call("announceSplit")
             await port._sender.send(self.deployment.token, payload)
 
-    async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, EvmChain]:
-        key = new_key()
+    async def add_account(self, key: EvmSigner, amount: Wei) -> EvmChain:
         await grant(self.url, self.deployment, {key.address: amount})
-        return key, await self._open.enter_async_context(self.port(key, self.deployment))
+        return await self._open.enter_async_context(self.port(key, self.deployment))
 
     async def authorise(self, act: str, peer: PublicKey, operator: Address) -> None:
         deployer = EvmSigner(TEST_KEYS[0])
