@@ -40,7 +40,7 @@ contracts: setup $(NPM_STAMP) ## Compile the contracts and write their artifacts
 
 .PHONY: test
 test: setup $(NPM_STAMP) ## Lint, check types, run every test: what must pass before a commit
-	@# Compiling the contracts takes one core two minutes, which linters and types need as well.
+	@# Compiling the contracts keeps one core busy for half a minute, as linters and types do.
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-contracts lint types
 	$(MAKE) --no-print-directory test-python
 
