@@ -166,13 +166,24 @@ contract OracleHubTest is OracleBase {
             _signReport(0, report),
             abi.encodeWithSelector(IOracleHub.FromTheFuture.selector, report.observedAt)
         );
-        report = _report(id, 1);
-        report.epoch = 1;
-        _refuseReport(
-            ask,
-            _signReport(0, report),
-            abi.encodeWithSelector(IOracleHub.WrongEpoch.selector, 1, 0)
-        );
+    }
+
+    /// @dev A price in units that do not exist yet, each worth less than one of today.
+    function test_answer_ofAnEpochToComeOnlyAsksForLess() public {
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(1, 1), CEILING);
+        IOracleHub.Report memory report = _report(id, 1);
+        report.epoch = 2;
+        hub.answer(ask, _single(_signReport(0, report)), "");
+        assertEq(hub.earnedOf(providers[0]), CEILING / 4, "of 4 times as many units");
+        assertEq(hub.earnedOf(PAYER), CEILING - CEILING / 4, "the rest");
+    }
+
+    function testFuzz_answer_ofAnyEpochKeepsTheSum(uint16 epoch, uint128 price) public {
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(1, 1), CEILING);
+        IOracleHub.Report memory report = _report(id, 1);
+        (report.epoch, report.price) = (epoch, price);
+        hub.answer(ask, _single(_signReport(0, report)), "");
+        assertEq(hub.earnedOf(providers[0]) + hub.earnedOf(PAYER), CEILING, "sum");
     }
 
     function test_attack_oneProviderIsNoQuorum() public {

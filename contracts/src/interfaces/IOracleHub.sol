@@ -93,7 +93,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
     event Requested(bytes32 indexed id, address indexed requester, Ask ask);
     /// @notice A provider's report was taken; the quorum is not there yet.
     event Reported(bytes32 indexed id, address indexed signer, int128 score);
-    /// @notice The answer is final. completion: of a text answer, else 0. paid: to all providers.
+    /// @notice The answer is final. completion: of a text answer, else 0. paid: to all providers,
+    /// in units of the ask's epoch.
     event Answered(
         bytes32 indexed id, int128 score, bytes32 completion, uint256 paid, bytes output
     );
@@ -101,7 +102,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
     event Outlier(bytes32 indexed id, address indexed signer, int128 score, int128 median);
     /// @notice The callback reverted or ran out of its gas. Nothing else came of it.
     event CallbackFailed(bytes32 indexed id, address indexed callback);
-    /// @notice Nobody answered in time; `amount` is the requester's again.
+    /// @notice Nobody answered in time; `amount`, in units of the ask's epoch, is the requester's
+    /// again.
     event Refunded(bytes32 indexed id, uint256 amount);
 
     /// @notice A request must bring between 1 and 2^128-1, and not `amount`.
@@ -128,8 +130,6 @@ interface IOracleHub is ITokenReceiver, ICredits {
     error NotAwaited(bytes32 id, uint8 provider);
     /// @notice A report says it was made in the future.
     error FromTheFuture(uint64 observedAt);
-    /// @notice The report is of a split epoch to come.
-    error WrongEpoch(uint16 epoch, uint16 current);
     /// @notice `signer` did not sign the report.
     error BadSignature(address signer);
     /// @notice Text answers come with the whole quorum at once, over the same text.
