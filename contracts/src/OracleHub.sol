@@ -91,12 +91,13 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         bytes32 completion = terms.kind == Kind.Text ? keccak256(output) : bytes32(0);
         uint256 needed = terms.quorum;
         Quorum memory quorum = _gather(id, needed, request.answered);
+        uint256 kept = quorum.count;
         for (uint256 i; i < reports.length && quorum.count < needed; ++i) {
             _take(id, ask, request, reports[i], completion, quorum);
         }
         if (quorum.count < needed) {
             require(terms.kind == Kind.Score, NoAgreement(id, completion));
-            _keep(id, ask, request, reports);
+            _keep(id, terms.providers, request, quorum, kept);
             return;
         }
         _finish(id, ask, request, quorum, completion, output);
@@ -165,7 +166,8 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         }
     }
 
-    /// @dev Checks a report and counts it; the signature last.
+    /// @dev Checks a report and counts it; the signature last. One of a provider whose report was
+    /// taken before is passed over: who brings it ahead must not spoil the others in this batch.
     function _take(
         bytes32 id,
         Ask calldata ask,
@@ -178,10 +180,8 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         uint256 provider = signed.provider;
         require(report.subject == id, WrongSubject(report.subject, id));
         Provider[] calldata providers = ask.terms.providers;
-        require(
-            provider < providers.length && (request.answered >> provider) & 1 == 0,
-            NotAwaited(id, signed.provider)
-        );
+        require(provider < providers.length, NotAwaited(id, signed.provider));
+        if ((request.answered >> provider) & 1 == 1) return;
         require(report.observedAt <= block.timestamp, FromTheFuture(report.observedAt));
         require(report.completion == completion, NoAgreement(id, report.completion));
         address signer = providers[provider].signer;
@@ -203,20 +203,20 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         return price < share ? price : share;
     }
 
-    /// @dev Keeps the reports of this transaction for a later one. They were checked by `_take`.
+    /// @dev Keeps what this transaction brought to the quorum, from place `kept` on, for a later one.
     function _keep(
         bytes32 id,
-        Ask calldata ask,
+        Provider[] calldata providers,
         Request memory request,
-        SignedReport[] calldata reports
+        Quorum memory quorum,
+        uint256 kept
     ) private {
-        for (uint256 i; i < reports.length; ++i) {
-            uint256 provider = reports[i].provider;
-            Report calldata report = reports[i].report;
+        for (uint256 i = kept; i < quorum.count; ++i) {
+            (uint256 provider, int128 score) = (quorum.providers[i], quorum.scores[i]);
             // A share of 128 bits at most.
             // forge-lint: disable-next-line(unsafe-typecast)
-            _taken[id][provider] = Taken(report.score, uint128(_priceOf(report, ask)));
-            emit Reported(id, ask.terms.providers[provider].signer, report.score);
+            _taken[id][provider] = Taken(score, uint128(quorum.prices[i]));
+            emit Reported(id, providers[provider].signer, score);
         }
         _requests[id] = request;
     }

@@ -126,7 +126,7 @@ interface IOracleHub is ITokenReceiver, ICredits {
     error TooEarly(bytes32 id, uint64 deadline);
     /// @notice A report is about `subject` and not about this request.
     error WrongSubject(bytes32 subject, bytes32 id);
-    /// @notice There is no provider of this number, or its report was taken already.
+    /// @notice The ask has no provider of this number.
     error NotAwaited(bytes32 id, uint8 provider);
     /// @notice A report says it was made in the future.
     error FromTheFuture(uint64 observedAt);
@@ -137,8 +137,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
     /// @notice The transaction has too little gas left to give the callback what was promised.
     error TooLittleGas(uint256 left, uint256 needed);
 
-    /// @notice Bring reports of the ask's providers; any number, by anyone, in any order. What
-    /// completes the quorum also pays, refunds the rest and calls back. output: the text of a text
+    /// @notice Bring reports of the ask's providers; any number, by anyone, in any order. The first
+    /// of a provider counts, and more of it are passed over. What completes the quorum also pays, refunds the rest and calls back. output: the text of a text
     /// answer, else empty.
     function answer(Ask calldata ask, SignedReport[] calldata reports, bytes calldata output)
         external;
