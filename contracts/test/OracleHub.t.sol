@@ -280,43 +280,6 @@ contract OracleHubTest is OracleBase {
         assertTrue(hub.domainSeparator() != token.DOMAIN_SEPARATOR(), "a domain of its own");
     }
 
-    function test_split_aPendingRequestKeepsItsShare() public {
-        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(2, 2), CEILING);
-        IOracleHub.Report memory before = _report(id, 1);
-        before.price = 20 ether;
-        hub.answer(ask, _single(_signReport(0, before)), "");
-        _split();
-        IOracleHub.Report memory late = _report(id, 2);
-        late.price = 20 ether;
-        hub.answer(ask, _single(_signReport(1, late)), "");
-        assertEq(hub.earnedOf(providers[0]), 40 ether, "20 of epoch 0");
-        assertEq(hub.earnedOf(providers[1]), 20 ether, "20 of epoch 1");
-        assertEq(hub.earnedOf(PAYER), 80 ether, "the rest of 140");
-        _split();
-        assertEq(hub.withdraw(PAYER), 160 ether, "credits double too");
-        hub.withdraw(providers[0]);
-        hub.withdraw(providers[1]);
-        assertEq(token.balanceOf(address(hub)), 0, "nothing left");
-    }
-
-    function test_split_answersCountInThePause() public {
-        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(1, 1), CEILING);
-        _pauseForSplit();
-        hub.answer(ask, _single(_signReport(0, _report(id, 1))), "");
-        vm.expectRevert();
-        hub.withdraw(providers[0]);
-        vm.roll(token.split().splitsAt);
-        assertEq(hub.withdraw(providers[0]), 2 * CEILING, "the same share");
-    }
-
-    function test_split_aRefundIsWorthTheSameShare() public {
-        (IOracleHub.Ask memory ask,) = _request(_terms(1, 1), CEILING);
-        _split();
-        vm.warp(ask.terms.deadline + 1);
-        hub.refund(ask);
-        assertEq(hub.earnedOf(PAYER), 2 * CEILING, "doubled");
-    }
-
     function testFuzz_money_isConserved(
         uint128 amount,
         uint128[3] memory prices,
