@@ -11,7 +11,7 @@ from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import envelope, ownership, voucher
 from p2p_modelex.records.advertisement import DOMAIN as ADVERTISEMENT
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState
 from p2p_modelex.records.eip712 import compute_domain
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.signers import EvmSigner
@@ -188,7 +188,9 @@ def _verify_raw(signed: SignedVoucher) -> bytes:
 def _open_ledger(payer: EvmSigner, first: SignedVoucher) -> PayeeLedger:
     ledger = PayeeLedger(PAYEE, DOMAIN, SettlementPolicy())
     address, deposit = payer.address, Wei(AI)
-    ledger.note_channel(ChannelState(CHANNEL, address, PAYEE, address, deposit, Wei(0), 0, 0))
+    salt = bytes(32)
+    state = ChannelState(CHANNEL, address, PAYEE, PAYER_SIGNS, salt, deposit, Wei(0), 0, 0)
+    ledger.note_channel(state)
     ledger.open_lane(JOB, first, Epoch(0), base=Wei(0), window=Wei(1), ceiling=Wei(AI))
     return ledger
 

@@ -44,6 +44,10 @@ RECONCILE_ROUNDS_MAX = 64
 RECONCILE_RANGES_MAX = 256
 RECONCILE_BATCH_RECORDS = 64
 
+# Registry. Entries kept of each sort, public and listed, at about 370 bytes each; read at most this
+# many in all, the listed first.
+REGISTRY_ENTRIES_MAX = 50_000
+
 # Transport.
 STREAMS_PER_PEER_MAX = 192  # py-libp2p hangs silently at 256
 CONNECTIONS_MAX = 1024
@@ -73,6 +77,9 @@ GOSSIP_ORIGINS_MAX = 10_000
 # Gossip of all origins together: bounds CPU (5 ms a message) and the duplicate cache.
 GOSSIP_TOTAL_RATE = 50.0
 GOSSIP_TOTAL_BURST = 500
+
+# Rows of a contract's list in one answer: a page of registry entries has at most 32 KiB.
+PAGE_ROWS_MAX = 50
 
 # Settlement. About 16,000-20,000 gas a voucher against 16,777,216 for one transaction (EIP-7825).
 REDEMPTION_VOUCHERS_MAX = 500

@@ -17,6 +17,9 @@ Tokens = NewType("Tokens", int)
 Epoch = NewType("Epoch", int)
 """How many 2:1 splits the $AI token had seen when an amount was written down (uint16)."""
 
+SPLITS_MAX = 20
+"""The most splits there can be (SplittingToken.sol): every amount stays under 2^111."""
+
 DECIMALS = 18
 AI = 10**DECIMALS
 UINT128_MAX = 2**128 - 1
@@ -35,6 +38,17 @@ class Wei(int):
         return super().__new__(cls, value)
 
 
+def rescale(amount: int, written: Epoch | int, wanted: Epoch | int) -> int:
+    """Return `amount` of split epoch `written` in the units of epoch `wanted`: twice the number for
+    each split between, and half of it, rounded down, for one that is not yet.
+
+    It stops at 2^128-1, which no real balance reaches, so that a hostile epoch costs no memory.
+    """
+    if wanted < written:
+        return amount >> (written - wanted)
+    return min(amount << min(wanted - written, 128), UINT128_MAX)
+
+
 def parse_ai(text: str) -> Wei:
     """Parse a decimal amount of $AI such as `0.25`, exactly.
 
@@ -50,9 +64,13 @@ def parse_ai(text: str) -> Wei:
     return Wei(int(whole) * AI + int(fraction.ljust(DECIMALS, "0")))
 
 
-def format_ai(amount: int) -> str:
-    """Return an amount in wei as decimal $AI without trailing zeros, `0.25 AI`."""
+def format_ai(amount: int, epoch: Epoch | int = 0) -> str:
+    """Return an amount in wei as decimal $AI without trailing zeros, `0.25 AI`.
+
+    After splits the epoch that it is in is said as well, `0.25 AI (split epoch 1)`.
+    """
     sign, amount = ("-", -amount) if amount < 0 else ("", amount)
     whole, fraction = divmod(amount, AI)
     digits = f"{fraction:0{DECIMALS}d}".rstrip("0")
-    return f"{sign}{whole}{'.' + digits if digits else ''} AI"
+    told = f" (split epoch {epoch})" if epoch else ""
+    return f"{sign}{whole}{'.' + digits if digits else ''} AI{told}"

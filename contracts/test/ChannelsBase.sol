@@ -14,10 +14,11 @@ abstract contract ChannelsBase is Base {
     uint64 internal constant NOTICE = 100;
     uint64 internal constant PAUSE = 50;
     uint128 internal constant DEPOSIT = 100 ether;
+    uint256 internal constant PAYER_KEY = 0xa11ce;
     uint256 internal constant SIGNER_KEY = 0x516e;
     uint256 internal constant STRANGER_KEY = 0xbad;
-    address internal constant PAYER = address(0xA11CE);
-    address internal constant PAYEE = address(0xB0B);
+    address internal constant PAYER = address(0x8ba1f109551bD432803012645Ac136ddd64DBA72);
+    address internal constant PAYEE = address(0x1c7D4B196Cb0C7B01d743Fbc6116a902379C7238);
     bytes32 internal constant SALT = bytes32(uint256(1));
 
     address internal signer = vm.addr(SIGNER_KEY);
@@ -38,21 +39,61 @@ abstract contract ChannelsBase is Base {
         return abi.encode(IPaymentChannels.Deposit.Open, payee, by, salt);
     }
 
-    function _open(address payee, bytes32 salt, uint128 deposit) internal returns (bytes32) {
-        vm.prank(PAYER);
-        token.transferAndCall(address(channels), deposit, _openData(payee, signer, salt));
-        return channels.channelId(PAYER, payee, salt);
+    function _terms(address payee, bytes32 salt)
+        internal
+        view
+        returns (IPaymentChannels.Terms memory)
+    {
+        return IPaymentChannels.Terms(PAYER, payee, signer, salt);
     }
 
-    function _open() internal returns (bytes32) {
+    function _id(IPaymentChannels.Terms memory terms) internal view returns (bytes32) {
+        return channels.channelId(terms);
+    }
+
+    function _open(IPaymentChannels.Terms memory terms, uint128 deposit) internal {
+        vm.prank(terms.payer);
+        token.transferAndCall(
+            address(channels), deposit, _openData(terms.payee, terms.signer, terms.salt)
+        );
+    }
+
+    function _open(address payee, bytes32 salt, uint128 deposit)
+        internal
+        returns (IPaymentChannels.Terms memory terms)
+    {
+        terms = _terms(payee, salt);
+        _open(terms, deposit);
+    }
+
+    function _open() internal returns (IPaymentChannels.Terms memory) {
         return _open(PAYEE, SALT, DEPOSIT);
     }
 
-    function _topUp(bytes32 channel, uint128 amount) internal {
+    function _topUpData(IPaymentChannels.Terms memory terms) internal view returns (bytes memory) {
+        return abi.encode(IPaymentChannels.Deposit.TopUp, _id(terms));
+    }
+
+    function _topUp(IPaymentChannels.Terms memory terms, uint128 amount) internal {
+        bytes memory data = _topUpData(terms);
         vm.prank(PAYER);
-        token.transferAndCall(
-            address(channels), amount, abi.encode(IPaymentChannels.Deposit.TopUp, channel)
-        );
+        token.transferAndCall(address(channels), amount, data);
+    }
+
+    function _find(IPaymentChannels.Terms memory terms)
+        internal
+        view
+        returns (IPaymentChannels.Channel memory)
+    {
+        return channels.channelOf(_id(terms));
+    }
+
+    function _claimedOf(IPaymentChannels.Terms memory terms, uint32 lane)
+        internal
+        view
+        returns (uint256)
+    {
+        return channels.claimedOf(_id(terms), lane);
     }
 
     function _signWith(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
@@ -60,17 +101,29 @@ abstract contract ChannelsBase is Base {
         return abi.encodePacked(r, s, v);
     }
 
-    /// @notice A voucher of the current epoch.
-    function _voucher(bytes32 channel, uint32 lane, uint128 amount)
+    /// @notice A claim with its voucher signed by `key`, whoever that is.
+    function _claim(
+        IPaymentChannels.Terms memory terms,
+        uint32 lane,
+        uint128 amount,
+        uint16 epoch,
+        uint256 key
+    ) internal view returns (IPaymentChannels.Claim memory) {
+        IPaymentChannels.Voucher memory voucher =
+            IPaymentChannels.Voucher(_id(terms), lane, amount, epoch);
+        bytes memory signature = _signWith(key, channels.voucherDigest(voucher));
+        return IPaymentChannels.Claim(
+            terms.payer, terms.signer, terms.salt, lane, amount, epoch, signature
+        );
+    }
+
+    /// @notice A claim of the current epoch, signed as it should be.
+    function _claim(IPaymentChannels.Terms memory terms, uint32 lane, uint128 amount)
         internal
         view
-        returns (IPaymentChannels.SignedVoucher memory)
+        returns (IPaymentChannels.Claim memory)
     {
-        IPaymentChannels.Voucher memory voucher =
-            IPaymentChannels.Voucher(channel, lane, amount, token.epoch());
-        return IPaymentChannels.SignedVoucher(
-            voucher, _signWith(SIGNER_KEY, channels.voucherDigest(voucher))
-        );
+        return _claim(terms, lane, amount, token.epoch(), SIGNER_KEY);
     }
 
     /// @notice Announce a split and go to its pause; the caller owns the token.
@@ -85,35 +138,38 @@ abstract contract ChannelsBase is Base {
         vm.roll(token.split().splitsAt);
     }
 
-    function _one(IPaymentChannels.SignedVoucher memory signed)
+    function _one(IPaymentChannels.Claim memory claim)
         internal
         pure
-        returns (IPaymentChannels.SignedVoucher[] memory batch)
+        returns (IPaymentChannels.Claim[] memory batch)
     {
-        batch = new IPaymentChannels.SignedVoucher[](1);
-        batch[0] = signed;
+        batch = new IPaymentChannels.Claim[](1);
+        batch[0] = claim;
     }
 
-    function _redeem(bytes32 channel, uint32 lane, uint128 amount) internal returns (uint128) {
-        return channels.redeem(_one(_voucher(channel, lane, amount)))[0];
+    function _redeem(IPaymentChannels.Terms memory terms, uint32 lane, uint128 amount)
+        internal
+        returns (uint256)
+    {
+        return channels.redeem(terms.payee, _one(_claim(terms, lane, amount)));
     }
 
-    /// @notice Redeem one voucher that must be skipped for `reason`.
-    function _assertSkipped(
-        IPaymentChannels.SignedVoucher memory signed,
-        IPaymentChannels.Skip reason
-    ) internal {
+    /// @notice Redeem one claim for PAYEE that must be skipped for `reason`.
+    function _assertSkipped(IPaymentChannels.Claim memory claim, IPaymentChannels.Skip reason)
+        internal
+    {
+        bytes32 channel = _id(IPaymentChannels.Terms(claim.payer, PAYEE, claim.signer, claim.salt));
         vm.recordLogs();
-        uint128[] memory credits = channels.redeem(_one(signed));
+        uint256 credit = channels.redeem(PAYEE, _one(claim));
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        assertEq(credits[0], 0, "credit");
+        assertEq(credit, 0, "credit");
         assertEq(logs.length, 1, "logs");
         assertEq(logs[0].topics[0], IPaymentChannels.VoucherSkipped.selector, "event");
-        assertEq(logs[0].topics[1], signed.voucher.channel, "channel");
+        assertEq(logs[0].topics[1], channel, "channel");
         (uint256 index, uint32 lane, IPaymentChannels.Skip found) =
             abi.decode(logs[0].data, (uint256, uint32, IPaymentChannels.Skip));
         assertEq(index, 0, "index");
-        assertEq(lane, signed.voucher.lane, "lane");
+        assertEq(lane, claim.lane, "lane");
         assertEq(uint256(found), uint256(reason), "reason");
     }
 }

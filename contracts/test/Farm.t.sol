@@ -62,17 +62,18 @@ contract FarmTest is TokenBase {
             IPaymentChannels.Deposit.Open, address(_farm), vm.addr(_SIGNER_KEY), bytes32(0)
         );
         _pay(HOLDER, address(channels), 1000, open);
-        bytes32 channel = channels.channelId(HOLDER, address(_farm), 0);
+        bytes32 channel = channels.channelId(
+            IPaymentChannels.Terms(HOLDER, address(_farm), vm.addr(_SIGNER_KEY), 0)
+        );
         // Each member on its own lane, so that their vouchers need no coordination.
-        IPaymentChannels.SignedVoucher[] memory vouchers = new IPaymentChannels.SignedVoucher[](2);
+        IPaymentChannels.Claim[] memory claims = new IPaymentChannels.Claim[](2);
         for (uint32 lane; lane < 2; ++lane) {
-            IPaymentChannels.Voucher memory voucher =
-                IPaymentChannels.Voucher(channel, lane, 200, 0);
-            vouchers[lane] = IPaymentChannels.SignedVoucher(
-                voucher, _signWith(_SIGNER_KEY, channels.voucherDigest(voucher))
+            bytes32 digest = channels.voucherDigest(IPaymentChannels.Voucher(channel, lane, 200, 0));
+            claims[lane] = IPaymentChannels.Claim(
+                HOLDER, vm.addr(_SIGNER_KEY), 0, lane, 200, 0, _signWith(_SIGNER_KEY, digest)
             );
         }
-        channels.claim(vouchers);
+        channels.claim(address(_farm), claims);
         assertEq(_farm.dueOf(_ADA, 1), 0, "claimed is not yet here");
         channels.settle(address(_farm));
         assertEq(_farm.release(_ADA, 1, 1), 300, "settled is");

@@ -16,10 +16,10 @@ contract PaymentChannelsAttacksTest is ChannelsBase, ITokenReceiver {
     bool private _paidOnce;
 
     function test_attack_malleableSignature() public {
-        bytes32 channel = _open();
-        IPaymentChannels.SignedVoucher memory signed = _voucher(channel, 0, 1);
-        (uint8 v, bytes32 r, bytes32 s) =
-            vm.sign(SIGNER_KEY, channels.voucherDigest(signed.voucher));
+        IPaymentChannels.Terms memory terms = _open();
+        IPaymentChannels.Claim memory signed = _claim(terms, 0, 1);
+        bytes32 digest = channels.voucherDigest(IPaymentChannels.Voucher(_id(terms), 0, 1, 0));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(SIGNER_KEY, digest);
         bytes32 flipped = bytes32(_ORDER - uint256(s));
         bytes32 compact = bytes32(uint256(v - 27) << 255 | uint256(s));
         bytes[6] memory variants = [
@@ -36,96 +36,131 @@ contract PaymentChannelsAttacksTest is ChannelsBase, ITokenReceiver {
         }
     }
 
-    /// @dev ecrecover answers bad signatures with zero; a channel's signer is never zero.
+    /// @dev ecrecover answers bad signatures with zero; whose voucher counts is never zero.
     function test_attack_zeroSigner() public {
-        vm.prank(PAYER);
-        token.transferAndCall(address(channels), 5, _openData(PAYEE, address(0), SALT));
-        IPaymentChannels.SignedVoucher memory signed =
-            _voucher(channels.channelId(PAYER, PAYEE, SALT), 0, 1);
+        IPaymentChannels.Terms memory terms = IPaymentChannels.Terms(PAYER, PAYEE, address(0), SALT);
+        _open(terms, 5);
+        IPaymentChannels.Claim memory signed = _claim(terms, 0, 1);
         signed.signature = abi.encodePacked(new bytes(64), uint8(27));
         _assertSkipped(signed, IPaymentChannels.Skip.BadSignature);
+        // With the payer left out as well, the terms are those of no channel.
+        signed.payer = address(0);
+        _assertSkipped(signed, IPaymentChannels.Skip.NoChannel);
     }
 
     function test_attack_replayOfTheSameVoucher() public {
-        bytes32 channel = _open();
-        _redeem(channel, 3, 10);
-        _assertSkipped(_voucher(channel, 3, 10), IPaymentChannels.Skip.NothingNew);
-        _assertSkipped(_voucher(channel, 3, 9), IPaymentChannels.Skip.NothingNew);
-        IPaymentChannels.SignedVoucher[] memory twice = new IPaymentChannels.SignedVoucher[](2);
-        twice[0] = twice[1] = _voucher(channel, 3, 15);
-        uint128[] memory credits = channels.redeem(twice);
-        assertEq(credits[0], 5, "once");
-        assertEq(credits[1], 0, "not twice");
+        IPaymentChannels.Terms memory terms = _open();
+        _redeem(terms, 3, 10);
+        _assertSkipped(_claim(terms, 3, 10), IPaymentChannels.Skip.NothingNew);
+        _assertSkipped(_claim(terms, 3, 9), IPaymentChannels.Skip.NothingNew);
+        IPaymentChannels.Claim[] memory twice = new IPaymentChannels.Claim[](2);
+        twice[0] = twice[1] = _claim(terms, 3, 15);
+        assertEq(channels.redeem(PAYEE, twice), 5, "once");
         assertEq(token.balanceOf(PAYEE), 15, "paid");
     }
 
     function test_attack_replayAcrossChannels() public {
-        IPaymentChannels.SignedVoucher memory signed = _voucher(_open(), 0, 10);
-        signed.voucher.channel = _open(PAYEE, bytes32(uint256(2)), DEPOSIT);
+        IPaymentChannels.Claim memory signed = _claim(_open(), 0, 10);
+        signed.salt = _open(PAYEE, bytes32(uint256(2)), DEPOSIT).salt;
         _assertSkipped(signed, IPaymentChannels.Skip.BadSignature);
     }
 
+    /// @dev Terms are the submitter's word: any that differ name another channel, or none.
+    function test_attack_claimWithOthersTerms() public {
+        address thief = address(0xBAD);
+        IPaymentChannels.Terms memory terms = _open();
+        IPaymentChannels.Claim[] memory batch = _one(_claim(terms, 0, 10));
+        assertEq(channels.redeem(thief, batch), 0, "another payee");
+        assertEq(token.balanceOf(thief), 0, "nothing");
+        batch[0].signer = vm.addr(STRANGER_KEY);
+        _assertSkipped(batch[0], IPaymentChannels.Skip.NoChannel);
+        batch[0] = _claim(terms, 0, 10);
+        batch[0].payer = thief;
+        _assertSkipped(batch[0], IPaymentChannels.Skip.NoChannel);
+        // A channel of the thief's own, with the same payer's signer, is another channel.
+        vm.prank(PAYER);
+        token.transfer(thief, 20);
+        IPaymentChannels.Terms memory own = IPaymentChannels.Terms(thief, thief, signer, terms.salt);
+        _open(own, 20);
+        batch[0].payer = thief;
+        assertEq(channels.redeem(thief, batch), 0, "signed for the other channel");
+    }
+
+    function test_attack_closeWithOthersTerms() public {
+        IPaymentChannels.Terms memory terms = _open();
+        address thief = address(0xBAD);
+        IPaymentChannels.Terms memory forged = IPaymentChannels.Terms(thief, PAYEE, signer, SALT);
+        bytes32 channel = _id(forged);
+        vm.prank(thief);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.NoSuchChannel.selector, channel));
+        channels.startClose(forged);
+        forged = IPaymentChannels.Terms(PAYER, thief, signer, SALT);
+        channel = _id(forged);
+        vm.prank(thief);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.NoSuchChannel.selector, channel));
+        channels.cooperativeClose(forged);
+        assertTrue(_find(terms).status == IPaymentChannels.Status.Open, "untouched");
+    }
+
     function test_attack_replayAcrossLanes() public {
-        IPaymentChannels.SignedVoucher memory signed = _voucher(_open(), 0, 10);
-        signed.voucher.lane = 1;
+        IPaymentChannels.Claim memory signed = _claim(_open(), 0, 10);
+        signed.lane = 1;
         _assertSkipped(signed, IPaymentChannels.Skip.BadSignature);
     }
 
     function test_attack_raisedAmount() public {
-        IPaymentChannels.SignedVoucher memory signed = _voucher(_open(), 0, 10);
-        signed.voucher.amount = 11;
+        IPaymentChannels.Claim memory signed = _claim(_open(), 0, 10);
+        signed.amount = 11;
         _assertSkipped(signed, IPaymentChannels.Skip.BadSignature);
     }
 
     function test_attack_replayAcrossContracts() public {
-        bytes32 channel = _open();
-        IPaymentChannels.SignedVoucher memory signed = _voucher(channel, 0, 10);
-        PaymentChannels first = channels;
+        IPaymentChannels.Terms memory terms = _open();
+        IPaymentChannels.Claim memory signed = _claim(terms, 0, 10);
+        bytes32 first = _id(terms);
         channels = new PaymentChannels(token, PERIOD);
-        bytes32 second = _open();
-        assertTrue(second != channel, "ids differ");
         _assertSkipped(signed, IPaymentChannels.Skip.NoChannel);
-        // Even with the channel's id forged, the domain differs.
-        signed.voucher.channel = second;
-        signed.signature = _signWith(SIGNER_KEY, first.voucherDigest(signed.voucher));
+        _open();
+        assertTrue(_id(terms) != first, "ids differ");
         _assertSkipped(signed, IPaymentChannels.Skip.BadSignature);
     }
 
     function test_attack_replayAcrossChains() public {
-        bytes32 channel = _open();
-        IPaymentChannels.SignedVoucher memory signed = _voucher(channel, 0, 10);
+        IPaymentChannels.Terms memory terms = _open();
+        IPaymentChannels.Claim memory signed = _claim(terms, 0, 10);
         uint256 here = block.chainid;
+        bytes32 channel = _id(terms);
         // After a fork both chains hold this channel under this id; the domain follows the chain.
         vm.chainId(here + 1);
+        assertEq(_id(terms), channel, "the same id");
         _assertSkipped(signed, IPaymentChannels.Skip.BadSignature);
-        assertEq(_redeem(channel, 0, 10), 10, "signed for this chain");
+        assertEq(_redeem(terms, 0, 10), 10, "signed for this chain");
         vm.chainId(here);
     }
 
     function test_attack_batchGriefing() public {
-        bytes32 channel = _open();
-        bytes32 closed = _open(PAYEE, bytes32(uint256(2)), DEPOSIT);
+        IPaymentChannels.Terms memory terms = _open();
+        IPaymentChannels.Terms memory closed = _open(PAYEE, bytes32(uint256(2)), DEPOSIT);
         vm.prank(PAYEE);
         channels.cooperativeClose(closed);
-        bytes32 empty = _open(PAYEE, bytes32(uint256(3)), 1);
+        IPaymentChannels.Terms memory empty = _open(PAYEE, bytes32(uint256(3)), 1);
         _redeem(empty, 0, 1);
 
-        IPaymentChannels.SignedVoucher[] memory batch = new IPaymentChannels.SignedVoucher[](8);
-        batch[0] = _voucher(SALT, 0, 1);
-        batch[1] = _voucher(closed, 0, 1);
-        batch[2] = _voucher(empty, 0, type(uint128).max);
-        batch[3] = _voucher(channel, 0, 10);
-        batch[4] = _voucher(channel, 0, 10);
-        batch[5] = _voucher(channel, 1, 5);
+        IPaymentChannels.Claim[] memory batch = new IPaymentChannels.Claim[](9);
+        batch[0] = _claim(_terms(PAYEE, bytes32(uint256(4))), 0, 1);
+        batch[1] = _claim(closed, 0, 1);
+        batch[2] = _claim(empty, 0, type(uint128).max);
+        batch[3] = _claim(terms, 0, 10);
+        batch[4] = _claim(terms, 0, 10);
+        batch[5] = _claim(terms, 1, 5);
         batch[5].signature = new bytes(10_000);
-        batch[6] = _voucher(channel, 1, 7);
-        batch[6].voucher.epoch = 9;
-        batch[7] = _voucher(channel, 1, type(uint128).max);
-        uint128[] memory credits = channels.redeem(batch);
-        for (uint256 i; i < 8; ++i) {
-            uint256 expected = i == 3 ? 10 : i == 7 ? DEPOSIT - 10 : 0;
-            assertEq(credits[i], expected, "credit");
-        }
+        batch[6] = _claim(terms, 1, 7);
+        batch[6].epoch = 9;
+        batch[7] = _claim(_open(address(0x0DD), SALT, DEPOSIT), 0, 1);
+        batch[8] = _claim(terms, 1, type(uint128).max);
+        assertEq(channels.redeem(PAYEE, batch), DEPOSIT, "the good ones");
+        assertEq(_claimedOf(terms, 0), 10, "lane 0");
+        assertEq(_claimedOf(terms, 1), DEPOSIT - 10, "lane 1");
         assertEq(token.balanceOf(PAYEE), uint256(DEPOSIT) + 1, "the good ones are paid");
     }
 
@@ -142,23 +177,21 @@ contract PaymentChannelsAttacksTest is ChannelsBase, ITokenReceiver {
         HostileToken hostile = new HostileToken();
         channels = new PaymentChannels(IAIToken(address(hostile)), PERIOD);
         hostile.transferAndCall(address(channels), DEPOSIT, _openData(PAYEE, signer, SALT));
-        bytes32 channel = channels.channelId(address(this), PAYEE, SALT);
-        IPaymentChannels.SignedVoucher[] memory batch = _one(_voucher(channel, 0, 10));
-        channels.claim(_one(_voucher(channel, 1, 5)));
+        IPaymentChannels.Terms memory terms =
+            IPaymentChannels.Terms(address(this), PAYEE, signer, SALT);
+        IPaymentChannels.Claim[] memory batch = _one(_claim(terms, 0, 10, 0, SIGNER_KEY));
+        channels.claim(PAYEE, _one(_claim(terms, 1, 5, 0, SIGNER_KEY)));
         bytes[5] memory callbacks = [
-            abi.encodeCall(channels.redeem, (batch)),
-            abi.encodeCall(channels.claim, (batch)),
+            abi.encodeCall(channels.redeem, (PAYEE, batch)),
+            abi.encodeCall(channels.claim, (PAYEE, batch)),
             abi.encodeCall(channels.settle, (PAYEE)),
-            abi.encodeCall(channels.finishClose, (channel)),
-            abi.encodeCall(
-                channels.onTokenTransfer,
-                (PAYER, 1, abi.encode(IPaymentChannels.Deposit.TopUp, channel))
-            )
+            abi.encodeCall(channels.finishClose, (terms)),
+            abi.encodeCall(channels.onTokenTransfer, (PAYER, 1, _topUpData(terms)))
         ];
         for (uint256 i; i < callbacks.length; ++i) {
             hostile.arm(channels, callbacks[i]);
             // Each turn pays something, so that the token is called.
-            _redeem(channel, 0, uint128(10 + i));
+            channels.redeem(PAYEE, _one(_claim(terms, 0, uint128(10 + i), 0, SIGNER_KEY)));
             assertTrue(!hostile.succeeded(), "reentered");
             assertEq(
                 bytes32(hostile.answer()),
@@ -166,78 +199,82 @@ contract PaymentChannelsAttacksTest is ChannelsBase, ITokenReceiver {
                 "by the guard"
             );
         }
-        assertEq(hostile.balanceOf(PAYEE), 19, "paid once");
+        assertEq(hostile.balanceOf(PAYEE), 14, "paid once");
     }
 
     /// @dev This contract is a payee; its ERC-677 callback redeems again in the same transaction.
     function test_attack_reentrancyThroughTheErc677Callback() public {
-        bytes32 channel = _open(address(this), SALT, DEPOSIT);
-        _redeem(channel, 0, 10);
-        token.transferAndCall(address(this), 10, abi.encode(channel));
+        IPaymentChannels.Terms memory terms = _open(address(this), SALT, DEPOSIT);
+        _redeem(terms, 0, 10);
+        token.transferAndCall(address(this), 10, abi.encode(terms));
         assertTrue(_paidOnce, "called back");
         assertEq(token.balanceOf(address(this)), 10, "the voucher paid once");
-        assertEq(channels.channelOf(channel).claimed, 10, "claimed once");
+        assertEq(_find(terms).claimed, 10, "claimed once");
     }
 
     function onTokenTransfer(address, uint256, bytes calldata data) external {
         _paidOnce = true;
-        bytes32 channel = abi.decode(data, (bytes32));
-        assertEq(_redeem(channel, 0, 10), 0, "already redeemed");
+        IPaymentChannels.Terms memory terms = abi.decode(data, (IPaymentChannels.Terms));
+        assertEq(_redeem(terms, 0, 10), 0, "already redeemed");
         assertEq(channels.settle(address(this)), 0, "already settled");
     }
 
     function test_attack_closeInFrontOfARedemption() public {
-        bytes32 channel = _open();
-        IPaymentChannels.SignedVoucher memory signed = _voucher(channel, 0, 60 ether);
+        IPaymentChannels.Terms memory terms = _open();
+        IPaymentChannels.Claim memory signed = _claim(terms, 0, 60 ether);
         vm.prank(PAYER);
-        channels.startClose(channel);
+        channels.startClose(terms);
         vm.prank(PAYER);
         vm.expectRevert();
-        channels.finishClose(channel);
-        assertEq(channels.redeem(_one(signed))[0], 60 ether, "the payee is in time");
+        channels.finishClose(terms);
+        assertEq(channels.redeem(PAYEE, _one(signed)), 60 ether, "the payee is in time");
         vm.warp(block.timestamp + PERIOD);
-        channels.finishClose(channel);
+        channels.finishClose(terms);
         assertEq(token.balanceOf(PAYEE), 60 ether, "payee");
         assertEq(token.balanceOf(address(channels)), 0, "rest refunded");
     }
 
     function test_attack_redemptionInFrontOfTheRefund() public {
-        bytes32 channel = _open();
+        IPaymentChannels.Terms memory terms = _open();
         vm.prank(PAYER);
-        channels.startClose(channel);
+        channels.startClose(terms);
         vm.warp(block.timestamp + 2 * PERIOD);
         // Nobody has finished the close: the voucher is still good, the payer signed it after all.
-        assertEq(_redeem(channel, 0, 1), 1, "late but not closed");
-        channels.finishClose(channel);
-        _assertSkipped(_voucher(channel, 0, 2), IPaymentChannels.Skip.Closed);
+        assertEq(_redeem(terms, 0, 1), 1, "late but not closed");
+        channels.finishClose(terms);
+        _assertSkipped(_claim(terms, 0, 2), IPaymentChannels.Skip.Closed);
     }
 
     function test_attack_reopenAClosedChannelToReviveAVoucher() public {
-        bytes32 channel = _open();
+        IPaymentChannels.Terms memory terms = _open();
+        bytes32 channel = _id(terms);
         vm.prank(PAYEE);
-        channels.cooperativeClose(channel);
-        vm.prank(PAYER);
+        channels.cooperativeClose(terms);
         vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.ChannelExists.selector, channel));
-        token.transferAndCall(address(channels), DEPOSIT, _openData(PAYEE, signer, SALT));
+        _open();
+    }
+
+    /// @dev Nor by emptying it first, which leaves no amount in its slot.
+    function test_attack_reopenAnEmptiedChannel() public {
+        IPaymentChannels.Terms memory terms = _open();
+        bytes32 channel = _id(terms);
+        _redeem(terms, 1, DEPOSIT);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentChannels.ChannelExists.selector, channel));
+        _open();
     }
 
     function test_attack_takeAnothersChannelIdFirst() public {
         address thief = address(0xBAD);
         vm.prank(PAYER);
         token.transfer(thief, 1);
-        vm.prank(thief);
-        token.transferAndCall(address(channels), 1, _openData(PAYEE, thief, SALT));
+        _open(IPaymentChannels.Terms(thief, PAYEE, signer, SALT), 1);
         _open();
     }
 
     function testFuzz_attack_nobodyElsesSignatureCounts(uint256 key, uint128 amount) public {
         key = bound(key, 1, _ORDER - 1);
         vm.assume(key != SIGNER_KEY);
-        IPaymentChannels.Voucher memory voucher =
-            IPaymentChannels.Voucher(_open(), 0, uint128(bound(amount, 1, type(uint128).max)), 0);
-        bytes memory signature = _signWith(key, channels.voucherDigest(voucher));
-        _assertSkipped(
-            IPaymentChannels.SignedVoucher(voucher, signature), IPaymentChannels.Skip.BadSignature
-        );
+        amount = uint128(bound(amount, 1, type(uint128).max));
+        _assertSkipped(_claim(_open(), 0, amount, 0, key), IPaymentChannels.Skip.BadSignature);
     }
 }

@@ -25,24 +25,24 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
         token.approve(address(channels), 15);
         vm.prank(PAYER);
         channels.deposit(10, _openData(PAYEE, signer, SALT));
-        bytes32 channel = channels.channelId(PAYER, PAYEE, SALT);
+        bytes memory topUp = _topUpData(_terms(PAYEE, SALT));
         vm.prank(PAYER);
-        channels.deposit(5, abi.encode(IPaymentChannels.Deposit.TopUp, channel));
-        assertEq(channels.channelOf(channel).deposit, 15, "deposit");
+        channels.deposit(5, topUp);
+        assertEq(_find(_terms(PAYEE, SALT)).deposit, 15, "deposit");
         vm.prank(PAYER);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IERC20Errors.ERC20InsufficientAllowance.selector, address(channels), 0, 1
             )
         );
-        channels.deposit(1, abi.encode(IPaymentChannels.Deposit.TopUp, channel));
+        channels.deposit(1, topUp);
     }
 
     function test_depositWithPermit_opensInOneTransaction() public {
         (uint8 v, bytes32 r, bytes32 s) = _signPermit(10);
         vm.prank(_owner);
         channels.depositWithPermit(10, _openData(PAYEE, signer, SALT), _deadline, v, r, s);
-        assertEq(channels.channelOf(channels.channelId(_owner, PAYEE, SALT)).deposit, 10, "deposit");
+        assertEq(_find(_ofOwner(signer)).deposit, 10, "deposit");
     }
 
     function test_attack_aPermitUsedAheadDoesNotStopTheDeposit() public {
@@ -63,11 +63,7 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
         bytes memory data = _openData(PAYEE, address(0), SALT);
         IPaymentChannels.Authorization memory signed = _authorize(10, data);
         channels.depositWithAuthorization(_owner, 10, data, signed);
-        IPaymentChannels.Channel memory found =
-            channels.channelOf(channels.channelId(_owner, PAYEE, SALT));
-        assertEq(found.deposit, 10, "deposit");
-        assertEq(found.payer, _owner, "payer");
-        assertEq(found.signer, _owner, "signer");
+        assertEq(_find(_ofOwner(address(0))).deposit, 10, "deposit");
         vm.expectRevert(
             abi.encodeWithSelector(
                 EpochSignatures.AuthorizationUsedAlready.selector,
@@ -83,7 +79,7 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
         IPaymentChannels.Authorization memory signed = _authorize(10, data);
         _split();
         channels.depositWithAuthorization(_owner, 10, data, signed);
-        assertEq(channels.channelOf(channels.channelId(_owner, PAYEE, SALT)).deposit, 20, "doubled");
+        assertEq(_find(_ofOwner(address(0))).deposit, 20, "doubled");
     }
 
     function test_attack_anAuthorizationIsBoundToItsChannel() public {
@@ -96,18 +92,23 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
     }
 
     function test_redeem_ofAContractSigner() public {
-        bytes32 channel = _openFor(address(new Wallet(signer)));
-        assertEq(_redeem(channel, 0, 10), 10, "ERC-1271");
-        IPaymentChannels.Voucher memory voucher = IPaymentChannels.Voucher(channel, 0, 20, 0);
-        bytes memory forged = _signWith(STRANGER_KEY, channels.voucherDigest(voucher));
-        _assertSkipped(
-            IPaymentChannels.SignedVoucher(voucher, forged), IPaymentChannels.Skip.BadSignature
-        );
+        IPaymentChannels.Terms memory terms = _openFor(address(new Wallet(signer)), SALT);
+        assertEq(_redeem(terms, 0, 10), 10, "ERC-1271");
+        _assertSkipped(_claim(terms, 0, 20, 0, STRANGER_KEY), IPaymentChannels.Skip.BadSignature);
+    }
+
+    function test_redeem_ofAContractPayer() public {
+        address wallet = address(new Wallet(signer));
+        vm.prank(PAYER);
+        token.transfer(wallet, 10);
+        IPaymentChannels.Terms memory terms =
+            IPaymentChannels.Terms(wallet, PAYEE, address(0), SALT);
+        _open(terms, 10);
+        assertEq(_redeem(terms, 0, 10), 10, "the payer signs, by ERC-1271");
     }
 
     function test_attack_hostileSignersDoNotSpoilABatch() public {
-        bytes32 good = _open();
-        IPaymentChannels.SignedVoucher[] memory batch = new IPaymentChannels.SignedVoucher[](5);
+        IPaymentChannels.Claim[] memory batch = new IPaymentChannels.Claim[](5);
         for (uint256 i; i < 4; ++i) {
             HostileWallet.Mood mood = [
                 HostileWallet.Mood.BurnsGas,
@@ -115,35 +116,34 @@ contract PaymentChannelsDepositsTest is ChannelsBase {
                 HostileWallet.Mood.ReturnsLittle,
                 HostileWallet.Mood.SaysNo
             ][i];
-            bytes32 bad = _openFor(address(new HostileWallet(mood)), bytes32(i + 100));
-            batch[i] = _voucher(bad, 0, 10);
+            address bad = address(new HostileWallet(mood));
+            batch[i] = _claim(_openFor(bad, bytes32(i + 100)), 0, 10);
         }
-        batch[4] = _voucher(good, 0, 10);
+        batch[4] = _claim(_open(), 0, 10);
         uint256 before = gasleft();
-        uint128[] memory credits = channels.redeem(batch);
+        uint256 credit = channels.redeem(PAYEE, batch);
         assertTrue(before - gasleft() < 600_000, "bounded gas");
-        for (uint256 i; i < 4; ++i) {
-            assertEq(credits[i], 0, "skipped");
-        }
-        assertEq(credits[4], 10, "the good one is paid");
+        assertEq(credit, 10, "the good one is paid, the others are skipped");
     }
 
     function test_attack_aSignerThatReturnsMuchCostsLittle() public {
-        bytes32 channel = _openFor(address(new HostileWallet(HostileWallet.Mood.ReturnsMuch)));
-        IPaymentChannels.SignedVoucher[] memory batch = _one(_voucher(channel, 0, 10));
+        address bad = address(new HostileWallet(HostileWallet.Mood.ReturnsMuch));
+        IPaymentChannels.Claim[] memory batch = _one(_claim(_openFor(bad, SALT), 0, 10));
         uint256 before = gasleft();
-        channels.redeem(batch);
+        channels.redeem(PAYEE, batch);
         assertTrue(before - gasleft() < 300_000, "bounded gas");
     }
 
-    function _openFor(address by) private returns (bytes32) {
-        return _openFor(by, SALT);
+    function _ofOwner(address by) private view returns (IPaymentChannels.Terms memory) {
+        return IPaymentChannels.Terms(_owner, PAYEE, by, SALT);
     }
 
-    function _openFor(address by, bytes32 salt) private returns (bytes32) {
-        vm.prank(PAYER);
-        token.transferAndCall(address(channels), DEPOSIT, _openData(PAYEE, by, salt));
-        return channels.channelId(PAYER, PAYEE, salt);
+    function _openFor(address by, bytes32 salt)
+        private
+        returns (IPaymentChannels.Terms memory terms)
+    {
+        terms = IPaymentChannels.Terms(PAYER, PAYEE, by, salt);
+        _open(terms, DEPOSIT);
     }
 
     function _signPermit(uint256 amount) private view returns (uint8, bytes32, bytes32) {

@@ -78,7 +78,9 @@ contract PaymentChannelsInvariants is Base {
     function invariant_aClosedChannelHoldsNothing() public view {
         for (uint256 i; i < _traffic.openedCount(); ++i) {
             IPaymentChannels.Channel memory found = _traffic.channelOf(_traffic.opened(i));
-            if (found.closed) assertEq(found.deposit, found.claimed, "locked");
+            if (found.status == IPaymentChannels.Status.Closed) {
+                assertEq(found.deposit, found.claimed, "locked");
+            }
         }
     }
 

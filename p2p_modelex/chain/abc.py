@@ -5,17 +5,22 @@ Errors: ChainUnreachable, WrongNetwork, TransactionFailed, PaymentError (refused
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from eth_hash.backends.pysha3 import keccak256 as keccak
-
 from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, network_id_of
-from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.eip712 import compute_domain, left, word
-from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, compute_id
+from p2p_modelex.records.eip712 import compute_domain
+from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
+from p2p_modelex.records.split import SplitState
 from p2p_modelex.units import Epoch, Wei
+
+REGISTRY_PAGE_MAX = 100
+"""Registry entries in one answer: 3 million gas of reading, where endpoints allow 50 million."""
+
+URI_BYTES = 256
+"""NodeRegistry's bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,9 @@ class Deployment:
     def channels_domain(self) -> Digest:
         return compute_domain(self.chain_id, self.channels)
 
-    def channel_id(self, payer: Address, payee: Address, salt: Digest) -> ChannelId:
-        """What PaymentChannels.sol calls a channel: keccak over the words of all that names it."""
-        names = word(self.chain_id) + left(self.channels) + left(payer) + left(payee) + salt
-        return ChannelId(keccak(names))
+    def channel_id(self, terms: ChannelTerms) -> ChannelId:
+        """What PaymentChannels.sol calls the channel with these terms."""
+        return compute_id(terms, self.channels_domain)
 
     @property
     def registry_domain(self) -> Digest:
@@ -66,15 +70,12 @@ class Redemption:
 
 
 @dataclass(frozen=True, slots=True)
-class RegistryEntry:
-    """A node as the registry has it. peer: Ed25519 key. digest: of its newest anchored record."""
+class RegistryPage:
+    """Some of the registry's entries as of one block. total: how many there were in all."""
 
-    peer: PublicKey
-    operator: Address
-    digest: Digest
-    sequence: int
-    uri: str
-    whitelisted: bool
+    block: int
+    total: int
+    entries: tuple[RegistryEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,14 @@ class Chain(ABC):
         """
 
     @abstractmethod
+    async def fetch_split(self) -> SplitState:
+        """The token's split epoch, and the split that is announced, at the head: block numbers
+        decide over a split, so none of it waits for confirmations.
+        """
+
     async def fetch_epoch(self) -> Epoch:
         """The token's current split epoch."""
+        return (await self.fetch_split()).epoch
 
     @abstractmethod
     async def fetch_balance(self, account: Address) -> Wei:
@@ -132,7 +139,15 @@ class Chain(ABC):
         """Send $AI; returns the transaction's hash."""
 
     @abstractmethod
-    async def fetch_channel(self, channel: ChannelId) -> ChannelState | None: ...
+    async def fetch_channel(self, terms: ChannelTerms) -> ChannelState | None:
+        """The channel with these terms, None if there is none. The chain keeps no terms."""
+
+    @abstractmethod
+    async def find_terms(self, channel: ChannelId) -> ChannelTerms | None:
+        """The terms of a channel by its id, out of the chain's log; None if it has no such opening.
+
+        For what a home has lost: it reads ranges of blocks, which takes minutes on a long chain.
+        """
 
     @abstractmethod
     async def open_channel(
@@ -140,23 +155,28 @@ class Chain(ABC):
     ) -> ChannelState:
         """Open a channel from our account in one transaction (transferAndCall).
 
-        salt: with payer and payee it makes the channel's id, None for a random one. If a channel
-        of this id is there, from an opening whose answer was lost, it is returned as it is.
+        signer: whose vouchers count, PAYER_SIGNS for our account. salt: makes the channel's id
+        with the other terms, None for a random one. If a channel of this id is there, from an
+        opening whose answer was lost, it is returned as it is.
         """
 
     @abstractmethod
-    async def top_up(self, channel: ChannelId, amount: Wei) -> ChannelState: ...
+    async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState: ...
 
     @abstractmethod
-    async def redeem(self, vouchers: Sequence[SignedVoucher]) -> Redemption:
-        """Claim many vouchers and pay out in one transaction; a bad one spoils only itself."""
+    async def redeem(self, claims: Sequence[Claim]) -> Redemption:
+        """Claim many vouchers to one payee in one transaction; a bad one spoils only itself.
+
+        It pays out too, unless a split pauses the token; what a pause left unpaid is paid out with
+        the next call. PaymentError for none, too many, or more than one payee.
+        """
 
     @abstractmethod
-    async def start_close(self, channel: ChannelId) -> ChannelState:
+    async def start_close(self, terms: ChannelTerms) -> ChannelState:
         """As payer: begin the challenge period."""
 
     @abstractmethod
-    async def finish_close(self, channel: ChannelId) -> ChannelState:
+    async def finish_close(self, terms: ChannelTerms) -> ChannelState:
         """After the challenge period: the payer gets the unclaimed rest."""
 
     @abstractmethod
@@ -173,5 +193,23 @@ class Chain(ABC):
         """The entry that `operator` (None: our account) made for the peer; anyone may make one."""
 
     @abstractmethod
-    def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
-        """Events of channels that pay to or from our account, reorg-safe, at least once each."""
+    async def fetch_registry(
+        self, offset: int, limit: int, block: int | None = None
+    ) -> RegistryPage:
+        """At most `limit` entries (1 to REGISTRY_PAGE_MAX) from `offset` on: the whitelisted first,
+        then the suspended, then the public. block: of an earlier page, so that both are of one
+        state; None for the newest confirmed one.
+        """
+
+    @abstractmethod
+    def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
+        """What happens to the registry's entries, reorg-safe, at least once each."""
+
+    @abstractmethod
+    def channel_events(
+        self, since_block: int, known: Iterable[ChannelId] = ()
+    ) -> AsyncGenerator[ChannelEvent, None]:
+        """Events of channels that pay to or from our account, reorg-safe, at least once each.
+
+        known: those among them that were opened before `since_block`.
+        """

@@ -29,6 +29,9 @@ from p2p_modelex.units import Wei
 
 CHAIN_ID = DEVNET_CHAIN_ID
 CHALLENGE_S = 60
+# Blocks come with transactions here, so a week of them never would.
+SPLIT_NOTICE_BLOCKS = 20
+SPLIT_PAUSE_BLOCKS = 20
 TEST_BALANCE = 10_000 * 10**18  # native wei of each test key
 GAS_MONEY = 100 * 10**18  # native wei given with a grant
 START_TIMEOUT_S = 30
@@ -233,7 +236,11 @@ async def bring_up(
     async with devnet(port, state_file=state_file, block_time=block_time, engine=engine) as net:
         deployment = await _find_deployment(net, network_file)
         if deployment is None:
-            terms = Terms(challenge_s)
+            terms = Terms(
+                challenge_s,
+                split_notice_blocks=SPLIT_NOTICE_BLOCKS,
+                split_pause_blocks=SPLIT_PAUSE_BLOCKS,
+            )
             deployment = await deploy(net.url, net.keys[0], name="devnet", terms=terms)
             write_deployment(network_file, deployment)
         await grant(net.url, deployment, grants)
@@ -263,6 +270,13 @@ async def fund(url: str, account: Address, native: int) -> None:
     """Set an account's native coin, wei; only on a devnet."""
     async with Rpc(url) as rpc:
         await rpc.call("anvil_setBalance", format_address(account), hex(native))
+
+
+async def mine_blocks(url: str, count: int) -> None:
+    """Mine blocks without transactions; only on a devnet."""
+    async with Rpc(url) as rpc:
+        for _ in range(count):
+            await rpc.call("evm_mine", retry=False)
 
 
 async def advance_time(url: str, seconds: int) -> None:

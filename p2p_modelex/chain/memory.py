@@ -1,24 +1,26 @@
 """A complete chain in this process: one MemoryLedger, shared by the MemoryChain of each account."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Self
 
 import trio
 
 from p2p_modelex.chain.abc import (
+    REGISTRY_PAGE_MAX,
     Chain,
     ChannelEvent,
     Deployment,
     Redemption,
-    RegistryEntry,
+    RegistryPage,
 )
-from p2p_modelex.chain.memory_ledger import EPOCH, MemoryLedger
-from p2p_modelex.chain.redemption import validate_batch
-from p2p_modelex.errors import ChainUnreachable, WrongNetwork
+from p2p_modelex.chain.memory_ledger import MemoryLedger
+from p2p_modelex.chain.redemption import find_payee
+from p2p_modelex.errors import BadInput, ChainUnreachable, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
-from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
+from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import Wei
 
 __all__ = ["MemoryChain", "MemoryLedger"]
 
@@ -61,9 +63,8 @@ class MemoryChain(Chain):
     async def fetch_genesis(self) -> Digest:
         return (await self._reach()).genesis
 
-    async def fetch_epoch(self) -> Epoch:
-        await self._reach()
-        return EPOCH
+    async def fetch_split(self) -> SplitState:
+        return (await self._reach()).split()
 
     async def fetch_balance(self, account: Address) -> Wei:
         return (await self._reach()).balance(account)
@@ -75,44 +76,75 @@ class MemoryChain(Chain):
     async def transfer(self, to: Address, amount: Wei) -> Digest:
         return (await self._reach()).transfer(self._account, to, amount)
 
-    async def fetch_channel(self, channel: ChannelId) -> ChannelState | None:
-        return (await self._reach()).channel(channel)
+    async def fetch_channel(self, terms: ChannelTerms) -> ChannelState | None:
+        return (await self._reach()).channel(self._deployment.channel_id(terms))
+
+    async def find_terms(self, channel: ChannelId) -> ChannelTerms | None:
+        state = (await self._reach()).channel(channel)
+        return None if state is None else state.terms
 
     async def open_channel(
         self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
     ) -> ChannelState:
         return (await self._reach()).open_channel(self._account, payee, deposit, signer, salt)
 
-    async def top_up(self, channel: ChannelId, amount: Wei) -> ChannelState:
-        return (await self._reach()).top_up(self._account, channel, amount)
+    async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
+        return (await self._reach()).top_up(self._account, terms, amount)
 
-    async def redeem(self, vouchers: Sequence[SignedVoucher]) -> Redemption:
-        validate_batch(vouchers)
-        return (await self._reach()).redeem(vouchers)
+    async def redeem(self, claims: Sequence[Claim]) -> Redemption:
+        find_payee(claims)
+        return (await self._reach()).redeem(claims)
 
-    async def start_close(self, channel: ChannelId) -> ChannelState:
-        return (await self._reach()).start_close(self._account, channel)
+    async def start_close(self, terms: ChannelTerms) -> ChannelState:
+        return (await self._reach()).start_close(self._account, terms)
 
-    async def finish_close(self, channel: ChannelId) -> ChannelState:
-        return (await self._reach()).finish_close(channel)
+    async def finish_close(self, terms: ChannelTerms) -> ChannelState:
+        return (await self._reach()).finish_close(terms)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
-        return (await self._reach()).register(self._account, peer, digest, sequence, uri)
+        ledger = await self._reach()
+        return ledger.registry.put(self._account, peer, digest, sequence, uri)
 
     async def fetch_registration(
         self, peer: PublicKey, operator: Address | None = None
     ) -> RegistryEntry | None:
-        return (await self._reach()).registration(peer, operator or self._account)
+        return (await self._reach()).registry.get(peer, operator or self._account)
 
-    async def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
+    async def fetch_registry(
+        self, offset: int, limit: int, block: int | None = None
+    ) -> RegistryPage:
+        if not 1 <= limit <= REGISTRY_PAGE_MAX:
+            raise BadInput(f"a page has 1 to {REGISTRY_PAGE_MAX} entries, not {limit}")
+        ledger = await self._reach()
+        if block is not None and block > ledger.block:
+            raise ChainUnreachable(f"there is no block {block}")
+        return ledger.registry.page(offset, limit, ledger.block if block is None else block)
+
+    async def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
         position = 0
+        while True:
+            registry = (await self._reach()).registry
+            for event in registry.happened(position):
+                position += 1
+                if event.block >= since_block:
+                    yield event
+            if not registry.happened(position):
+                await registry.wait_news()
+
+    async def channel_events(
+        self, since_block: int, known: Iterable[ChannelId] = ()
+    ) -> AsyncGenerator[ChannelEvent, None]:
+        position, watched = 0, dict.fromkeys(known)
         while True:
             ledger = await self._reach()
             for happened in ledger.happened(position):
                 position += 1
-                ours = self._account in happened.parties
-                if ours and happened.event.block >= since_block:
-                    yield happened.event
+                event = happened.event
+                if event.block >= since_block:
+                    if event.kind == "opened" and self._account in happened.parties:
+                        watched[event.channel] = None
+                    if event.channel in watched:
+                        yield event
             if not ledger.happened(position):
                 await ledger.wait_news()
 

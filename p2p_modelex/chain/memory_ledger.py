@@ -16,21 +16,23 @@ from p2p_modelex.chain.abc import (
     ChannelEvent,
     Deployment,
     Redemption,
-    RegistryEntry,
 )
-from p2p_modelex.errors import (
-    RemoteProtocolError,
-    TransactionFailed,
-)
-from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
+from p2p_modelex.chain.memory_refusal import revert
+from p2p_modelex.chain.memory_registry import MemoryRegistry
+from p2p_modelex.chain.memory_token import MemoryToken, Scaled
+from p2p_modelex.chain.redemption import find_payee
+from p2p_modelex.errors import RemoteProtocolError
+from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.eip712 import word
+from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Wei
+from p2p_modelex.units import SPLITS_MAX, Epoch, Wei, rescale
 
-URI_BYTES = 256  # NodeRegistry's bound
-EPOCH = Epoch(0)  # this version of the token cannot split
+HELD_MAX = 2**112 - 1
+"""What a channel's slot holds once all splits to come have doubled it (Front.sol)."""
+
 _Kind = Literal["opened", "topped_up", "claimed", "close_started", "closed"]
 
 
@@ -51,33 +53,48 @@ class MemoryLedger:
         self.genesis = Digest(keccak(b"genesis" + word(now())))
         self._now = now
         self._challenge_s = challenge_s
-        self._balances: dict[Address, int] = {}
+        self._token = MemoryToken()
         self._channels: dict[ChannelId, ChannelState] = {}
-        self._lanes: dict[tuple[ChannelId, int], int] = {}
+        self._lanes: dict[tuple[ChannelId, int], Scaled] = {}
+        # Claimed while a split paused the token: paid with the next redeeming.
+        self._unpaid: dict[Address, Scaled] = {}
         self._closed: set[ChannelId] = set()
-        self._registrations: dict[tuple[PublicKey, Address], RegistryEntry] = {}
+        self.registry = MemoryRegistry(self._mine_numbered)
         self._block = 0
         self._happened: list[Happened] = []
         self._news = trio.Event()
 
     @property
     def supply(self) -> int:
-        """All $AI there is, in accounts and in channels; only `mint` changes it."""
-        held = sum(channel.deposit - channel.claimed for channel in self._channels.values())
-        return sum(self._balances.values()) + held
+        """All $AI there is, in accounts and in channels; only `mint` and splits change it."""
+        return self._token.supply(self._block)
 
     def mint(self, to: Address, amount: Wei) -> None:
         """Make $AI from nothing, as a genesis allocation does."""
-        self._give(to, amount)
+        self._token.mint(to, amount, self._block)
+
+    def announce_split(self, *, notice: int, pause: int) -> None:
+        """As the token's owner: split after `notice` blocks and `pause` blocks of pause."""
+        self._token.announce_split(self._next, notice=notice, pause=pause)
+        self._mine()
+
+    def pass_blocks(self, count: int) -> None:
+        """Let blocks without transactions pass."""
+        self._block += count
+
+    def split(self) -> SplitState:
+        return self._token.split(self._block)
 
     def balance(self, account: Address) -> Wei:
-        return Wei(self._balances.get(account, 0))
+        return Wei(self._token.balance(account, self._block))
 
     def channel(self, channel: ChannelId) -> ChannelState | None:
         return self._channels.get(channel)
 
-    def registration(self, peer: PublicKey, operator: Address) -> RegistryEntry | None:
-        return self._registrations.get((peer, operator))
+    @property
+    def block(self) -> int:
+        """The newest block's number."""
+        return self._block
 
     def happened(self, since: int) -> Sequence[Happened]:
         """Return what happened, from the given position of the record on."""
@@ -88,9 +105,8 @@ class MemoryLedger:
 
     def transfer(self, sender: Address, to: Address, amount: Wei) -> Digest:
         if not any(to):
-            raise _revert(f"ERC20InvalidReceiver(receiver={format_address(to)})")
-        self._take(sender, amount)
-        self._give(to, amount)
+            raise revert("ERC20InvalidReceiver", receiver=format_address(to))
+        self._token.transfer(sender, to, amount, self._next)
         return self._mine()
 
     def open_channel(
@@ -102,126 +118,147 @@ class MemoryLedger:
         salt: Digest | None = None,
     ) -> ChannelState:
         salt = salt or Digest(word(len(self._channels)))
-        channel = self.deployment.channel_id(payer, payee, salt)
+        terms = ChannelTerms(payer, payee, signer, salt)
+        channel = self.deployment.channel_id(terms)
         if channel in self._channels:
             return self._channels[channel]
-        if deposit == 0:
-            raise _revert("InvalidAmount(amount=0)")
+        # The transfer comes first, as in transferAndCall: so do its refusals.
+        self._token.validate_transfer(payer, deposit, self._next)
         if not any(payee) or payee in (self.deployment.channels, self.deployment.token):
-            raise _revert(f"InvalidPayee(payee={format_address(payee)})")
-        self._take(payer, deposit)
-        signer = signer if any(signer) else payer
-        state = ChannelState(channel, payer, payee, signer, deposit, Wei(0), EPOCH, 0)
+            raise revert("InvalidPayee", payee=format_address(payee))
+        self._validate_amount(deposit, 0)
+        self._token.transfer(payer, self.deployment.channels, deposit, self._next)
+        state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), self._epoch, 0)
         return self._commit(state, "opened")
 
-    def top_up(self, sender: Address, channel: ChannelId, amount: Wei) -> ChannelState:
-        state = self._get_open(channel)
-        if amount == 0 or state.deposit + amount > UINT128_MAX:
-            raise _revert(f"InvalidAmount(amount={amount})")
-        self._take(sender, amount)
+    def top_up(self, sender: Address, terms: ChannelTerms, amount: Wei) -> ChannelState:
+        self._token.validate_transfer(sender, amount, self._next)
+        state = self._move(self._get_open(terms))
+        first = self._lanes.get((ChannelId(state.channel), 0), (0, self._epoch))
+        held = state.deposit - state.claimed + self._token.read(first, self._next)
+        self._validate_amount(amount, held)
+        self._token.transfer(sender, self.deployment.channels, amount, self._next)
         return self._commit(replace(state, deposit=Wei(state.deposit + amount)), "topped_up")
 
-    def redeem(self, batch: Sequence[SignedVoucher]) -> Redemption:
-        credited = tuple(self._claim(signed) for signed in batch)
+    def redeem(self, batch: Sequence[Claim]) -> Redemption:
+        """Claim and pay out; in a split's pause only claim, and pay out with the next call."""
+        payee = find_payee(batch)
+        credited = tuple(self._claim(claim) for claim in batch)
+        if not self._token.is_paused(self._next):
+            owed = self._token.read(self._unpaid.pop(payee, (0, Epoch(0))), self._next)
+            self._token.transfer(self.deployment.channels, payee, owed, self._next)
         return Redemption(self._mine(), 0, credited)
 
-    def start_close(self, sender: Address, channel: ChannelId) -> ChannelState:
-        state = self._get_open(channel)
+    def start_close(self, sender: Address, terms: ChannelTerms) -> ChannelState:
+        state = self._get_open(terms)
         if sender != state.payer:
-            raise _revert(f"OnlyPayer(channel=0x{channel.hex()}, caller={format_address(sender)})")
+            caller = format_address(sender)
+            raise revert("OnlyPayer", channel="0x" + state.channel.hex(), caller=caller)
         closes_at = self._now() + self._challenge_s
         return self._commit(replace(state, closes_at=closes_at), "close_started")
 
-    def finish_close(self, channel: ChannelId) -> ChannelState:
-        state = self._get_unclosed(channel)
-        name = f"channel=0x{channel.hex()}"
+    def finish_close(self, terms: ChannelTerms) -> ChannelState:
+        state = self._get_unclosed(terms)
+        name = "0x" + state.channel.hex()
         if state.is_open:
-            raise _revert(f"NotClosing({name})")
+            raise revert("NotClosing", channel=name)
         if self._now() < state.closes_at:
-            raise _revert(f"ChallengePeriodRunning({name}, closesAt={state.closes_at})")
-        self._closed.add(channel)
-        self._give(Address(state.payer), Wei(state.deposit - state.claimed))
+            raise revert("ChallengePeriodRunning", channel=name, closesAt=state.closes_at)
+        state = self._move(state)
+        refund = state.deposit - state.claimed
+        self._token.transfer(self.deployment.channels, Address(state.payer), refund, self._next)
+        self._closed.add(ChannelId(state.channel))
         return self._commit(replace(state, deposit=state.claimed), "closed")
 
-    def register(
-        self, operator: Address, peer: PublicKey, digest: Digest, sequence: int, uri: str
-    ) -> Digest:
-        known = self._registrations.get((peer, operator))
-        if not any(peer):
-            raise _revert("InvalidPeer()")
-        if len(uri.encode()) > URI_BYTES:
-            raise _revert(f"UriTooLong(length={len(uri.encode())}, limit={URI_BYTES})")
-        if known is not None and sequence <= known.sequence:
-            raise _revert(f"StaleSequence(sequence={sequence}, current={known.sequence})")
-        self._registrations[peer, operator] = RegistryEntry(
-            peer, operator, digest, sequence, uri, whitelisted=False
-        )
-        return self._mine()
-
-    def _claim(self, signed: SignedVoucher) -> Wei:
+    def _claim(self, claim: Claim) -> Wei:
         """Credit one voucher, 0 if it is bad in any way: the rest of its batch must not suffer."""
-        state = self._channels.get(ChannelId(signed.voucher.channel))
+        signed, epoch = claim.signed, self._epoch
+        voucher = signed.voucher
+        state = self._channels.get(self.deployment.channel_id(claim.terms))
         if state is None or not self._is_valid(signed, state):
             return Wei(0)
-        lane = (ChannelId(state.channel), signed.voucher.lane)
-        claimed = self._lanes.get(lane, 0)
+        state = self._move(state)
+        lane, payee = (ChannelId(state.channel), voucher.lane), Address(state.payee)
+        claimed = self._token.read(self._lanes.get(lane, (0, epoch)), self._next)
         # What the deposit does not cover stays claimable after a top-up.
-        credit = Wei(max(0, min(signed.voucher.amount - claimed, state.deposit - state.claimed)))
+        wanted = rescale(voucher.amount, voucher.epoch, epoch) - claimed
+        credit = Wei(max(0, min(wanted, state.deposit - state.claimed)))
         if credit:
-            self._lanes[lane] = claimed + credit
-            self._give(Address(state.payee), credit)
-            self._commit(replace(state, claimed=Wei(state.claimed + credit)), "claimed")
+            unpaid = self._token.read(self._unpaid.get(payee, (0, epoch)), self._next)
+            self._lanes[lane] = claimed + credit, epoch
+            self._unpaid[payee] = unpaid + credit, epoch
+            self._record(replace(state, claimed=Wei(state.claimed + credit)), "claimed")
         return credit
 
     def _is_valid(self, signed: SignedVoucher, state: ChannelState) -> bool:
-        if state.channel in self._closed or signed.voucher.epoch != state.epoch:
+        if state.channel in self._closed or signed.voucher.epoch > self._epoch:
+            return False
+        # The contract signs the id that the terms make, so a voucher of another channel is void.
+        if signed.voucher.channel != state.channel:
             return False
         try:
             signer = voucher_record.recover_signer(signed, self.deployment.channels_domain)
         except RemoteProtocolError:
             return False
-        return signer == state.signer
+        return signer == state.voucher_signer
 
-    def _get_unclosed(self, channel: ChannelId) -> ChannelState:
+    def _get_unclosed(self, terms: ChannelTerms) -> ChannelState:
+        channel = self.deployment.channel_id(terms)
         state = self._channels.get(channel)
         if state is None:
-            raise _revert(f"NoSuchChannel(channel=0x{channel.hex()})")
+            raise revert("NoSuchChannel", channel="0x" + channel.hex())
         if channel in self._closed:
-            raise _revert(f"ChannelClosed(channel=0x{channel.hex()})")
+            raise revert("ChannelClosed", channel="0x" + channel.hex())
         return state
 
-    def _get_open(self, channel: ChannelId) -> ChannelState:
-        state = self._get_unclosed(channel)
+    def _move(self, state: ChannelState) -> ChannelState:
+        """The channel with its amounts in the token's epoch, as touching it writes them."""
+        epoch = self._epoch
+        deposit, claimed = (
+            Wei(rescale(amount, state.epoch, epoch)) for amount in (state.deposit, state.claimed)
+        )
+        return replace(state, deposit=deposit, claimed=claimed, epoch=epoch)
+
+    def _get_open(self, terms: ChannelTerms) -> ChannelState:
+        state = self._get_unclosed(terms)
         if not state.is_open:
-            raise _revert(f"ChannelClosing(channel=0x{channel.hex()}, closesAt={state.closes_at})")
+            name = "0x" + state.channel.hex()
+            raise revert("ChannelClosing", channel=name, closesAt=state.closes_at)
         return state
 
-    def _take(self, account: Address, amount: Wei) -> None:
-        held = self._balances.get(account, 0)
-        if held < amount:
-            raise _revert(
-                f"ERC20InsufficientBalance(sender={format_address(account)}, "
-                f"balance={held}, needed={amount})"
-            )
-        self._balances[account] = held - amount
+    def _validate_amount(self, amount: int, held: int) -> None:
+        """Refuse what would not fit a channel that holds `held`, with what its lane 0 claimed."""
+        limit = (HELD_MAX >> (SPLITS_MAX - self._epoch)) - held
+        if not 0 < amount <= limit:
+            raise revert("InvalidAmount", amount=amount, limit=limit)
 
-    def _give(self, account: Address, amount: int) -> None:
-        self._balances[account] = self._balances.get(account, 0) + amount
+    @property
+    def _next(self) -> int:
+        """The block that a transaction now goes into."""
+        return self._block + 1
+
+    @property
+    def _epoch(self) -> Epoch:
+        return self._token.split(self._next).epoch
 
     def _commit(self, state: ChannelState, kind: _Kind) -> ChannelState:
+        self._record(state, kind)
+        self._mine()
+        return state
+
+    def _record(self, state: ChannelState, kind: _Kind) -> None:
+        """Keep what the transaction at hand did to a channel."""
         channel = ChannelId(state.channel)
         self._channels[channel] = state
-        self._mine()
-        event = ChannelEvent(kind, channel, self._block, undone=False)
+        event = ChannelEvent(kind, channel, self._next, undone=False)
         self._happened.append(Happened(event, (state.payer, state.payee)))
         self._news.set()
         self._news = trio.Event()
-        return state
+
+    def _mine_numbered(self) -> tuple[int, Digest]:
+        transaction = self._mine()
+        return self._block, transaction
 
     def _mine(self) -> Digest:
         self._block += 1
         return Digest(keccak(b"transaction" + word(self._block)))
-
-
-def _revert(reason: str) -> TransactionFailed:
-    return TransactionFailed(f"it would revert: {reason}")

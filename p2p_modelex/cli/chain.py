@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chai
     from p2p_modelex.chain.evm.plan import Grant, Terms
 
 CHALLENGE_S = 24 * 3600
+DEVNET = "devnet"
 
 
 @click.group()
@@ -137,13 +138,15 @@ def grant(account: str, amount: str, rpc: str, network_file: Path) -> None:
 
 
 @chain.command()
-@click.option("--rpc", required=True, help="JSON-RPC endpoint.")
-@click.option("--network", "name", required=True, help="The new network's name.")
+@click.option(
+    "--rpc", envvar="MODELEX_RPC_URL", show_envvar=True, default=RPC_URL, show_default=True
+)
+@click.option("--network", "name", required=True, help="The network's name.")
 @click.option(
     "--key-file",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Key of the account that pays: a keystore or 64 hex digits.",
+    help="Key of the account that pays: a keystore or 64 hex digits. [default for the network "
+    "devnet: the first test key, which everybody knows]",
 )
 @click.option(
     "--folder",
@@ -171,7 +174,7 @@ def grant(account: str, amount: str, rpc: str, network_file: Path) -> None:
 def deploy(
     rpc: str,
     name: str,
-    key_file: Path,
+    key_file: Path | None,
     folder: Path | None,
     challenge: int,
     owner: str | None,
@@ -195,11 +198,14 @@ def deploy(
     place = folder or Path("bootstrap") / name
     if not name.isidentifier():
         raise BadInput(f"the network's name is a word, not {name!r}")
-    lines = run_trio(_deploy, rpc, name, read_key_file(key_file), terms, place, dry_run)
+    key = read_key_file(key_file) if key_file else _known_key(name)
+    lines = run_trio(_deploy, rpc, name, key, terms, place, dry_run)
     if as_json:
         print_json([_show_deployed(line) for line in lines])
         return
-    print_table(("contract", "address", "gas", ""), [_tabulate(line, dry_run) for line in lines])
+    print_table(
+        ("contract", "address", "gas", "state"), [_tabulate(line, dry_run) for line in lines]
+    )
     if not dry_run:
         click.echo(f"network   {place / NETWORK_FILE}")
 
@@ -207,19 +213,29 @@ def deploy(
 async def _deploy(
     rpc: str, name: str, key: bytes, terms: "Terms", place: Path, dry_run: bool
 ) -> "Sequence[Deployed]":
-    from p2p_modelex.chain.deployment import write_deployment
+    from p2p_modelex.chain.deployment import read_deployment, write_deployment
     from p2p_modelex.chain.evm.deploy import deploy as create
     from p2p_modelex.chain.evm.deploy import estimate
 
-    if dry_run:
-        return await estimate(rpc, key, terms=terms)
     lines: list[Deployed] = []
-    journal = place / "journal.json"
+    file, journal = place / NETWORK_FILE, place / "journal.json"
+    known = read_deployment(file) if file.exists() else None
+    if dry_run:
+        return await estimate(rpc, key, terms=terms, known=known, journal=journal)
     deployment = await create(
-        rpc, key, name=name, terms=terms, journal=journal, on_step=lines.append
+        rpc, key, name=name, terms=terms, known=known, journal=journal, on_step=lines.append
     )
-    write_deployment(place / NETWORK_FILE, deployment)
+    write_deployment(file, deployment)
     return lines
+
+
+def _known_key(name: str) -> bytes:
+    """Return the key that pays on a devnet, where money is worth nothing."""
+    from p2p_modelex.chain.devnet import TEST_KEYS
+
+    if name != DEVNET:
+        raise BadInput(f"deploying to {name} needs the key of an account", hint="--key-file FILE")
+    return TEST_KEYS[0]
 
 
 def _read_founders(texts: tuple[str, ...]) -> "tuple[Grant, ...]":
@@ -235,9 +251,9 @@ def _read_founders(texts: tuple[str, ...]) -> "tuple[Grant, ...]":
 
 
 def _tabulate(line: "Deployed", dry_run: bool) -> tuple[str, str, str, str]:
-    word = "would be" if dry_run else "new" if line.is_new else "was there"
+    new = "would be" if dry_run else "new"
     gas = f"{line.gas:,}" if line.gas else "?"
-    return (line.contract, format_address(line.address), gas, word)
+    return (line.contract, format_address(line.address), gas, new if line.is_new else "was there")
 
 
 def _show_deployed(line: "Deployed") -> dict[str, str | int | bool]:

@@ -9,14 +9,14 @@ import click
 
 from p2p_modelex.cli.common import home_option, print_json, quiet_log, read_home, run_trio, unlock
 from p2p_modelex.cli.text import local_time
-from p2p_modelex.errors import BadInput, TransactionFailed
+from p2p_modelex.errors import BadInput, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books, open_books
 from p2p_modelex.node.settling import settle as redeem_all
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, ReceivedVoucherRow, Row
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
 CLOSING, CLOSED = "closing", "closed"
 
@@ -40,15 +40,14 @@ def balance(home: Home, *, as_json: bool) -> None:
 async def _balance(home: Home, as_json: bool) -> None:
     async with _open(home) as books:
         account = books.keys.account.address
-        tokens = await books.chain.fetch_balance(account)
+        tokens, epoch = await _read_balance(books)
         gas = await books.chain.fetch_gas_balance(account)
     if as_json:
-        print_json(
-            {"account": format_address(account), "wei": str(int(tokens)), "gas_wei": str(gas)}
-        )
+        shown = {"account": format_address(account), "wei": str(int(tokens)), "gas_wei": str(gas)}
+        print_json({**shown, "split_epoch": epoch})
         return
     click.echo(f"account  {format_address(account)}")
-    click.echo(f"tokens   {format_ai(tokens)}")
+    click.echo(f"tokens   {format_ai(tokens, epoch)}")
     click.echo(f"gas      {gas / 10**18:.6f} of the chain's coin")
 
 
@@ -62,18 +61,26 @@ def channels(home: Home, *, as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class _Line:
-    """One channel with what is promised on it; debt: wei of work done beyond the vouchers."""
+    """One channel with what is promised on it; debt: wei of work done beyond the vouchers. All
+    amounts are in split epoch `epoch`, the token's.
+    """
 
     state: ChannelState
     is_payer: bool
+    deposit: int
+    claimed: int
     vouchers: int
     debt: int
+    epoch: Epoch
 
 
 async def _channels(home: Home, as_json: bool) -> None:
     async with _open(home) as books:
         rows = await books.rows()
-        lines = [await _describe(books, row, rows) for row in rows if isinstance(row, ChannelRow)]
+        epoch = await books.chain.fetch_epoch()
+        lines = [
+            await _describe(books, row, rows, epoch) for row in rows if isinstance(row, ChannelRow)
+        ]
     if as_json:
         print_json([_show_channel(line) for line in lines])
         return
@@ -86,17 +93,19 @@ async def _channels(home: Home, as_json: bool) -> None:
         if shown["state"] == CLOSING:
             click.echo(f"  {_describe_closing(line.state)}")
         amounts = {
-            "deposit": line.state.deposit,
-            "claimed": line.state.claimed,
+            "deposit": line.deposit,
+            "claimed": line.claimed,
             "vouchers": line.vouchers,
             "debt": line.debt,
         }
         click.echo(
-            "  " + ", ".join(f"{name} {format_ai(amount)}" for name, amount in amounts.items())
+            "  "
+            + ", ".join(f"{name} {format_ai(amount)}" for name, amount in amounts.items())
+            + (f" (split epoch {line.epoch})" if line.epoch else "")
         )
 
 
-async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> _Line:
+async def _describe(books: Books, row: ChannelRow, rows: list[Row], epoch: Epoch) -> _Line:
     channel = ChannelId(row.state.channel)
     here = [
         kept
@@ -104,15 +113,21 @@ async def _describe(books: Books, row: ChannelRow, rows: list[Row]) -> _Line:
         if isinstance(kept, IssuedVoucherRow | ReceivedVoucherRow)
         and kept.signed.voucher.channel == channel
     ]
+    state = await books.chain.fetch_channel(row.state.terms) or row.state
+    vouchers = [kept.signed.voucher for kept in here]
+    debts = [
+        (max(0, kept.earned - kept.signed.voucher.amount), kept.signed.voucher.epoch)
+        for kept in here
+        if isinstance(kept, ReceivedVoucherRow)
+    ]
     return _Line(
-        state=await books.chain.fetch_channel(channel) or row.state,
+        state=state,
         is_payer=row.is_payer,
-        vouchers=sum(kept.signed.voucher.amount for kept in here),
-        debt=sum(
-            max(0, kept.earned - kept.signed.voucher.amount)
-            for kept in here
-            if isinstance(kept, ReceivedVoucherRow)
-        ),
+        deposit=rescale(state.deposit, state.epoch, epoch),
+        claimed=rescale(state.claimed, state.epoch, epoch),
+        vouchers=sum(rescale(promise.amount, promise.epoch, epoch) for promise in vouchers),
+        debt=sum(rescale(debt, written, epoch) for debt, written in debts),
+        epoch=epoch,
     )
 
 
@@ -139,10 +154,11 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
         "other_side": format_address(Address(state.payee if line.is_payer else state.payer)),
         "state": _name_state(state),
         "closes_at": state.closes_at,
-        "deposit_wei": str(int(state.deposit)),
+        "deposit_wei": str(line.deposit),
         "vouchers_wei": str(line.vouchers),
-        "claimed_wei": str(int(state.claimed)),
+        "claimed_wei": str(line.claimed),
         "debt_wei": str(line.debt),
+        "split_epoch": line.epoch,
     }
 
 
@@ -156,12 +172,13 @@ def settle(home: Home) -> None:
 async def _settle(home: Home) -> None:
     async with _open(home) as books:
         settled = await redeem_all(books)
+        epoch = await books.chain.fetch_epoch()
     if settled is None:
         click.echo("there is nothing to redeem")
         return
     click.echo(f"transaction  0x{settled.transaction.hex()}")
     click.echo(f"vouchers     {settled.vouchers}, skipped {settled.skipped}")
-    click.echo(f"credited     {format_ai(settled.credited)}")
+    click.echo(f"credited     {format_ai(settled.credited, epoch)}")
     click.echo(f"gas          {settled.gas_used}")
 
 
@@ -184,11 +201,12 @@ def close(home: Home, channel: str) -> None:
 
 async def _close(home: Home, channel: ChannelId) -> None:
     async with _open(home) as books:
-        state = await books.chain.fetch_channel(channel)
+        terms = await _find_terms(books, channel)
+        state = None if terms is None else await books.chain.fetch_channel(terms)
         if state is None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")
         if state.is_open:
-            state = await books.chain.start_close(channel)
+            state = await books.chain.start_close(state.terms)
             moment = f"{local_time(state.closes_at)} (unix time {state.closes_at})"
             click.echo(f"closing; run this again after {moment}")
         elif _name_state(state) == CLOSED:
@@ -197,18 +215,31 @@ async def _close(home: Home, channel: ChannelId) -> None:
             await _finish_close(books, state)
 
 
+async def _find_terms(books: Books, channel: ChannelId) -> ChannelTerms | None:
+    """Of a channel on record here, or of any that a home which lost its records opened."""
+    for row in await books.store.channels():
+        if row.state.channel == channel:
+            return row.state.terms
+    return await books.chain.find_terms(channel)
+
+
 async def _finish_close(books: Books, state: ChannelState) -> None:
-    account = books.keys.account.address
-    before = await books.chain.fetch_balance(account)
+    before, then = await _read_balance(books)
     try:
-        await books.chain.finish_close(ChannelId(state.channel))
-    except TransactionFailed as error:
+        await books.chain.finish_close(state.terms)
+    except Reverted as error:
         # The chain's clock decides, so it is asked before ours is looked at.
-        if "ChallengePeriodRunning" not in error.message:
+        if error.name != "ChallengePeriodRunning":
             raise
         raise TransactionFailed(
             f"the challenge period runs until {local_time(state.closes_at)}",
             hint=f"run this again then, after unix time {state.closes_at} of the chain",
         ) from error
-    after = await books.chain.fetch_balance(account)
-    click.echo(f"closed; {format_ai(Wei(max(0, after - before)))} came back")
+    after, epoch = await _read_balance(books)
+    back = max(0, after - rescale(before, then, epoch))
+    click.echo(f"closed; {format_ai(back, epoch)} came back")
+
+
+async def _read_balance(books: Books) -> tuple[Wei, Epoch]:
+    tokens = await books.chain.fetch_balance(books.keys.account.address)
+    return tokens, await books.chain.fetch_epoch()

@@ -7,11 +7,12 @@ import click
 import trio
 
 from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
+from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
 from p2p_modelex.node.home import Home
-from p2p_modelex.records.advertisement import Section
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.records.advertisement import Offer, Section, move_offer
+from p2p_modelex.units import Epoch, Wei, format_ai
 
 if TYPE_CHECKING:
     from p2p_modelex.node.exchange import Exchange
@@ -28,7 +29,9 @@ AT_ONCE = 16
 def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
     """Join the mesh and list who sells what; prices are AI for 1,000 tokens.
 
-    Latency is a round trip from here, for the first 64 nodes.
+    A node's section is the registry's word on it and on an account that it proves to have, read
+    from the chain; what it claims of itself is only in the JSON. An anchor is current if the entry
+    is of what the node advertises now. Latency is a round trip from here, for the first 64 nodes.
     """
     quiet_log()
     run_trio(_list_nodes, home, model, as_json)
@@ -44,13 +47,17 @@ async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
             if model is None or any(o.model == model for o in entry.advertisement.offers)
         ]
         latencies = await _measure(exchange, entries[:MEASURED_MAX])
+        marks = {entry.peer: exchange.mark(entry) for entry in entries}
+        epoch = exchange.node.epoch
     if as_json:
-        print_json([_show_node(entry, latencies.get(entry.peer)) for entry in entries])
+        print_json([_show_node(e, marks[e.peer], latencies.get(e.peer), epoch) for e in entries])
         return
     if not entries:
         click.echo(f"nobody sells {model}" if model else "nobody sells anything yet", err=True)
+    if epoch and entries:
+        click.echo(f"prices are in split epoch {epoch} of $AI")
     for entry in entries:
-        _print_node(entry, latencies.get(entry.peer))
+        _print_node(entry, marks[entry.peer], latencies.get(entry.peer), epoch)
 
 
 async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerId, float]:
@@ -73,11 +80,12 @@ async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerI
 COLUMNS = ("model", "kinds", "prompt", "completion", "context", "longest")
 
 
-def _print_node(entry: Entry, latency_ms: float | None) -> None:
+def _print_node(entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch) -> None:
     """One line for the peer, whole so that it can be copied, and one for each of its models."""
-    section = Section(entry.advertisement.section).name.lower()
     latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
-    click.echo(f"{format_peer_id(entry.peer)}  {section}, {latency}")
+    click.echo(f"{format_peer_id(entry.peer)}  {mark.standing.name.lower()}, {latency}")
+    if mark.operator is not None:
+        click.echo(f"  anchored by {format_address(mark.operator)}: {mark.anchor}")
     rows = [
         (
             offer.model,
@@ -87,16 +95,23 @@ def _print_node(entry: Entry, latency_ms: float | None) -> None:
             str(offer.context_length),
             str(offer.max_tokens),
         )
-        for offer in entry.advertisement.offers
+        for offer in _get_offers(entry, epoch)
     ]
     print_table(COLUMNS, rows, indent="  ")
+
+
+def _get_offers(entry: Entry, epoch: Epoch) -> list[Offer]:
+    """What it sells at the prices of now, which it may not have told yet after a split."""
+    return [move_offer(offer, epoch) for offer in entry.advertisement.offers]
 
 
 def _price(price: Wei) -> str:
     return format_ai(price * THOUSAND).removesuffix(" AI")
 
 
-def _show_node(entry: Entry, latency_ms: float | None) -> dict[str, object]:
+def _show_node(
+    entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch
+) -> dict[str, object]:
     """Everything about a node, for programs; amounts are text, since JSON's numbers are inexact."""
     told = entry.advertisement
     return {
@@ -106,7 +121,10 @@ def _show_node(entry: Entry, latency_ms: float | None) -> dict[str, object]:
         "accounts": [
             format_address(Address(account.ownership.operator)) for account in told.accounts
         ],
-        "section": Section(told.section).name.lower(),
+        "section": mark.standing.name.lower(),
+        "anchor": mark.anchor,
+        "operator": None if mark.operator is None else format_address(mark.operator),
+        "claimed_section": Section(told.section).name.lower(),
         "expires_at_ms": entry.expires_at,
         "latency_ms": None if latency_ms is None else round(latency_ms, 1),
         "offers": [
@@ -119,7 +137,8 @@ def _show_node(entry: Entry, latency_ms: float | None) -> dict[str, object]:
                 "max_tokens": offer.max_tokens,
                 "prompt_wei": str(int(offer.prompt_price)),
                 "completion_wei": str(int(offer.completion_price)),
+                "split_epoch": offer.epoch,
             }
-            for offer in told.offers
+            for offer in _get_offers(entry, epoch)
         ],
     }

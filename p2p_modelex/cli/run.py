@@ -20,8 +20,9 @@ from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.records.rows import ReceiptRow
-from p2p_modelex.units import Wei, format_ai, parse_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai, rescale
 
 if TYPE_CHECKING:
     from p2p_modelex.node.exchange import Completion
@@ -37,6 +38,7 @@ class _Asked:
     peer: str | None
     save: Path | None
     is_fast: bool
+    section: str | None
 
 
 @click.command()
@@ -73,6 +75,12 @@ class _Asked:
 )
 @click.option("--max-price", help="Most to pay for the whole job, in AI.")
 @click.option("--peer", help="Buy from this peer: a multiaddr ending in /p2p/PEER, or a peer id.")
+@click.option(
+    "--section",
+    type=click.Choice(list(SECTIONS)),
+    help="Whom to buy from, by the registry on chain; `all` is the suspended too. "
+    "[default: section in [requester]]",
+)
 @click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
 @click.option(
     "--receipt",
@@ -90,6 +98,7 @@ def run(
     seed: int,
     max_price: str | None,
     peer: str | None,
+    section: str | None,
     save: Path | None,
     *,
     quote: bool,
@@ -110,7 +119,7 @@ def run(
         parse_peer(peer)
     max_cost = parse_ai(max_price) if max_price else None
     quiet_log()
-    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote)):
+    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote, section)):
         raise KeyboardInterrupt
 
 
@@ -121,7 +130,9 @@ async def _run(home: Home, asked: _Asked) -> bool:
     peer, address = parse_peer(asked.peer) if asked.peer else (None, None)
     only = (peer,) if peer else ()
     async with connect(home.path, via=asked.peer if address else None) as exchange:
-        terms = Terms(max_cost=asked.max_cost, only=only, is_fast=asked.is_fast)
+        terms = Terms(
+            max_cost=asked.max_cost, only=only, is_fast=asked.is_fast, section=asked.section
+        )
         completion = exchange.request(asked.request, terms)
         watch = _Watch()
         async with trio.open_nursery() as nursery:
@@ -133,8 +144,10 @@ async def _run(home: Home, asked: _Asked) -> bool:
                 if not watch.is_interrupted:
                     raise
             nursery.cancel_scope.cancel()
+        epoch = exchange.node.epoch
     if completion.row is not None:
-        _report(completion, watch, asked.save or _receipt_path(home, completion.row))
+        path = asked.save or _receipt_path(home, completion.row)
+        _report(completion, watch, path, epoch)
     return not watch.is_interrupted
 
 
@@ -177,8 +190,11 @@ def _receipt_path(home: Home, row: ReceiptRow) -> Path:
     return home.receipts / f"{row.receipt.receipt.job.hex()}.json"
 
 
-def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
-    """Write the receipt and print the one line: who, how much, how fast, for what, and proof."""
+def _report(completion: "Completion", watch: _Watch, path: Path, epoch: Epoch) -> None:
+    """Write the receipt and print the one line: who, how much, how fast, for what, and proof.
+
+    epoch: the token's split epoch, in which the cost is told.
+    """
     row = completion.row
     assert row is not None
     try:
@@ -189,6 +205,7 @@ def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
             hint="the job is paid and its receipt is kept in the home's database",
         ) from error
     receipt = row.receipt.receipt
+    paid = rescale(completion.paid, receipt.epoch, epoch)
     first = watch.first or watch.ended
     tokens = receipt.completion_tokens
     rate = tokens / max(watch.ended - first, 1e-3)
@@ -197,6 +214,6 @@ def _report(completion: "Completion", watch: _Watch, path: Path) -> None:
     click.echo(
         f"{format_peer_id(row.peer)} · {receipt.prompt_tokens}+{tokens} tokens{speed}, "
         f"first after {(first - watch.began) * 1000:.0f} ms · "
-        f"{format_ai(completion.paid)} · receipt verified: {path}",
+        f"{format_ai(paid, epoch)} · receipt verified: {path}",
         err=True,
     )

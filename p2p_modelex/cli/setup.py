@@ -35,6 +35,11 @@ from p2p_modelex.node.options import PRICE
     help=("A model to sell, with AI for 1,000 completion tokens. Makes the role `provider`."),
 )
 @click.option(
+    "--register",
+    is_flag=True,
+    help="Keep the provider in the registry on chain: public, and costs gas. Default: anonymous.",
+)
+@click.option(
     "--key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=("Take this EVM key (a keystore or 64 hex digits) instead of making one."),
@@ -48,6 +53,8 @@ def init(
     listen: tuple[str, ...],
     models: tuple[str, ...],
     key_file: Path | None,
+    *,
+    register: bool,
 ) -> None:
     """Create a home: two keys, encrypted, and modelex.toml with every option explained.
 
@@ -56,7 +63,7 @@ def init(
     from p2p_modelex.keys.passphrase import read_passphrase
     from p2p_modelex.node.initialise import init_home
 
-    configuration = _configure(role, rpc_url, peers, listen, models)
+    configuration = _configure(role, rpc_url, peers, listen, models, register=register)
     if home.exists:
         raise ConfigurationError(
             f"{home.path} is a home of Modelex already", hint="name another with --home"
@@ -104,6 +111,8 @@ def _configure(
     peers: tuple[str, ...],
     listen: tuple[str, ...],
     models: tuple[str, ...],
+    *,
+    register: bool,
 ) -> Configuration:
     defaults = Configuration()
     network = replace(
@@ -116,6 +125,7 @@ def _configure(
         role=cast(Role, role or ("provider" if models else "requester")),
         network=network,
         mesh=mesh,
+        registry=replace(defaults.registry, register=register),
         models=tuple(_parse_model(text) for text in models),
     )
 

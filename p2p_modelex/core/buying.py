@@ -31,6 +31,7 @@ from p2p_modelex.core.inputs import (
     ChannelOpenFailed,
     Input,
     RunRequested,
+    SplitFetched,
     StreamFailed,
     StreamReady,
 )
@@ -40,10 +41,13 @@ from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.probes import ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.runs import Run, is_at_fault
-from p2p_modelex.core.wants import build_want, compute_ceiling
+from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.wants import build_want, compute_ceiling, compute_window_max
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId, PeerId
+from p2p_modelex.records.advertisement import Advertisement, Offer, move_offer
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.registry import Standing
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -68,6 +72,8 @@ class Buying:
         ledger: PayerLedger,
         budget: Budget,
         next_stream: Callable[[], StreamId],
+        get_standing: Callable[[PeerId, Advertisement], Standing],
+        splits: SplitWatch,
     ) -> None:
         self._network = network
         self._registry_domain = registry_domain
@@ -78,6 +84,8 @@ class Buying:
         self._ledger = ledger
         self._funding = Funding(ledger, budget)
         self._next_stream = next_stream
+        self._get_standing = get_standing
+        self._splits = splits
         self._runs: dict[JobId, Run] = {}
         # At most one for each run: an exchange is forgotten when it is over.
         self._by_stream: dict[StreamId, tuple[Run, RequesterExchange]] = {}
@@ -96,7 +104,7 @@ class Buying:
         """Look at our channels on chain: a deposit may have been made that we did not live to
         note, and a channel be closed from beside us.
         """
-        return [FetchChannel(ChannelId(s.channel)) for s in self._ledger.get_channels()]
+        return [self._fetch(ChannelId(state.channel)) for state in self._ledger.get_channels()]
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
@@ -115,6 +123,8 @@ class Buying:
                 return self._on_deposit(payee, reason, now)
             case ChannelFetched(_, state):
                 return self._on_fetched(state)
+            case SplitFetched():
+                return self._after_look(now)
             case _:
                 return []
 
@@ -124,7 +134,7 @@ class Buying:
         for run in [run for run in self._runs.values() if run.is_probing]:
             if not self._probes.is_waiting([candidate.peer for candidate in run.shortlist]):
                 run.is_probing = False
-                want = build_want(run.wanted)
+                want = build_want(run.wanted, self._splits.epoch)
                 run.order = list(self._router.rank(run.shortlist, run.kept, want, now))
                 effects += self._try_next(run, now)
         return effects
@@ -133,7 +143,11 @@ class Buying:
         if len(self._runs) >= RUNS_MAX or run.job in self._runs:
             return [Emit(run.build_failure("busy", "too many runs at once"))]
         self._runs[run.job] = run
-        want = build_want(run.wanted)
+        return self._select(run, now)
+
+    def _select(self, run: Run, now: UnixMs) -> list[Effect]:
+        epoch = self._splits.epoch
+        want = build_want(run.wanted, epoch)
         found = self._directory.find(model=want.model, kind=want.kind, features=want.features)
         if not found:
             found = self._directory.entries()  # so that the filters can say what is missing
@@ -141,10 +155,19 @@ class Buying:
             candidate
             for entry in found
             if entry.advertisement.accounts and entry.peer != self._directory.own
-            for candidate in build_candidates(entry.peer, entry.advertisement, entry.expires_at)
+            for candidate in build_candidates(
+                entry.peer,
+                entry.advertisement,
+                entry.expires_at,
+                epoch,
+                self._get_standing(entry.peer, entry.advertisement),
+            )
         ]
         selection = self._router.select(candidates, want, now)
         if not selection.kept:
+            is_behind = any(candidate.offer.epoch > epoch for candidate in candidates)
+            if is_behind and not run.has_looked:
+                return self._look(run, now)
             return self._end(run, run.build_failure("no_provider", selection.why_none))
         run.kept = selection.kept
         run.shortlist = self._router.shortlist(selection.kept, want)
@@ -169,17 +192,23 @@ class Buying:
     ) -> list[Effect]:
         """Reserve money and open the stream, or first have a deposit made; PaymentError."""
         payee = Address(candidate.advertisement.accounts[0].ownership.operator)
-        ceiling = compute_ceiling(run.wanted, candidate.offer)
-        epoch = Epoch(candidate.offer.epoch)
+        offer = move_offer(candidate.offer, self._splits.epoch)  # it may have split since
+        ceiling = compute_ceiling(run.wanted, offer)
+        epoch = Epoch(offer.epoch)
         lane = self._funding.reserve(payee, ceiling, epoch)
         if lane is not None:
-            return self._begin(run, candidate, lane, ceiling, now)
+            return self._begin(run, candidate, offer, lane, now)
         if is_funded:
             raise PaymentError("the channel has too little left even after the deposit for it")
+        if self._splits.paused_until:
+            raise PaymentError(
+                "no channel has enough left, and transfers are paused for a split until block "
+                f"{self._splits.paused_until}"
+            )
         return self._funding.ask(run.job, payee, ceiling, epoch)
 
     def _begin(
-        self, run: Run, candidate: Candidate, lane: ReservedLane, ceiling: Wei, now: UnixMs
+        self, run: Run, candidate: Candidate, offer: Offer, lane: ReservedLane, now: UnixMs
     ) -> list[Effect]:
         effects: list[Effect] = []
         if run.last is not None and run.tried:
@@ -187,15 +216,16 @@ class Buying:
         purchase = Purchase(
             job=run.next_job(),
             request=run.wanted.request,
-            offer=candidate.offer,
+            offer=offer,
             ownership=candidate.advertisement.accounts[0],
-            max_cost=ceiling,
-            max_window=run.wanted.max_window,
+            max_cost=compute_ceiling(run.wanted, offer),
+            max_window=compute_window_max(run.wanted, offer),
             network=self._network,
             registry_domain=self._registry_domain,
             is_fast=run.wanted.is_fast,
         )
         run.tried += 1
+        run.move(lane.epoch)
         stream = self._next_stream()
         self._circuits.begin_trial(candidate.peer, now)
         run.exchange = RequesterExchange(stream, candidate.peer, purchase, lane)
@@ -221,7 +251,7 @@ class Buying:
         if deposit is None:
             return []
         effects: list[Effect] = (
-            [FetchChannel(deposit.channel)] if failure and deposit.channel else []
+            [self._fetch(deposit.channel)] if failure and deposit.channel else []
         )
         for job in deposit.waiting:
             run = self._runs[job]
@@ -229,18 +259,34 @@ class Buying:
             try:
                 if failure:
                     raise PaymentError(failure)
-                is_funded = job == deposit.asker
+                # A split halves what was asked for before it.
+                is_funded = job == deposit.asker and deposit.epoch == self._splits.epoch
                 effects += self._order(run, run.current, now, is_funded=is_funded)
             except PaymentError as error:
-                run.tried += 1
+                run.tried += 0 if self._splits.paused_until else 1
                 run.last = run.build_failure("no_channel", str(error))
                 effects += self._try_next(run, now)
+        return effects
+
+    def _fetch(self, channel: ChannelId) -> FetchChannel:
+        return FetchChannel(channel, self._ledger.get_terms(channel))
+
+    def _look(self, run: Run, now: UnixMs) -> list[Effect]:
+        """Somebody knows a later split epoch than we: ask the chain, and then choose again."""
+        run.is_looking = run.has_looked = True
+        return self._splits.look(now)
+
+    def _after_look(self, now: UnixMs) -> list[Effect]:
+        effects: list[Effect] = []
+        for run in [run for run in self._runs.values() if run.is_looking]:
+            run.is_looking = False
+            effects += self._select(run, now)
         return effects
 
     def _on_fetched(self, state: ChannelState | None) -> list[Effect]:
         """The chain's word on a channel; one of ours that is closing is used no more."""
         for known in self._ledger.get_channels():
-            if state is not None and (state.channel, state.signer) == (known.channel, known.signer):
+            if state is not None and state.channel == known.channel:
                 return [Persist(self._ledger.note_channel(state, None))]
         return []
 
@@ -294,7 +340,10 @@ class Buying:
             return self._end(run, failed)
         effects: list[Effect] = []
         if failed.code in STALE and run.channel is not None:
-            effects.append(FetchChannel(run.channel))
+            effects.append(self._fetch(run.channel))
+        if failed.code == "wrong_epoch" and not run.has_looked:
+            run.tried -= 1
+            return effects + self._look(run, now)
         if failed.code == "debt" and run.debtor_of != current.peer:
             # The exchange noted the debt; the next order's first voucher covers it (EXC-7).
             run.debtor_of = current.peer

@@ -7,11 +7,11 @@ from typing import NewType
 
 import msgspec
 
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId, PublicKey
+from p2p_modelex.records.channel import ChannelTerms, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
-from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
 StreamId = NewType("StreamId", int)
@@ -97,10 +97,15 @@ class StopGenerating(msgspec.Struct, frozen=True, gc=False):
 
 class FetchChannel(msgspec.Struct, frozen=True, gc=False):
     """Read a channel from the chain. Answer: ChannelFetched (state None if there is none or the
-    chain is out of reach).
+    chain is out of reach). terms: those that make the id `channel`.
     """
 
     channel: ChannelId
+    terms: ChannelTerms
+
+
+class FetchSplit(msgspec.Struct, frozen=True, gc=False):
+    """Ask the chain in which split epoch the token is. Answer: SplitFetched."""
 
 
 class OpenChannel(msgspec.Struct, frozen=True, gc=False):
@@ -119,14 +124,31 @@ class TopUpChannel(msgspec.Struct, frozen=True, gc=False):
     """Add to our channel to this payee. Answer: ChannelOpened or ChannelOpenFailed."""
 
     payee: Address
-    channel: ChannelId
+    terms: ChannelTerms
     amount: Wei
 
 
 class Redeem(msgspec.Struct, frozen=True, gc=False):
-    """Redeem vouchers in one transaction. Answer: Redeemed or RedeemFailed."""
+    """Redeem vouchers that pay us in one transaction. Answer: Redeemed or RedeemFailed."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
+
+
+class ReadRegistry(msgspec.Struct, frozen=True, gc=False):
+    """Read the registry, our peer's entry first, and follow it from then on. Whatever followed it
+    before ends. Answers: RegistryRead..., then RegistryChanged...; RegistryLost when that fails. A
+    node without a chain gets none.
+    """
+
+    peer: PublicKey
+
+
+class PutAnchor(msgspec.Struct, frozen=True, gc=False):
+    """Put a digest into our registry entry for our peer. Answer: AnchorPut or AnchorFailed."""
+
+    peer: PublicKey
+    digest: Digest
+    sequence: int
 
 
 class Penalize(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +179,9 @@ class RunText(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunFinished(msgspec.Struct, frozen=True, gc=False):
-    """The provider's receipt verified; `row` is durable."""
+    """The provider's receipt verified; `row` is durable. paid: wei in all, in the split epoch of
+    the receipt.
+    """
 
     job: JobId
     row: ReceiptRow
@@ -169,7 +193,8 @@ class RunFailed(msgspec.Struct, frozen=True, gc=False):
     """The job ended without a receipt at this provider.
 
     code: a RefusalCode or FailureCode of records/job.py, or `dial`, `stream`, `protocol`,
-    `timeout`, `no_provider`, `no_channel`, `over_ceiling`, `cancelled`. paid: wei spent on it.
+    `timeout`, `no_provider`, `no_channel`, `over_ceiling`, `cancelled`. paid: wei spent on it,
+    in the latest split epoch it was tried in.
     refused: nothing was begun, so nothing is owed.
     """
 
@@ -215,9 +240,12 @@ Effect = (
     | Generate
     | StopGenerating
     | FetchChannel
+    | FetchSplit
     | OpenChannel
     | TopUpChannel
     | Redeem
+    | ReadRegistry
+    | PutAnchor
     | Penalize
     | Emit
 )

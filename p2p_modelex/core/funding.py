@@ -8,9 +8,9 @@ from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import envelope
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, build_salt
 from p2p_modelex.records.rows import ChannelRow, Row, SettingRow
-from p2p_modelex.units import Epoch, Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
 SALT_SEED = "funding/seed"
 """The setting that our channels' salts are made from. A home that lost its database has another
@@ -22,20 +22,24 @@ one, so that it never meets a channel of whose vouchers it knows nothing.
 class Budget:
     """What may be spent without asking. auto_deposit: wei into a new channel or an exhausted one,
     0 for never. max_deposits: wei in all open channels together that no voucher has promised.
+    epoch: the split epoch of both.
     """
 
     auto_deposit: Wei
     max_deposits: Wei
+    epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
 
 
 @dataclass(slots=True)
 class Deposit:
-    """A deposit under way. channel: the one topped up, None for a new one. asker: the job it was
-    made for. waiting: the jobs that want to go on after it, in order, the asker among them.
+    """A deposit under way: `amount` wei in split epoch `epoch`. channel: the one topped up, None
+    for a new one. asker: the job it was made for. waiting: the jobs that want to go on after it, in
+    order, the asker among them.
     """
 
     channel: ChannelId | None
     amount: Wei
+    epoch: Epoch
     asker: JobId
     waiting: dict[JobId, None]
 
@@ -71,8 +75,8 @@ class Funding:
         refusal: PaymentError | None = None
         for state in self._ledger.get_channels(payee):
             channel = ChannelId(state.channel)
-            if state.epoch > epoch:
-                raise PaymentError(f"the price is of split epoch {epoch}, the channel of a later")
+            if self._ledger.get_epoch(channel) > epoch:
+                raise PaymentError(f"the price is of split epoch {epoch}, our vouchers of a later")
             if self._ledger.get_left(channel, epoch) >= ceiling:
                 try:
                     return self._ledger.reserve_lane(channel, ceiling, epoch)
@@ -95,27 +99,30 @@ class Funding:
         channels = self._ledger.get_channels(payee)
         channel = ChannelId(channels[0].channel) if channels else None
         left = self._ledger.get_left(channel, epoch) if channel is not None else 0
-        amount = self._choose_amount(Wei(ceiling - left))
-        self._deposits[payee] = Deposit(channel, amount, job, {job: None})
+        amount = self._choose_amount(Wei(ceiling - left), epoch)
+        self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
         if channel is None:
             return [OpenChannel(payee, amount, self._make_salt(payee))]
-        return [TopUpChannel(payee, channel, amount)]
+        return [TopUpChannel(payee, channels[0].terms, amount)]
 
     def _make_salt(self, payee: Address) -> Digest:
         """The same until the channel is on record, so that an opening is done once."""
         number = len(self._opened.get(payee, ()))
-        return envelope.digest(self._seed + payee + number.to_bytes(8, "big"))
+        return build_salt(envelope.digest(self._seed + payee + number.to_bytes(8, "big")))
 
-    def _choose_amount(self, least: Wei) -> Wei:
-        budget = self._budget
-        if not budget.auto_deposit:
+    def _choose_amount(self, least: Wei, epoch: Epoch) -> Wei:
+        auto_deposit, max_deposits = (
+            rescale(amount, self._budget.epoch, epoch)
+            for amount in (self._budget.auto_deposit, self._budget.max_deposits)
+        )
+        if not auto_deposit:
             raise PaymentError("no channel has enough left, and automatic deposits are off")
-        promised = sum(deposit.amount for deposit in self._deposits.values())
-        room = budget.max_deposits - self._ledger.get_unspent() - promised
+        promised = sum(rescale(x.amount, x.epoch, epoch) for x in self._deposits.values())
+        room = max_deposits - self._ledger.get_unspent(epoch) - promised
         if least > room:
-            most = format_ai(budget.max_deposits)
+            most = format_ai(max_deposits)
             raise PaymentError(f"no channel has enough left, and max_deposits is {most}")
-        return Wei(max(least, min(budget.auto_deposit, room)))
+        return Wei(max(least, min(auto_deposit, room)))
 
     def settle(self, payee: Address) -> Deposit | None:
         """The deposit for a payee is made or failed; None if none was under way."""

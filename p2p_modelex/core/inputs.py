@@ -4,11 +4,12 @@ import msgspec
 
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Wei
+from p2p_modelex.records.registry import UNSUSPENDED, RegistryEntry, RegistryEvent, Standing
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import Epoch, Wei
 
 
 class StreamOpened(msgspec.Struct, frozen=True, gc=False):
@@ -121,6 +122,14 @@ class ChannelFetched(msgspec.Struct, frozen=True, gc=False):
     state: ChannelState | None
 
 
+class SplitFetched(msgspec.Struct, frozen=True, gc=False):
+    """Answers FetchSplit, with None if the chain is out of reach. Also told before a deposit fails
+    because transfers are paused.
+    """
+
+    split: SplitState | None
+
+
 class ChannelOpened(msgspec.Struct, frozen=True, gc=False):
     """Answers OpenChannel and TopUpChannel."""
 
@@ -138,15 +147,41 @@ class ChannelOpenFailed(msgspec.Struct, frozen=True, gc=False):
 class Redeemed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: wei credited for each voucher, in order (0: skipped by the contract)."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
     credited: tuple[Wei, ...]
 
 
 class RedeemFailed(msgspec.Struct, frozen=True, gc=False):
     """Answers Redeem: nothing was credited."""
 
-    vouchers: tuple[SignedVoucher, ...]
+    claims: tuple[Claim, ...]
     reason: str
+
+
+class RegistryRead(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRegistry: entries as of one block. The first page begins, the last one ends."""
+
+    entries: tuple[RegistryEntry, ...]
+    is_first: bool
+    is_last: bool
+
+
+class RegistryChanged(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRegistry, after the last page: what happened since, or was undone by a reorg."""
+
+    event: RegistryEvent
+
+
+class RegistryLost(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRegistry: the chain is out of reach, and nothing more will come."""
+
+
+class AnchorPut(msgspec.Struct, frozen=True, gc=False):
+    """Answers PutAnchor: the transaction was mined, or the digest was there already."""
+
+
+class AnchorFailed(msgspec.Struct, frozen=True, gc=False):
+    """Answers PutAnchor: it was refused, reverted, or not mined in time."""
 
 
 class RunRequested(msgspec.Struct, frozen=True, gc=False):
@@ -155,6 +190,8 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     max_cost: wei for the whole job. max_prompt_price, max_completion_price: wei a token.
     max_window: wei to be ahead of the provider or it of us. only: peers allowed, empty for all.
     attempts: providers to try at most. is_fast: order at advertised prices without a quote.
+    epoch: the split epoch of the amounts, which count twice in the next. standings: what the
+    registry may make of a provider.
     """
 
     job: JobId
@@ -167,6 +204,8 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     denied: tuple[PeerId, ...]
     attempts: int
     is_fast: bool
+    epoch: Epoch = Epoch(0)
+    standings: tuple[Standing, ...] = UNSUSPENDED
 
 
 class CancelRun(msgspec.Struct, frozen=True, gc=False):
@@ -195,10 +234,16 @@ Input = (
     | EngineFinished
     | EngineFailed
     | ChannelFetched
+    | SplitFetched
     | ChannelOpened
     | ChannelOpenFailed
     | Redeemed
     | RedeemFailed
+    | RegistryRead
+    | RegistryChanged
+    | RegistryLost
+    | AnchorPut
+    | AnchorFailed
     | RunRequested
     | CancelRun
     | ShutDown

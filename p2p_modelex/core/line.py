@@ -21,7 +21,9 @@ TURN = 4
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A job in line or with the engine. window: wei it may come to owe us."""
+    """A job in line or with the engine. window: the worth of what it may
+    come to owe us.
+    """
 
     job: JobId
     payer: Address

@@ -4,13 +4,16 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
 
 import msgspec
 
 from p2p_modelex import limits
+from p2p_modelex.core.anchoring.machine import AnchoringMachine
+from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.buying import Buying
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.machine import (
@@ -26,13 +29,19 @@ from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.exchange.terms import Seller
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import (
+    AnchorFailed,
+    AnchorPut,
     CancelRun,
     ChannelFetched,
     ChannelOpened,
     ChannelOpenFailed,
     FrameReceived,
     Input,
+    RegistryChanged,
+    RegistryLost,
+    RegistryRead,
     RunRequested,
+    SplitFetched,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -47,14 +56,18 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
-from p2p_modelex.records.advertisement import Offer, Section
+from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
+from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
-from p2p_modelex.units import UnixMs
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import Epoch, UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
@@ -103,6 +116,7 @@ class Policies:
     budget: Budget
     settlement: SettlementPolicy = field(default_factory=SettlementPolicy)
     directory: DirectorySettings = field(default_factory=DirectorySettings)
+    anchoring: AnchoringPolicy = field(default_factory=AnchoringPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,14 @@ class Shop:
     advertised: tuple[Offer, ...]
     slots: int
     slots_of: Mapping[str, int] = field(default_factory=dict)
+
+    def move(self, epoch: Epoch) -> "Shop":
+        """The same at prices of a later split epoch."""
+        wares = tuple(
+            replace(ware, offer=move_offer(ware.offer, epoch)) for ware in self.seller.wares
+        )
+        advertised = tuple(move_offer(offer, epoch) for offer in self.advertised)
+        return replace(self, seller=replace(self.seller, wares=wares), advertised=advertised)
 
 
 class NodeCore:
@@ -138,12 +160,23 @@ class NodeCore:
         self.mesh = DirectoryMachine(
             self.directory, identity.peer_signer, rng, next_stream, policies.directory
         )
+        self.anchoring = AnchoringMachine(
+            identity.peer,
+            identity.account_signer.address,
+            policies.anchoring,
+            lambda: self.directory.own_sequence,
+        )
+        # Where we are and who owns us, while we advertise it.
+        self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
         self.payee = PayeeLedger(
             _payee_of(identity, shop), identity.channels_domain, policies.settlement
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
+        self.splits = SplitWatch()
         self._selling = (
-            Selling(shop.seller, self.payee, shop.slots, shop.slots_of) if shop else None
+            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits)
+            if shop
+            else None
         )
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
@@ -158,6 +191,8 @@ class NodeCore:
             self.payer,
             policies.budget,
             next_stream,
+            self.anchoring.get_standing,
+            self.splits,
         )
 
     @property
@@ -173,10 +208,12 @@ class NodeCore:
         """Whether no job is in hand, neither sold nor bought."""
         return self._buying.is_idle and (self._selling is None or self._selling.is_idle)
 
-    def restore(self, rows: Sequence[Row]) -> tuple[Row, ...]:
-        """Take over what is on disk; call before `start`. Returns rows to persist: the jobs that
-        we served when the node stopped are over; what they earned stands with their vouchers.
+    def restore(self, rows: Sequence[Row], entry: RegistryEntry | None = None) -> tuple[Row, ...]:
+        """Take over what is on disk, and our registry entry; call before `start`. Returns rows to
+        persist: the jobs that we served when the node stopped are over; what they earned stands
+        with their vouchers.
         """
+        self.anchoring.restore(rows, entry)
         self._buying.restore(rows)
         self.payee.restore(rows)
         if self._selling is not None:
@@ -187,27 +224,34 @@ class NodeCore:
             if isinstance(row, JobRow) and row.is_provider and row.state not in FINAL_STATES
         )
 
+    def begin_in(self, split: SplitState) -> None:
+        """Say in which split epoch the token is; call before `start`."""
+        if self.splits.note_epoch(split.epoch):
+            self._move()
+
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
-        effects = [*self.mesh.start(now), *self._buying.start()]
+        effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
+        effects += self.anchoring.start()
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
-        self,
-        addresses: Sequence[str],
-        accounts: Sequence[SignedOwnership],
-        section: Section,
-        now: UnixMs,
+        self, addresses: Sequence[str], accounts: Sequence[SignedOwnership], now: UnixMs
     ) -> list[Effect]:
         """Tell the mesh what we sell and where; again when the addresses change."""
+        self._told = addresses, accounts
         offers = self._shop.advertised if self._shop else ()
-        return list(
-            self.mesh.set_own(offers, addresses, accounts, now, agent=self._agent, section=section)
+        section = self.anchoring.claim
+        told = self.mesh.set_own(
+            offers, addresses, accounts, now, agent=self._agent, section=section
         )
+        own = self.directory.get(self.directory.own)
+        return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
-        return list(self.mesh.withdraw(now))
+        self._told = None
+        return [*self.mesh.withdraw(now), *self.anchoring.advertise(None, now)]
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""
@@ -224,14 +268,53 @@ class NodeCore:
                 return self._step_stream(stream, happened, now)
             case TimerFired(timer):
                 return self._on_timer(timer.split("/"), happened, now)
-            case RunRequested() | CancelRun() | ChannelOpened() | ChannelOpenFailed():
+            case RegistryRead() | RegistryChanged() | RegistryLost() | AnchorPut() | AnchorFailed():
+                return self._step_anchoring(happened, now)
+            case ChannelOpened(_, state):
+                return self._follow(state.epoch, now) + self._buying.step(happened, now)
+            case RunRequested() | CancelRun() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
+            case SplitFetched():
+                return self._on_split(happened, now)
             case ChannelFetched():
+                moved = self._follow(happened.state.epoch, now) if happened.state else []
                 sold = self._selling.step(happened, now) if self._selling else []
-                return self._buying.step(happened, now) + sold
+                return moved + self._buying.step(happened, now) + sold
             case _:
                 mesh = list(self.mesh.step(happened, now))
                 return mesh + (self._selling.step(happened, now) if self._selling else [])
+
+    def _on_split(self, fetched: SplitFetched, now: UnixMs) -> list[Effect]:
+        """What the chain says of the token goes to those who wait for it."""
+        effects = self.splits.step(fetched, now)
+        if fetched.split is not None:
+            effects += self._follow(fetched.split.epoch, now)
+        if self._selling is not None:
+            effects += self._selling.step(fetched, now)
+        return effects + self._buying.step(fetched, now)
+
+    def _follow(self, epoch: int, now: UnixMs) -> list[Effect]:
+        """The chain has written in this epoch: if it is a later one, prices and limits move to it,
+        and the mesh is told.
+        """
+        if not self.splits.note_epoch(epoch):
+            return []
+        self._move()
+        effects = self._selling.retry(now) if self._selling else []
+        if self._told is not None:
+            addresses, accounts = self._told
+            # Where it cannot be said now, as the clock went back, what was said holds: prices of
+            # before are read at twice the number (RTE-4).
+            with suppress(LocalProtocolError):
+                effects += self.advertise(addresses, accounts, now)
+        return effects
+
+    def _move(self) -> None:
+        epoch = self.splits.epoch
+        self.payee.note_epoch(epoch)
+        if self._shop is not None and self._selling is not None:
+            self._shop = self._shop.move(epoch)
+            self._selling.move(self._shop.seller)
 
     def _accept(
         self, stream: StreamId, protocol: str, happened: StreamOpened, now: UnixMs
@@ -259,6 +342,14 @@ class NodeCore:
         effects = list(self._probes.step(happened, now))
         return effects + self._buying.after_probes(now)
 
+    def _step_anchoring(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """What changes our own section changes what we say of ourselves."""
+        claim = self.anchoring.claim
+        effects = self.anchoring.step(happened, now)
+        if self._told is None or self.anchoring.claim is claim:
+            return effects
+        return [*effects, *self.advertise(*self._told, now)]
+
     def _on_timer(self, name: list[str], happened: TimerFired, now: UnixMs) -> list[Effect]:
         match name[0]:
             case "exchange":
@@ -267,6 +358,10 @@ class NodeCore:
                 return self._step_probes(happened, now)
             case "directory":
                 return list(self.mesh.step(happened, now))
+            case "anchoring":
+                return self._step_anchoring(happened, now)
+            case "split":
+                return self.splits.step(happened, now)
             case _:
                 return self._selling.step(happened, now) if self._selling else []
 

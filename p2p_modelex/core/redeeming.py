@@ -5,6 +5,7 @@ from p2p_modelex.core.effects import Effect, FetchChannel, Persist, Redeem, SetT
 from p2p_modelex.core.inputs import ChannelFetched, Input, Redeemed, RedeemFailed, TimerFired
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.ids import ChannelId
+from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Millis, UnixMs
 
@@ -63,32 +64,38 @@ class Redeeming:
             case _:
                 return []
 
-    def fetch(self, channel: ChannelId) -> list[Effect]:
+    def retry(self, now: UnixMs) -> list[Effect]:
+        """A split is over, whose pause may be why redeeming failed: try again at once."""
+        self._failures = 0
+        return [SetTimer(SETTLE_TIMER, now)]
+
+    def fetch(self, channel: ChannelId, terms: ChannelTerms) -> list[Effect]:
         """Have a channel read, once for all who ask meanwhile. Answer: ChannelFetched."""
         if channel in self._fetching or len(self._fetching) >= FETCHES_MAX:
             return []
         self._fetching[channel] = None
-        return [FetchChannel(channel)]
+        return [FetchChannel(channel, terms)]
 
     def _arm(self, now: UnixMs) -> SetTimer:
         pause = min(SETTLE_INTERVAL_MS << min(self._failures, 16), SETTLE_PAUSE_MAX_MS)
         return SetTimer(SETTLE_TIMER, UnixMs(now + pause))
 
     def _redeem(self, now: UnixMs) -> list[Effect]:
-        vouchers = self._ledger.vouchers_to_redeem(now)[: limits.REDEMPTION_VOUCHERS_MAX]
-        if not vouchers or self._is_redeeming:
+        claims = self._ledger.claims_to_redeem(now)[: limits.REDEMPTION_VOUCHERS_MAX]
+        if not claims or self._is_redeeming:
             return []
         self._is_redeeming = True
-        return [Redeem(vouchers)]
+        return [Redeem(claims)]
 
     def _watch(self, now: UnixMs) -> list[Effect]:
         """Look at the next channels that owe us something, in the order of their names."""
-        held = self._ledger.vouchers_to_redeem(now, is_forced=True)
-        names = sorted({ChannelId(signed.voucher.channel): None for signed in held})
+        held = self._ledger.claims_to_redeem(now, is_forced=True)
+        terms_of = {ChannelId(claim.signed.voucher.channel): claim.terms for claim in held}
+        names = sorted(terms_of)
         after = [name for name in names if self._watched is None or name > self._watched]
         chosen = [*after, *names[: len(names) - len(after)]][:WATCHED_AT_ONCE]
         self._watched = chosen[-1] if chosen else None
-        return [effect for channel in chosen for effect in self.fetch(channel)]
+        return [effect for name in chosen for effect in self.fetch(name, terms_of[name])]
 
     def _on_fetched(self, fetched: ChannelFetched, now: UnixMs) -> list[Effect]:
         """A channel that is found closing is redeemed at once, if the policy says so."""
@@ -107,9 +114,7 @@ class Redeeming:
         self._is_redeeming = False
         self._failures = 0
         rows: list[Row] = []
-        for signed in redeemed.vouchers:
-            voucher = signed.voucher
-            channel = ChannelId(voucher.channel)
-            rows += self._ledger.note_redeemed(channel, voucher.lane, voucher.amount)
+        for claim in redeemed.claims:
+            rows += self._ledger.note_redeemed(claim.signed.voucher)
         more = self._redeem(now)  # a batch is bounded: the rest at once
         return [*([Persist(tuple(rows))] if rows else []), *more]

@@ -8,7 +8,7 @@ from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.ids import ChannelId, JobId, PeerId
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Epoch, Wei, rescale
 
 FAULTS = ("dial", "stream", "timeout", "protocol", "price_changed", "unknown_model")
 """Failures that are the provider's even where nothing was begun: it is not there, it breaks the
@@ -18,7 +18,9 @@ rules, or it refuses what it advertised itself. The other refusals are honest an
 @dataclass(slots=True)
 class Run:
     """A request's way. tried: providers tried in vain or now. orders: exchanges begun, of which a
-    refusal for an old debt has two at one provider. channel: the current exchange's.
+    refusal for an old debt has two at one provider. channel: the current exchange's. spent: wei in
+    the split epoch `epoch`, which is that of the newest exchange. is_looking, has_looked: whether
+    it waits, or has waited, for the chain's word on the epoch.
     """
 
     wanted: RunRequested
@@ -35,6 +37,9 @@ class Run:
     debtor_of: PeerId | None = None
     last: RunFailed | None = None
     spent: int = 0
+    epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
+    is_looking: bool = False
+    has_looked: bool = False
 
     @property
     def job(self) -> JobId:
@@ -46,6 +51,11 @@ class Run:
         seed = self.job + self.orders.to_bytes(4, "big")
         self.orders += 1
         return self.job if self.orders == 1 else JobId(hashlib.sha256(seed).digest()[:16])
+
+    def move(self, epoch: Epoch) -> None:
+        """The next exchange is in this split epoch."""
+        self.spent = rescale(self.spent, self.epoch, epoch)
+        self.epoch = epoch
 
     def build_failure(self, code: str, reason: str) -> RunFailed:
         """Return a failure of our own making: nothing was begun."""

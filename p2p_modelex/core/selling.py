@@ -7,6 +7,7 @@ from p2p_modelex.core.effects import (
     CountTokens,
     Effect,
     FetchChannel,
+    FetchSplit,
     Generate,
     Penalize,
     Persist,
@@ -25,12 +26,15 @@ from p2p_modelex.core.inputs import (
     FrameReceived,
     Input,
     ShutDown,
+    SplitFetched,
     StreamEnded,
     StreamOpened,
     TokensCounted,
 )
 from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.core.patrons import compute_worth
 from p2p_modelex.core.redeeming import Redeeming
+from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.rows import Row
@@ -42,6 +46,11 @@ STREAMS_MAX = 1024
 STREAMS_PER_PEER_MAX = 96
 """Exchange streams of one peer: a busy requester's lanes and some more; under the transport's
 limit, so that reconciliation with the same peer goes on.
+"""
+
+EARLY_MAX = 16
+"""Orders in a later split epoch than we know, held until the chain was asked; others are refused
+at once as busy, since strangers can send such.
 """
 
 EngineAnswer = TokensCounted | EngineStarted | EngineProduced | EngineFinished | EngineFailed
@@ -56,7 +65,8 @@ class Selling:
         seller: Seller,
         ledger: PayeeLedger,
         slots: int,
-        slots_of: Mapping[str, int] | None = None,
+        slots_of: Mapping[str, int],
+        splits: SplitWatch,
     ) -> None:
         """`slots`: requests that the engines run at once, all together; `slots_of`: each model's,
         where they are known.
@@ -69,7 +79,8 @@ class Selling:
         # Those that have a job, whose name is its own (EXC-7): every token looks one up.
         self._by_job: dict[JobId, ProviderExchange] = {}
         self._streams_of: dict[PeerId, int] = {}
-        self._admission = Admission(slots, slots_of or {})
+        self._splits = splits
+        self._admission = Admission(slots, slots_of)
         # Jobs that must make room, refused once the step at hand is done.
         self._crowded_out: list[JobId] = []
         self._is_leaving = False
@@ -104,6 +115,8 @@ class Selling:
                 effects = self._redeeming.step(happened, now)
                 self._learn(effects)
                 return effects + self._step_exchanges(self._all(), happened, now)
+            case SplitFetched():
+                return self._step_exchanges(self._all(), happened, now)
             case ShutDown():
                 self._is_leaving = True
                 return self._step_exchanges(self._all(), happened, now)
@@ -111,6 +124,16 @@ class Selling:
                 return self._on_engine(happened, now)
             case _:
                 return self._redeeming.step(happened, now)
+
+    def move(self, seller: Seller) -> None:
+        """The token has split: sell at prices of the new epoch; jobs in hand keep theirs."""
+        self._seller = seller
+        for exchange in self._all():
+            exchange.sell(seller)
+
+    def retry(self, now: UnixMs) -> list[Effect]:
+        """The pause of a split is over: redeem what it kept from being redeemed."""
+        return self._redeeming.retry(now)
 
     def step_stream(self, stream: StreamId, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input about a stream that `owns` says is ours, its timers included."""
@@ -194,16 +217,22 @@ class Selling:
                 self._crowded_out += [gone] if gone is not None else []
                 return [effect] if gone != job else []
             case Generate(job, request):
-                channel, window = exchange.stake
-                gone = self._admission.enter(job, request, channel, window, now)
+                channel, window, epoch = exchange.stake
+                worth = compute_worth(window, epoch)
+                gone = self._admission.enter(job, request, channel, worth, now)
                 self._crowded_out += [gone] if gone is not None else []
                 return []
             case StopGenerating(job):
                 return [effect] if self._admission.has_engine(job) else []
             case Persist(rows):
                 self._admission.note(rows)
-            case FetchChannel(channel):
-                return self._redeeming.fetch(channel)
+            case FetchChannel(channel, terms):
+                return self._redeeming.fetch(channel, terms)
+            case FetchSplit():
+                if sum(one.is_early for one in self._all()) > EARLY_MAX:
+                    assert exchange.job is not None
+                    self._crowded_out.append(exchange.job)
+                return self._splits.look(now)
         return [effect]
 
     def _forget(self, exchange: ProviderExchange) -> None:

@@ -5,14 +5,14 @@ from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.job import Request
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Epoch, Wei, rescale
 
 BYTES_PER_TOKEN = 4
 """A guess for choosing; English text has 3 to 5."""
 
 
-def build_want(wanted: RunRequested) -> Want:
-    """Return what routing looks for."""
+def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
+    """Return what routing looks for, in the token's split epoch."""
     request = wanted.request
     features = ("grammar",) if request.grammar else ()
     return Want(
@@ -22,11 +22,13 @@ def build_want(wanted: RunRequested) -> Want:
         features=features,
         prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
         max_tokens=request.max_tokens,
-        max_cost=wanted.max_cost,
-        max_prompt_price=wanted.max_prompt_price,
-        max_completion_price=wanted.max_completion_price,
+        max_cost=_move(wanted.max_cost, wanted, epoch),
+        max_prompt_price=_move(wanted.max_prompt_price, wanted, epoch),
+        max_completion_price=_move(wanted.max_completion_price, wanted, epoch),
+        epoch=epoch,
         only=wanted.only,
         denied=wanted.denied,
+        standings=wanted.standings,
     )
 
 
@@ -45,4 +47,13 @@ def compute_ceiling(wanted: RunRequested, offer: Offer) -> Wei:
         + parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
     )
     most = prompt_tokens * offer.prompt_price + request.max_tokens * offer.completion_price
-    return Wei(min(wanted.max_cost, most))
+    return Wei(min(_move(wanted.max_cost, wanted, Epoch(offer.epoch)), most))
+
+
+def compute_window_max(wanted: RunRequested, offer: Offer) -> Wei:
+    """Return the most that may be paid ahead, in the epoch of an offer."""
+    return _move(wanted.max_window, wanted, Epoch(offer.epoch))
+
+
+def _move(amount: Wei, wanted: RunRequested, epoch: Epoch) -> Wei:
+    return Wei(rescale(amount, wanted.epoch, epoch))

@@ -39,7 +39,7 @@ class Character:
     """One node of the demonstration.
 
     price: AI for 1,000 completion tokens. mischief: arguments of demo/mischief.py, empty if
-    honest. note: what to tell the audience about it.
+    honest. note: what to tell the audience about it. registers: it stands in the registry on chain.
     """
 
     name: str
@@ -47,10 +47,11 @@ class Character:
     price: str
     mischief: tuple[str, ...] = ()
     note: str = ""
+    registers: bool = False
 
 
 CAST = (
-    Character("ada", SENTIMENT, "0.02"),
+    Character("ada", SENTIMENT, "0.02", registers=True),
     Character("brittle", SENTIMENT, "0.012", ("--crash-jobs", "2"), "crashes in its first 2 jobs"),
     Character(
         "cunning", SENTIMENT, "0.09", ("--advertise", "0.008"), "advertises 0.008 AI instead"
@@ -94,7 +95,8 @@ async def open_mesh(
             say("bootstrap peer: up")
             _make_home(mesh, "client", "requester", (), address)
             for one in cast:
-                _make_home(mesh, one.name, "provider", (_settings_of(one),), address)
+                models_of = (_settings_of(one),)
+                _make_home(mesh, one.name, "provider", models_of, address, registers=one.registers)
             await grant(net.url, deployment, _grants(mesh))
             async with _run_cast(mesh, say):
                 yield mesh
@@ -114,12 +116,17 @@ def _grants(mesh: Mesh) -> dict[Address, Wei]:
 
 
 def _make_home(
-    mesh: Mesh, name: str, role: Role, models: Sequence[ModelSettings], *bootstrap: str
+    mesh: Mesh,
+    name: str,
+    role: Role,
+    models: Sequence[ModelSettings],
+    *bootstrap: str,
+    registers: bool = False,
 ) -> None:
     home = mesh.homes[name] = Home(mesh.folder / name)
     mesh.keys[name] = init_home(
         home,
-        _configure(role, models, mesh.net.url, bootstrap),
+        _configure(role, models, mesh.net.url, bootstrap, registers=registers),
         PASSPHRASE,
         deployment_file=mesh.folder / "network.toml",
         scrypt_n=SCRYPT_N,
@@ -138,7 +145,12 @@ def _settings_of(character: Character) -> ModelSettings:
 
 
 def _configure(
-    role: Role, models: Sequence[ModelSettings], url: str, bootstrap: tuple[str, ...]
+    role: Role,
+    models: Sequence[ModelSettings],
+    url: str,
+    bootstrap: tuple[str, ...],
+    *,
+    registers: bool,
 ) -> Configuration:
     defaults = Configuration()
     return replace(
@@ -148,6 +160,7 @@ def _configure(
         mesh=replace(
             defaults.mesh, listen=("/ip4/127.0.0.1/tcp/0",), bootstrap=bootstrap, dht=False
         ),
+        registry=replace(defaults.registry, register=registers),
         requester=replace(defaults.requester, auto_deposit=AMOUNT.read("1")),
         models=tuple(models),
     )

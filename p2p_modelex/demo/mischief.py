@@ -100,7 +100,7 @@ def misbehave(home: Path, crash_jobs: int, advertise: str | None) -> None:
     """Run the node of a home, but misbehave."""
     mischief = Mischief(crash_jobs, PRICE.read(advertise) if advertise else None)
     place = Home(home)
-    serve(place, read_home(place), mischief.open, register=False)
+    serve(place, read_home(place), mischief.open)
 
 
 if __name__ == "__main__":

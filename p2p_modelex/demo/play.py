@@ -61,7 +61,7 @@ async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> N
             await _wait_for_cast(exchange)
             scores = await _score_headlines(mesh, exchange, console)
             chats = await _chat(mesh, exchange, console)
-            deposits = exchange.node.core.payer.get_deposits()
+            deposits = exchange.node.core.payer.get_deposits(exchange.node.epoch)
         answers = [*scores, *chats]
         _verify(mesh, answers, console)
         await _wait_for_vouchers(mesh, answers)

@@ -24,6 +24,7 @@ from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.sqlite import SqliteStore
+from p2p_modelex.units import Epoch
 
 if TYPE_CHECKING:
     from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
@@ -103,7 +104,7 @@ async def _open(
                 "a provider needs a model to sell", hint="modelex init --model news-sentiment"
             )
         await warn_without_gas(chain)
-        epoch = await chain.fetch_epoch()
+        epoch = Epoch(configuration.split_epoch)
         shop = adjust(
             build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
         )

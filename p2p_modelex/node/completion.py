@@ -30,8 +30,9 @@ from p2p_modelex.node.node import Node
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Wei, rescale
 
 ATTEMPTS = 4
 _PATH = re.compile(r" - at `\$\[0\]\[(\d+)\]")
@@ -42,11 +43,14 @@ _HINTS = {
     "RTE-1": "modelex nodes lists the models",
     "RTE-2": "ask for a kind that is served: --kind",
     "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
+    "RTE-4": "try again in a moment: $AI has just split, and not everybody has seen it",
     "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
+    "RTE-14": "ask for another --section; modelex nodes shows who is in which",
     "RTE-8": "wait a little, or look with `modelex nodes` who is there",
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
     "busy": "try again in a moment",
+    "wrong_epoch": "try again in a moment: $AI has just split, and not everybody has seen it",
     "no_channel": _FUND,
     "channel_exhausted": _FUND,
 }
@@ -54,13 +58,18 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one request may cost and who may serve it. None takes the configuration's value."""
+    """What one request may cost and who may serve it. None takes the configuration's value.
+
+    max_cost: wei in the token's split epoch as the node knows it when the request begins. section:
+    a word of records/registry.py: SECTIONS.
+    """
 
     max_cost: Wei | None = None
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
     attempts: int = ATTEMPTS
     is_fast: bool = True
+    section: str | None = None
 
 
 def build_request(
@@ -129,10 +138,12 @@ class Completion:
     def __init__(
         self, node: Node, configuration: Configuration, request: Request, terms: Terms
     ) -> None:
+        """Raises BadInput if the terms name no section of the registry."""
         self._node = node
         self._configuration = configuration
         self._request = request
         self._terms = terms
+        self._standings = _read_section(terms.section or configuration.requester.section)
         self._job: JobId | None = None
         self._is_begun = False
         self._is_over = False
@@ -141,6 +152,7 @@ class Completion:
         self.row: ReceiptRow | None = None
         """The verified receipt with what it is about, once finished."""
         self.paid = Wei(0)
+        """Wei, in the split epoch of the receipt; without one, in the token's."""
 
     def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
@@ -195,18 +207,32 @@ class Completion:
     def _build(self, job: JobId) -> RunRequested:
         self._job = job
         settings, terms = self._configuration.requester, self._terms
+        written, epoch = self._configuration.split_epoch, self._node.epoch
+
+        def move(amount: Wei) -> Wei:
+            return Wei(rescale(amount, written, epoch))
+
         return RunRequested(
             job=job,
             request=self._request,
-            max_cost=settings.max_cost if terms.max_cost is None else terms.max_cost,
-            max_prompt_price=settings.max_prompt_price,
-            max_completion_price=settings.max_completion_price,
-            max_window=settings.max_window,
+            max_cost=move(settings.max_cost) if terms.max_cost is None else terms.max_cost,
+            max_prompt_price=move(settings.max_prompt_price),
+            max_completion_price=move(settings.max_completion_price),
+            max_window=move(settings.max_window),
             only=terms.only,
             denied=terms.denied,
             attempts=terms.attempts,
             is_fast=terms.is_fast,
+            epoch=epoch,
+            standings=self._standings,
         )
+
+
+def _read_section(word: str) -> tuple[Standing, ...]:
+    standings = SECTIONS.get(word)
+    if standings is None:
+        raise BadInput(f"no section {word[:80]!r}", hint=f"one of {', '.join(SECTIONS)}")
+    return standings
 
 
 def error_of(failed: RunFailed) -> ModelexError:

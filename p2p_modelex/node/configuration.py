@@ -12,7 +12,8 @@ from typing import Literal
 
 from p2p_modelex import limits
 from p2p_modelex.node.options import AMOUNT, PRICE, SWITCH, TEXT, choice, option, texts, whole
-from p2p_modelex.units import AI, Wei
+from p2p_modelex.records.registry import SECTIONS
+from p2p_modelex.units import AI, SPLITS_MAX, Wei
 
 Role = Literal["provider", "requester", "bootstrap"]
 
@@ -163,6 +164,34 @@ class RequesterSettings:
         Wei(100 * AI),
         "Most that may lie in all channels together by automatic deposits.",
     )
+    section: str = option(
+        choice(*SECTIONS),
+        "any",
+        "Whom to buy from, by what the registry on chain says: `any` is everybody who is not "
+        "suspended, `registered` and `whitelisted` those who are, `all` the suspended too. "
+        "`--section` overrides it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Whether this node stands in the registry on chain."""
+
+    register: bool = option(
+        SWITCH,
+        False,
+        "Put a provider into the registry and keep its entry current. Then anyone can see on chain "
+        "that your account runs this peer and check what it advertises, requesters that want "
+        "registered providers find it, and an authoriser can admit it. Costs gas: about 185,000 "
+        "once, 42,000 for each change. Off, the node is known to its mesh only; an entry that is "
+        "there stays as it is.",
+    )
+    update_every_s: int = option(
+        whole(1, 30 * _DAY_S, "seconds"),
+        3600,
+        "Changes of offers, prices, addresses or accounts are anchored at most this often. Lower "
+        "costs more gas where they change a lot; until then the entry shows as older.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +262,17 @@ class Configuration:
         "`provider` sells the models below (and may buy), `requester` only buys, `bootstrap` only "
         "helps others to join.",
     )
+    split_epoch: int = option(
+        whole(0, SPLITS_MAX, "splits"),
+        0,
+        "How many 2:1 splits $AI had seen when the amounts and prices below were written. Each "
+        "counts twice after the next split, so that it stays the same share of all $AI and nothing "
+        "need be changed here.",
+    )
     network: NetworkSettings = field(default_factory=NetworkSettings)
     mesh: MeshSettings = field(default_factory=MeshSettings)
     requester: RequesterSettings = field(default_factory=RequesterSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     settlement: SettlementSettings = field(default_factory=SettlementSettings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)

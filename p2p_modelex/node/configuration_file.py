@@ -14,6 +14,7 @@ from p2p_modelex.limits import KIB
 from p2p_modelex.node.configuration import MODELS_MAX, Configuration, ModelSettings
 from p2p_modelex.node.options import Meaning, meaning_of
 from p2p_modelex.node.toml_lines import TOP, Place, find_line
+from p2p_modelex.units import Epoch
 
 FILE_BYTES = 256 * KIB
 _OVERRIDES = {"MODELEX_RPC_URL": ("network", "rpc_url"), "MODELEX_LOG_LEVEL": ("log", "level")}
@@ -72,6 +73,11 @@ def validate_configuration(configuration: Configuration) -> None:
     for name in names:
         if not name or names.count(name) > 1:
             raise BadInput(f"model {name!r} appears twice or is empty", hint="name each once")
+    if configuration.registry.register and configuration.role != "provider":
+        raise BadInput(
+            f"registry.register is on, and a {configuration.role} has nothing to register",
+            hint="only what a provider advertises is anchored: turn it off, or add a model",
+        )
     mesh = configuration.mesh
     if configuration.role != "requester" and not mesh.listen:
         raise BadInput("mesh.listen is empty, so no peer can reach this node")
@@ -87,6 +93,16 @@ def validate_configuration(configuration: Configuration) -> None:
             )
     if not configuration.network.rpc_url.startswith(("http://", "https://")):
         raise BadInput("network.rpc_url is not an http:// or https:// URL")
+
+
+def validate_split_epoch(configuration: Configuration, epoch: Epoch) -> None:
+    """Raise ConfigurationError if amounts are in an epoch that the token has not reached."""
+    written = configuration.split_epoch
+    if written > epoch:
+        raise ConfigurationError(
+            f"split_epoch is {written}, but $AI has split {epoch} times",
+            hint="put it right in modelex.toml: amounts would be worth a fraction",
+        )
 
 
 def write_configuration(configuration: Configuration) -> str:

@@ -34,6 +34,7 @@ from p2p_modelex.net.abc import Network
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.jobs import Jobs
 from p2p_modelex.node.money import Money
+from p2p_modelex.node.registry import Registry
 from p2p_modelex.node.streams import Streams
 from p2p_modelex.node.timers import Timers
 from p2p_modelex.records.rows import Row
@@ -265,6 +266,7 @@ class Driver:
             self._network.handle(protocol, streams.serve, frame_limit=limit)
         jobs = Jobs(self._engines, self.tell, nursery)
         money = Money(self._chain, self.tell, nursery)
+        registry = Registry(self._chain, self.tell, nursery)
         self._carry = {
             fx.OpenStream: streams.open,
             fx.Send: streams.send,
@@ -279,9 +281,12 @@ class Driver:
             fx.Penalize: self._penalize,
             fx.Emit: lambda effect: self._emit(effect, nursery),
             fx.FetchChannel: money.fetch,
+            fx.FetchSplit: money.fetch_split,
             fx.OpenChannel: money.open,
             fx.TopUpChannel: money.top_up,
             fx.Redeem: money.redeem,
+            fx.ReadRegistry: registry.read,
+            fx.PutAnchor: registry.anchor,
         }
 
     async def wait_quiet(self) -> None:

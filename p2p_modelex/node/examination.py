@@ -16,7 +16,7 @@ from p2p_modelex.limits import MIB
 from p2p_modelex.node.advice import write_grant_command
 from p2p_modelex.node.assembly import deployment_of
 from p2p_modelex.node.configuration import Configuration
-from p2p_modelex.node.configuration_file import read_configuration
+from p2p_modelex.node.configuration_file import read_configuration, validate_split_epoch
 from p2p_modelex.node.genesis import check_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.units import format_ai
@@ -145,13 +145,15 @@ class Examination:
         async with EvmChain(url, self._deployment, self._keys.account) as chain:
             tokens = await chain.fetch_balance(account)
             gas = await chain.fetch_gas_balance(account)
+            epoch = await chain.fetch_epoch()
+        validate_split_epoch(self._configuration, epoch)
         network_file = self._home.path / self._configuration.network.deployment
         fund = f"send it some; on a devnet: {write_grant_command(account, url, network_file)}"
         if not gas:
             raise ConfigurationError("no coin for gas: it cannot open or redeem", hint=fund)
         if not tokens and self._configuration.role == "requester":
             raise ConfigurationError("no $AI: it cannot open a channel", hint=fund)
-        return f"{format_ai(tokens)}, and gas"
+        return f"{format_ai(tokens, epoch)}, and gas"
 
     async def _check_models(self) -> str:
         if self._configuration is None or self._configuration.role != "provider":

@@ -15,8 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 import trio
 
+from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.errors import BadInput, ConfigurationError, NetworkError
 from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
@@ -43,8 +45,13 @@ __all__ = [
 
 SYNC_TIMEOUT_S = 20.0
 MEASURE_TIMEOUT_S = 5.0
+REGISTRY_TIMEOUT_S = 5.0
+"""How long joining waits for the registry; without it nobody counts as registered or suspended."""
+
 LEAVE_TIMEOUT_S = 5.0
 """How long jobs that are cut off may take to be receipted and paid when the block ends."""
+
+log = structlog.get_logger(__name__)
 
 
 class Exchange:
@@ -104,6 +111,10 @@ class Exchange:
         """Return everyone known who sells something."""
         entries = self.node.core.directory.entries()
         return tuple(entry for entry in entries if entry.advertisement.offers)
+
+    def mark(self, entry: Entry) -> Mark:
+        """Return what the registry says of a node."""
+        return self.node.core.anchoring.compute_mark(entry.peer, entry.advertisement)
 
 
 def parse_peer(text: str) -> tuple[PeerId, str | None]:
@@ -175,3 +186,5 @@ async def _join(exchange: Exchange, met: tuple[PeerId, str | None] | None, wait_
         raise NetworkError(
             "no peer answered", hint="is a bootstrap peer of [mesh] up? modelex doctor"
         )
+    if not await exchange.node.wait_registry(REGISTRY_TIMEOUT_S):
+        log.warning("registry_unread", reason="nobody is known to be registered or suspended yet")

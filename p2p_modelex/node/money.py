@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from p2p_modelex.chain.abc import Chain
-from p2p_modelex.core.effects import FetchChannel, OpenChannel, Redeem, TopUpChannel
+from p2p_modelex.core.effects import FetchChannel, FetchSplit, OpenChannel, Redeem, TopUpChannel
 from p2p_modelex.core.inputs import (
     ChannelFetched,
     ChannelOpened,
@@ -14,9 +14,10 @@ from p2p_modelex.core.inputs import (
     Input,
     Redeemed,
     RedeemFailed,
+    SplitFetched,
 )
 from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
 from p2p_modelex.units import Wei, format_ai
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,9 @@ class Money:
     def fetch(self, effect: FetchChannel) -> None:
         self._nursery.start_soon(self._fetch, effect)
 
+    def fetch_split(self, effect: FetchSplit) -> None:
+        self._nursery.start_soon(self._fetch_split, effect)
+
     def open(self, effect: OpenChannel) -> None:
         self._nursery.start_soon(self._deposit, effect)
 
@@ -55,11 +59,21 @@ class Money:
     async def _fetch(self, effect: FetchChannel) -> None:
         try:
             async with self._reads:
-                state = await self._get_chain().fetch_channel(effect.channel)
+                state = await self._get_chain().fetch_channel(effect.terms)
         except ChainError as error:
             log.warning("channel_unreadable", reason=str(error))
             state = None
         await self._tell(ChannelFetched(effect.channel, state))
+
+    async def _fetch_split(self, _: FetchSplit) -> None:
+        split = None
+        if self._chain is not None:
+            try:
+                async with self._reads:
+                    split = await self._chain.fetch_split()
+            except ChainError as error:
+                log.warning("split_unreadable", reason=str(error))
+        await self._tell(SplitFetched(split))
 
     async def _deposit(self, effect: OpenChannel | TopUpChannel) -> None:
         try:
@@ -77,19 +91,35 @@ class Money:
     async def _send_deposit(self, effect: OpenChannel | TopUpChannel) -> ChannelState:
         chain = self._get_chain()
         if isinstance(effect, TopUpChannel):
-            await _check_affordable(chain, effect.amount)
-            return await chain.top_up(effect.channel, effect.amount)
-        channel = chain.deployment.channel_id(chain.account, effect.payee, effect.salt)
-        if await chain.fetch_channel(channel) is None:
-            await _check_affordable(chain, effect.deposit)
-        return await chain.open_channel(effect.payee, effect.deposit, chain.account, effect.salt)
+            await self._check_possible(chain, effect.amount)
+            return await chain.top_up(effect.terms, effect.amount)
+        terms = ChannelTerms(chain.account, effect.payee, PAYER_SIGNS, effect.salt)
+        if await chain.fetch_channel(terms) is None:
+            await self._check_possible(chain, effect.deposit)
+        return await chain.open_channel(effect.payee, effect.deposit, PAYER_SIGNS, effect.salt)
+
+    async def _check_possible(self, chain: Chain, deposit: Wei) -> None:
+        """Raise PaymentError instead of sending what would revert."""
+        split = await chain.fetch_split()
+        if split.is_paused:
+            await self._tell(SplitFetched(split))  # the core need not try the next channel
+            raise PaymentError(
+                f"TransfersPaused(splitsAt={split.splits_at}): nothing can be deposited before "
+                f"block {split.splits_at}, where $AI splits; the chain is at block {split.block}"
+            )
+        balance = await chain.fetch_balance(chain.account)
+        if balance < deposit:
+            raise PaymentError(
+                f"the account has {format_ai(balance)}, the deposit wants {format_ai(deposit)} "
+                "(requester.auto_deposit)"
+            )
 
     async def _redeem(self, effect: Redeem) -> None:
         try:
-            redemption = await self._get_chain().redeem(effect.vouchers)
+            redemption = await self._get_chain().redeem(effect.claims)
         except (ChainError, PaymentError) as error:
-            log.warning("redeem_failed", vouchers=len(effect.vouchers), reason=str(error))
-            await self._tell(RedeemFailed(effect.vouchers, str(error)))
+            log.warning("redeem_failed", vouchers=len(effect.claims), reason=str(error))
+            await self._tell(RedeemFailed(effect.claims, str(error)))
         else:
             log.info(
                 "redeemed",
@@ -97,14 +127,4 @@ class Money:
                 wei=sum(redemption.credited),
                 gas=redemption.gas_used,
             )
-            await self._tell(Redeemed(effect.vouchers, redemption.credited))
-
-
-async def _check_affordable(chain: Chain, deposit: Wei) -> None:
-    """Raise PaymentError instead of sending what would revert."""
-    balance = await chain.fetch_balance(chain.account)
-    if balance < deposit:
-        raise PaymentError(
-            f"the account has {format_ai(balance)}, the deposit wants {format_ai(deposit)} "
-            "(requester.auto_deposit)"
-        )
+            await self._tell(Redeemed(effect.claims, redemption.credited))

@@ -11,6 +11,7 @@ import trio
 
 from p2p_modelex import __version__
 from p2p_modelex.chain.abc import Chain, Deployment
+from p2p_modelex.core.anchoring.own import SENT, AnchoringPolicy
 from p2p_modelex.core.effects import RunEvent, RunFailed, RunFinished
 from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
@@ -24,19 +25,18 @@ from p2p_modelex.core.node import (
     Shop,
 )
 from p2p_modelex.engine.abc import Engine
-from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.shop import build_ownership
-from p2p_modelex.records.advertisement import Section
-from p2p_modelex.records.envelope import digest
+from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
-from p2p_modelex.units import Millis, Wei
+from p2p_modelex.units import Epoch, Millis, Wei
 
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
@@ -91,7 +91,7 @@ class Node:
         """Join the mesh and serve until the block ends."""
         await self._restore()
         async with self._driver.run(), trio.open_nursery() as nursery:
-            await self._advertise(await self._find_section())
+            await self._advertise()
             nursery.start_soon(self._join_by_memory)
             yield
             nursery.cancel_scope.cancel()
@@ -106,19 +106,10 @@ class Node:
         with trio.move_on_after(FLUSH_S):
             await self._driver.wait_quiet()
 
-    async def register(self) -> None:
-        """Put the peer into the registry on chain, or anchor its newest advertisement there."""
-        await self._advertise(Section.PUBLIC)
-        entry = self.core.directory.get(self.peer)
-        if self.parts.chain is None or entry is None:
-            raise ConfigurationError("only a node that advertises itself can be registered")
-        transaction = await self.parts.chain.register(
-            self.parts.keys.peer.public_key,
-            digest(entry.envelope),
-            entry.advertisement.sequence,
-            "",
-        )
-        log.info("registered", transaction="0x" + transaction.hex())
+    @property
+    def epoch(self) -> Epoch:
+        """The token's split epoch, as far as the node knows."""
+        return self.core.splits.epoch
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the core holds."""
@@ -128,6 +119,17 @@ class Node:
         """Wait until the directory was reconciled with a peer; False if that takes too long."""
         with trio.move_on_after(timeout_s):
             await self.wait_until(lambda: self.core.mesh.knows_enough(wall_clock()))
+            return True
+        return False
+
+    async def wait_registry(self, timeout_s: float) -> bool:
+        """Wait until the registry was read once, so that marks mean something; False if that takes
+        too long, or there is no chain to read it from.
+        """
+        if self.parts.chain is None:
+            return False
+        with trio.move_on_after(timeout_s):
+            await self.wait_until(lambda: self.core.anchoring.is_read)
             return True
         return False
 
@@ -166,6 +168,7 @@ class Node:
         await self._driver.tell(CancelRun(job))
 
     async def _restore(self) -> None:
+        await self._find_epoch()
         store, now = self.parts.store, wall_clock()
         rows: list[Row] = [
             *await store.channels(),
@@ -175,31 +178,39 @@ class Node:
             *await store.jobs(without=FINAL_STATES),
             await _keep_seed(store),
         ]
-        cut = self.core.restore(rows)
+        sent = await store.setting(SENT)
+        if sent is not None:
+            rows.append(SettingRow(SENT, sent))
+        cut = self.core.restore(rows, await self._fetch_entry())
         await store.apply(cut)
         forgotten = await store.prune(now, finished=FINAL_STATES)
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
 
+    async def _find_epoch(self) -> None:
+        """Begin in the token's split epoch; ConfigurationError if the configuration is ahead."""
+        if self.parts.chain is None:
+            return
+        split = await self.parts.chain.fetch_split()
+        validate_split_epoch(self._configuration, split.epoch)
+        self.core.begin_in(split)
+
     async def _join_by_memory(self) -> None:
         if not await self.wait_synced(joining.GRACE_S):
             await joining.dial_known(self.parts.network, self.core.directory.entries())
 
-    async def _find_section(self) -> Section:
-        """The registry section we may claim; anyone can check it on chain."""
+    async def _fetch_entry(self) -> RegistryEntry | None:
+        """Our registry entry, if we have one and are going to advertise it."""
         if self.parts.chain is None or self._configuration.role == "requester":
-            return Section.UNREGISTERED
-        entry = await self.parts.chain.fetch_registration(self.parts.keys.peer.public_key)
-        return Section.UNREGISTERED if entry is None else Section.PUBLIC
+            return None
+        return await self.parts.chain.fetch_registration(self.parts.keys.peer.public_key)
 
-    async def _advertise(self, section: Section) -> None:
+    async def _advertise(self) -> None:
         if self._configuration.role == "requester":
             return
         accounts = (build_ownership(self.parts.keys, self.parts.deployment, wall_clock()),)
         addresses = self._configuration.mesh.announce or self.parts.network.addresses
-        await self._driver.perform(
-            lambda now: self.core.advertise(addresses, accounts, section, now)
-        )
+        await self._driver.perform(lambda now: self.core.advertise(addresses, accounts, now))
 
     def _judge_gossip(self, origin: PeerId, payload: bytes) -> Verdict:
         return Verdict(self.core.judge_gossip(origin, payload, wall_clock()).outcome.value)
@@ -216,11 +227,15 @@ async def _keep_seed(store: Store) -> SettingRow:
 
 def _policies(configuration: Configuration) -> Policies:
     requester, settlement = configuration.requester, configuration.settlement
+    registry = configuration.registry
+    epoch = Epoch(configuration.split_epoch)
     return Policies(
-        Budget(requester.auto_deposit, requester.max_deposits),
+        Budget(requester.auto_deposit, requester.max_deposits, epoch),
         SettlementPolicy(
             threshold=settlement.redeem_above,
             max_age_ms=Millis(settlement.redeem_every_s * 1000),
             answers_closing=settlement.answer_closing,
+            epoch=epoch,
         ),
+        anchoring=AnchoringPolicy(registry.register, Millis(registry.update_every_s * 1000)),
     )

@@ -17,7 +17,8 @@ from p2p_modelex.units import AI, DECIMALS, Wei, parse_ai
 PRICE_TOKENS = 1000
 """Prices are written for this many tokens, because a price for one has too many zeros to read."""
 SUPPLY_AI = 10**9
-"""All $AI there is, before splits; no price or amount in a configuration can be more."""
+"""All $AI there is, before splits; no price or amount in a configuration can be more, whatever
+split epoch it is in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,20 +73,18 @@ async def settle(books: Books) -> Settled | None:
     """
     ledger = PayeeLedger(books.keys.account.address, books.deployment.channels_domain)
     ledger.restore(await books.rows())
-    vouchers = ledger.vouchers_to_redeem(wall_clock(), is_forced=True)
-    vouchers = vouchers[: limits.REDEMPTION_VOUCHERS_MAX]
-    if not vouchers:
+    claims = ledger.claims_to_redeem(wall_clock(), is_forced=True)
+    claims = claims[: limits.REDEMPTION_VOUCHERS_MAX]
+    if not claims:
         return None
-    redemption = await books.chain.redeem(vouchers)
-    redeemed = [
-        RedeemedRow(ChannelId(v.voucher.channel), v.voucher.lane, v.voucher.amount)
-        for v in vouchers
-    ]
+    redemption = await books.chain.redeem(claims)
+    promises = [claim.signed.voucher for claim in claims]
+    redeemed = [RedeemedRow(ChannelId(v.channel), v.lane, v.amount) for v in promises]
     await books.store.apply(redeemed)
     credited = redemption.credited
     return Settled(
         transaction=redemption.transaction,
-        vouchers=len(vouchers),
+        vouchers=len(claims),
         skipped=sum(1 for amount in credited if not amount),
         credited=Wei(sum(credited)),
         gas_used=redemption.gas_used,

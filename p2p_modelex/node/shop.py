@@ -50,7 +50,10 @@ def build_shop(
     epoch: Epoch,
     now: UnixMs,
 ) -> Shop:
-    """Return what the node sells; `engines` maps each model's name to its running engine."""
+    """Return what the node sells; `engines` maps each model's name to its running engine.
+
+    epoch: the split epoch of the models' prices.
+    """
     wares = tuple(
         Ware(
             build_offer(settings, engines[settings.model].info, epoch),

@@ -12,7 +12,7 @@ from msgspec import Meta
 from p2p_modelex import limits
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.types import U16, U32, U64, AddressText, Bytes32, Name
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Epoch, Wei, rescale
 
 DOMAIN = "advertisement"
 
@@ -47,6 +47,22 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     epoch: U16
     credit_tokens: U32
     deferred_discount: Annotated[int, Meta(ge=0, le=10_000)]
+
+
+def move_offer(offer: Offer, epoch: Epoch) -> Offer:
+    """Return the offer with its prices in a later split epoch: the same share of the supply.
+
+    It is returned as it is if it is of this epoch or a later one.
+    """
+    if offer.epoch >= epoch:
+        return offer
+    prompt_price, completion_price = (
+        Wei(rescale(price, offer.epoch, epoch))
+        for price in (offer.prompt_price, offer.completion_price)
+    )
+    return msgspec.structs.replace(
+        offer, prompt_price=prompt_price, completion_price=completion_price, epoch=epoch
+    )
 
 
 class Advertisement(

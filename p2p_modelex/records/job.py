@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from p2p_modelex import limits
 from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.channel import PayerTerms
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.receipt import SignedReceipt
 from p2p_modelex.records.types import U16, U32, U64, Bytes16, Bytes20, Bytes32, Name
@@ -104,8 +105,9 @@ class Ask(_Wire, frozen=True, tag=1):
 class Order(_Wire, frozen=True, tag=2):
     """The fast path: accept the advertised prices without a quote round trip.
 
-    max_cost: refuse rather than let the whole job cost more. voucher: the lane's current state,
-    raised by what is paid ahead. base: what it covers of earlier jobs, cumulative on the lane.
+    max_cost: refuse rather than let the whole job cost more. terms: those of the voucher's channel.
+    voucher: the lane's current state, raised by what is paid ahead. base: what it covers of
+    earlier jobs, cumulative on the lane.
     """
 
     job: Bytes16
@@ -113,15 +115,17 @@ class Order(_Wire, frozen=True, tag=2):
     prompt_price: Wei
     completion_price: Wei
     max_cost: Wei
+    terms: PayerTerms
     voucher: SignedVoucher
     base: Wei
 
 
 class Accept(_Wire, frozen=True, tag=3):
-    """Accept a quote, named by the SHA-256 of its payload bytes. voucher, base: as in Order."""
+    """Accept a quote, named by the SHA-256 of its payload bytes. The rest is as in Order."""
 
     job: Bytes16
     quote: Bytes32
+    terms: PayerTerms
     voucher: SignedVoucher
     base: Wei
 

@@ -10,6 +10,7 @@ from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.receipt import SignedReceipt
+from p2p_modelex.records.types import U16
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import UnixMs, Wei
 
@@ -49,7 +50,9 @@ class ReceivedVoucherRow(
 class RedeemedRow(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
 ):
-    """How much of a lane the chain has credited. Key: channel, lane."""
+    """How much of a lane the chain has credited, in the epoch of the lane's ReceivedVoucherRow.
+    Key: channel, lane.
+    """
 
     channel: ChannelId
     lane: int
@@ -75,7 +78,10 @@ class ReceiptRow(
 
 
 class JobRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A job's state, for telling after a crash what was cut off. Key: job, is_provider."""
+    """A job's state, for telling after a crash what was cut off. Key: job, is_provider.
+
+    owed, paid: wei in split epoch `epoch`.
+    """
 
     job: JobId
     is_provider: bool
@@ -84,6 +90,7 @@ class JobRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     owed: Wei
     paid: Wei
     updated_at: UnixMs
+    epoch: U16 = 0
 
 
 class RecordRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -17,7 +17,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamError
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC
 from p2p_modelex.errors import ModelexError, NetworkError
-from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.net.abc import Stream, Verdict
 from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
@@ -25,12 +25,13 @@ from p2p_modelex.net.libp2p.host import parse_peer_address
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
 from p2p_modelex.node.exchange import build_request
 from p2p_modelex.records import codec, voucher
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelTerms
 from p2p_modelex.records.job import Ask, Order, ProviderMessage, Request
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Wei
 from tests.attacks.harness import Siege
-from tests.attacks.world import channel_of
+from tests.attacks.world import VICTIM, terms_of
 from tests.node.world import DEPLOYMENT, MODEL, PRICE, make_keys
 
 FRAME_MAX = 1024 * 1024
@@ -43,7 +44,7 @@ class Adversary:
 
     def __init__(self, siege: Siege, number: int | None = None) -> None:
         self.keys = make_keys(number) if number is not None else _new_keys()
-        self.channel = channel_of(number) if number is not None else ChannelId(os.urandom(32))
+        self.terms = self.make_terms() if number is None else terms_of(number)
         self.network = Libp2pNetwork(self.keys.peer_seed, Libp2pConfiguration())
         self.network.subscribe(ANNOUNCEMENTS_TOPIC, lambda origin, payload: Verdict.ACCEPT)
         self._victim, self._address = parse_peer_address(siege.address)
@@ -62,11 +63,16 @@ class Adversary:
         await self.connect()
         return await self.network.open_stream(self._victim, protocol, frame_limit=FRAME_MAX)
 
+    def make_terms(self) -> ChannelTerms:
+        """Of a channel of ours to the victim that nobody opened."""
+        payee = make_keys(VICTIM).account.address
+        return ChannelTerms(self.keys.account.address, payee, PAYER_SIGNS, os.urandom(32))
+
     def promise(self, amount: int = 0, lane: int = 0, **changes: Any) -> SignedVoucher:
         """Sign a voucher. changes: channel, epoch, signer, domain."""
         signer = changes.pop("signer", self.keys.account)
         domain = changes.pop("domain", DEPLOYMENT.channels_domain)
-        promise = Voucher(self.channel, lane, Wei(amount), 0)
+        promise = Voucher(DEPLOYMENT.channel_id(self.terms), lane, Wei(amount), 0)
         return voucher.sign(msgspec.structs.replace(promise, **changes), domain, signer)
 
     def new_job(self) -> JobId:
@@ -77,7 +83,8 @@ class Adversary:
     ) -> Order:
         """An order at the advertised prices; its first voucher promises nothing by default."""
         first = signed or self.promise()
-        return Order(self.new_job(), request, PRICE, PRICE, Wei(10**6 * PRICE), first, Wei(base))
+        terms, most = self.terms.of_payer, Wei(10**6 * PRICE)
+        return Order(self.new_job(), request, PRICE, PRICE, most, terms, first, Wei(base))
 
     def ask(self, request: Request = REQUEST) -> Ask:
         return Ask(self.new_job(), request)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.chain.memory_ledger import MemoryLedger
-from p2p_modelex.ids import Address, ChannelId, Digest
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.node.driver import wall_clock
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
 from p2p_modelex.units import AI, Wei
 from tests.node.world import DEPLOYMENT, make_keys
 
@@ -32,7 +32,7 @@ def build_ledger(payers: Sequence[int] = (HONEST, *ATTACKERS)) -> MemoryLedger:
     for number in payers:
         payer = make_keys(number).account.address
         ledger.mint(payer, Wei(2 * DEPOSIT))
-        ledger.open_channel(payer, payee, DEPOSIT, payer)
+        ledger.open_channel(payer, payee, DEPOSIT, PAYER_SIGNS)
     return ledger
 
 
@@ -45,9 +45,11 @@ class MirroredChain(MemoryChain):
         return await super().open_channel(payee, deposit, signer)
 
 
-def channel_of(number: int) -> ChannelId:
-    """The channel of one payer to the victim, as every process has it."""
+def terms_of(number: int) -> ChannelTerms:
+    """Of the channel of one payer to the victim, as every process has it."""
     ledger = build_ledger()
     payer = make_keys(number).account.address
-    opened = [one.event.channel for one in ledger.happened(0) if one.parties[0] == payer]
-    return ChannelId(opened[0])
+    [opened] = [one.event.channel for one in ledger.happened(0) if one.parties[0] == payer]
+    state = ledger.channel(opened)
+    assert state is not None
+    return state.terms

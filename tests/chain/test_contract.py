@@ -1,6 +1,6 @@
 """What every Chain does, real or in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -12,18 +12,22 @@ from p2p_modelex.errors import PaymentError, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
 from p2p_modelex.limits import REDEMPTION_VOUCHERS_MAX
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
+from p2p_modelex.records.registry import RegistrySection
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
 from tests.chain.worlds import CHALLENGE_S, World, new_key
 
+_UNKNOWN = ChannelTerms(b"\7" * 20, b"\7" * 20, b"\7" * 20, b"\7" * 32)
 
-def _voucher(
+
+def _claim(
     world: World, channel: ChannelState, signer: EvmSigner, amount: int, lane: int = 0
-) -> SignedVoucher:
+) -> Claim:
     promise = Voucher(channel.channel, lane, Wei(amount), 0)
-    return voucher_record.sign(promise, world.deployment.channels_domain, signer)
+    signed = voucher_record.sign(promise, world.deployment.channels_domain, signer)
+    return Claim(channel.terms, signed)
 
 
 async def _open(
@@ -74,11 +78,12 @@ async def test_more_than_there_is_cannot_be_sent(world: World) -> None:
 
 async def test_an_opened_channel_is_as_asked(world: World) -> None:
     channel, delegate, payer, payee = await _open(world, 7)
-    assert channel == ChannelState(
-        channel.channel, payer.account, payee.account, delegate.address, Wei(7), Wei(0), 0, 0
-    )
+    terms = ChannelTerms(payer.account, payee.account, delegate.address, channel.salt)
+    name = world.deployment.channel_id(terms)
+    assert (channel.channel, channel.terms) == (name, terms)
+    assert (channel.deposit, channel.claimed, channel.epoch, channel.closes_at) == (7, 0, 0, 0)
     assert channel.is_open
-    assert await payee.fetch_channel(ChannelId(channel.channel)) == channel
+    assert await payee.fetch_channel(channel.terms) == channel
     assert await payer.fetch_balance(payer.account) == 100 * AI - 7
 
 
@@ -94,7 +99,8 @@ async def test_an_opening_whose_answer_was_lost_is_not_done_twice(world: World) 
     _, payer = await world.new_account()
     payee, salt = new_key().address, Digest(b"\5" * 32)
     one = await payer.open_channel(payee, Wei(AI), payer.account, salt)
-    assert one.channel == world.deployment.channel_id(payer.account, payee, salt)
+    assert one.terms == ChannelTerms(payer.account, payee, payer.account, salt)
+    assert one.channel == world.deployment.channel_id(one.terms)
     assert await payer.open_channel(payee, Wei(2 * AI), payer.account, salt) == one
     assert await payer.fetch_balance(payer.account) == 99 * AI
     other = await payer.open_channel(payee, Wei(AI), payer.account, Digest(b"\6" * 32))
@@ -102,14 +108,25 @@ async def test_an_opening_whose_answer_was_lost_is_not_done_twice(world: World) 
 
 
 async def test_no_signer_means_the_payer(world: World) -> None:
-    _, payer = await world.new_account()
-    channel = await payer.open_channel(new_key().address, Wei(1), Address(bytes(20)))
-    assert channel.signer == payer.account
+    key, payer = await world.new_account()
+    payee_key, payee = await world.new_account(Wei(0))
+    channel = await payer.open_channel(payee_key.address, Wei(9), PAYER_SIGNS)
+    assert channel.signer == PAYER_SIGNS
+    assert channel.voucher_signer == payer.account
+    assert (await payee.redeem([_claim(world, channel, key, 9)])).credited == (9,)
 
 
 async def test_an_unknown_channel_is_none(world: World) -> None:
     _, port = await world.new_account()
-    assert await port.fetch_channel(ChannelId(b"\7" * 32)) is None
+    assert await port.fetch_channel(_UNKNOWN) is None
+    assert await port.find_terms(world.deployment.channel_id(_UNKNOWN)) is None
+
+
+async def test_lost_terms_are_found_in_the_log(world: World) -> None:
+    await _open(world)
+    channel, _, payer, _ = await _open(world)
+    await payer.top_up(channel.terms, Wei(1))
+    assert await payer.find_terms(ChannelId(channel.channel)) == channel.terms
 
 
 @pytest.mark.parametrize("deposit", [0, 101 * AI], ids=["nothing", "too-much"])
@@ -129,13 +146,13 @@ async def test_the_contract_itself_is_no_payee(world: World) -> None:
 
 async def test_vouchers_are_cumulative_on_each_lane(world: World) -> None:
     channel, signer, _, payee = await _open(world)
-    first = [_voucher(world, channel, signer, 3 * AI), _voucher(world, channel, signer, AI, lane=9)]
+    first = [_claim(world, channel, signer, 3 * AI), _claim(world, channel, signer, AI, lane=9)]
     done = await payee.redeem(first)
     assert done.credited == (3 * AI, AI)
-    later = [_voucher(world, channel, signer, 5 * AI), first[0], first[1]]
+    later = [_claim(world, channel, signer, 5 * AI), first[0], first[1]]
     assert (await payee.redeem(later)).credited == (2 * AI, 0, 0)
     assert await payee.fetch_balance(payee.account) == 6 * AI
-    state = await payee.fetch_channel(ChannelId(channel.channel))
+    state = await payee.fetch_channel(channel.terms)
     assert state is not None
     assert (state.claimed, state.deposit) == (6 * AI, 10 * AI)
 
@@ -153,26 +170,44 @@ Spoil = Callable[[SignedVoucher], SignedVoucher]
         ),
         lambda v: SignedVoucher(msgspec.structs.replace(v.voucher, lane=1), v.signature),
         lambda v: SignedVoucher(msgspec.structs.replace(v.voucher, epoch=1), v.signature),
-        lambda v: SignedVoucher(
-            msgspec.structs.replace(v.voucher, channel=b"\7" * 32), v.signature
-        ),
     ],
-    ids=["zero", "v", "amount", "lane", "epoch", "channel"],
+    ids=["zero", "v", "amount", "lane", "epoch"],
 )
 async def test_a_bad_voucher_spoils_only_itself(world: World, spoil: Spoil) -> None:
     channel, signer, _, payee = await _open(world)
-    good = _voucher(world, channel, signer, AI)
-    done = await payee.redeem([spoil(good), good, _voucher(world, channel, new_key(), 2 * AI)])
+    good = _claim(world, channel, signer, AI)
+    bad = Claim(channel.terms, spoil(good.signed))
+    done = await payee.redeem([bad, good, _claim(world, channel, new_key(), 2 * AI)])
     assert done.credited == (0, AI, 0)
     assert await payee.fetch_balance(payee.account) == AI
 
 
+@pytest.mark.parametrize("field", ["payer", "signer", "salt"])
+async def test_a_voucher_counts_for_the_channel_of_its_terms_alone(
+    world: World, field: str
+) -> None:
+    channel, signer, payer, payee = await _open(world)
+    other = await payer.open_channel(payee.account, Wei(5 * AI), signer.address)
+    good = _claim(world, channel, signer, AI)
+    wrong = {"payer": payee.account, "signer": PAYER_SIGNS, "salt": other.salt}
+    terms = msgspec.structs.replace(channel.terms, **{field: wrong[field]})
+    assert (await payee.redeem([Claim(terms, good.signed), good])).credited == (0, AI)
+
+
+async def test_one_transaction_pays_one_payee(world: World) -> None:
+    channel, signer, payer, payee = await _open(world)
+    other = await payer.open_channel(new_key().address, Wei(5 * AI), signer.address)
+    batch = [_claim(world, one, signer, AI) for one in (channel, other)]
+    with pytest.raises(PaymentError, match="pays one account"):
+        await payee.redeem(batch)
+
+
 async def test_a_promise_over_the_deposit_is_paid_as_far_as_it_reaches(world: World) -> None:
     channel, signer, payer, payee = await _open(world, 4)
-    much = _voucher(world, channel, signer, 9)
+    much = _claim(world, channel, signer, 9)
     assert (await payee.redeem([much])).credited == (4,)
     assert (await payee.redeem([much])).credited == (0,)
-    topped = await payer.top_up(ChannelId(channel.channel), Wei(3))
+    topped = await payer.top_up(channel.terms, Wei(3))
     assert (topped.deposit, topped.claimed) == (7, 4)
     assert (await payee.redeem([much])).credited == (3,)
     assert await payee.fetch_balance(payee.account) == 7
@@ -184,7 +219,7 @@ async def test_one_transaction_redeems_channels_of_many_payers(world: World) -> 
     for amount in (1, 2, 3):
         key, payer = await world.new_account()
         channel = await payer.open_channel(payee_key.address, Wei(10), key.address)
-        batch.append(_voucher(world, channel, key, amount))
+        batch.append(_claim(world, channel, key, amount))
     assert (await payee.redeem(batch)).credited == (1, 2, 3)
     assert await payee.fetch_balance(payee.account) == 6
 
@@ -192,48 +227,48 @@ async def test_one_transaction_redeems_channels_of_many_payers(world: World) -> 
 @pytest.mark.parametrize("size", [0, REDEMPTION_VOUCHERS_MAX + 1])
 async def test_a_batch_is_bounded(world: World, size: int) -> None:
     _, port = await world.new_account()
-    voucher = SignedVoucher(Voucher(bytes(32), 0, Wei(1), 0), bytes(65))
+    claim = Claim(_UNKNOWN, SignedVoucher(Voucher(bytes(32), 0, Wei(1), 0), bytes(65)))
     with pytest.raises(PaymentError):
-        await port.redeem([voucher] * size)
+        await port.redeem([claim] * size)
 
 
 async def test_closing_waits_for_the_challenge_and_returns_the_rest(world: World) -> None:
     channel, signer, payer, payee = await _open(world)
-    name = ChannelId(channel.channel)
+    terms = channel.terms
     with pytest.raises(TransactionFailed, match="NotClosing"):
-        await payer.finish_close(name)
-    closing = await payer.start_close(name)
+        await payer.finish_close(terms)
+    closing = await payer.start_close(terms)
     assert not closing.is_open
     with pytest.raises(TransactionFailed, match="ChannelClosing"):
-        await payer.start_close(name)
+        await payer.start_close(terms)
     with pytest.raises(TransactionFailed, match="ChannelClosing"):
-        await payer.top_up(name, Wei(1))
+        await payer.top_up(terms, Wei(1))
     with pytest.raises(TransactionFailed, match="ChallengePeriodRunning"):
-        await payer.finish_close(name)
-    late = _voucher(world, channel, signer, 4 * AI)
+        await payer.finish_close(terms)
+    late = _claim(world, channel, signer, 4 * AI)
     assert (await payee.redeem([late])).credited == (4 * AI,)
     await world.pass_time(CHALLENGE_S + 1)
-    closed = await payer.finish_close(name)
+    closed = await payer.finish_close(terms)
     assert closed.deposit == closed.claimed == 4 * AI
     assert not closed.is_open
     assert await payer.fetch_balance(payer.account) == 96 * AI
-    assert (await payee.redeem([_voucher(world, channel, signer, 5 * AI)])).credited == (0,)
+    assert (await payee.redeem([_claim(world, channel, signer, 5 * AI)])).credited == (0,)
     with pytest.raises(TransactionFailed, match="ChannelClosed"):
-        await payer.finish_close(name)
+        await payer.finish_close(terms)
 
 
 async def test_only_the_payer_starts_a_close(world: World) -> None:
     channel, _, _, payee = await _open(world)
     with pytest.raises(TransactionFailed, match="OnlyPayer"):
-        await payee.start_close(ChannelId(channel.channel))
+        await payee.start_close(channel.terms)
 
 
 async def test_what_is_not_there_cannot_be_closed_or_topped_up(world: World) -> None:
     _, port = await world.new_account()
     for attempt in (
-        port.start_close(ChannelId(b"\7" * 32)),
-        port.finish_close(ChannelId(b"\7" * 32)),
-        port.top_up(ChannelId(b"\7" * 32), Wei(1)),
+        port.start_close(_UNKNOWN),
+        port.finish_close(_UNKNOWN),
+        port.top_up(_UNKNOWN, Wei(1)),
     ):
         with pytest.raises(TransactionFailed, match="NoSuchChannel"):
             await attempt
@@ -247,7 +282,8 @@ async def test_registering_anchors_and_anchors_again(world: World) -> None:
     entry = await port.fetch_registration(peer)
     assert entry is not None
     assert (entry.operator, entry.digest, entry.sequence) == (port.account, b"\5" * 32, 10)
-    assert (entry.peer, entry.uri, entry.whitelisted) == (peer, "https://example.org", False)
+    assert (entry.peer, entry.uri) == (peer, "https://example.org")
+    assert entry.section is RegistrySection.PUBLIC
     await port.register(peer, Digest(b"\6" * 32), 11, "")
     assert await port.fetch_registration(peer) == replace(
         entry, digest=Digest(b"\6" * 32), sequence=11, uri=""
@@ -280,11 +316,11 @@ async def test_the_payee_sees_its_channels_life_and_no_other(world: World) -> No
     await _open(world)
     channel, signer, payer, payee = await _open(world)
     name = ChannelId(channel.channel)
-    await payer.top_up(name, Wei(1))
-    await payee.redeem([_voucher(world, channel, signer, 1)])
-    await payer.start_close(name)
+    await payer.top_up(channel.terms, Wei(1))
+    await payee.redeem([_claim(world, channel, signer, 1)])
+    await payer.start_close(channel.terms)
     await world.pass_time(CHALLENGE_S + 1)
-    await payer.finish_close(name)
+    await payer.finish_close(channel.terms)
     for port in (payee, payer):
         seen = await _collect(port, 5)
         assert [event.kind for event in seen] == [
@@ -296,9 +332,8 @@ async def test_the_payee_sees_its_channels_life_and_no_other(world: World) -> No
         ]
         assert {event.channel for event in seen} == {name}
         assert not any(event.undone for event in seen)
-        assert [e.kind for e in await _collect(port, 4, seen[1].block)] == [
-            e.kind for e in seen[1:]
-        ]
+        later = await _collect(port, 4, seen[1].block, [name])
+        assert [event.kind for event in later] == [event.kind for event in seen[1:]]
 
 
 async def test_events_come_while_one_waits_for_them(world: World) -> None:
@@ -316,9 +351,11 @@ async def test_events_come_while_one_waits_for_them(world: World) -> None:
     assert kinds == ["opened"]
 
 
-async def _collect(port: Chain, count: int, since: int = 0) -> list[ChannelEvent]:
+async def _collect(
+    port: Chain, count: int, since: int = 0, known: Sequence[ChannelId] = ()
+) -> list[ChannelEvent]:
     found: list[ChannelEvent] = []
-    events = port.channel_events(since)
+    events = port.channel_events(since, known)
     with trio.fail_after(10):
         async for event in events:
             found.append(event)

@@ -1,22 +1,25 @@
 """A deployment creates each contract once, wherever it is interrupted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.chain.devnet import TEST_KEYS
 from p2p_modelex.chain.evm import deploy as module
 from p2p_modelex.chain.evm.deploy import Deployed, deploy, estimate
 from p2p_modelex.chain.evm.journal import Journal
 from p2p_modelex.chain.evm.plan import Grant, Terms
 from p2p_modelex.chain.evm.rpc import Rpc
-from p2p_modelex.errors import BadInput, ConfigurationError
+from p2p_modelex.errors import BadInput, ConfigurationError, WrongNetwork
 from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records.signers import EvmSigner
 from tests.chain.worlds import EvmWorld
 
+BOOTSTRAP = Path(__file__).parents[2] / "bootstrap" / "devnet" / "network.toml"
 KEY = TEST_KEYS[7]
 TERMS = Terms(60, grants=(Grant(Address(b"\x0f" * 20), 1_000_000, 1_800_000_000),))
 
@@ -87,6 +90,34 @@ async def test_an_estimate_sends_nothing_and_names_the_addresses_to_be(evm: EvmW
     assert await count_transactions(evm.url) == before
     assert len({line.address for line in lines}) == len(lines) == 10
     assert all(line.gas > 500_000 for line in lines)
+
+
+async def test_what_a_network_file_names_is_not_deployed_again(evm: EvmWorld) -> None:
+    """Also without a journal: another operator's machine, or a devnet that deployed by itself."""
+    before = await count_transactions(evm.url)
+    lines: list[Deployed] = []
+    same = await deploy(
+        evm.url, KEY, name="devnet", terms=TERMS, known=evm.deployment, on_step=lines.append
+    )
+    assert same == evm.deployment
+    assert [line.is_new for line in lines] == [False] * 10
+    assert await count_transactions(evm.url) == before
+    estimated = await estimate(evm.url, KEY, terms=TERMS, known=evm.deployment)
+    assert estimated == tuple(lines)
+
+
+async def test_a_network_of_another_chain_is_refused(evm: EvmWorld) -> None:
+    known = replace(evm.deployment, chain_id=1)
+    for attempt in (
+        deploy(evm.url, KEY, name="devnet", terms=TERMS, known=known),
+        estimate(evm.url, KEY, terms=TERMS, known=known),
+    ):
+        with pytest.raises(WrongNetwork, match="of chain 31337, the network devnet of 1"):
+            await attempt
+
+
+async def test_the_network_file_of_the_devnet_is_what_a_fresh_one_deploys(evm: EvmWorld) -> None:
+    assert read_deployment(BOOTSTRAP) == evm.deployment
 
 
 async def test_a_journal_of_another_account_or_that_is_damaged_is_refused(

@@ -9,6 +9,8 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, fund
+from p2p_modelex.chain.evm import search
+from p2p_modelex.chain.evm.abi import Abi
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.deploy import deploy
 from p2p_modelex.chain.evm.plan import Terms
@@ -21,6 +23,8 @@ from p2p_modelex.chain.evm.wire import to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.records import voucher as voucher_record
+from p2p_modelex.records.channel import PAYER_SIGNS, Claim
+from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
 from tests.chain.endpoint import fake_endpoint, http
@@ -95,7 +99,7 @@ async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
     token = load_contracts().token
     payload = token.encode_call("transfer", format_address(new_key().address), 5)
     async with Rpc(evm.url) as rpc:
-        sender = Sender(rpc, key, 31337, load_contracts().errors.explain)
+        sender = Sender(rpc, key, 31337, load_contracts().errors)
         await rpc.call("evm_setAutomine", False, retry=False)
         failures: list[TransactionFailed] = []
 
@@ -121,7 +125,7 @@ async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
 async def test_a_dropped_transaction_is_sent_again(on_anvil: EvmWorld) -> None:
     key, port = await on_anvil.new_account(Wei(5))
     async with Rpc(on_anvil.url) as rpc:
-        sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
+        sender = Sender(rpc, key, 31337, Abi([]), repair_s=0.05)
         await rpc.call("evm_setAutomine", False, retry=False)
         payload = load_contracts().token.encode_call(
             "transfer", format_address(new_key().address), 5
@@ -141,7 +145,7 @@ async def test_a_dropped_transaction_is_sent_again(on_anvil: EvmWorld) -> None:
 async def test_a_transaction_that_lost_its_nonce_is_given_up(on_anvil: EvmWorld) -> None:
     key, _ = await on_anvil.new_account(Wei(5))
     async with Rpc(on_anvil.url) as rpc:
-        sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
+        sender = Sender(rpc, key, 31337, Abi([]), repair_s=0.05)
         await rpc.call("evm_setAutomine", False, retry=False)
         to = new_key().address
         dearer = sign_transaction(Transaction(31337, 0, 10**10, 10**12, 21_000, to, 7, b""), key)
@@ -163,7 +167,7 @@ async def _expect_loss(sender: Sender, to: Address) -> None:
 async def test_a_transaction_that_is_never_mined_is_given_up(on_anvil: EvmWorld) -> None:
     key, _ = await on_anvil.new_account(Wei(5))
     async with Rpc(on_anvil.url) as rpc:
-        sender = Sender(rpc, key, 31337, lambda _: "", receipt_timeout_s=0.1)
+        sender = Sender(rpc, key, 31337, Abi([]), receipt_timeout_s=0.1)
         await rpc.call("evm_setAutomine", False, retry=False)
         try:
             with pytest.raises(TransactionFailed, match=r"was not mined in 0\.1 s"):
@@ -186,13 +190,13 @@ async def test_a_reorg_undoes_events_and_the_sender_sends_again(on_anvil: EvmWor
                 seen.append((event.kind, event.undone))
                 if len(seen) == 1:
                     await rpc.call("anvil_reorg", 1, [], retry=False)
-                    assert await port.fetch_channel(ChannelId(channel.channel)) is None
+                    assert await port.fetch_channel(channel.terms) is None
                 if len(seen) == 3:
                     break
         await events.aclose()
     # The watcher had the sender repeat what the reorg dropped, under the same id.
     assert seen == [("opened", False), ("opened", True), ("opened", False)]
-    assert await port.fetch_channel(ChannelId(channel.channel)) == channel
+    assert await port.fetch_channel(channel.terms) == channel
 
 
 async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
@@ -202,10 +206,9 @@ async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
         Rpc(evm.url) as rpc,
     ):
         channel = await port.open_channel(new_key().address, Wei(7), port.account)
-        name = ChannelId(channel.channel)
-        assert await port.fetch_channel(name) is None
+        assert await port.fetch_channel(channel.terms) is None
         await rpc.call("anvil_mine", "0x2", retry=False)
-        assert await port.fetch_channel(name) == channel
+        assert await port.fetch_channel(channel.terms) == channel
 
 
 async def test_a_reader_far_behind_reads_ranges_first(evm: EvmWorld) -> None:
@@ -228,6 +231,20 @@ async def test_a_reader_far_behind_reads_ranges_first(evm: EvmWorld) -> None:
         assert [len(block.logs) for block in rest if block.logs] == [1]
 
 
+async def test_terms_are_found_far_below_the_head(
+    on_anvil: EvmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "RANGE_BLOCKS", 10)
+    monkeypatch.setattr(search, "BATCH_RANGES", 2)
+    _, port = await on_anvil.new_account()
+    channel = await port.open_channel(new_key().address, Wei(7), port.account)
+    async with Rpc(on_anvil.url) as rpc:
+        await rpc.call("anvil_mine", hex(45), retry=False)
+    assert await port.find_terms(ChannelId(channel.channel)) == channel.terms
+    monkeypatch.setattr(search, "SEARCH_BLOCKS_MAX", 40)
+    assert await port.find_terms(ChannelId(channel.channel)) is None
+
+
 async def test_our_digests_are_those_of_the_contracts(evm: EvmWorld) -> None:
     """web3 asks the contract itself, with a codec that is not ours."""
     voucher = Voucher(b"\x11" * 32, 7, Wei(2**100 + 1), 3)
@@ -239,16 +256,43 @@ async def test_our_digests_are_those_of_the_contracts(evm: EvmWorld) -> None:
 
 async def test_our_payloads_are_those_of_web3(evm: EvmWorld) -> None:
     contracts = load_contracts()
-    voucher = ((b"\x11" * 32, 7, 8, 0), b"\x22" * 65)
+    payee = "0x" + "33" * 20
+    claim = ("0x" + "44" * 20, "0x" + "55" * 20, b"\x11" * 32, 7, 8, 0, b"\x22" * 65)
 
     def encode() -> str:
         from web3 import Web3
 
         entries = list(contracts.artifacts["PaymentChannels"].entries)
-        return str(Web3().eth.contract(abi=entries).encode_abi("redeem", args=[[voucher]]))
+        return str(Web3().eth.contract(abi=entries).encode_abi("redeem", args=[payee, [claim]]))
 
     theirs = await trio.to_thread.run_sync(encode)
-    assert to_hex(contracts.channels.encode_call("redeem", [voucher])) == theirs
+    assert to_hex(contracts.channels.encode_call("redeem", payee, [claim])) == theirs
+
+
+async def test_redeeming_in_a_splits_pause_claims_and_the_next_call_pays_out(
+    on_anvil: EvmWorld,
+) -> None:
+    soon = Terms(100, split_notice_blocks=20, split_pause_blocks=20)
+    deployment = await deploy(on_anvil.url, TEST_KEYS[0], name="x", terms=soon)
+    async with EvmWorld(on_anvil.url, deployment) as world, Rpc(world.url) as rpc:
+        key, payer = await world.new_account()
+        _, payee = await world.new_account(Wei(0))
+        channel = await payer.open_channel(payee.account, Wei(100), PAYER_SIGNS)
+
+        async def redeem(amount: int) -> tuple[Wei, ...]:
+            voucher = Voucher(channel.channel, 0, Wei(amount), 0)
+            signed = voucher_record.sign(voucher, deployment.channels_domain, key)
+            return (await payee.redeem([Claim(channel.terms, signed)])).credited
+
+        owner = Sender(rpc, EvmSigner(TEST_KEYS[0]), 31337, load_contracts().errors)
+        await owner.send(deployment.token, load_contracts().token.encode_call("announceSplit"))
+        await rpc.call("anvil_mine", hex(soon.split_notice_blocks), retry=False)
+        assert await redeem(10) == (10,)
+        assert await redeem(11) == (1,)
+        assert await payee.fetch_balance(payee.account) == 0
+        await rpc.call("anvil_mine", hex(soon.split_pause_blocks), retry=False)
+        assert await redeem(15) == (8,)
+        assert await payee.fetch_balance(payee.account) == 30
 
 
 async def test_web3_finds_what_we_did(evm: EvmWorld) -> None:
@@ -256,7 +300,8 @@ async def test_web3_finds_what_we_did(evm: EvmWorld) -> None:
     channel = await port.open_channel(new_key().address, Wei(AI), key.address)
     voucher = Voucher(channel.channel, 2, Wei(5), 0)
     signed = voucher_record.sign(voucher, evm.deployment.channels_domain, key)
-    await port.redeem([signed, SignedVoucher(voucher, bytes(65))])
+    bad = SignedVoucher(voucher, bytes(65))
+    await port.redeem([Claim(channel.terms, signed), Claim(channel.terms, bad)])
     claimed = await trio.to_thread.run_sync(_ask_with_web3, evm, "claimedOf", channel.channel, 2)
     assert claimed == 5
 

@@ -15,6 +15,7 @@ from p2p_modelex.chain.evm.http import HttpEndpoint
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
+from p2p_modelex.records.channel import ChannelTerms, Claim
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Wei
 from tests.chain.worlds import new_key
@@ -22,12 +23,13 @@ from tests.chain.worlds import new_key
 EXAMPLES = 5
 _DEPLOYMENT = Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
 _NAME = ChannelId(b"\7" * 32)
-_VOUCHER = SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65))
+_TERMS = ChannelTerms(bytes(20), bytes(20), bytes(20), bytes(32))
+_CLAIM = Claim(_TERMS, SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65)))
 
 _hex = st.one_of(
     st.integers(0, 2**64).map(hex),
     st.binary(max_size=40).map(lambda b: "0x" + b.hex()),
-    st.sampled_from([1, 8, 9]).flatmap(
+    st.sampled_from([1, 5, 9]).flatmap(
         lambda n: st.binary(min_size=32 * n, max_size=32 * n).map(lambda b: "0x" + b.hex())
     ),
 )
@@ -80,12 +82,16 @@ _ASKS: dict[str, Ask] = {
     "balance": lambda c: c.fetch_balance(c.account),
     "gas": lambda c: c.fetch_gas_balance(c.account),
     "transfer": lambda c: c.transfer(c.account, Wei(1)),
-    "channel": lambda c: c.fetch_channel(_NAME),
+    "channel": lambda c: c.fetch_channel(_TERMS),
     "open": lambda c: c.open_channel(c.account, Wei(1), c.account),
-    "top_up": lambda c: c.top_up(_NAME, Wei(1)),
-    "redeem": lambda c: c.redeem([_VOUCHER]),
+    "top_up": lambda c: c.top_up(_TERMS, Wei(1)),
+    "redeem": lambda c: c.redeem([_CLAIM]),
+    "terms": lambda c: c.find_terms(_NAME),
+    "close": lambda c: c.start_close(_TERMS),
     "register": lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),
     "registration": lambda c: c.fetch_registration(PublicKey(_NAME)),
+    "registry": lambda c: c.fetch_registry(0, 10),
+    "registry_events": lambda c: anext(c.registry_events(0)),
     "events": lambda c: anext(c.channel_events(0)),
 }
 

@@ -10,7 +10,7 @@ from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
 from p2p_modelex.errors import ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import ChannelId
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.voucher import Voucher
 from p2p_modelex.units import Wei
 from tests.chain.worlds import MEMORY_DEPLOYMENT, new_key
@@ -67,16 +67,17 @@ def _take_step(
     elif what == "wait":
         now[0] += amount % 12
     elif channels:
-        channel = ChannelId(channels[amount % len(channels)].channel)
+        terms = channels[amount % len(channels)].terms
         if what == "top_up":
-            ledger.top_up(payer.address, channel, Wei(amount))
+            ledger.top_up(payer.address, terms, Wei(amount))
         elif what == "start":
-            ledger.start_close(payer.address, channel)
+            ledger.start_close(payer.address, terms)
         elif what == "finish":
-            ledger.finish_close(channel)
+            ledger.finish_close(terms)
         else:
-            promise = Voucher(channel, other, Wei(amount), 0)
-            ledger.redeem([voucher_record.sign(promise, MEMORY_DEPLOYMENT.channels_domain, payer)])
+            promise = Voucher(ledger.deployment.channel_id(terms), other, Wei(amount), 0)
+            signed = voucher_record.sign(promise, MEMORY_DEPLOYMENT.channels_domain, payer)
+            ledger.redeem([Claim(terms, signed)])
 
 
 async def test_a_ledger_can_be_switched_off() -> None:

@@ -11,7 +11,7 @@ from tests.chain.endpoint import Answer, error, fake_endpoint, http, result
 
 
 def _impatient(url: str) -> Rpc:
-    return Rpc(url, timeout_s=0.2, attempts=3, backoff_s=0.001)
+    return Rpc(url, timeout_s=0.5, attempts=3, backoff_s=0.001)
 
 
 async def test_a_result_comes_back() -> None:

@@ -3,19 +3,31 @@
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from itertools import count
-from typing import Self
+from typing import Any, Self
 
+from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import Chain, Deployment
-from p2p_modelex.chain.devnet import advance_time, grant
+from p2p_modelex.chain.devnet import (
+    SPLIT_NOTICE_BLOCKS,
+    SPLIT_PAUSE_BLOCKS,
+    TEST_KEYS,
+    advance_time,
+    grant,
+    mine_blocks,
+)
+from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.port import EvmChain
+from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
-from p2p_modelex.ids import Address
+from p2p_modelex.ids import Address, PublicKey, format_address
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import AI, Wei
 
 CHALLENGE_S = 100
+NOTICE, PAUSE = SPLIT_NOTICE_BLOCKS, SPLIT_PAUSE_BLOCKS
 FULL = Wei(100 * AI)
 MEMORY_DEPLOYMENT = Deployment(
     "memory", 31337, Address(b"\1" * 20), Address(b"\2" * 20), Address(b"\3" * 20)
@@ -38,8 +50,27 @@ class World(ABC):
     async def pass_time(self, seconds: int) -> None: ...
 
     @abstractmethod
+    async def pass_blocks(self, count: int) -> None: ...
+
+    @abstractmethod
+    async def announce_split(self) -> None:
+        """Announce a split as the token's owner, NOTICE blocks before a pause of PAUSE blocks."""
+
+    @abstractmethod
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
         """Return a fresh account that holds `amount`, and its port."""
+
+    @abstractmethod
+    async def authorise(self, act: str, peer: PublicKey, operator: Address) -> None:
+        """As the registry's authoriser: admit, suspend, lift or remove an entry."""
+
+    @abstractmethod
+    async def leave_registry(self, key: EvmSigner, peer: PublicKey) -> None:
+        """Deregister as an operator."""
+
+    @abstractmethod
+    async def hand_over(self, key: EvmSigner, peer: PublicKey, successor: EvmSigner) -> None:
+        """Offer as an operator, and accept as its successor."""
 
     @abstractmethod
     def port(self, key: EvmSigner, deployment: Deployment) -> Chain:
@@ -47,7 +78,11 @@ class World(ABC):
 
 
 def new_key() -> EvmSigner:
-    return EvmSigner(keccak(b"account %d" % next(_serial)))
+    return EvmSigner(new_private_key())
+
+
+def new_private_key() -> bytes:
+    return bytes(keccak(b"account %d" % next(_serial)))
 
 
 class MemoryWorld(World):
@@ -62,10 +97,25 @@ class MemoryWorld(World):
     async def pass_time(self, seconds: int) -> None:
         self.now += seconds
 
+    async def pass_blocks(self, count: int) -> None:
+        self.ledger.pass_blocks(count)
+
+    async def announce_split(self) -> None:
+        self.ledger.announce_split(notice=NOTICE, pause=PAUSE)
+
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, Chain]:
         key = new_key()
         self.ledger.mint(key.address, amount)
         return key, self.port(key, self.deployment)
+
+    async def authorise(self, act: str, peer: PublicKey, operator: Address) -> None:
+        getattr(self.ledger.registry, act)(peer, operator)
+
+    async def leave_registry(self, key: EvmSigner, peer: PublicKey) -> None:
+        self.ledger.registry.deregister(key.address, peer)
+
+    async def hand_over(self, key: EvmSigner, peer: PublicKey, successor: EvmSigner) -> None:
+        self.ledger.registry.hand_over(key.address, peer, successor.address)
 
     def port(self, key: EvmSigner, deployment: Deployment) -> MemoryChain:
         return MemoryChain(self.ledger, key.address, deployment)
@@ -83,10 +133,50 @@ class EvmWorld(World):
     async def pass_time(self, seconds: int) -> None:
         await advance_time(self.url, seconds)
 
+    async def pass_blocks(self, count: int) -> None:
+        await mine_blocks(self.url, count)
+
+    async def announce_split(self) -> None:
+        owner = EvmSigner(TEST_KEYS[0])
+        async with self.port(owner, self.deployment) as port:
+            payload = port._contracts.token.encode_call("announceSplit")
+            await port._sender.send(self.deployment.token, payload)
+
     async def new_account(self, amount: Wei = FULL) -> tuple[EvmSigner, EvmChain]:
         key = new_key()
         await grant(self.url, self.deployment, {key.address: amount})
         return key, await self._open.enter_async_context(self.port(key, self.deployment))
+
+    async def authorise(self, act: str, peer: PublicKey, operator: Address) -> None:
+        deployer = EvmSigner(TEST_KEYS[0])
+        await self._tell_registry(deployer, act, peer, format_address(operator), "a test")
+
+    async def leave_registry(self, key: EvmSigner, peer: PublicKey) -> None:
+        await self._tell_registry(key, "deregister", peer)
+
+    async def hand_over(self, key: EvmSigner, peer: PublicKey, successor: EvmSigner) -> None:
+        to, by = format_address(successor.address), format_address(key.address)
+        await self._tell_registry(key, "offerHandover", peer, to)
+        await self._tell_registry(successor, "acceptHandover", peer, by)
+
+    async def register_raw(self, key: EvmSigner, peer: PublicKey, uri: bytes) -> None:
+        """Register with a URI that need not be text."""
+        whole = load_contracts().registry.encode_call("register", peer, bytes(32), 1, "")
+        types = ["bytes32", "bytes32", "uint64", "bytes"]  # bytes are encoded as text is
+        await self._send(key, whole[:4] + encode(types, [peer, bytes(32), 1, uri]))
+
+    async def reorg(self, depth: int) -> None:
+        async with Rpc(self.url) as rpc:
+            await rpc.call("anvil_reorg", depth, [], retry=False)
+
+    async def _tell_registry(self, key: EvmSigner, function: str, *arguments: Any) -> None:
+        await self._send(key, load_contracts().registry.encode_call(function, *arguments))
+
+    async def _send(self, key: EvmSigner, payload: bytes) -> None:
+        explain = load_contracts().errors
+        async with Rpc(self.url) as rpc:
+            sender = Sender(rpc, key, self.deployment.chain_id, explain)
+            await sender.send(self.deployment.registry, payload)
 
     def port(self, key: EvmSigner, deployment: Deployment) -> EvmChain:
         return EvmChain(self.url, deployment, key, poll_s=0.01)

@@ -11,6 +11,7 @@ from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.settling import settle_home
+from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.rows import (
     ChannelRow,
     IssuedVoucherRow,
@@ -225,19 +226,23 @@ async def _close_channels(
         found.expect(
             all(count == 1 for count in payees.values()), f"{name}: two channels to one provider"
         )
+        closing: list[ChannelTerms] = []
         before, deposited = await chain.fetch_balance(account.address), 0
         for channel in opened:
-            state = await chain.fetch_channel(channel)
+            terms = await chain.find_terms(channel)
+            assert terms is not None
+            state = await chain.fetch_channel(terms)
             assert state is not None
+            closing.append(terms)
             deposited += state.deposit
             if channel in known:
                 gap = state.deposit - known[channel].deposit
                 found.expect(gap == 0, f"{name}: {gap} wei deposited and not known")
-            await chain.start_close(channel)
+            await chain.start_close(terms)
         found.figures[f"top-ups of {name}"] = len(events["topped_up"])
         await advance_time(stage.url, CHALLENGE_S + 1)
-        for channel in opened:
-            await chain.finish_close(channel)
+        for terms in closing:
+            await chain.finish_close(terms)
         after = await chain.fetch_balance(account.address)
     found.expect(before == PURSE - deposited, f"{name}: money went elsewhere than into channels")
     return deposited, after - before

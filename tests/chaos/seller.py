@@ -35,6 +35,6 @@ if __name__ == "__main__":
     place = Home(Path(sys.argv[1]))
     try:
         with flattened():
-            serve(place, read_home(place), open_seller, register=False)
+            serve(place, read_home(place), open_seller)
     except ModelexError as error:
         fail(error)

@@ -20,7 +20,7 @@ from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
 
-CAST = (Character("ada", SENTIMENT, "0.02"), Character("bert", SENTIMENT, "0.03"))
+CAST = (Character("ada", SENTIMENT, "0.02", registers=True), Character("bert", SENTIMENT, "0.03"))
 START_TIMEOUT_S = 120
 
 

@@ -173,6 +173,10 @@ class TestHome:
         said = modelex("up", "--home", lonely.path)
         said.check_error(3, "line ", "unknown option `mesh.lissten`", "did you mean `listen`?")
 
+    def test_a_requester_cannot_be_registered(self, modelex: Modelex, lonely: Home) -> None:
+        said = modelex("up", "--register", "--home", lonely.path)
+        said.check_error(2, "a requester has nothing to register", "add a model")
+
     def test_a_second_node_on_the_same_home(self, modelex: Modelex, lonely: Home) -> None:
         with lonely.lock():
             said = modelex("bootstrap", "--home", lonely.path)

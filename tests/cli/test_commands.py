@@ -13,10 +13,12 @@ from eth_account import Account
 from p2p_modelex.cli import COMMANDS
 from p2p_modelex.cli.text import printable
 from p2p_modelex.demo.mesh import SENTIMENT, Mesh
-from p2p_modelex.ids import format_peer_id
+from p2p_modelex.ids import format_address, format_peer_id
+from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.home import Home
 from tests.cli.conftest import NETWORK, Modelex
 
+TRIES = 10
 KEY = bytes.fromhex("4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318")
 
 
@@ -51,6 +53,43 @@ def test_nodes_for_programs(modelex: Modelex, mesh: Mesh) -> None:
     assert ada["offers"][0]["completion_wei"] == str(2 * 10**13)
     assert ada["addresses"][0].startswith("/ip4/127.0.0.1/tcp/")
     assert ada["latency_ms"] > 0
+
+
+def test_nodes_show_what_the_registry_says_of_them(modelex: Modelex, mesh: Mesh) -> None:
+    ada, bert = (mesh.keys[name] for name in ("ada", "bert"))
+    for _ in range(TRIES):  # the node anchors itself beside its start
+        said = modelex("nodes", "--home", mesh.homes["client"].path, "--json")
+        by_peer = {node["peer"]: node for node in json.loads(said.out)}
+        hers, his = (by_peer[format_peer_id(keys.peer.peer)] for keys in (ada, bert))
+        if hers["claimed_section"] == "public":
+            break
+    account = format_address(ada.account.address)
+    assert (hers["section"], hers["anchor"], hers["operator"]) == ("registered", "current", account)
+    assert (his["section"], his["anchor"], his["operator"]) == ("unregistered", "none", None)
+    assert his["claimed_section"] == "unregistered"
+    said = modelex("nodes", "--home", mesh.homes["client"].path)
+    assert f"{format_peer_id(ada.peer.peer)}  registered, " in said.out
+    assert f"  anchored by {account}: current\n" in said.out
+
+
+def test_a_run_is_kept_to_a_section_of_the_registry(modelex: Modelex, mesh: Mesh) -> None:
+    home = mesh.homes["client"].path
+    told = ("run", "x", "--home", home, "--model", SENTIMENT, "--kind", "score")
+    said = modelex(*told, "--section", "whitelisted")
+    said.check_error(8, "RTE-14: nobody is whitelisted; there are: ", "--section")
+    assert "Invalid value for '--section'" in modelex(*told, "--section", "best").err
+
+
+def test_init_says_whether_the_node_registers(modelex: Modelex, tmp_path: Path) -> None:
+    network = tmp_path / "network.toml"
+    network.write_text(NETWORK)
+    for name, options in (("plain", ()), ("known", ("--register",))):
+        told = ("--network", network, "--model", SENTIMENT, *options)
+        assert modelex("init", "--home", tmp_path / name, *told).code == 0
+        configuration = read_configuration(tmp_path / name / "modelex.toml")
+        assert configuration.registry.register == (name == "known")
+    said = modelex("init", "--home", tmp_path / "buyer", "--network", network, "--register")
+    said.check_error(3, "a requester has nothing to register")
 
 
 def test_nodes_of_a_model_nobody_sells(modelex: Modelex, mesh: Mesh) -> None:

@@ -27,16 +27,17 @@ START = int(time.time())
 
 
 class Clock:
-    """The chain's, which need not be the machine's."""
+    """The chain's, which need not be the machine's; and the chain."""
 
     now = START
+    ledger: MemoryLedger
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let the commands find books with one open channel of 5 AI."""
     clock, keys, store = Clock(), make_keys(1), MemoryStore()
-    ledger = MemoryLedger(DEPLOYMENT, now=lambda: clock.now, challenge_s=CHALLENGE_S)
+    ledger = clock.ledger = MemoryLedger(DEPLOYMENT, now=lambda: clock.now, challenge_s=CHALLENGE_S)
     chain = MemoryChain(ledger, keys.account.address)
     ledger.mint(keys.account.address, Wei(9 * AI))
 
@@ -75,6 +76,23 @@ def test_a_channel_is_closed_in_two_steps(modelex: Modelex, clock: Clock) -> Non
     assert "closing" not in modelex("channels").out
     said = modelex("close", shown["channel"])
     assert (said.code, said.out) == (0, "it is closed: nothing is left in it\n")
+
+
+def test_after_a_split_amounts_are_those_of_now_and_say_so(modelex: Modelex, clock: Clock) -> None:
+    assert "tokens   4 AI\n" in modelex("balance").out
+    clock.ledger.announce_split(notice=0, pause=1)
+    clock.ledger.pass_blocks(1)
+    assert "tokens   8 AI (split epoch 1)\n" in modelex("balance").out
+    shown = json.loads(modelex("balance", "--json").out)
+    assert (shown["wei"], shown["split_epoch"]) == (str(8 * AI), 1)
+    assert "  deposit 10 AI, claimed 0 AI, vouchers 0 AI, debt 0 AI (split epoch 1)\n" in (
+        modelex("channels").out
+    )
+    [shown] = json.loads(modelex("channels", "--json").out)
+    assert (shown["deposit_wei"], shown["split_epoch"]) == (str(10 * AI), 1)
+    modelex("close", shown["channel"])
+    clock.now += CHALLENGE_S
+    assert modelex("close", shown["channel"]).out == "closed; 10 AI (split epoch 1) came back\n"
 
 
 def test_a_period_that_is_over_is_not_called_running(modelex: Modelex, clock: Clock) -> None:

@@ -22,15 +22,18 @@ from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
-from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.ids import Address, JobId, PeerId
 from p2p_modelex.records import codec, envelope, ownership
 from p2p_modelex.records.advertisement import Advertisement, Kind, Section
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, build_salt
 from p2p_modelex.records.job import Failed, Load, Refused, RequesterMessage
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.registry import Standing
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs, Wei
+from tests.core.exchange import pair
 from tests.core.exchange.pair import (
     CHANNELS,
     DELEGATE,
@@ -42,6 +45,7 @@ from tests.core.exchange.pair import (
     REGISTRY,
     REQUEST,
     REQUESTER_KEY,
+    TERMS,
     Account,
     PeerKey,
 )
@@ -101,8 +105,10 @@ class Buyer:
         self.vendors = [Vendor(number) for number in range(vendors)]
         self.by_peer = {vendor.key.peer: vendor for vendor in self.vendors}
         self.circuits = Circuits()
+        self.standings: dict[PeerId, Standing] = {}
         self.shelf = Shelf(self.vendors)
         self.payer = PayerLedger(PAYER, CHANNELS)
+        self.splits = SplitWatch()
         self.now = NOW
         numbers = count(2, 2)
         book = ProbeBook()
@@ -118,6 +124,8 @@ class Buyer:
             self.payer,
             budget,
             next_stream,
+            lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
+            self.splits,
         )
         self.effects: list[fx.Effect] = []
         self.events: list[fx.RunEvent] = []
@@ -188,8 +196,7 @@ class Buyer:
     def make(self, deposit: int = 10_000, *, closes_at: int = 0) -> list[fx.Effect]:
         """Let the chain do the deposit that the last step asked for."""
         wanted = self.deposits()[0]
-        channel = ChannelId(b"channel" + wanted.payee + bytes(5))
-        state = build_state(channel, wanted.payee, deposit, closes_at)
+        state = build_state(wanted.payee, deposit, closes_at)
         vendor = next(one for one in self.vendors if one.account == wanted.payee)
         vendor.payee.note_channel(state)
         return self.tell(given.ChannelOpened(wanted.payee, state))
@@ -264,15 +271,13 @@ class Sale:
         self.buyer.on_stream(given.FrameReceived(self.stream, message), self.stream)
 
 
-def build_state(
-    channel: ChannelId, payee: Address, deposit: int, closes_at: int = 0
-) -> ChannelState:
-    return ChannelState(
-        channel, PAYER.address, payee, PAYER.address, Wei(deposit), Wei(0), 0, closes_at
-    )
+def build_state(payee: Address, deposit: int, closes_at: int = 0) -> ChannelState:
+    """The payer's one channel to a payee."""
+    terms = msgspec.structs.replace(TERMS, payee=payee)
+    return pair.build_state(terms, deposit, closes_at=closes_at)
 
 
 def opening(payee: Address, deposit: int, *, number: int = 0) -> fx.OpenChannel:
     """What a home without a seed asks for when it has had `number` channels to the payee."""
-    salt = envelope.digest(payee + number.to_bytes(8, "big"))
+    salt = build_salt(envelope.digest(payee + number.to_bytes(8, "big")))
     return fx.OpenChannel(payee, Wei(deposit), salt)

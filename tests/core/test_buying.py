@@ -11,9 +11,10 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
-from p2p_modelex.units import Wei
+from p2p_modelex.records.channel import compute_id
+from p2p_modelex.units import Epoch, Wei
 from tests.core.buyer import Buyer, Sale, build_state, opening
-from tests.core.exchange.pair import REQUEST, REQUESTER_KEY, STRANGER
+from tests.core.exchange.pair import CHANNELS, REQUEST, REQUESTER_KEY, STRANGER
 
 # A request's ceiling at OFFER's prices: (16 + 80) prompt tokens at 2, 64 tokens at 10.
 CEILING = 832
@@ -209,7 +210,7 @@ def test_a_channel_that_is_refused_is_read_again_and_left_if_it_closes() -> None
     vendor = buyer.vendors[0]
     buyer.refuse("no_channel")
     [fetch] = [e for e in buyer.effects if isinstance(e, fx.FetchChannel)]
-    closing = build_state(fetch.channel, vendor.account, 10_000, closes_at=99)
+    closing = build_state(vendor.account, 10_000, closes_at=99)
     buyer.tell(given.ChannelFetched(fetch.channel, closing))
     assert buyer.payer.get_channels() == ()
     buyer.request(2)
@@ -220,11 +221,9 @@ def test_what_the_chain_says_of_other_channels_is_nothing_to_us() -> None:
     buyer = ordering(1)
     [state] = buyer.payer.get_channels()
     channel = ChannelId(state.channel)
-    lie = msgspec.structs.replace(state, signer=STRANGER.address)
     other = msgspec.structs.replace(state, channel=b"?" * 32)
     assert buyer.tell(given.ChannelFetched(ChannelId(other.channel), other)) == []
     assert buyer.tell(given.ChannelFetched(channel, None)) == []
-    assert buyer.tell(given.ChannelFetched(channel, lie)) == []
     assert buyer.tell(given.ShutDown()) == []
 
 
@@ -253,7 +252,7 @@ def test_a_top_up_that_fails_has_the_channel_read() -> None:
     [top_up] = buyer.deposits()
     assert isinstance(top_up, fx.TopUpChannel)
     buyer.tell(given.ChannelOpenFailed(top_up.payee, "it is closing"))
-    assert fx.FetchChannel(top_up.channel) in buyer.effects
+    assert fx.FetchChannel(compute_id(top_up.terms, CHANNELS), top_up.terms) in buyer.effects
     assert (buyer.ended().code, buyer.ended().reason) == ("no_channel", "it is closing")
 
 
@@ -312,12 +311,11 @@ def test_two_runs_wait_for_one_deposit_and_the_second_has_its_own_if_it_must() -
     payee = buyer.vendor().account
     buyer.request(2)
     assert buyer.deposits() == []
-    channel = ChannelId(b"c" * 32)
-    state = build_state(channel, payee, CEILING)
+    state = build_state(payee, CEILING)
     buyer.tell(given.ChannelOpened(payee, state))
     assert buyer.opened()
-    assert buyer.deposits() == [fx.TopUpChannel(payee, channel, Wei(10_000))]
-    buyer.tell(given.ChannelOpened(payee, build_state(channel, payee, 10_000)))
+    assert buyer.deposits() == [fx.TopUpChannel(payee, state.terms, Wei(10_000))]
+    buyer.tell(given.ChannelOpened(payee, build_state(payee, 10_000)))
     assert buyer.opened()
 
 
@@ -332,7 +330,7 @@ def test_a_chain_that_opens_a_channel_for_another_signer_is_not_believed() -> No
     buyer = Buyer(1)
     buyer.request()
     payee = buyer.vendor().account
-    state = build_state(ChannelId(b"c" * 32), payee, 10_000)
+    state = build_state(payee, 10_000)
     lie = msgspec.structs.replace(state, signer=STRANGER.address)
     buyer.tell(given.ChannelOpened(payee, lie))
     assert "signed by another key" in buyer.ended().reason
@@ -341,16 +339,28 @@ def test_a_chain_that_opens_a_channel_for_another_signer_is_not_believed() -> No
 def test_a_channel_that_nobody_waits_for_is_kept_for_later() -> None:
     buyer = Buyer(1)
     payee = buyer.vendors[0].account
-    state = build_state(ChannelId(b"c" * 32), payee, 10_000)
+    state = build_state(payee, 10_000)
     assert [type(e) for e in buyer.tell(given.ChannelOpened(payee, state))] == [fx.Persist]
     buyer.request()
     assert buyer.opened()
 
 
-def test_a_channel_in_a_later_epoch_is_not_topped_up_in_vain() -> None:
+@pytest.mark.parametrize("deposit", [2 * CEILING - 1, 2 * CEILING])
+def test_a_channel_that_the_chain_wrote_in_a_later_epoch_holds_half_the_number(
+    deposit: int,
+) -> None:
     buyer = Buyer(1)
-    state = build_state(ChannelId(b"c" * 32), buyer.vendors[0].account, 10_000)
+    state = build_state(buyer.vendors[0].account, deposit)
     buyer.payer.note_channel(msgspec.structs.replace(state, epoch=1), None)
+    buyer.request()
+    assert bool(buyer.deposits()) is (deposit < 2 * CEILING)
+
+
+def test_a_channel_with_vouchers_of_a_later_epoch_is_not_topped_up_in_vain() -> None:
+    buyer = Buyer(1)
+    state = build_state(buyer.vendors[0].account, 10_000)
+    buyer.payer.note_channel(state, None)
+    buyer.payer.reserve_lane(ChannelId(state.channel), Wei(1), Epoch(1))
     buyer.request()
     assert "split epoch 0" in buyer.ended().reason
 
@@ -386,7 +396,7 @@ def test_cancelling_while_probing_waiting_and_dialling_ends_the_run_at_once() ->
     payee = vendor.account
     buyer.tell(given.CancelRun(job))
     assert buyer.ended().code == "cancelled"
-    state = build_state(ChannelId(b"c" * 32), payee, 10_000)
+    state = build_state(payee, 10_000)
     buyer.tell(given.ChannelOpened(payee, state))
     assert [type(effect) for effect in buyer.effects] == [fx.Persist]
     job = buyer.request(3, only=(vendor.key.peer,))
@@ -403,9 +413,9 @@ def test_a_waiting_run_is_not_failed_by_a_small_deposit_for_one_that_was_cancell
     payee = buyer.vendor().account
     buyer.request(2)
     buyer.tell(given.CancelRun(asker))
-    channel = ChannelId(b"c" * 32)
-    buyer.tell(given.ChannelOpened(payee, build_state(channel, payee, 1)))
-    assert buyer.deposits() == [fx.TopUpChannel(payee, channel, Wei(10_000))]
+    state = build_state(payee, 1)
+    buyer.tell(given.ChannelOpened(payee, state))
+    assert buyer.deposits() == [fx.TopUpChannel(payee, state.terms, Wei(10_000))]
 
 
 def test_a_cancelled_run_is_receipted() -> None:

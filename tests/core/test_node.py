@@ -6,6 +6,7 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.core.exchange import parameters
@@ -14,11 +15,12 @@ from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, Identity, NodeCore, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
-from p2p_modelex.ids import Address, ChannelId, JobId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.job import Load, Probe
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.registry import RegistryEntry, RegistrySection
 from p2p_modelex.records.rows import ChannelRow, JobRow, Row, SettingRow
 from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.pair import (
@@ -41,10 +43,11 @@ from tests.core.exchange.pair import (
 THEIRS = StreamId(1)
 
 
-def build(*, sells: bool = True) -> NodeCore:
+def build(*, sells: bool = True, registers: bool = False) -> NodeCore:
     key = PROVIDER_KEY if sells else REQUESTER_KEY
     identity = Identity(key.peer, key, PAYER, NETWORK, REGISTRY, CHANNELS)
-    policies = Policies(Budget(Wei(100), Wei(1000)))
+    budget = Budget(Wei(100), Wei(1000))
+    policies = Policies(budget, anchoring=AnchoringPolicy(registers))
     shop = Shop(build_seller(), (OFFER,), 2) if sells else None
     core = NodeCore(identity, policies, shop, random.Random(1), "test/1")
     core.start(NOW)
@@ -145,7 +148,7 @@ def test_a_run_that_finds_nobody_ends_at_once() -> None:
 
 def meet(buyer: NodeCore, seller: NodeCore) -> None:
     """Let the buyer know the seller's advertisement."""
-    seller.advertise(["/memory/1"], [OWNERSHIP], Section.UNREGISTERED, NOW)
+    seller.advertise(["/memory/1"], [OWNERSHIP], NOW)
     entry = seller.directory.get(PROVIDER_KEY.peer)
     assert entry is not None
     later = UnixMs(NOW + 1)
@@ -178,7 +181,7 @@ def test_a_run_goes_over_channel_and_stream_to_the_seller() -> None:
 
 def test_a_seller_that_leaves_withdraws_its_advertisement() -> None:
     core = build()
-    core.advertise(["/memory/1"], [OWNERSHIP], Section.UNREGISTERED, NOW)
+    core.advertise(["/memory/1"], [OWNERSHIP], NOW)
     entry = core.directory.get(PROVIDER_KEY.peer)
     assert entry is not None
     assert entry.advertisement.offers == (OFFER,)
@@ -186,6 +189,63 @@ def test_a_seller_that_leaves_withdraws_its_advertisement() -> None:
     entry = core.directory.get(PROVIDER_KEY.peer)
     assert entry is not None
     assert entry.withdrawn
+
+
+def own_entry(section: RegistrySection) -> RegistryEntry:
+    digest = Digest(b"d" * 32)
+    return RegistryEntry(PROVIDER_KEY.public_key, PAYER.address, digest, 1, "", section)
+
+
+def read(core: NodeCore, *entries: RegistryEntry) -> list[fx.Effect]:
+    return core.step(given.RegistryRead(entries, is_first=True, is_last=True), NOW)
+
+
+def test_what_the_registry_says_of_us_changes_what_we_say() -> None:
+    """ANC-11."""
+    core = build()
+    core.advertise(["/memory/1"], [OWNERSHIP], NOW)
+    said = []
+    for section in RegistrySection:
+        read(core, own_entry(section))
+        entry = core.directory.get(PROVIDER_KEY.peer)
+        assert entry is not None
+        said.append(entry.advertisement.section)
+    assert said == [Section.PUBLIC, Section.WHITELISTED, Section.PUBLIC]
+    core.withdraw(UnixMs(NOW + 5))
+    read(core)
+    entry = core.directory.get(PROVIDER_KEY.peer)
+    assert entry is not None
+    assert entry.withdrawn
+
+
+def test_a_node_that_registers_anchors_what_it_advertises() -> None:
+    core = build(registers=True)
+    core.advertise(["/memory/1"], [OWNERSHIP], NOW)
+    [anchor] = [effect for effect in read(core) if isinstance(effect, fx.PutAnchor)]
+    assert anchor.sequence == core.directory.own_sequence
+    failed = core.step(given.AnchorFailed(), NOW)
+    [timer] = [effect for effect in failed if isinstance(effect, fx.SetTimer)]
+    again = core.step(given.TimerFired(timer.timer), timer.at)
+    assert anchor in again
+
+
+def test_who_is_suspended_is_not_bought_from() -> None:
+    """RTE-14."""
+    buyer = build(sells=False)
+    meet(buyer, build())
+    entry = RegistryEntry(
+        PROVIDER_KEY.public_key,
+        Address(OWNERSHIP.ownership.operator),
+        Digest(bytes(32)),
+        1,
+        "",
+        RegistrySection.SUSPENDED,
+    )
+    read(buyer, entry)
+    [emit] = buyer.step(wanted(JobId(b"j" * 16)), NOW)
+    assert isinstance(emit, fx.Emit)
+    assert isinstance(emit.event, fx.RunFailed)
+    assert emit.event.reason.startswith("RTE-14: ")
 
 
 def test_gossip_and_the_mesh_are_the_directorys() -> None:
@@ -218,7 +278,7 @@ def test_a_restart_looks_at_its_channels_and_names_no_new_one_twice() -> None:
     buyer = build(sells=False)
     buyer.restore([seed, ChannelRow(STATE, is_payer=True, peer=None)])
     looked = [e for e in buyer.start(NOW) if isinstance(e, fx.FetchChannel)]
-    assert looked == [fx.FetchChannel(ChannelId(STATE.channel))]
+    assert looked == [fx.FetchChannel(ChannelId(STATE.channel), STATE.terms)]
     salts = [make_salt([seed]), make_salt([seed]), make_salt([])]
     salts.append(make_salt([seed, ChannelRow(STATE, is_payer=True, peer=None)]))
     assert salts[0] == salts[1]

@@ -20,9 +20,10 @@ from p2p_modelex.core.redeeming import (
     WATCH_TIMER,
 )
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records import codec, voucher
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, compute_id
 from p2p_modelex.records.job import Order, Refused
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow
@@ -40,8 +41,10 @@ from tests.core.exchange.pair import (
     REQUEST,
     REQUESTER_KEY,
     STATE,
+    TERMS,
     build_job,
     build_seller,
+    build_state,
 )
 
 
@@ -52,7 +55,7 @@ class Stall:
         self.ledger = PayeeLedger(OPERATOR.address, CHANNELS, SettlementPolicy(**policy))
         for state in states or (STATE,):
             self.ledger.note_channel(state)
-        self.selling = Selling(build_seller(), self.ledger, 1)
+        self.selling = Selling(build_seller(), self.ledger, 1, {}, SplitWatch())
         self.now = NOW
         self.streams = 0
 
@@ -70,16 +73,17 @@ class Stall:
             stream, given.FrameReceived(stream, codec.encode(message)), self.now
         )
 
-    def order(self, number: int = 1, *, lane: int = 0, channel: bytes = CHANNEL) -> StreamId:
+    def order(self, number: int = 1, *, lane: int = 0, terms: ChannelTerms = TERMS) -> StreamId:
         """Order up to the token count; nothing is answered."""
         stream = self.open()
-        signed = promise(0, lane=lane, channel=channel)
+        signed = promise(0, lane=lane, channel=compute_id(terms, CHANNELS))
         order = Order(
             build_job(number),
             REQUEST,
             OFFER.prompt_price,
             OFFER.completion_price,
             Wei(2_000),
+            terms.of_payer,
             signed,
             Wei(0),
         )
@@ -109,6 +113,14 @@ class Stall:
 
 def promise(amount: int, *, lane: int = 0, channel: bytes = CHANNEL) -> SignedVoucher:
     return voucher.sign(Voucher(channel, lane, Wei(amount), 0), CHANNELS, PAYER)
+
+
+def build_terms(number: int) -> ChannelTerms:
+    """Of another channel of the same accounts."""
+    return msgspec.structs.replace(TERMS, salt=bytes([number]) * 32)
+
+
+OTHER_TERMS = build_terms(99)
 
 
 def kinds(effects: list[fx.Effect]) -> list[str]:
@@ -253,7 +265,7 @@ def test_a_payer_with_a_history_runs_more_at_once() -> None:
 
 
 def test_a_channel_is_read_once_for_all_who_wait_for_it() -> None:
-    stall = Stall(msgspec.structs.replace(STATE, channel=b"other" * 6 + b"!!"))
+    stall = Stall(build_state(OTHER_TERMS))
     one, other = stall.order(1), stall.order(2, lane=1)
     assert fetched(stall.tell(given.TokensCounted(build_job(1), 5))) == [CHANNEL]
     assert fetched(stall.tell(given.TokensCounted(build_job(2), 5))) == []
@@ -270,10 +282,11 @@ def test_strangers_cannot_have_us_read_any_number_of_channels(
     monkeypatch.setattr(redeeming, "FETCHES_MAX", 1)
     stall = Stall()
     for number in (1, 2):
-        stall.order(number, channel=bytes([number]) * 32)
-    assert fetched(stall.tell(given.TokensCounted(build_job(1), 5))) == [b"\x01" * 32]
+        stall.order(number, terms=build_terms(number))
+    [first] = fetched(stall.tell(given.TokensCounted(build_job(1), 5)))
+    assert first == compute_id(build_terms(1), CHANNELS)
     assert fetched(stall.tell(given.TokensCounted(build_job(2), 5))) == []
-    effects = stall.tell(given.ChannelFetched(ChannelId(b"\x01" * 32), None))
+    effects = stall.tell(given.ChannelFetched(ChannelId(first), None))
     assert kinds(effects)[:2] == ["Send", "CloseStream"]
 
 
@@ -290,7 +303,7 @@ def test_vouchers_over_the_threshold_are_redeemed_once_at_a_time() -> None:
     assert rearmed == fx.SetTimer(SETTLE_TIMER, UnixMs(NOW + SETTLE_INTERVAL_MS))
     assert isinstance(redeem, fx.Redeem)
     assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
-    [persist] = stall.tell(given.Redeemed(redeem.vouchers, (Wei(100),)))
+    [persist] = stall.tell(given.Redeemed(redeem.claims, (Wei(100),)))
     assert persist == fx.Persist((RedeemedRow(CHANNEL, 0, Wei(100)),))
     assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
     assert stall.tell(given.Redeemed((), ())) == []
@@ -298,13 +311,13 @@ def test_vouchers_over_the_threshold_are_redeemed_once_at_a_time() -> None:
 
 def test_more_than_a_batch_is_redeemed_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2p_modelex.limits.REDEMPTION_VOUCHERS_MAX", 1)
-    other = msgspec.structs.replace(STATE, channel=b"other" * 6 + b"!!")
+    other = build_state(OTHER_TERMS)
     stall = Stall(STATE, other, threshold=Wei(1))
     stall.receive(10)
     stall.receive(10, channel=other.channel)
     _, first = stall.fire(SETTLE_TIMER)
     assert isinstance(first, fx.Redeem)
-    effects = stall.tell(given.Redeemed(first.vouchers, (Wei(10),)))
+    effects = stall.tell(given.Redeemed(first.claims, (Wei(10),)))
     assert kinds(effects) == ["Persist", "Redeem"]
 
 
@@ -315,14 +328,14 @@ def test_a_chain_out_of_reach_is_asked_more_and_more_seldom() -> None:
     for _ in range(9):
         _, redeem = stall.fire(SETTLE_TIMER)
         assert isinstance(redeem, fx.Redeem)
-        [rearmed] = stall.tell(given.RedeemFailed(redeem.vouchers, "no route"))
+        [rearmed] = stall.tell(given.RedeemFailed(redeem.claims, "no route"))
         assert isinstance(rearmed, fx.SetTimer)
         pauses.append(rearmed.at - NOW)
     assert pauses[:2] == [2 * SETTLE_INTERVAL_MS, 4 * SETTLE_INTERVAL_MS]
     assert pauses[-1] == SETTLE_PAUSE_MAX_MS
     _, redeem = stall.fire(SETTLE_TIMER)
     assert isinstance(redeem, fx.Redeem)
-    stall.tell(given.Redeemed(redeem.vouchers, (Wei(10),)))
+    stall.tell(given.Redeemed(redeem.claims, (Wei(10),)))
     assert stall.fire(SETTLE_TIMER) == [fx.SetTimer(SETTLE_TIMER, UnixMs(NOW + SETTLE_INTERVAL_MS))]
 
 
@@ -331,7 +344,7 @@ def test_a_channel_found_closing_is_redeemed_at_once() -> None:
     stall.receive(10)
     rearmed, fetch = stall.fire(WATCH_TIMER)
     assert rearmed == fx.SetTimer(WATCH_TIMER, UnixMs(NOW + WATCH_INTERVAL_MS))
-    assert fetch == fx.FetchChannel(CHANNEL)
+    assert fetch == fx.FetchChannel(CHANNEL, TERMS)
     assert kinds(stall.tell(given.ChannelFetched(CHANNEL, STATE))) == ["Persist"]
     stall.fire(WATCH_TIMER)
     assert kinds(stall.tell(given.ChannelFetched(CHANNEL, closing()))) == ["Persist", "Redeem"]
@@ -349,14 +362,14 @@ def test_while_the_chain_fails_a_closing_channel_waits_for_the_next_try() -> Non
     stall.receive(10)
     _, redeem = stall.fire(SETTLE_TIMER)
     assert isinstance(redeem, fx.Redeem)
-    stall.tell(given.RedeemFailed(redeem.vouchers, "no route"))
+    stall.tell(given.RedeemFailed(redeem.claims, "no route"))
     assert kinds(stall.tell(given.ChannelFetched(CHANNEL, closing()))) == ["Persist"]
 
 
 def test_channels_are_watched_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redeeming, "WATCHED_AT_ONCE", 2)
-    names = [bytes([number]) * 32 for number in (1, 2, 3)]
-    states = [msgspec.structs.replace(STATE, channel=name) for name in names]
+    states = [build_state(build_terms(number)) for number in (1, 2, 3)]
+    names = sorted(state.channel for state in states)
     stall = Stall(*states, threshold=Wei(1000))
     assert fetched(stall.fire(WATCH_TIMER)) == []
     for name in names:

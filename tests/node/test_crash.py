@@ -12,7 +12,7 @@ from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node
 from p2p_modelex.store.abc import Store
 from p2p_modelex.units import UnixMs
-from tests.node.world import MODEL, PRICE, World, make_keys, peer_of, wait_for_sellers
+from tests.node.world import MODEL, PRICE, World, make_keys, peer_of, read_claims, wait_for_sellers
 
 PROVIDER, BUYER = 1, 2
 WINDOW = 64 * PRICE  # ModelSettings.credit_tokens, more than the prompt costs
@@ -49,8 +49,7 @@ async def settle(world: World, node: Node) -> int:
     """Redeem everything; money is where it should be. Returns what the provider has."""
     chain = node.parts.chain
     assert chain is not None
-    held = await node.parts.store.received_vouchers()
-    await chain.redeem([row.signed for row in held])
+    await chain.redeem(await read_claims(node.parts.store))
     got = await chain.fetch_balance(make_keys(PROVIDER).account.address)
     states = [row.state for row in await world.stores[BUYER].channels()]
     left = sum(world.ledger.balance(make_keys(n).account.address) for n in (PROVIDER, BUYER))

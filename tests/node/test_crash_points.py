@@ -22,7 +22,7 @@ from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import Wei
-from tests.node.world import DEPLOYMENT, MODEL, PRICE, PURSE, World, make_keys
+from tests.node.world import DEPLOYMENT, MODEL, PRICE, PURSE, World, make_keys, read_claims
 from tests.store.failing import FailingStore, Mode
 
 PROVIDER, BUYER = 1, 2
@@ -215,8 +215,7 @@ async def check_chain(scene: Scene, provider: Node, *, cut: int = 1) -> None:
     assert opened == {known.state.channel}, "the deposit is made once and known"
     assert provider.parts.chain is not None
     promised = sum((await held(scene)).values())
-    vouchers = [row.signed for row in await stores[PROVIDER].received_vouchers()]
-    redemption = await provider.parts.chain.redeem(vouchers)
+    redemption = await provider.parts.chain.redeem(await read_claims(stores[PROVIDER]))
     assert sum(redemption.credited) == promised
     prices = sum(row.receipt.receipt.price for row in scene.finished)
     assert prices <= promised <= prices + cut * (job_price(scene) + WINDOW)

@@ -26,6 +26,7 @@ from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import UnixMs, Wei
+from tests.core.exchange.pair import TERMS
 from tests.node.world import MODEL, peer_of
 
 PROTOCOL = "/test/1"
@@ -168,9 +169,9 @@ async def test_without_a_chain_every_chain_effect_fails_in_order() -> None:
     bench = Bench(
         Script(
             once(
-                fx.FetchChannel(channel),
+                fx.FetchChannel(channel, TERMS),
                 fx.OpenChannel(payee, Wei(1), Digest(bytes(32))),
-                fx.TopUpChannel(payee, channel, Wei(1)),
+                fx.TopUpChannel(payee, TERMS, Wei(1)),
                 fx.Redeem(()),
             )
         )

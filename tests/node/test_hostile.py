@@ -15,12 +15,13 @@ from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, PROTOCOLS
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.core.selling import STREAMS_PER_PEER_MAX
 from p2p_modelex.errors import ModelexError, NetworkError
-from p2p_modelex.ids import ChannelId, JobId
+from p2p_modelex.ids import Address, JobId
 from p2p_modelex.net.abc import Stream, Verdict
 from p2p_modelex.net.memory import MemoryNetwork
 from p2p_modelex.node.exchange import Exchange, build_request
 from p2p_modelex.node.node import Node
 from p2p_modelex.records import codec, voucher
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelTerms
 from p2p_modelex.records.job import (
     Ask,
     Chunk,
@@ -28,6 +29,7 @@ from p2p_modelex.records.job import (
     Pay,
     ProviderMessage,
     Refused,
+    Request,
     RequesterMessage,
     Started,
 )
@@ -64,13 +66,13 @@ class Attacker:
         self.keys = make_keys(ATTACKER)
         self.network = MemoryNetwork(world.mesh, self.keys.peer.peer)
         self.network.subscribe(ANNOUNCEMENTS_TOPIC, lambda origin, payload: Verdict.ACCEPT)
-        self.channel = ChannelId(bytes(32))
+        payee = make_keys(PROVIDER).account.address
+        self.terms = ChannelTerms(self.keys.account.address, payee, PAYER_SIGNS, bytes(32))
 
     def fund(self, deposit: int) -> None:
-        account, payee = self.keys.account.address, make_keys(PROVIDER).account.address
+        account, payee = Address(self.terms.payer), Address(self.terms.payee)
         self.world.ledger.mint(account, Wei(deposit))
-        state = self.world.ledger.open_channel(account, payee, Wei(deposit), account)
-        self.channel = ChannelId(state.channel)
+        self.terms = self.world.ledger.open_channel(account, payee, Wei(deposit), PAYER_SIGNS).terms
 
     async def open(self, protocol: str) -> Stream:
         target = self.world.mesh.find(peer_of(PROVIDER))
@@ -79,14 +81,18 @@ class Attacker:
         return await self.network.open_stream(target.peer, protocol, frame_limit=10**6)
 
     def promise(self, amount: int) -> SignedVoucher:
-        promise = Voucher(self.channel, 0, Wei(amount), 0)
+        promise = Voucher(DEPLOYMENT.channel_id(self.terms), 0, Wei(amount), 0)
         return voucher.sign(promise, DEPLOYMENT.channels_domain, self.keys.account)
+
+    def build_order(
+        self, job: JobId, first: SignedVoucher, base: int, request: Request = REQUEST
+    ) -> Order:
+        most, terms = Wei(1000 * PRICE), self.terms.of_payer
+        return Order(job, request, PRICE, PRICE, most, terms, first, Wei(base))
 
     async def order(self, number: int = 1, amount: int = 0) -> tuple[Stream, JobId]:
         stream, job = await self.open(parameters.PROTOCOL), JobId(bytes([number]) * 16)
-        order = Order(
-            job, REQUEST, PRICE, PRICE, Wei(100 * PRICE), self.promise(amount), Wei(amount)
-        )
+        order = self.build_order(job, self.promise(amount), amount)
         await stream.send_frame(codec.encode(order))
         return stream, job
 
@@ -162,9 +168,7 @@ async def test_a_requester_that_never_pays_gets_one_window() -> None:
         attacker.fund(1000 * PRICE)
         settings = build_request("hello", model=MODEL, max_tokens=200)
         stream = await attacker.open(parameters.PROTOCOL)
-        order = Order(
-            JobId(b"j" * 16), settings, PRICE, PRICE, Wei(1000 * PRICE), attacker.promise(0), Wei(0)
-        )
+        order = attacker.build_order(JobId(b"j" * 16), attacker.promise(0), 0, settings)
         await stream.send_frame(codec.encode(order))
         started = await receive(stream)
         assert isinstance(started, Started)
@@ -199,9 +203,7 @@ async def test_vouchers_that_shrink_are_of_another_or_too_big_end_the_job() -> N
                     await stream.receive_frame()
         forged = msgspec.structs.replace(attacker.promise(900 * PRICE), signature=bytes(65))
         stream = await attacker.open(parameters.PROTOCOL)
-        order = Order(
-            JobId(b"f" * 16), REQUEST, PRICE, PRICE, Wei(100 * PRICE), forged, Wei(900 * PRICE)
-        )
+        order = attacker.build_order(JobId(b"f" * 16), forged, 900 * PRICE)
         await stream.send_frame(codec.encode(order))
         refused = await receive(stream)
         assert isinstance(refused, Refused)
@@ -213,7 +215,7 @@ async def test_vouchers_that_shrink_are_of_another_or_too_big_end_the_job() -> N
 async def test_many_orders_on_channels_that_do_not_exist_are_refused() -> None:
     async with siege() as (_, attacker):
         for number in range(1, 40):
-            attacker.channel = ChannelId(bytes([number]) * 32)
+            attacker.terms = msgspec.structs.replace(attacker.terms, salt=bytes([number]) * 32)
             stream, _ = await attacker.order(number)
             refused = await receive(stream)
             assert isinstance(refused, Refused)

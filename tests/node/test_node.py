@@ -13,10 +13,17 @@ from p2p_modelex.errors import ModelexError, NoProvider
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.exchange import Terms
 from p2p_modelex.node.node import FLUSH_S
-from p2p_modelex.records.advertisement import Section
-from p2p_modelex.records.envelope import digest
 from p2p_modelex.units import AI, Wei, format_ai
-from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, make_keys, peer_of, wait_for_sellers
+from tests.node.world import (
+    DEPLOYMENT,
+    MODEL,
+    PRICE,
+    World,
+    make_keys,
+    peer_of,
+    read_claims,
+    wait_for_sellers,
+)
 
 
 async def test_a_prompt_is_answered_signed_and_paid() -> None:
@@ -128,9 +135,8 @@ async def test_money_is_conserved_through_settlement() -> None:
             paid += completion.paid
         with trio.fail_after(5):
             await provider.wait_until(lambda: provider.core.is_idle)
-        held = await provider.parts.store.received_vouchers()
         assert provider.parts.chain is not None
-        redemption = await provider.parts.chain.redeem([row.signed for row in held])
+        redemption = await provider.parts.chain.redeem(await read_claims(provider.parts.store))
         assert sum(redemption.credited) == paid
         account = make_keys(1).account.address
         assert await provider.parts.chain.fetch_balance(account) == paid
@@ -254,21 +260,3 @@ async def test_known_peers_are_left_alone_where_a_bootstrap_peer_answers(
                 await wait_for_sellers(exchange, 2)
                 await trio.testing.wait_all_tasks_blocked()
                 assert exchange.node.parts.network.connected() == (peer_of(1),)
-
-
-async def test_a_registered_node_says_so_and_anchors_what_it_says() -> None:
-    world = World()
-    async with world.provider(1) as provider, world.requester(2, friends=[1]) as exchange:
-        await wait_for_sellers(exchange, 1)
-        await provider.register()
-        own = provider.core.directory.get(provider.peer)
-        assert own is not None
-        assert own.advertisement.section is Section.PUBLIC
-        assert provider.parts.chain is not None
-        entry = await provider.parts.chain.fetch_registration(make_keys(1).peer.public_key)
-        assert entry is not None
-        assert (entry.digest, entry.sequence) == (digest(own.envelope), own.advertisement.sequence)
-    async with world.provider(1) as provider:
-        again = provider.core.directory.get(provider.peer)
-        assert again is not None
-        assert again.advertisement.section is Section.PUBLIC

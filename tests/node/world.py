@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import trio
 
-from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core.node import Shop
@@ -16,11 +17,17 @@ from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node.assembly import Adjust
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import (
+    Configuration,
+    ModelSettings,
+    RegistrySettings,
+    SettlementSettings,
+)
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
+from p2p_modelex.records.channel import Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.memory import MemoryStore
@@ -40,6 +47,13 @@ def make_keys(number: int) -> KeyRing:
     return KeyRing(Ed25519Signer(seed), EvmSigner(bytes([number + 100]) * 32), seed)
 
 
+async def read_claims(store: Store) -> list[Claim]:
+    """Every voucher that a payee's store holds, with the terms that redeem it."""
+    terms_of = {row.state.channel: row.state.terms for row in await store.channels()}
+    held = [row.signed for row in await store.received_vouchers()]
+    return [Claim(terms_of[signed.voucher.channel], signed) for signed in held]
+
+
 @dataclass
 class World:
     """What the nodes share, and everyone's store (which outlives a node)."""
@@ -51,6 +65,15 @@ class World:
         )
     )
     stores: dict[int, Store] = field(default_factory=dict)
+    deployment: Deployment = DEPLOYMENT
+
+    def open_chain(self, keys: KeyRing) -> Chain:
+        """A node's view of the chain, not entered yet."""
+        return MemoryChain(self.ledger, keys.account.address)
+
+    async def fund(self, account: Address, money: Wei) -> None:
+        """Give an account $AI."""
+        self.ledger.mint(account, money)
 
     @asynccontextmanager
     async def provider(
@@ -62,34 +85,44 @@ class World:
         friends: Sequence[int] = (),
         adjust: Adjust = lambda shop: shop,
         announce: tuple[str, ...] = (),
+        registry: RegistrySettings | None = None,
+        settlement: SettlementSettings | None = None,
     ) -> AsyncGenerator[Node, None]:
         """Run a node that sells MODEL."""
         settings = ModelSettings(model=MODEL, prompt_price=PRICE, completion_price=price)
         defaults = Configuration()
         mesh = replace(defaults.mesh, announce=announce)
-        configuration = replace(defaults, role="provider", mesh=mesh, models=(settings,))
+        configuration = replace(
+            defaults,
+            role="provider",
+            mesh=mesh,
+            models=(settings,),
+            registry=registry or defaults.registry,
+            settlement=settlement or defaults.settlement,
+        )
         keys = make_keys(number)
-        async with engine or MemoryEngine(MODEL) as running:
+        async with engine or MemoryEngine(MODEL) as running, self.open_chain(keys) as chain:
             engines = {MODEL: running}
-            shop = build_shop(keys, DEPLOYMENT, (settings,), engines, Epoch(0), wall_clock())
-            node = self._build(number, configuration, adjust(shop), engines, friends)
+            shop = build_shop(keys, self.deployment, (settings,), engines, Epoch(0), wall_clock())
+            node = self._build(number, configuration, adjust(shop), engines, friends, chain)
             async with node.serve():
                 yield node
 
     @asynccontextmanager
     async def requester(
-        self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Wei
+        self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Any
     ) -> AsyncGenerator[Exchange, None]:
         """Run a node that buys; it knows `friends` from the start."""
         keys = make_keys(number)
         if not self.stores.get(number):
-            self.ledger.mint(keys.account.address, money)
+            await self.fund(keys.account.address, money)
         defaults = Configuration()
         configuration = replace(defaults, requester=replace(defaults.requester, **limits))
-        node = self._build(number, configuration, None, {}, friends)
-        async with node.serve():
-            assert not friends or await node.wait_synced(5)
-            yield Exchange(node, configuration)
+        async with self.open_chain(keys) as chain:
+            node = self._build(number, configuration, None, {}, friends, chain)
+            async with node.serve():
+                assert not friends or await node.wait_synced(5)
+                yield Exchange(node, configuration)
 
     def _build(
         self,
@@ -98,16 +131,17 @@ class World:
         shop: Shop | None,
         engines: Mapping[str, Engine],
         friends: Sequence[int],
+        chain: Chain,
     ) -> Node:
         keys = make_keys(number)
         known = [peer_of(friend) for friend in friends]
         parts = Parts(
             network=MemoryNetwork(self.mesh, keys.peer.peer, bootstrap=known, dht=True),
             store=self.stores.setdefault(number, MemoryStore()),
-            chain=MemoryChain(self.ledger, keys.account.address),
+            chain=chain,
             engines=engines,
             keys=keys,
-            deployment=DEPLOYMENT,
+            deployment=self.deployment,
         )
         return Node(parts, configuration, shop)
 

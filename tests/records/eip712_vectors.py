@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_utils.crypto import keccak
 
 CHAIN_ID = 31337
 CONTRACTS = {
@@ -49,6 +51,26 @@ VOUCHERS: dict[str, dict[str, Any]] = {
         "epoch": 2**16 - 1,
     },
     "after two splits": {"channel": _CHANNEL, "lane": 63, "amount": 10**18, "epoch": 2},
+}
+CHANNELS: dict[str, dict[str, str]] = {
+    "a delegate signs": {
+        "payer": address_of("payer"),
+        "payee": address_of("operator"),
+        "signer": address_of("delegate"),
+        "salt": "0x" + "5a" * 32,
+    },
+    "the payer signs, a short salt": {
+        "payer": address_of("payer"),
+        "payee": address_of("operator"),
+        "signer": "0x" + "00" * 20,
+        "salt": "0x" + "00" * 24 + "1122334455667788",
+    },
+    "the payer signs, by name": {
+        "payer": address_of("payer"),
+        "payee": address_of("operator"),
+        "signer": address_of("payer"),
+        "salt": _ZEROS,
+    },
 }
 RECEIPTS: dict[str, dict[str, Any]] = {
     "ordinary": {
@@ -163,6 +185,15 @@ def _cases(
     return [_sign(primary, contract, name, role, fields) for name, fields in messages.items()]
 
 
+def _channel(name: str, terms: dict[str, str], domain: str) -> dict[str, str]:
+    """One case of EIP712-4."""
+    words = [domain, terms["payer"], terms["payee"], terms["signer"], terms["salt"]]
+    kinds = ["bytes32", "address", "address", "address", "bytes32"]
+    raw = [bytes.fromhex(word[2:]) if len(word) == 66 else word for word in words]
+    case = terms | {"name": name, "channel": "0x" + keccak(encode(kinds, raw)).hex()}
+    return dict(sorted(case.items()))
+
+
 def _invalid(good: dict[str, Any]) -> list[dict[str, str]]:
     raw = bytes.fromhex(good["signature"][2:])
     r, s, v = raw[:32], int.from_bytes(raw[32:64], "big"), raw[64:]
@@ -200,7 +231,7 @@ def build() -> dict[str, Any]:
     ownerships = _cases("Ownership", "registry", "operator", OWNERSHIPS)
     return {
         "format": "eip712/1",
-        "rules": ["EIP712-1", "EIP712-2", "EIP712-3"],
+        "rules": ["EIP712-1", "EIP712-2", "EIP712-3", "EIP712-4"],
         "domain": {
             "chainId": CHAIN_ID,
             "channels": CONTRACTS["channels"],
@@ -217,6 +248,10 @@ def build() -> dict[str, Any]:
             "voucher": TYPES["Voucher"],
         },
         "vouchers": vouchers,
+        "channels": [
+            _channel(name, terms, vouchers[0]["domainSeparator"])
+            for name, terms in CHANNELS.items()
+        ],
         "receipts": receipts,
         "ownerships": ownerships,
         "invalid": _invalid(vouchers[0]),

@@ -12,7 +12,7 @@ from p2p_modelex.records.advertisement import (
     Offer,
     Section,
 )
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, PayerTerms
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import (
     Accept,
@@ -165,8 +165,17 @@ quote = Quote(
     valid_until=1_795_000_030_000,
 )
 envelope = Envelope(PEER, b"payload", b"\x52" * 64)
+terms = PayerTerms(b"\x01" * 20, b"\x02" * 20, b"\x54" * 32)
 channel = ChannelState(
-    CHANNEL, b"\x01" * 20, OPERATOR, b"\x01" * 20, Wei(10**19), Wei(10**18), 0, closes_at=0
+    channel=CHANNEL,
+    payer=terms.payer,
+    payee=OPERATOR,
+    signer=terms.signer,
+    salt=terms.salt,
+    deposit=Wei(10**19),
+    claimed=Wei(10**18),
+    epoch=0,
+    closes_at=0,
 )
 FINGERPRINT = b"\x53" * 16
 split = Split((Range(b"", b"\x40", 17, FINGERPRINT), Range(b"\x40", b"", 300, FINGERPRINT)))
@@ -186,8 +195,10 @@ EXAMPLES: dict[str, Any] = {
     "envelope": envelope,
     "channel": channel,
     "ask": Ask(JOB, request),
-    "order": Order(JOB, completion, Wei(10**12), Wei(3 * 10**12), Wei(10**15), voucher, Wei(5)),
-    "accept": Accept(JOB, envelopes.digest(b"quote"), voucher, Wei(5)),
+    "order": Order(
+        JOB, completion, Wei(10**12), Wei(3 * 10**12), Wei(10**15), terms, voucher, Wei(5)
+    ),
+    "accept": Accept(JOB, envelopes.digest(b"quote"), terms, voucher, Wei(5)),
     "pay": Pay(JOB, voucher),
     "cancel": Cancel(JOB),
     "quoted": Quoted(JOB, envelope),

@@ -13,6 +13,7 @@ from p2p_modelex import ids
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Address, Digest, NetworkId, PublicKey
 from p2p_modelex.records import codec, eip712, envelope, ownership, receipt, voucher
+from p2p_modelex.records.channel import ChannelTerms, compute_id
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
@@ -82,6 +83,14 @@ def test_voucher(case: dict[str, Any]) -> None:
     signed = SignedVoucher(statement, raw(case["signature"]))
     assert voucher.recover_signer(signed, CHANNELS) == raw(case["signer"])
     assert voucher.sign(statement, CHANNELS, Signer(case["privateKey"])) == signed
+
+
+@cases(EIP712["channels"])
+def test_channel(case: dict[str, Any]) -> None:
+    """EIP712-4."""
+    fields = ("payer", "payee", "signer", "salt")
+    terms = ChannelTerms(*(raw(case[field]) for field in fields))
+    assert compute_id(terms, CHANNELS) == raw(case["channel"])
 
 
 @cases(EIP712["receipts"])

@@ -39,9 +39,9 @@ def received(amount: int, *, lane: int = 0, earned: int = 0) -> ReceivedVoucherR
 
 
 def channel(number: int, *, is_payer: bool = True, deposit: int = 10**18) -> ChannelRow:
-    state = ChannelState(
-        number.to_bytes(32, "big"), b"\1" * 20, b"\2" * 20, b"\3" * 20, Wei(deposit), Wei(0), 0, 0
-    )
+    parties = (b"\1" * 20, b"\2" * 20, b"\3" * 20)
+    salt = number.to_bytes(32, "big")
+    state = ChannelState(salt, *parties, salt, Wei(deposit), Wei(0), 0, 0)
     return ChannelRow(state, is_payer, peer(number) if number % 2 else None)
 
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from p2p_modelex.errors import StoreError
@@ -21,6 +22,7 @@ from p2p_modelex.records.rows import RecordRow, SettingRow
 from p2p_modelex.store import migrations
 from p2p_modelex.store.migrations import SCHEMA_VERSION
 from p2p_modelex.store.sqlite import SqliteStore
+from p2p_modelex.store.tables import encode_row
 from p2p_modelex.units import UnixMs
 from tests.store import rows
 
@@ -256,6 +258,31 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert "update p2p-modelex" in caught.value.hint
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
+    path: Path, read_only: bool
+) -> None:
+    async with SqliteStore(path) as store:
+        await store.apply([rows.channel(1)])
+    with _raw(path) as raw:
+        raw.execute("PRAGMA user_version = 1")
+    with pytest.raises(StoreError, match="earlier PaymentChannels") as caught:
+        async with SqliteStore(path, read_only=read_only):
+            pass
+    assert "redeem and close them" in caught.value.hint
+    with _raw(path) as raw:
+        assert raw.execute("SELECT count(*) FROM channel").fetchone() == (1,)
+
+
+async def test_an_earlier_schema_without_channels_goes_on(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await store.apply([SettingRow("x", b"kept")])
+    with _raw(path) as raw:
+        raw.execute("PRAGMA user_version = 1")
+    async with SqliteStore(path) as store:
+        assert await store.setting("x") == b"kept"
+
+
 async def test_another_programs_database_is_refused(path: Path) -> None:
     with _raw(path) as raw:
         raw.execute("CREATE TABLE theirs (x)")
@@ -305,3 +332,25 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     store = SqliteStore(path)
     with pytest.raises(StoreError, match="not open"):
         await store.channels()
+
+
+async def test_jobs_that_an_older_version_kept_are_of_epoch_0(path: Path) -> None:
+    """And a damaged one stays damaged."""
+    job, other = rows.job(1), rows.job(2)
+    async with SqliteStore(path) as store:
+        await store.apply((job, other))
+    older = msgpack.packb(msgpack.unpackb(encode_row(job)[4:])[:-1])
+    kept = zlib.crc32(older).to_bytes(4, "big") + older
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE job SET body = ? WHERE job = ?", (kept, job.job))
+        raw.execute("UPDATE job SET body = ? WHERE job = ?", (b"1234" + older, other.job))
+        raw.execute("PRAGMA user_version = 1")
+        raw.commit()
+    async with SqliteStore(path) as store:
+        with pytest.raises(StoreError, match="job is damaged"):
+            await store.jobs()
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("DELETE FROM job WHERE job = ?", (other.job,))
+        raw.commit()
+    async with SqliteStore(path) as store:
+        assert await store.jobs() == (job,)

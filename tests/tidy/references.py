@@ -18,6 +18,8 @@ Made from `p2p_modelex/node/configuration.py`; do not edit (`python -m tests.tid
 A node reads `modelex.toml` in its data directory, which is `--home`, else `MODELEX_HOME`, else the
 platform's place for a user's data.
 `modelex init` writes the file with every option in it; the defaults are commented out.
+Amounts and prices are in the split epoch that `split_epoch` names, and count twice after each
+later split of $AI.
 An unknown option, a wrong type and a wrong unit are refused, with the line and what was expected.
 
 | Variable | What it does |

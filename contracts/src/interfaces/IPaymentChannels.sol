@@ -9,15 +9,26 @@ import {ITokenReceiver} from "./ITokenReceiver.sol";
 /// the cumulative amount that may be claimed on one lane of the channel. Claiming is bookkeeping,
 /// settling is the transfer, redeeming is both. Anyone may submit vouchers: money goes only to the
 /// channel's payee, or back to its payer.
-/// @dev The deposit's bytes are `abi.encode(uint8(0), payee, signer, salt)` to open a channel
-/// (address, address, bytes32; a zero signer means the payer) or `abi.encode(uint8(1), channel)` to
-/// top one up. The channel id is `keccak256(abi.encode(block.chainid, address(this), payer, payee,
-/// salt))`. A closed channel stays closed: its id is never used again, so no old voucher revives.
+/// @dev A channel is named by its terms, which stand in no storage: whoever acts on one brings them,
+/// and the Opened event has them for anyone who lost them. The channel id is
+/// `keccak256(abi.encode(domain, payer, payee, signer, salt))`, where `domain` is the EIP-712 domain
+/// separator that this contract was deployed with: after a fork of the chain both sides hold the
+/// channel under this id. The deposit's bytes are `abi.encode(uint8(0), payee, signer, salt)` to open
+/// a channel (address, address, bytes32) or `abi.encode(uint8(1), channel)` to top one up. A closed
+/// channel stays closed: its id is never used again, so no old voucher revives.
 interface IPaymentChannels is ITokenReceiver {
     /// @notice What the bytes of a deposit ask for.
     enum Deposit {
         Open,
         TopUp
+    }
+
+    /// @notice Where a channel stands. Closing: vouchers can be claimed until it is Closed.
+    enum Status {
+        None,
+        Open,
+        Closing,
+        Closed
     }
 
     /// @notice Why a voucher was skipped. NothingNew: at most the amount claimed on the lane
@@ -31,18 +42,25 @@ interface IPaymentChannels is ITokenReceiver {
         BadSignature
     }
 
-    /// @notice A channel. deposit: paid in, less what closing refunded. claimed: by all lanes.
-    /// signer: whose vouchers count. epoch: the split epoch in which the amounts are written, which
-    /// is the token's when something last happened to the channel. closesAt: unix seconds from which `finishClose` works, 0 until a close was started.
-    struct Channel {
+    /// @notice Who pays whom. signer: whose vouchers count; zero means the payer. salt: tells apart
+    /// the channels of the same three. Fewer bytes that are not zero cost less gas.
+    struct Terms {
         address payer;
         address payee;
         address signer;
-        uint128 deposit;
-        uint128 claimed;
-        uint64 closesAt;
+        bytes32 salt;
+    }
+
+    /// @notice What is kept of a channel. deposit: paid in, less what closing refunded. claimed: by
+    /// all lanes. epoch: the split epoch in which the amounts are written, which is the token's when
+    /// something last happened to the channel. closesAt: unix seconds from which `finishClose`
+    /// works, 0 if no close was started.
+    struct Channel {
+        uint256 deposit;
+        uint256 claimed;
         uint16 epoch;
-        bool closed;
+        uint64 closesAt;
+        Status status;
     }
 
     /// @notice `amount` in all may be claimed on this lane, in units of split epoch `epoch`. After a
@@ -54,9 +72,15 @@ interface IPaymentChannels is ITokenReceiver {
         uint16 epoch;
     }
 
-    /// @notice A voucher and its signature r | s | v.
-    struct SignedVoucher {
-        Voucher voucher;
+    /// @notice A voucher, its channel by the terms but for the payee, and its signature r | s | v
+    /// or what an ERC-1271 signer takes for one.
+    struct Claim {
+        address payer;
+        address signer;
+        bytes32 salt;
+        uint32 lane;
+        uint128 amount;
+        uint16 epoch;
         bytes signature;
     }
 
@@ -71,31 +95,26 @@ interface IPaymentChannels is ITokenReceiver {
     }
 
     /// @notice A channel exists and holds `deposit`.
+    /// @dev Amounts in events are in units of the token's epoch, as those of its transfers are.
     event Opened(
         bytes32 indexed channel,
         address indexed payer,
         address indexed payee,
         address signer,
-        uint128 deposit,
-        uint16 epoch
+        bytes32 salt,
+        uint128 deposit
     );
-    /// @notice `amount` was added; the deposit is now `deposit`, both in units of `epoch`.
-    event ToppedUp(bytes32 indexed channel, uint128 amount, uint128 deposit, uint16 epoch);
-    /// @notice A voucher for `amount` credited `credit` to the payee. The credit is less than what
-    /// the voucher newly promised where the deposit did not cover it; the rest can be claimed
-    /// after a top-up. Both in units of `epoch`, the token's.
-    event Claimed(
-        bytes32 indexed channel, uint32 lane, uint256 amount, uint128 credit, uint16 epoch
-    );
+    /// @notice `amount` was added.
+    event ToppedUp(bytes32 indexed channel, uint128 amount);
+    /// @notice A voucher credited `credit` to the payee. The credit is less than what the voucher
+    /// newly promised where the deposit did not cover it; the rest can be claimed after a top-up.
+    event Claimed(bytes32 indexed channel, uint32 lane, uint128 credit);
     /// @notice The voucher at `index` of the batch credited nothing, and why.
     event VoucherSkipped(uint256 index, bytes32 indexed channel, uint32 lane, Skip reason);
-    /// @notice `amount` of claimed money was transferred to `payee`.
-    event Settled(address indexed payee, uint256 amount);
     /// @notice The payer may take what is unclaimed at `closesAt`.
     event CloseStarted(bytes32 indexed channel, uint64 closesAt);
-    /// @notice The channel is closed for good and `refund`, in units of `epoch`, went back to the
-    /// payer.
-    event Closed(bytes32 indexed channel, uint128 refund, uint16 epoch);
+    /// @notice The channel is closed for good and `refund` went back to the payer.
+    event Closed(bytes32 indexed channel, uint128 refund);
 
     /// @notice The challenge period is not between 1 second and `limit` seconds.
     error InvalidChallengePeriod(uint64 period, uint64 limit);
@@ -103,15 +122,16 @@ interface IPaymentChannels is ITokenReceiver {
     error OnlyToken(address caller);
     /// @notice The deposit's bytes are not one of the two forms.
     error InvalidDeposit(bytes data);
-    /// @notice A deposit must be between 1 and 2^128-1 in all, not `amount`.
-    error InvalidAmount(uint256 amount);
+    /// @notice A channel may hold from 1 to `limit` in this epoch, and not `amount`. No deposit of
+    /// what exists meets the limit; it takes paying the whole supply in again and again.
+    error InvalidAmount(uint256 amount, uint256 limit);
     /// @notice Money for `payee` could never leave again.
     error InvalidPayee(address payee);
     /// @notice There is a channel with this id already, open or closed.
     error ChannelExists(bytes32 channel);
     /// @notice There is no channel with this id.
     error NoSuchChannel(bytes32 channel);
-    /// @notice The channel is closing or closed since `closesAt`.
+    /// @notice The channel is closing, at `closesAt`.
     error ChannelClosing(bytes32 channel, uint64 closesAt);
     /// @notice The channel is closed.
     error ChannelClosed(bytes32 channel);
@@ -123,6 +143,7 @@ interface IPaymentChannels is ITokenReceiver {
     error NotClosing(bytes32 channel);
     /// @notice The payee may still claim until `closesAt`.
     error ChallengePeriodRunning(bytes32 channel, uint64 closesAt);
+
     /// @notice Deposit by `approve`: take `amount` of the caller's tokens. data: as in a
     /// `transferAndCall`.
     function deposit(uint256 amount, bytes calldata data) external;
@@ -147,26 +168,27 @@ interface IPaymentChannels is ITokenReceiver {
         Authorization calldata authorization
     ) external;
 
-    /// @notice Credit vouchers to their payees without a transfer: it works while a split pauses the
+    /// @notice Credit vouchers to their payee without a transfer: it works while a split pauses the
     /// token. A bad voucher is skipped with VoucherSkipped and does not disturb the others.
-    /// @return credits what each voucher credited, in order; 0 if skipped.
-    function claim(SignedVoucher[] calldata vouchers) external returns (uint128[] memory credits);
+    /// @return credit what all of them credited, in the token's epoch.
+    function claim(address payee, Claim[] calldata claims) external returns (uint256 credit);
 
-    /// @notice Transfer what `payee` was credited and has not received.
+    /// @notice Transfer what claims credited to `payee`.
     function settle(address payee) external returns (uint256 amount);
 
-    /// @notice Claim, then settle each payee of the vouchers with one transfer.
-    function redeem(SignedVoucher[] calldata vouchers) external returns (uint128[] memory credits);
+    /// @notice Credit vouchers as `claim` does, and transfer what they credited at once. What
+    /// earlier claims credited stays for `settle`.
+    function redeem(address payee, Claim[] calldata claims) external returns (uint256 credit);
 
     /// @notice As the payer, begin the challenge period, in which vouchers can still be claimed.
-    function startClose(bytes32 channel) external;
+    function startClose(Terms calldata terms) external;
 
     /// @notice After the challenge period, close and refund the payer. Anyone may call.
-    function finishClose(bytes32 channel) external;
+    function finishClose(Terms calldata terms) external;
 
     /// @notice As the payee, close at once and refund the payer. Redeem first: vouchers not claimed
     /// by then are lost.
-    function cooperativeClose(bytes32 channel) external;
+    function cooperativeClose(Terms calldata terms) external;
 
     /// @notice The token that channels hold.
     function token() external view returns (IAIToken);
@@ -174,8 +196,8 @@ interface IPaymentChannels is ITokenReceiver {
     /// @notice Seconds between startClose and finishClose.
     function challengePeriod() external view returns (uint64);
 
-    /// @notice The id of the channel that `payer` opens to `payee` with `salt`.
-    function channelId(address payer, address payee, bytes32 salt) external view returns (bytes32);
+    /// @notice The id of the channel with these terms.
+    function channelId(Terms calldata terms) external view returns (bytes32);
 
     /// @notice A channel; all zero if there is none.
     function channelOf(bytes32 channel) external view returns (Channel memory);

@@ -6,6 +6,9 @@ pragma solidity 0.8.37;
 /// many slots there are. Kept as a number with its epoch and not as a share of the supply, since
 /// after a split odd amounts must be possible.
 library Scaled {
+    /// @dev So that 2^128 holds 2^18 supplies, and a contract may keep amounts in 128 bits.
+    uint16 internal constant SPLITS_LIMIT = 20;
+
     /// @dev value: units of 10^-18 AI in `epoch`.
     struct Amount {
         uint240 value;
@@ -36,6 +39,7 @@ library Scaled {
     /// @notice An amount of epoch `written` in the units of a later or the same epoch `wanted`;
     /// 2^256-1 where it is more, which is more than there is.
     function rescale(uint256 value, uint16 written, uint16 wanted) internal pure returns (uint256) {
+        if (wanted == written) return value;
         uint256 doublings = wanted - written;
         if (value > type(uint256).max >> doublings) return type(uint256).max;
         return value << doublings;

@@ -39,6 +39,8 @@ abstract contract EpochSignatures is
     bytes32 private constant _CANCEL_TYPE =
         keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
 
+    // In the code, where it costs nothing to read; the name itself is in storage.
+    bytes32 private immutable _hashedName;
     mapping(address authorizer => mapping(bytes32 nonce => bool)) private _used;
 
     /// @notice `signer` did not sign this, in the current or any earlier epoch.
@@ -51,6 +53,10 @@ abstract contract EpochSignatures is
     error AuthorizationUsedAlready(address authorizer, bytes32 nonce);
     /// @notice Only the recipient `to` may use it, not `caller`.
     error OnlyRecipient(address to, address caller);
+
+    constructor() {
+        _hashedName = keccak256(bytes(name()));
+    }
 
     /// @inheritdoc IERC20Permit
     function permit(
@@ -152,8 +158,8 @@ abstract contract EpochSignatures is
     /// @notice The domain separator of signatures written in `epoch_`.
     function domainSeparatorOf(uint16 epoch_) public view returns (bytes32) {
         bytes32 version = keccak256(bytes(_version(epoch_)));
-        bytes32 named = keccak256(bytes(name()));
-        return keccak256(abi.encode(_DOMAIN_TYPE, named, version, block.chainid, address(this)));
+        return
+            keccak256(abi.encode(_DOMAIN_TYPE, _hashedName, version, block.chainid, address(this)));
     }
 
     /// @inheritdoc IERC20Permit

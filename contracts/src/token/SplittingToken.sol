@@ -15,8 +15,8 @@ abstract contract SplittingToken is ERC20, Ownable2Step, IAIToken {
 
     /// @notice 10^9 AI, before any split.
     uint256 public constant GENESIS_SUPPLY = 1_000_000_000 ether;
-    /// @notice So that 2^128 holds 2^18 supplies, and a contract may keep amounts in 128 bits.
-    uint16 public constant SPLITS_LIMIT = 20;
+    /// @notice How many splits there can be.
+    uint16 public constant SPLITS_LIMIT = Scaled.SPLITS_LIMIT;
     /// @dev An allowance of more than every supply to come means "as much as there is" and stays so.
     uint256 private constant _UNLIMITED = GENESIS_SUPPLY << SPLITS_LIMIT;
 
@@ -86,10 +86,12 @@ abstract contract SplittingToken is ERC20, Ownable2Step, IAIToken {
     function _update(address from, address to, uint256 value) internal override {
         (uint16 current, uint64 splitsAt) = _now();
         require(splitsAt == 0 || block.number < _split.pausesAt, TransfersPaused(splitsAt));
-        uint256 held = _balances[from].read(current);
+        (Scaled.Amount storage giver, Scaled.Amount storage taker) =
+            (_balances[from], _balances[to]);
+        uint256 held = giver.read(current);
         require(held >= value, ERC20InsufficientBalance(from, held, value));
-        _balances[from].write(held - value, current);
-        _balances[to].write(_balances[to].read(current) + value, current);
+        giver.write(held - value, current);
+        taker.write(taker.read(current) + value, current);
         emit Transfer(from, to, value);
     }
 

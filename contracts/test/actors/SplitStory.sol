@@ -33,9 +33,11 @@ contract SplitStory is OracleBase {
     bytes private _asked;
     bytes private _unanswered;
     IOracleHub.SignedReport[] private _early;
-    bytes32 private _direct;
-    bytes32 private _farms;
-    IPaymentChannels.SignedVoucher[] private _held;
+    IPaymentChannels.Terms private _direct;
+    IPaymentChannels.Terms private _farms;
+    /// @dev Signed and not yet brought: two for PAYEE, one for the farm.
+    IPaymentChannels.Claim[] private _held;
+    IPaymentChannels.Claim private _heldForFarm;
 
     /// @notice Play all steps, with a moment before step `first` and one before step `second`, in
     /// which the token splits if `splits`.
@@ -235,13 +237,15 @@ contract SplitStory is OracleBase {
     /// @dev One is redeemed, the others are kept to be brought later.
     function _signVouchers() private {
         _redeem(_direct, 0, _worth(30));
-        _held.push(_voucher(_direct, 0, _worth(50)));
-        _held.push(_voucher(_direct, 1, _worth(20)));
-        _held.push(_voucher(_farms, 0, _worth(40)));
+        _held.push(_claim(_direct, 0, _worth(50)));
+        _held.push(_claim(_direct, 1, _worth(20)));
+        _heldForFarm = _claim(_farms, 0, _worth(40));
     }
 
     function _claimHeld() private {
-        if (_held.length > 0) channels.claim(_held);
+        if (_held.length == 0) return;
+        channels.claim(PAYEE, _held);
+        channels.claim(address(_farm), _one(_heldForFarm));
     }
 
     function _settleHeld() private {

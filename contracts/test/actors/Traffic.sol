@@ -11,6 +11,7 @@ contract Traffic is ChannelsBase {
 
     address[2] public payees = [PAYEE, address(0x0DD)];
     bytes32[] public opened;
+    IPaymentChannels.Terms[] private _opened;
     uint256 public deposited;
     uint256 public refunded;
     /// @notice In units of the current epoch, as all books here.
@@ -56,58 +57,65 @@ contract Traffic is ChannelsBase {
     function open(uint256 who, uint128 deposit) external {
         if (opened.length == _CHANNELS_LIMIT) return;
         deposit = uint128(bound(deposit, 1, 1000));
-        opened.push(_open(payees[who % 2], bytes32(opened.length), deposit));
+        _opened.push(_open(payees[who % 2], bytes32(opened.length), deposit));
+        opened.push(_id(_opened[opened.length]));
         deposited += deposit;
     }
 
     function topUp(uint256 which, uint128 amount) external {
-        bytes32 channel = _pick(which);
-        if (channel == 0 || channels.channelOf(channel).closesAt != 0) return;
+        if (opened.length == 0) return;
+        IPaymentChannels.Terms memory terms = _pick(which);
+        if (_find(terms).status != IPaymentChannels.Status.Open) return;
         amount = uint128(bound(amount, 1, 1000));
-        _topUp(channel, amount);
+        _topUp(terms, amount);
         deposited += amount;
     }
 
-    /// @notice Three vouchers at once, good, old and too large, whatever state their channels are in.
+    /// @notice Three vouchers at once, good, old and too large, whatever state their channels are in;
+    /// those to another payee than the first's must be skipped.
     function redeem(uint256[3] memory which, uint128[3] memory amounts, bool thenSettle) external {
         if (opened.length == 0) return;
-        IPaymentChannels.SignedVoucher[] memory batch = new IPaymentChannels.SignedVoucher[](3);
+        address payee = _pick(which[0]).payee;
+        IPaymentChannels.Claim[] memory batch = new IPaymentChannels.Claim[](3);
         for (uint256 i; i < 3; ++i) {
-            bytes32 channel = _pick(which[i]);
+            IPaymentChannels.Terms memory terms = _pick(which[i]);
             uint32 lane = uint32((which[i] >> 128) % LANES);
             uint128 amount = uint128(bound(amounts[i], 0, 2000));
-            if (amount > signed[channel][lane]) signed[channel][lane] = amount;
-            batch[i] = _voucher(channel, lane, amount);
+            if (terms.payee == payee) _note(terms, lane, amount);
+            batch[i] = _claim(terms, lane, amount);
         }
-        if (thenSettle) channels.redeem(batch);
-        else channels.claim(batch);
+        if (thenSettle) channels.redeem(payee, batch);
+        else channels.claim(payee, batch);
     }
 
     /// @notice A voucher for everything, signed by somebody else.
     function forge(uint256 which, uint32 lane) external {
-        bytes32 channel = _pick(which);
-        if (channel == 0) return;
-        IPaymentChannels.Voucher memory voucher =
-            IPaymentChannels.Voucher(channel, lane % LANES, type(uint128).max, token.epoch());
-        bytes memory signature = _signWith(STRANGER_KEY, channels.voucherDigest(voucher));
-        channels.redeem(_one(IPaymentChannels.SignedVoucher(voucher, signature)));
+        if (opened.length == 0) return;
+        IPaymentChannels.Terms memory terms = _pick(which);
+        IPaymentChannels.Claim memory forged =
+            _claim(terms, lane % LANES, type(uint128).max, token.epoch(), STRANGER_KEY);
+        channels.redeem(terms.payee, _one(forged));
     }
 
     /// @notice A split: vouchers can be claimed in its pause, and those of before count twice.
     function split(uint256 which, uint256 lanes, uint128 before, uint128 within) external {
-        if (token.epoch() == _SPLITS_LIMIT || which % 4 != 0) return;
-        bytes32 channel = _pick(which);
+        if (token.epoch() == _SPLITS_LIMIT || which % 4 != 0 || opened.length == 0) return;
+        IPaymentChannels.Terms memory terms = _pick(which);
         uint32 lane = uint32(lanes % LANES);
         before = uint128(bound(before, 0, 2000));
         within = uint128(bound(within, 0, 2000));
-        IPaymentChannels.SignedVoucher memory old = _voucher(channel, lane, before);
-        uint256 most = before > within ? before : within;
-        if (most > signed[channel][lane]) signed[channel][lane] = most;
+        IPaymentChannels.Claim memory old = _claim(terms, lane, before);
+        _note(terms, lane, before > within ? before : within);
         _pauseForSplit();
-        channels.claim(_one(_voucher(channel, lane, within)));
+        channels.claim(terms.payee, _one(_claim(terms, lane, within)));
         vm.roll(token.split().splitsAt);
         _doubleBooks();
-        channels.claim(_one(old));
+        channels.claim(terms.payee, _one(old));
+    }
+
+    function _note(IPaymentChannels.Terms memory terms, uint32 lane, uint256 amount) private {
+        bytes32 channel = _id(terms);
+        if (amount > signed[channel][lane]) signed[channel][lane] = amount;
     }
 
     function _doubleBooks() private {
@@ -125,32 +133,40 @@ contract Traffic is ChannelsBase {
     }
 
     function startClose(uint256 which) external {
-        bytes32 channel = _pick(which);
-        if (channel == 0 || channels.channelOf(channel).closesAt != 0) return;
+        if (opened.length == 0) return;
+        IPaymentChannels.Terms memory terms = _pick(which);
+        if (_find(terms).status != IPaymentChannels.Status.Open) return;
         vm.prank(PAYER);
-        channels.startClose(channel);
+        channels.startClose(terms);
     }
 
     function finishClose(uint256 which, uint256 late) external {
-        bytes32 channel = _pick(which);
-        IPaymentChannels.Channel memory found = channels.channelOf(channel);
-        if (channel == 0 || found.closed || found.closesAt == 0) return;
+        if (opened.length == 0) return;
+        IPaymentChannels.Terms memory terms = _pick(which);
+        IPaymentChannels.Channel memory found = _find(terms);
+        if (found.status != IPaymentChannels.Status.Closing) return;
         if (block.timestamp < found.closesAt) vm.warp(found.closesAt + late % 1000);
-        channels.finishClose(channel);
-        refunded += uint256(found.deposit - found.claimed) << (token.epoch() - found.epoch);
+        channels.finishClose(terms);
+        _noteRefund(found);
     }
 
     function cooperativeClose(uint256 which) external {
-        bytes32 channel = _pick(which);
-        IPaymentChannels.Channel memory found = channels.channelOf(channel);
         // Rarely, or no channel would live long enough to be interesting.
-        if (channel == 0 || found.closed || which % 5 != 0) return;
-        vm.prank(found.payee);
-        channels.cooperativeClose(channel);
-        refunded += uint256(found.deposit - found.claimed) << (token.epoch() - found.epoch);
+        if (opened.length == 0 || which % 5 != 0) return;
+        IPaymentChannels.Terms memory terms = _pick(which);
+        IPaymentChannels.Channel memory found = _find(terms);
+        if (found.status == IPaymentChannels.Status.Closed) return;
+        vm.prank(terms.payee);
+        channels.cooperativeClose(terms);
+        _noteRefund(found);
     }
 
-    function _pick(uint256 which) private view returns (bytes32) {
-        return opened.length == 0 ? bytes32(0) : opened[uint128(which) % opened.length];
+    function _noteRefund(IPaymentChannels.Channel memory before) private {
+        // Claimed on other lanes is told in the channel's epoch too, so this is what was left.
+        refunded += uint256(before.deposit - before.claimed) << (token.epoch() - before.epoch);
+    }
+
+    function _pick(uint256 which) private view returns (IPaymentChannels.Terms memory) {
+        return _opened[uint128(which) % opened.length];
     }
 }

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi import abi as codec
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
+from eth_abi.registry import BaseEquals
+from eth_abi.registry import registry as standard_types
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.evm.wire import Log
 from p2p_modelex.errors import BadInput, ChainUnreachable
+from p2p_modelex.ids import Address
 
 # Solidity's own two errors: require's message and the compiler's checks.
 _BUILT_IN_ERRORS = (
@@ -20,8 +24,23 @@ _BUILT_IN_ERRORS = (
     {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
 )
 
-# What eth_abi raises for bytes of another shape, and for a string that is not UTF-8.
-_UNDECODABLE = (DecodingError, OverflowError, UnicodeDecodeError)
+# What eth_abi raises for bytes of another shape.
+_UNDECODABLE = (DecodingError, OverflowError)
+
+
+def _build_codec() -> ABICodec:
+    """Solidity takes any bytes for a text, and anybody's text may be in an answer: what is not
+    UTF-8 in it is replaced, so that one stranger's URI does not make a list unreadable.
+    """
+    types = standard_types.copy()  # type: ignore[no-untyped-call]
+    types.unregister_decoder("string")
+    lenient = StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    is_text = BaseEquals("string")  # type: ignore[no-untyped-call]
+    types.register_decoder(is_text, lenient, label="string")
+    return ABICodec(types)
+
+
+codec = _build_codec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,17 @@ class Event:
     name: str
     arguments: dict[str, Any]
     block: int
+    contract: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CustomError:
+    """Why a contract refused: name and arguments, both empty if the bytes are of no known error."""
+
+    name: str
+    arguments: dict[str, Any]
+    text: str
+    """`Name(argument=value, ...)`; unknown ones as hex."""
 
 
 class Abi:
@@ -70,7 +100,8 @@ class Abi:
                 self._events[entry.id] = entry
                 self._topics[entry.name] = entry.id
             case "error":
-                self._errors[entry.id[:4]] = entry
+                # Contracts name the arguments of one error differently: the first names them.
+                self._errors.setdefault(entry.id[:4], entry)
             case "constructor":
                 self._constructor = entry
 
@@ -114,19 +145,25 @@ class Abi:
                 [arguments[name]] = codec.decode([kind], topic)
         except _UNDECODABLE:
             return None
-        return Event(entry.name, arguments, log.block)
+        return Event(entry.name, arguments, log.block, log.address)
 
-    def explain(self, reason: bytes) -> str:
-        """Return revert bytes as `Name(argument=value, ...)`; unknown ones as hex."""
+    def decode_error(self, reason: bytes) -> CustomError:
+        """Return what revert bytes say."""
         entry = self._errors.get(reason[:4])
         if entry is None:
-            return f"unknown error 0x{reason[:68].hex()}" if reason else "no reason given"
+            text = f"unknown error 0x{reason[:68].hex()}" if reason else "no reason given"
+            return CustomError("", {}, text)
         try:
             values = codec.decode(entry.types, reason[4:])
         except _UNDECODABLE:
-            return entry.name
-        pairs = zip(entry.names, values, strict=True)
-        return f"{entry.name}({', '.join(f'{name}={_show(v)}' for name, v in pairs)})"
+            return CustomError(entry.name, {}, entry.name)
+        arguments = dict(zip(entry.names, values, strict=True))
+        shown = ", ".join(f"{name}={_show(value)}" for name, value in arguments.items())
+        return CustomError(entry.name, arguments, f"{entry.name}({shown})")
+
+    def errors(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the custom errors, each with the names of its arguments; a name may come twice."""
+        return [(entry.name, entry.names) for entry in self._errors.values()]
 
 
 def _encode(entry: _Entry, arguments: Sequence[Any]) -> bytes:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from p2p_modelex.chain.evm.artifacts import Artifact, load_contracts, mask_immut
 from p2p_modelex.chain.evm.journal import Created, Journal, open_journal
 from p2p_modelex.chain.evm.plan import Step, Terms, build_plan
 from p2p_modelex.chain.evm.transaction import encode_rlp
-from p2p_modelex.errors import ChainUnreachable, TransactionFailed
+from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, format_address, parse_address
 from p2p_modelex.records.signers import EvmSigner
 
@@ -53,26 +53,37 @@ async def deploy(
     *,
     name: str,
     terms: Terms,
+    known: Deployment | None = None,
     journal: Path | None = None,
     on_step: OnStep = _ignore,
 ) -> Deployment:
     """Deploy what is not there yet, in the order of the plan.
 
-    private_key: of an account that can pay about 25 million gas. journal: where to write down what
-    is done, so that the next run goes on; None for a devnet. on_step: called in a thread. On a
-    fresh chain an account always gets the same addresses. Raises ChainUnreachable,
-    TransactionFailed, ConfigurationError, or BadInput for terms that make no network.
+    private_key: of an account that can pay about 25 million gas. known: the network as its file has
+    it; what stands there already is kept. journal: where to write down what is done, so that the
+    next run goes on; None for a devnet. on_step: called in a thread. On a fresh chain an account
+    always gets the same addresses. Raises ChainUnreachable, TransactionFailed, ConfigurationError,
+    or BadInput for terms that make no network.
     """
     terms.validate()
     EvmSigner(private_key)  # refused here, before a library's message could quote it
-    return await trio.to_thread.run_sync(_deploy, url, private_key, name, terms, journal, on_step)
+    return await trio.to_thread.run_sync(
+        _deploy, url, private_key, name, terms, known, journal, on_step
+    )
 
 
-async def estimate(url: str, private_key: bytes, *, terms: Terms) -> tuple[Deployed, ...]:
-    """Return what a deployment would create and cost, and send nothing. Errors as `deploy`."""
+async def estimate(
+    url: str,
+    private_key: bytes,
+    *,
+    terms: Terms,
+    known: Deployment | None = None,
+    journal: Path | None = None,
+) -> tuple[Deployed, ...]:
+    """Return what a deployment would create and cost; nothing is sent. Errors as `deploy`."""
     terms.validate()
     EvmSigner(private_key)
-    return await trio.to_thread.run_sync(_estimate, url, private_key, terms)
+    return await trio.to_thread.run_sync(_estimate, url, private_key, terms, known, journal)
 
 
 def _deploy(
@@ -80,15 +91,16 @@ def _deploy(
     private_key: bytes,
     name: str,
     terms: Terms,
+    known: Deployment | None,
     journal_path: Path | None,
     on_step: OnStep,
 ) -> Deployment:
     with _connect(url, private_key) as (w3, account):
-        chain_id = w3.eth.chain_id
+        chain_id = _fetch_chain_id(w3, known)
         journal = open_journal(journal_path, chain_id, account.address)
         at: dict[str, str] = {}
         for step in build_plan(terms, parse_address(account.address), int(time.time())):
-            created, is_new = _find(w3, journal, step), False
+            created, is_new = _find(w3, journal, known, step), False
             if created is None:
                 created, is_new = _create(w3, account, journal, step, at), True
                 journal.note(step.key, created)
@@ -99,15 +111,28 @@ def _deploy(
     return Deployment(name, chain_id, **addresses)
 
 
-def _find(w3: Any, journal: Journal, step: Step) -> Created | None:
+def _fetch_chain_id(w3: Any, known: Deployment | None) -> int:
+    chain_id = int(w3.eth.chain_id)
+    if known is not None and known.chain_id != chain_id:
+        raise WrongNetwork(
+            f"the endpoint is of chain {chain_id}, the network {known.name} of {known.chain_id}",
+            hint="give the endpoint of that chain, or the network another name",
+        )
+    return chain_id
+
+
+def _find(w3: Any, journal: Journal, known: Deployment | None, step: Step) -> Created | None:
     """Return the step's contract if an earlier run made it, or had sent its transaction."""
     created = journal.created.get(step.key)
+    named: Address | None = getattr(known, step.key, None)
     if created is None and step.key in journal.planned:
         # The transaction was perhaps sent, and perhaps is not mined yet.
         address = journal.planned[step.key]
         if not _has_code(w3, address, step) and not _wait_pending(w3, journal.deployer):
             return None
         created = Created(address, "", 0)
+    if created is None and named is not None:
+        created = Created(format_address(named), "", 0)
     if created is None or not _has_code(w3, created.address, step):
         return None
     journal.note(step.key, created)
@@ -150,20 +175,33 @@ def _create(w3: Any, account: Any, journal: Journal, step: Step, at: dict[str, s
     return Created(str(receipt["contractAddress"]), sent.to_0x_hex(), int(receipt["gasUsed"]))
 
 
-def _estimate(url: str, private_key: bytes, terms: Terms) -> tuple[Deployed, ...]:
-    found: list[Deployed] = []
+def _estimate(
+    url: str,
+    private_key: bytes,
+    terms: Terms,
+    known: Deployment | None,
+    journal_path: Path | None,
+) -> tuple[Deployed, ...]:
+    lines: list[Deployed] = []
     with _connect(url, private_key) as (w3, account):
+        kept = open_journal(journal_path, _fetch_chain_id(w3, known), account.address)
+        journal = replace(kept, path=None)
         nonce = w3.eth.get_transaction_count(account.address, "pending")
         at: dict[str, str] = {}
-        plan = build_plan(terms, parse_address(account.address), int(time.time()))
-        for place, step in enumerate(plan):
-            artifact = load_contracts().artifacts[step.contract]
-            call = _constructor(w3, artifact, step.arguments(at))
-            gas = int(call.estimate_gas({"from": account.address}))
-            at[step.key] = _predict(account.address, nonce + place)
+        for step in build_plan(terms, parse_address(account.address), int(time.time())):
+            found = _find(w3, journal, known, step)
+            if found is None:
+                at[step.key] = _predict(account.address, nonce)
+                nonce += 1
+                call = _constructor(
+                    w3, load_contracts().artifacts[step.contract], step.arguments(at)
+                )
+                gas = int(call.estimate_gas({"from": account.address}))
+            else:
+                at[step.key], gas = found.address, found.gas
             address = parse_address(at[step.key])
-            found.append(Deployed(step.key, step.contract, address, gas, is_new=True))
-    return tuple(found)
+            lines.append(Deployed(step.key, step.contract, address, gas, is_new=found is None))
+    return tuple(lines)
 
 
 def _constructor(w3: Any, artifact: Artifact, arguments: tuple[Any, ...]) -> Any:
@@ -211,7 +249,11 @@ def _connect(url: str, private_key: bytes) -> Iterator[tuple[Any, Any]]:
             hint="is the endpoint running, and its URL right?",
         ) from error
     except ContractCustomError as error:
-        reason = load_contracts().errors.explain(bytes.fromhex(str(error.data)[2:]))
-        raise TransactionFailed(f"deploying would revert: {reason}") from error
+        refusal = load_contracts().errors.decode_error(bytes.fromhex(str(error.data)[2:]))
+        raise Reverted(
+            f"deploying would revert: {refusal.text}",
+            name=refusal.name,
+            arguments=refusal.arguments,
+        ) from error
     except (Web3Exception, ValueError) as error:
         raise TransactionFailed(f"deploying failed: {error}") from error

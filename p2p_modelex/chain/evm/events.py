@@ -1,7 +1,7 @@
 """Channel events of one account, out of the PaymentChannels contract's log."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +10,8 @@ from p2p_modelex.chain.evm.abi import Abi, Event
 from p2p_modelex.chain.evm.reader import BlockReader
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.ids import Address, ChannelId, format_address
-from p2p_modelex.records.channel import ChannelState
 
-# Channels remembered as ours or not, so that each is asked about once.
+# Channels remembered as ours, as many as a ledger keeps; the one opened longest ago makes room.
 CHANNELS_MAX = 10_000
 
 _KINDS: dict[str, Literal["opened", "topped_up", "claimed", "close_started", "closed"]] = {
@@ -44,15 +43,16 @@ class ChannelWatch:
         *,
         since_block: int,
         confirmations: int,
-        fetch_channel: Callable[[ChannelId], Awaitable[ChannelState | None]],
+        known: Iterable[ChannelId],
         on_reorg: Callable[[], Awaitable[None]],
     ) -> None:
-        """on_reorg: awaited when blocks were undone, before their events are told."""
+        """known: channels of ours that were opened before `since_block`. on_reorg: awaited when
+        blocks were undone, before their events are told.
+        """
         self._abi = abi
-        self._account = account
-        self._fetch_channel = fetch_channel
+        self._ours = format_address(account)
         self._on_reorg = on_reorg
-        self._is_ours: OrderedDict[ChannelId, bool] = OrderedDict()
+        self._known = OrderedDict.fromkeys(known)
         self._reader = BlockReader(
             rpc,
             contract,
@@ -70,25 +70,19 @@ class ChannelWatch:
         for block in blocks:
             for log in block.logs:
                 event = self._abi.decode_event(log)
-                if event is not None and await self._concerns_us(event):
+                if event is not None and self._concerns_us(event):
                     channel = ChannelId(event.arguments["channel"])
                     kind = _KINDS[event.name]
                     events.append(ChannelEvent(kind, channel, block.number, block.undone))
         return Polled(tuple(events), up_to_date=not blocks)
 
-    async def _concerns_us(self, event: Event) -> bool:
+    def _concerns_us(self, event: Event) -> bool:
         channel = ChannelId(event.arguments["channel"])
-        known = self._is_ours.get(channel)
-        if known is None:
-            known = await self._learn(channel, event)
-            self._is_ours[channel] = known
-            if len(self._is_ours) > CHANNELS_MAX:
-                self._is_ours.popitem(last=False)
-        return known
-
-    async def _learn(self, channel: ChannelId, event: Event) -> bool:
-        if event.name == "Opened":
-            ours = format_address(self._account)
-            return ours in (event.arguments["payer"], event.arguments["payee"])
-        state = await self._fetch_channel(channel)
-        return state is not None and self._account in (state.payer, state.payee)
+        if event.name == "Opened" and self._ours in (
+            event.arguments["payer"],
+            event.arguments["payee"],
+        ):
+            self._known[channel] = None
+            if len(self._known) > CHANNELS_MAX:
+                self._known.popitem(last=False)
+        return channel in self._known

@@ -1,40 +1,40 @@
 """The chain port over JSON-RPC: `Chain` for one account of one EVM network."""
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Self
 
 import trio
 from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
-from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryEntry
+from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryPage
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
 from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
-from p2p_modelex.chain.evm.rpc import Rpc, RpcError
+from p2p_modelex.chain.evm.refusals import ask
+from p2p_modelex.chain.evm.registry import Registry
+from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.search import find_terms
 from p2p_modelex.chain.evm.sender import Sender
-from p2p_modelex.chain.evm.wire import (
-    TransactionReceipt,
-    read_bytes,
-    read_header,
-    read_quantity,
-    to_hex,
-)
-from p2p_modelex.chain.redemption import validate_batch
-from p2p_modelex.errors import ChainUnreachable, TransactionFailed
+from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_quantity
+from p2p_modelex.chain.redemption import find_payee
+from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
 from p2p_modelex.records.eip712 import AccountSigner
-from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Wei
+from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.units import SPLITS_MAX, UINT128_MAX, Epoch, Wei
 
 # A devnet mines only when there is a transaction, so nothing there is ever confirmed.
 DEVNET_CHAIN_ID = 31337
 CONFIRMATIONS = 3  # our guess: deeper than all but exceptional reorgs, 36 s on mainnet
 POLL_S = 1.0
+REGISTRY_POLL_S = 12.0  # a block of mainnet; two small requests each time
 
 _OPEN, _TOP_UP = 0, 1  # IPaymentChannels.Deposit
+_NONE, _CLOSED = 0, 3  # IPaymentChannels.Status
 
 
 class EvmChain(Chain):
@@ -61,9 +61,10 @@ class EvmChain(Chain):
         self._confirmations = confirmations
         self._poll_s = poll_s
         self._contracts: Contracts = load_contracts()
-        self._sender = Sender(
-            self._rpc, signer, deployment.chain_id, self._contracts.errors.explain
+        self._registry = Registry(
+            self._rpc, deployment.registry, self._contracts.registry, self._call
         )
+        self._sender = Sender(self._rpc, signer, deployment.chain_id, self._contracts.errors)
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,9 +86,16 @@ class EvmChain(Chain):
     async def fetch_genesis(self) -> Digest:
         return read_header(await self._rpc.call("eth_getBlockByNumber", "0x0", False)).hash
 
-    async def fetch_epoch(self) -> Epoch:
-        [epoch] = await self._ask_token("epoch")
-        return Epoch(epoch)
+    async def fetch_split(self) -> SplitState:
+        block = read_quantity(await self._rpc.call("eth_blockNumber"))
+        payload = self._contracts.token.encode_call("split")
+        answer = await self._call(self._deployment.token, payload, "latest")
+        [(epoch, pauses_at, splits_at)] = self._contracts.token.decode_result("split", answer)
+        if epoch > SPLITS_MAX:
+            raise ChainUnreachable("the endpoint sent a split epoch that cannot be")
+        if splits_at and block >= splits_at:  # nobody writes down that it has happened
+            return SplitState(Epoch(epoch + 1), block)
+        return SplitState(Epoch(epoch), block, pauses_at, splits_at)
 
     async def fetch_balance(self, account: Address) -> Wei:
         [balance] = await self._ask_token("balanceOf", format_address(account))
@@ -104,69 +112,66 @@ class EvmChain(Chain):
         receipt = await self._sender.send(self._deployment.token, payload)
         return receipt.transaction
 
-    async def fetch_channel(self, channel: ChannelId) -> ChannelState | None:
-        return await self._fetch_channel(channel, await self._confirmed_block())
+    async def fetch_channel(self, terms: ChannelTerms) -> ChannelState | None:
+        return await self._fetch_channel(terms, await self._confirmed_block())
+
+    async def find_terms(self, channel: ChannelId) -> ChannelTerms | None:
+        return await find_terms(self._rpc, self._deployment, self._contracts.channels, channel)
 
     async def open_channel(
         self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
     ) -> ChannelState:
-        if salt is None:
-            salt = Digest(secrets.token_bytes(32))
-        else:
-            channel = self._deployment.channel_id(self.account, payee, salt)
-            found = await self._fetch_channel(channel, "latest")
+        is_new = salt is None
+        salt = salt or build_salt(secrets.token_bytes(32))
+        terms = ChannelTerms(self.account, payee, signer, salt)
+        if not is_new:
+            found = await self._fetch_channel(terms, "latest")
             if found is not None:
                 return found
         opening = encode(
             ["uint8", "address", "address", "bytes32"],
             [_OPEN, format_address(payee), format_address(signer), salt],
         )
-        receipt = await self._deposit(deposit, opening)
-        events = self._find_events(receipt, "Opened")
-        if len(events) != 1:
-            raise ChainUnreachable("the endpoint left out the event of the opening transaction")
-        [opened] = events
-        return ChannelState(
-            opened["channel"],
-            bytes.fromhex(opened["payer"][2:]),
-            bytes.fromhex(opened["payee"][2:]),
-            bytes.fromhex(opened["signer"][2:]),
-            Wei(opened["deposit"]),
-            Wei(0),
-            opened["epoch"],
-            0,
-        )
+        await self._deposit(deposit, opening)
+        return await self._fetch_latest(terms)
 
-    async def top_up(self, channel: ChannelId, amount: Wei) -> ChannelState:
+    async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
+        channel = self._deployment.channel_id(terms)
         await self._deposit(amount, encode(["uint8", "bytes32"], [_TOP_UP, channel]))
-        return await self._fetch_latest(channel)
+        return await self._fetch_latest(terms)
 
-    async def redeem(self, vouchers: Sequence[SignedVoucher]) -> Redemption:
-        validate_batch(vouchers)
-        batch = [
-            ((v.voucher.channel, v.voucher.lane, v.voucher.amount, v.voucher.epoch), v.signature)
-            for v in vouchers
-        ]
-        receipt = await self._send_to_channels("redeem", batch)
+    async def redeem(self, claims: Sequence[Claim]) -> Redemption:
+        payee = format_address(find_payee(claims))
+        batch = [_show_claim(claim) for claim in claims]
+        try:
+            [unpaid] = await self._ask_channels("unpaidOf", "latest", payee)
+            if unpaid:
+                await self._send_to_channels("settle", payee)
+            receipt = await self._send_to_channels("redeem", payee, batch)
+        except Reverted as error:
+            # Claiming is bookkeeping, which no pause stops; a later call pays it out.
+            if error.name != "TransfersPaused":
+                raise
+            receipt = await self._send_to_channels("claim", payee, batch)
         # A voucher leaves one event: skipped ones name their index, credited ones keep the order.
         skipped = {event["index"] for event in self._find_events(receipt, "VoucherSkipped")}
         claimed = self._find_events(receipt, "Claimed")
-        if len(skipped) + len(claimed) != len(vouchers):
+        if len(skipped) + len(claimed) != len(claims):
             raise ChainUnreachable("the endpoint left out events of the redeeming transaction")
         credit = iter(Wei(event["credit"]) for event in claimed)
-        credited = tuple(Wei(0) if i in skipped else next(credit) for i in range(len(vouchers)))
+        credited = tuple(Wei(0) if i in skipped else next(credit) for i in range(len(claims)))
         return Redemption(receipt.transaction, receipt.gas_used, credited)
 
-    async def start_close(self, channel: ChannelId) -> ChannelState:
-        await self._send_to_channels("startClose", channel)
-        return await self._fetch_latest(channel)
+    async def start_close(self, terms: ChannelTerms) -> ChannelState:
+        await self._send_to_channels("startClose", _show_terms(terms))
+        return await self._fetch_latest(terms)
 
-    async def finish_close(self, channel: ChannelId) -> ChannelState:
-        await self._send_to_channels("finishClose", channel)
-        return await self._fetch_latest(channel)
+    async def finish_close(self, terms: ChannelTerms) -> ChannelState:
+        await self._send_to_channels("finishClose", _show_terms(terms))
+        return await self._fetch_latest(terms)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
-        known = await self._fetch_registration(peer, self.account, "latest")
+        known = await self._registry.fetch_entry(peer, self.account, "latest")
         if known is None:
             return await self._send_to_registry("register", peer, digest, sequence, uri)
         transaction = await self._send_to_registry("update", peer, digest, sequence)
@@ -179,11 +184,29 @@ class EvmChain(Chain):
     async def fetch_registration(
         self, peer: PublicKey, operator: Address | None = None
     ) -> RegistryEntry | None:
-        return await self._fetch_registration(
+        return await self._registry.fetch_entry(
             peer, operator or self.account, await self._confirmed_block()
         )
 
-    async def channel_events(self, since_block: int) -> AsyncGenerator[ChannelEvent, None]:
+    async def fetch_registry(
+        self, offset: int, limit: int, block: int | None = None
+    ) -> RegistryPage:
+        if block is None:
+            head = read_quantity(await self._rpc.call("eth_blockNumber"))
+            block = max(0, head - self._confirmations)
+        return await self._registry.fetch_page(offset, limit, block)
+
+    def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
+        return self._registry.follow(
+            since_block=since_block,
+            confirmations=self._confirmations,
+            poll_s=max(self._poll_s, REGISTRY_POLL_S) if self._confirmations else self._poll_s,
+            on_reorg=self._sender.repair,
+        )
+
+    async def channel_events(
+        self, since_block: int, known: Iterable[ChannelId] = ()
+    ) -> AsyncGenerator[ChannelEvent, None]:
         watch = ChannelWatch(
             self._rpc,
             self._deployment.channels,
@@ -191,7 +214,7 @@ class EvmChain(Chain):
             self.account,
             since_block=since_block,
             confirmations=self._confirmations,
-            fetch_channel=lambda channel: self._fetch_channel(channel, "latest"),
+            known=known,
             on_reorg=self._sender.repair,
         )
         while True:
@@ -213,53 +236,44 @@ class EvmChain(Chain):
         return self._contracts.token.decode_result(function, answer)
 
     async def _call(self, to: Address, payload: bytes, block: str) -> bytes:
-        request = {"to": format_address(to), "data": to_hex(payload)}
-        try:
-            return read_bytes(await self._rpc.call("eth_call", request, block))
-        except RpcError as error:
-            reason = self._contracts.errors.explain(error.reason) if error.reason else error.text
-            raise TransactionFailed(f"a read was refused: {reason}") from error
+        [answer] = await ask(self._rpc, self._contracts.errors, [(to, payload)], block)
+        return answer
 
-    async def _fetch_channel(self, channel: ChannelId, block: str) -> ChannelState | None:
-        abi = self._contracts.channels
-        payload = abi.encode_call("channelOf", channel)
+    async def _ask_channels(self, function: str, block: str, *arguments: Any) -> tuple[Any, ...]:
+        payload = self._contracts.channels.encode_call(function, *arguments)
         answer = await self._call(self._deployment.channels, payload, block)
-        [fields] = abi.decode_result("channelOf", answer)
-        payer, payee, signer, deposit, claimed, closes_at, epoch, closed = fields
-        if int(payer, 16) == 0:
+        return self._contracts.channels.decode_result(function, answer)
+
+    async def _fetch_channel(self, terms: ChannelTerms, block: str) -> ChannelState | None:
+        channel = self._deployment.channel_id(terms)
+        [fields] = await self._ask_channels("channelOf", block, channel)
+        deposit, claimed, epoch, closes_at, status = fields
+        if status == _NONE:
             return None
+        if max(deposit, claimed) > UINT128_MAX:
+            raise ChainUnreachable("the endpoint sent a channel of more than the token's supply")
         return ChannelState(
             channel,
-            bytes.fromhex(payer[2:]),
-            bytes.fromhex(payee[2:]),
-            bytes.fromhex(signer[2:]),
+            terms.payer,
+            terms.payee,
+            terms.signer,
+            terms.salt,
             Wei(deposit),
             Wei(claimed),
             epoch,
             # Closed by agreement without a challenge period: closed since ever, not open.
-            max(1, closes_at) if closed else closes_at,
+            max(1, closes_at) if status == _CLOSED else closes_at,
         )
 
-    async def _fetch_latest(self, channel: ChannelId) -> ChannelState:
-        state = await self._fetch_channel(channel, "latest")
+    async def _fetch_latest(self, terms: ChannelTerms) -> ChannelState:
+        state = await self._fetch_channel(terms, "latest")
         if state is None:
+            channel = self._deployment.channel_id(terms)
             raise TransactionFailed(
                 f"channel 0x{channel.hex()} is gone after its transaction: a reorg undid it",
                 hint="look at the channel again in a few blocks",
             )
         return state
-
-    async def _fetch_registration(
-        self, peer: PublicKey, operator: Address, block: str
-    ) -> RegistryEntry | None:
-        abi = self._contracts.registry
-        payload = abi.encode_call("entryOf", peer, format_address(operator))
-        answer = await self._call(self._deployment.registry, payload, block)
-        [fields] = abi.decode_result("entryOf", answer)
-        _, owner, sequence, section, digest, _, _, uri = fields
-        if int(owner, 16) == 0:
-            return None
-        return RegistryEntry(peer, operator, Digest(digest), sequence, uri, section == 1)
 
     async def _deposit(self, amount: Wei, form: bytes) -> TransactionReceipt:
         channels = format_address(self._deployment.channels)
@@ -281,3 +295,22 @@ class EvmChain(Chain):
             if log.address == self._deployment.channels
         )
         return [event.arguments for event in decoded if event is not None and event.name == name]
+
+
+def _show_terms(terms: ChannelTerms) -> tuple[Any, ...]:
+    parties = (terms.payer, terms.payee, terms.signer)
+    return (*(format_address(Address(party)) for party in parties), terms.salt)
+
+
+def _show_claim(claim: Claim) -> tuple[Any, ...]:
+    payer, _, signer, salt = _show_terms(claim.terms)
+    voucher = claim.signed.voucher
+    return (
+        payer,
+        signer,
+        salt,
+        voucher.lane,
+        voucher.amount,
+        voucher.epoch,
+        claim.signed.signature,
+    )

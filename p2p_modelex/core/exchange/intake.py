@@ -5,7 +5,7 @@ from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.core.exchange.sale import compute_request_digest
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.exchange.verification import verify_receipt
-from p2p_modelex.errors import RemoteProtocolError, VerificationFailed
+from p2p_modelex.errors import JobRefused, RemoteProtocolError, VerificationFailed
 from p2p_modelex.ids import ChannelId, Digest, PeerId, public_key_of
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.job import QUOTE_DOMAIN, Chunk, Finished, Quote, Quoted, Started
@@ -90,13 +90,18 @@ class Intake:
         return ""
 
     def take_quote(self, quoted: Quoted, now: UnixMs) -> Digest:
-        """Check a quote and return its name; RemoteProtocolError EXC-5."""
+        """Check a quote and return its name; RemoteProtocolError EXC-5.
+
+        JobRefused `wrong_epoch` if one of us has not yet seen a split that the other has.
+        """
         purchase, offer = self._purchase, self._purchase.offer
         if quoted.quote.signer != public_key_of(self._peer):
             raise RemoteProtocolError("EXC-5", "the quote is signed by another peer")
         envelope.verify(quoted.quote, QUOTE_DOMAIN, purchase.network)
         quote: Quote = codec.decode(Quote, quoted.quote.payload, limit=parameters.QUOTE_BYTES)
         self._check_prompt_tokens(quote.prompt_tokens)
+        if quote.epoch != offer.epoch:
+            raise JobRefused("wrong_epoch", f"EXC-5: the quote is in split epoch {quote.epoch}")
         checks = {
             "job": quote.job == purchase.job,
             "request": quote.request == compute_request_digest(purchase.request),
@@ -104,7 +109,6 @@ class Intake:
             "max_tokens": quote.max_tokens == purchase.request.max_tokens,
             "prompt_price": quote.prompt_price <= offer.prompt_price,
             "completion_price": quote.completion_price <= offer.completion_price,
-            "epoch": quote.epoch == offer.epoch,
             "window": quote.window
             <= pricing.compute_window(offer, purchase.request, quote.prompt_tokens),
             "payee": quote.payee == purchase.ownership.ownership.operator,

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.records.channel import ChannelTerms, PayerTerms
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
@@ -14,6 +15,10 @@ class Till(Protocol):
     Amounts of a job are relative to its lane at the job's start, in the job's epoch.
     Rows are to be persisted before anything is sent that relies on them.
     """
+
+    def identify(self, terms: PayerTerms, signed: SignedVoucher) -> ChannelTerms:
+        """The terms that name the voucher's channel to us on chain; JobRefused if they do not."""
+        ...
 
     def is_short(self, signed: SignedVoucher, epoch: Epoch, ceiling: Wei) -> bool:
         """Whether, as far as is known, the channel may not have enough left for the whole job."""
@@ -62,6 +67,11 @@ class Purse(Protocol):
 
     @property
     def channel(self) -> ChannelId: ...
+
+    @property
+    def terms(self) -> PayerTerms:
+        """What the payee needs to know the channel by."""
+        ...
 
     @property
     def lane(self) -> int: ...

@@ -9,6 +9,7 @@ from p2p_modelex.core.effects import (
     CountTokens,
     Effect,
     FetchChannel,
+    FetchSplit,
     Generate,
     Penalize,
     ResetStream,
@@ -18,7 +19,7 @@ from p2p_modelex.core.effects import (
 from p2p_modelex.core.exchange import parameters, pricing, table
 from p2p_modelex.core.exchange.deadline import Deadline
 from p2p_modelex.core.exchange.ports import Till
-from p2p_modelex.core.exchange.sale import Sale, build_sale, find_ware, validate_request
+from p2p_modelex.core.exchange.sale import Sale, build_sale, find_ware, is_ahead, validate_request
 from p2p_modelex.core.exchange.serving import Serving
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import OpenJobs, Seller
@@ -31,6 +32,7 @@ from p2p_modelex.core.inputs import (
     FrameReceived,
     Input,
     ShutDown,
+    SplitFetched,
     StreamEnded,
     TimerFired,
     TokensCounted,
@@ -38,6 +40,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import ChannelId, JobId, PeerId
 from p2p_modelex.records import codec
+from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.job import (
     Accept,
     Ask,
@@ -48,11 +51,12 @@ from p2p_modelex.records.job import (
     RequesterMessage,
     Started,
 )
-from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 
 # Refusals that may mean that the chain knows more than we do.
 _STALE = ("no_channel", "channel_exhausted")
+# Refusals after which asking again a moment later makes sense.
+_PASSING = ("busy", "lane_in_use", "no_channel", "quote_expired", "wrong_epoch")
 # What a failing engine makes of a job that has not begun.
 _ENGINE_REFUSALS: dict[str, RefusalCode] = {
     "prompt_too_long": "prompt_too_long",
@@ -65,8 +69,9 @@ class ProviderExchange:
 
     Inputs it wants: FrameReceived, StreamEnded (its stream), TimerFired `exchange/<stream>/...`,
     TokensCounted, EngineStarted, EngineProduced, EngineFinished, EngineFailed (its `job`),
-    ChannelFetched (any, after the till noted it; ignored unless awaited), ShutDown (also right
-    after making it, if the node is shutting down). Others are ignored.
+    ChannelFetched (any, after the till noted it; ignored unless awaited), SplitFetched (any, after
+    `sell`; likewise), ShutDown (also right after making it, if the node is shutting down). Others
+    are ignored.
     """
 
     def __init__(
@@ -85,8 +90,11 @@ class ProviderExchange:
         self._sale: Sale | None = None
         self._serving: Serving | None = None
         self._is_counting = False
+        self._terms: ChannelTerms | None = None
         self._fetching: ChannelId | None = None
         self._has_fetched = False
+        # An order of a split epoch that we may not have seen yet, until the chain has its say.
+        self._early: Order | None = None
         self._is_shutting_down = False
 
     @property
@@ -95,11 +103,23 @@ class ProviderExchange:
         return self._state is State.OVER
 
     @property
-    def stake(self) -> tuple[ChannelId, Wei]:
-        """Of a job that has its lane: the channel that pays it, and its window."""
-        assert self._sale is not None
-        assert self._sale.signed is not None
-        return ChannelId(self._sale.signed.voucher.channel), self._sale.window
+    def is_early(self) -> bool:
+        """Whether an order waits for what the chain says of the token's split epoch."""
+        return self._early is not None
+
+    @property
+    def stake(self) -> tuple[ChannelId, Wei, Epoch]:
+        """Of a job that has its first voucher: the channel that pays it, its window, and in which
+        epoch.
+        """
+        sale = self._sale
+        assert sale is not None
+        assert sale.signed is not None
+        return ChannelId(sale.signed.voucher.channel), sale.window, sale.epoch
+
+    def sell(self, seller: Seller) -> None:
+        """Prices are now these; a job that is in hand keeps its own."""
+        self._seller = seller
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Call once, on StreamOpened: sets the first timer."""
@@ -137,6 +157,9 @@ class ProviderExchange:
             case ChannelFetched(channel) if channel == self._fetching:
                 self._fetching = None
                 return self._open(now)
+            case SplitFetched() if self._early is not None:
+                order, self._early = self._early, None
+                return self._count(build_sale(self._seller, order), now)
             case ShutDown():
                 self._is_shutting_down = True
             case TimerFired() if self._serving is not None:
@@ -167,10 +190,15 @@ class ProviderExchange:
             case Order(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
+                self._terms = self._till.identify(message.terms, message.voucher)
+                if is_ahead(self._seller, message):
+                    self._early = message
+                    return [FetchSplit(), *self._deadline.move(now, parameters.START_TIMEOUT_MS)]
                 return self._count(build_sale(self._seller, message), now)
             case Accept():
                 assert self._sale is not None
                 self._refuse_leaving()
+                self._terms = self._till.identify(message.terms, message.voucher)
                 self._sale.take_accept(message, now)
                 return self._open(now)
             case _:
@@ -214,7 +242,7 @@ class ProviderExchange:
         assert sale.signed is not None
         wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
         if not self._has_fetched and self._till.is_short(sale.signed, sale.epoch, sale.ceiling):
-            return [*self._fetch(sale.signed), *wait]
+            return [*self._fetch(), *wait]
         try:
             rows = self._till.open_lane(
                 sale.job,
@@ -227,14 +255,15 @@ class ProviderExchange:
         except JobRefused as refusal:
             if refusal.code not in _STALE or self._has_fetched:
                 raise
-            return [*self._fetch(sale.signed), *wait]
+            return [*self._fetch(), *wait]
         self._serving = Serving(self.stream, self.peer, self._seller, self._till, sale)
         return [*self._serving.open(rows, now), Generate(sale.job, sale.request), *wait]
 
-    def _fetch(self, signed: SignedVoucher) -> list[Effect]:
+    def _fetch(self) -> list[Effect]:
+        assert self._terms is not None
         self._has_fetched = True
-        self._fetching = ChannelId(signed.voucher.channel)
-        return [FetchChannel(self._fetching)]
+        self._fetching, *_ = self.stake
+        return [FetchChannel(self._fetching, self._terms)]
 
     def _on_started(self, now: UnixMs) -> list[Effect]:
         sale, serving = self._sale, self._serving
@@ -272,7 +301,7 @@ class ProviderExchange:
         code: RefusalCode = refusal.code  # type: ignore[assignment]  # raised by us and the till
         reason = refusal.message.removeprefix(code).removeprefix(": ")[: limits.REASON_BYTES // 4]
         if retry_after_ms is None:
-            is_passing = code in ("busy", "lane_in_use", "no_channel", "quote_expired")
+            is_passing = code in _PASSING
             retry_after_ms = parameters.BUSY_RETRY_MS if is_passing else 0
         refused = Refused(self._named, code, reason, min(retry_after_ms, 2**32 - 1))
         effects = self._serving.withdraw(now) if self._serving is not None else []

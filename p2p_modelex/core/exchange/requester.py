@@ -27,7 +27,7 @@ from p2p_modelex.core.exchange.ports import Purse
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.inputs import CancelRun, FrameReceived, Input, StreamEnded, TimerFired
-from p2p_modelex.errors import BadInput, RemoteProtocolError
+from p2p_modelex.errors import BadInput, JobRefused, RemoteProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
@@ -101,6 +101,7 @@ class RequesterExchange:
             offer.prompt_price,
             offer.completion_price,
             purchase.max_cost,
+            self._purse.terms,
             voucher,
             self._purse.base,
         )
@@ -163,15 +164,19 @@ class RequesterExchange:
                 return closing + self._fail(message.code, message.reason, now, owed=owed)
 
     def _on_quoted(self, quoted: Quoted, state: State, now: UnixMs) -> list[Effect]:
-        digest = self._intake.take_quote(quoted, now)
+        ending: list[Effect] = [ResetStream(self.stream)]
+        try:
+            digest = self._intake.take_quote(quoted, now)
+        except JobRefused as refusal:
+            return ending + self._fail(refusal.code, refusal.message, now, refused=True)
         too_much = self._intake.explain_quote_over_limit()
         if too_much:
-            ending: list[Effect] = [ResetStream(self.stream)]
             return ending + self._fail("over_ceiling", too_much, now, refused=True)
         self._state = state
         rows, voucher = self._promise(self._purchase.prepay, now)
-        accept = self._send(Accept(self.job, digest, voucher, self._purse.base))
-        return [Persist(rows), accept, *self._deadline.move(now, parameters.START_TIMEOUT_MS)]
+        accept = Accept(self.job, digest, self._purse.terms, voucher, self._purse.base)
+        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        return [Persist(rows), self._send(accept), *wait]
 
     def _go_on(self, now: UnixMs) -> list[Effect]:
         """EXC-9: pay what was earned once it is half the window, and wait for more."""
@@ -291,7 +296,8 @@ class RequesterExchange:
         return [*kept, *self._deadline.cancel(), Emit(failed)]
 
     def _build_row(self, state: str, owed: Wei, now: UnixMs) -> JobRow:
-        return JobRow(self.job, False, self.peer, state, owed, self._paid, now)
+        epoch = self._purse.epoch
+        return JobRow(self.job, False, self.peer, state, owed, self._paid, now, epoch)
 
     def _send(self, message: Ask | Order | Accept | Pay | Cancel) -> Send:
         self._state = table.on_sent(self._state, message)

@@ -159,10 +159,17 @@ def find_ware(seller: Seller, request: Request) -> Ware:
     raise JobRefused("unknown_model", "EXC-6: other weights" if named else "EXC-6: not sold here")
 
 
+def is_ahead(seller: Seller, order: Order) -> bool:
+    """Whether the order is in a later split epoch than our prices."""
+    return order.voucher.voucher.epoch > find_ware(seller, order.request).offer.epoch
+
+
 def build_sale(seller: Seller, order: Order) -> Sale:
     """Return the sale of a fast order; JobRefused if the prices are not the advertised ones."""
     ware = find_ware(seller, order.request)
     offer = ware.offer
+    if order.voucher.voucher.epoch != offer.epoch:
+        raise JobRefused("wrong_epoch", f"EXC-6: prices are in split epoch {offer.epoch}")
     wanted = (order.prompt_price, order.completion_price)
     if wanted != (offer.prompt_price, offer.completion_price):
         raise JobRefused("price_changed", "EXC-6: read the newest advertisement")

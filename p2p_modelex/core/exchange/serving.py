@@ -258,7 +258,8 @@ class Serving:
     def _build_row(self, state: str, now: UnixMs) -> JobRow:
         job = self._sale.job
         owed = self._sale.earned if self._state is not State.ORDERED else Wei(0)
-        return JobRow(job, True, self._peer, state, owed, self._till.get_paid(job), now)
+        paid, epoch = self._till.get_paid(job), self._sale.epoch
+        return JobRow(job, True, self._peer, state, owed, paid, now, epoch)
 
     def _send(self, message: Chunk | Finished | Failed) -> Send:
         self._state = table.on_sent(self._state, message)

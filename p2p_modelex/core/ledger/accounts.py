@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.rows import ReceivedVoucherRow, Row
+from p2p_modelex.records.rows import ReceivedVoucherRow, RedeemedRow, Row
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import Epoch, Wei, rescale
 
 
 @dataclass(slots=True)
@@ -42,12 +41,16 @@ class LaneAccount:
         """What was earned over the voucher."""
         return max(0, self.earned - self.amount)
 
+    def move(self, epoch: Epoch) -> None:
+        """Write the amounts in a later or the same epoch."""
+        self.amount = rescale(self.amount, self.epoch, epoch)
+        self.earned = rescale(self.earned, self.epoch, epoch)
+        self.redeemed = rescale(self.redeemed, self.epoch, epoch)
+        self.epoch = epoch
+
     def take(self, signed: SignedVoucher) -> None:
-        """Take over a bigger voucher of the lane's or a later epoch."""
-        wanted = Epoch(signed.voucher.epoch)
-        self.earned = rescale(self.earned, self.epoch, wanted)
-        self.redeemed = rescale(self.redeemed, self.epoch, wanted)
-        self.signed, self.amount, self.epoch = signed, signed.voucher.amount, wanted
+        """Take over a bigger voucher of the lane's epoch."""
+        self.signed, self.amount = signed, signed.voucher.amount
 
     def build_row(self, signed: SignedVoucher) -> ReceivedVoucherRow:
         """Return what is to be kept of the lane."""
@@ -56,14 +59,16 @@ class LaneAccount:
 
 @dataclass(slots=True)
 class ChannelAccount:
-    """A channel and its lanes. The compute methods answer in the units of a later or same epoch."""
+    """A channel and its lanes. The compute methods answer in the units of an epoch that is none of
+    the lanes' past; the chain may have written the channel in a later one.
+    """
 
     state: ChannelState
     lanes: dict[int, LaneAccount] = field(default_factory=dict)
 
     def get_lane(self, lane: int) -> LaneAccount:
         """The lane, made empty if it is new."""
-        return self.lanes.setdefault(lane, LaneAccount(Epoch(self.state.epoch)))
+        return self.lanes.setdefault(lane, LaneAccount(Epoch(0)))
 
     @property
     def is_unused(self) -> bool:
@@ -71,13 +76,15 @@ class ChannelAccount:
         return all(lane.signed is None for lane in self.lanes.values())
 
     @property
-    def epochs(self) -> tuple[Epoch, ...]:
-        """The epochs of the lanes."""
-        return tuple(lane.epoch for lane in self.lanes.values())
+    def epoch(self) -> Epoch:
+        """The latest epoch of the lanes."""
+        return max((lane.epoch for lane in self.lanes.values()), default=Epoch(0))
 
-    def compute_deposit(self, epoch: Epoch) -> int:
-        """The deposit."""
-        return rescale(self.state.deposit, self.state.epoch, epoch)
+    def covers(self, amount: int, epoch: Epoch) -> bool:
+        """Whether the deposit is as much as this."""
+        latest = max(epoch, self.state.epoch)
+        deposit = rescale(self.state.deposit, self.state.epoch, latest)
+        return rescale(amount, epoch, latest) <= deposit
 
     def compute_promised(self, but: int, epoch: Epoch) -> int:
         """What the vouchers of all lanes but one promise."""
@@ -120,11 +127,18 @@ class ChannelAccount:
         )
 
     def move_debts(self, number: int, epoch: Epoch) -> tuple[Row, ...]:
-        """Move the free lanes' debts to this lane, whose new voucher covers them."""
+        """Move the free lanes' debts to this lane, whose new voucher of `epoch` covers them.
+
+        Returns what changed but the lane itself. What was redeemed of it is kept in the epoch of
+        its voucher.
+        """
         lane = self.get_lane(number)
-        lane.earned = self.compute_due(number, epoch)
-        lane.amount, lane.epoch = rescale(lane.amount, lane.epoch, epoch), epoch
+        due, is_moved = self.compute_due(number, epoch), lane.epoch != epoch
+        lane.move(epoch)
+        lane.earned = due
         rows: list[Row] = []
+        if is_moved and lane.redeemed:
+            rows.append(RedeemedRow(ChannelId(self.state.channel), number, Wei(lane.redeemed)))
         for key, other in self.lanes.items():
             if key != number and other.holder is None and other.debt and other.signed is not None:
                 other.earned = other.amount

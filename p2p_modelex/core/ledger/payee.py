@@ -3,16 +3,21 @@
 from collections.abc import Iterable
 
 from p2p_modelex import limits
-from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount, LaneAccount
+from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount
 from p2p_modelex.core.ledger.settlement import Settlement, SettlementPolicy
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import voucher
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import (
+    ChannelState,
+    ChannelTerms,
+    Claim,
+    PayerTerms,
+    compute_id,
+)
 from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow, RedeemedRow, Row
-from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import Epoch, UnixMs, Wei
+from p2p_modelex.records.voucher import SignedVoucher, Voucher
+from p2p_modelex.units import Epoch, UnixMs, Wei, rescale
 
 CHANNELS_MAX = 10_000
 """Each channel cost its payer a transaction; at about 1 KiB they take 10 MiB."""
@@ -47,7 +52,12 @@ class PayeeLedger:
             if isinstance(row, ReceivedVoucherRow):
                 self._restore_voucher(row)
             elif isinstance(row, RedeemedRow):
-                self.note_redeemed(row.channel, row.lane, row.amount)
+                self._restore_redeemed(row)
+
+    def _restore_redeemed(self, row: RedeemedRow) -> None:
+        account = self._channels.get(row.channel)
+        if account is not None:
+            account.get_lane(row.lane).redeemed = row.amount
 
     def _restore_voucher(self, row: ReceivedVoucherRow) -> None:
         promise = row.signed.voucher
@@ -88,16 +98,25 @@ class PayeeLedger:
         """All channels that pay us."""
         return tuple(account.state for account in self._channels.values())
 
+    def identify(self, terms: PayerTerms, signed: SignedVoucher) -> ChannelTerms:
+        """Return the terms that name the voucher's channel to us on chain; JobRefused if they do
+        not (LED-12). They cost one hash, and nothing else is believed of a channel's parties.
+        """
+        whole = terms.to(self._payee)
+        if compute_id(whole, self._domain) != signed.voucher.channel:
+            raise JobRefused("bad_voucher", "LED-12: its channel is not that of the terms")
+        return whole
+
     def is_short(self, signed: SignedVoucher, epoch: Epoch, ceiling: Wei) -> bool:
         """Whether a job might cost more than is left, as far as we know: a payer that topped its
         channel up knows more, and must not find its vouchers refused in mid-job.
         """
         promise = signed.voucher
         account = self._channels.get(ChannelId(promise.channel))
-        if account is None or epoch < max([account.state.epoch, *account.epochs]):
+        if account is None or epoch < account.epoch:
             return False
         most = account.compute_most(promise.lane, epoch, self._jobs) + promise.amount + ceiling
-        return most > account.compute_deposit(epoch)
+        return not account.covers(most, epoch)
 
     def open_lane(
         self,
@@ -119,7 +138,7 @@ class PayeeLedger:
         if promise.lane >= limits.LANES_MAX:
             raise JobRefused("bad_voucher", f"LED-2: lanes are under {limits.LANES_MAX}")
         lane = account.get_lane(promise.lane)
-        self._validate_epoch(account, lane, signed, epoch)
+        self._validate_epoch(signed, epoch, account.epoch)
         if lane.holder is not None and not self._jobs[lane.holder].is_settling:
             raise JobRefused("lane_in_use", "LED-5: another job runs on this lane")
         if promise.amount < rescale(lane.amount, lane.epoch, epoch):
@@ -132,7 +151,7 @@ class PayeeLedger:
             raise JobRefused("debt", f"earned={due}")  # LED-7
         committed = account.compute_committed(promise.lane, epoch, self._jobs) + promise.amount
         prepaid = promise.amount - due
-        if committed + max(0, window - prepaid) > account.compute_deposit(epoch):
+        if not account.covers(committed + max(0, window - prepaid), epoch):
             raise JobRefused("channel_exhausted", "LED-6: the deposit left is under the window")
         self._validate_signature(account, signed)
         rows = account.move_debts(promise.lane, epoch)
@@ -156,22 +175,22 @@ class PayeeLedger:
         lane = account.get_lane(held.lane)
         if lane.holder != job:
             return ()
-        self._validate_epoch(account, lane, signed, held.epoch)
+        self._validate_epoch(signed, held.epoch, lane.epoch)
         if promise.amount < lane.amount:
             raise JobRefused("bad_voucher", "LED-4: less than the lane's last voucher")
         if promise.amount == lane.amount:
             return ()
-        others = account.compute_promised(held.lane, held.epoch)
-        if others + promise.amount > account.compute_deposit(held.epoch):
+        latest = account.epoch
+        promised = account.compute_promised(held.lane, latest)
+        promised += rescale(promise.amount, held.epoch, latest)
+        if not account.covers(promised, latest):
             raise JobRefused("channel_exhausted", "LED-6: more than the deposit is promised")
         self._validate_signature(account, signed)
         lane.take(signed)
         return (lane.build_row(signed),)
 
-    def _validate_epoch(
-        self, account: ChannelAccount, lane: LaneAccount, signed: SignedVoucher, epoch: Epoch
-    ) -> None:
-        if signed.voucher.epoch != epoch or epoch < max(account.state.epoch, lane.epoch):
+    def _validate_epoch(self, signed: SignedVoucher, epoch: Epoch, least: Epoch) -> None:
+        if signed.voucher.epoch != epoch or epoch < least:
             raise JobRefused("wrong_epoch", "LED-3: not written in the epoch of the price")
 
     def _validate_signature(self, account: ChannelAccount, signed: SignedVoucher) -> None:
@@ -179,7 +198,7 @@ class PayeeLedger:
             signer = voucher.recover_signer(signed, self._domain)
         except RemoteProtocolError as error:
             raise JobRefused("bad_voucher", f"LED-8: {error.message}") from error
-        if signer != account.state.signer:
+        if signer != account.state.voucher_signer:
             raise JobRefused("bad_voucher", "LED-8: not signed by the channel's signer")
 
     def get_paid(self, job: JobId) -> Wei:
@@ -187,7 +206,7 @@ class PayeeLedger:
         held = self._jobs[job]
         lane = self._channels[held.channel].get_lane(held.lane)
         # A later job may have taken the settled lane over, in a later epoch.
-        return Wei((lane.amount >> (lane.epoch - held.epoch)) - held.base)
+        return Wei(rescale(lane.amount, lane.epoch, held.epoch) - held.base)
 
     def earn(self, job: JobId, earned: Wei) -> None:
         """Note what the job has earned so far in all."""
@@ -219,24 +238,29 @@ class PayeeLedger:
         return (lane.build_row(lane.signed),)
 
     def get_debt(self, channel: ChannelId) -> Wei:
-        """What ended jobs earned on the channel over their vouchers, in the channel's epoch."""
+        """What ended jobs earned on the channel over their vouchers, in its lanes' latest epoch."""
         account = self._channels[channel]
-        return Wei(sum(lane.debt for lane in account.lanes.values() if lane.holder is None))
+        free = [lane for lane in account.lanes.values() if lane.holder is None]
+        return Wei(sum(rescale(lane.debt, lane.epoch, account.epoch) for lane in free))
 
-    def vouchers_to_redeem(
-        self, now: UnixMs, *, is_forced: bool = False
-    ) -> tuple[SignedVoucher, ...]:
+    def claims_to_redeem(self, now: UnixMs, *, is_forced: bool = False) -> tuple[Claim, ...]:
         """The vouchers worth redeeming now by the policy; with is_forced, all that bring anything.
 
         Call it now and then: a voucher's age counts from the first call that saw it.
         """
         return self._settlement.choose(self._channels.values(), now, is_forced=is_forced)
 
-    def note_redeemed(self, channel: ChannelId, lane: int, amount: Wei) -> tuple[Row, ...]:
-        """The chain has credited a lane with `amount` wei in all, in its newest voucher's epoch."""
+    def note_redeemed(self, promise: Voucher) -> tuple[Row, ...]:
+        """The chain has credited a lane with all of a voucher of ours, maybe not the newest."""
+        channel = ChannelId(promise.channel)
         account = self._channels.get(channel)
         if account is None:
             return ()
-        account.get_lane(lane).redeemed = amount
+        lane = account.get_lane(promise.lane)
+        lane.redeemed = rescale(promise.amount, promise.epoch, lane.epoch)
         self._settlement.note_redeemed(channel)
-        return (RedeemedRow(channel, lane, amount),)
+        return (RedeemedRow(channel, promise.lane, Wei(lane.redeemed)),)
+
+    def note_epoch(self, epoch: Epoch) -> None:
+        """The token has split: what the settlement policy says is worth more wei now."""
+        self._settlement.note_epoch(epoch)

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from p2p_modelex import limits
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import LocalProtocolError, PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import voucher
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, Row
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import Epoch, Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
 RUNNING, LOST, CONCEDED, FINISHED = "running", "lost", "conceded", "finished"
 
@@ -46,7 +45,9 @@ class _Lane:
 
 @dataclass(slots=True)
 class _Channel:
-    """doubts: jobs that ended without agreement, and what more the payee may ask for each."""
+    """doubts: jobs that ended without agreement, and what more the payee may ask for each, in the
+    epoch of its row.
+    """
 
     state: ChannelState
     peer: PeerId | None
@@ -64,6 +65,7 @@ class ReservedLane:
         self.base = Wei(self._lane.owed)
         self._most = self.base + ceiling
         self.channel = ChannelId(account.state.channel)
+        self.terms = account.state.terms.of_payer
         self.lane = number
         self.epoch = self._lane.epoch
 
@@ -95,6 +97,7 @@ class ReservedLane:
         that much (LED-11). If not, it may lack a voucher of another lane: that one comes next.
         """
         extra = earned - self._lane.owed
+        _move_doubts(self._account.doubts, self.epoch)
         if not 0 < extra <= sum(doubt for _, doubt in self._account.doubts.values()):
             self._lane.refusals += 1
             return
@@ -150,7 +153,7 @@ class PayerLedger:
 
     def note_channel(self, state: ChannelState, peer: PeerId | None) -> tuple[Row, ...]:
         """Take over a channel as the chain has it; PaymentError if its signer is not our key."""
-        if state.signer != self._signer.address:
+        if state.voucher_signer != self._signer.address:
             raise PaymentError("the channel's vouchers are signed by another key")
         account = self._channels.setdefault(ChannelId(state.channel), _Channel(state, peer))
         account.state = state
@@ -164,26 +167,36 @@ class PayerLedger:
             for account in self._channels.values()
             if account.state.is_open and payee in (None, account.state.payee)
         ]
-        found.sort(key=lambda account: -_compute_left(account, Epoch(account.state.epoch)))
+        latest = max((_find_epoch(account) for account in found), default=Epoch(0))
+        found.sort(key=lambda account: -_compute_left(account, latest))
         return tuple(account.state for account in found)
+
+    def get_terms(self, channel: ChannelId) -> ChannelTerms:
+        """What names a channel of ours on chain."""
+        return self._channels[channel].state.terms
+
+    def get_epoch(self, channel: ChannelId) -> Epoch:
+        """The split epoch of our newest voucher on a channel: none is written in an earlier one."""
+        return _find_lanes_epoch(self._channels[channel])
 
     def get_left(self, channel: ChannelId, epoch: Epoch) -> Wei:
         """What is neither promised by a voucher, nor owed, nor reserved by a running job."""
         return Wei(max(0, _compute_left(self._channels[channel], epoch)))
 
-    def get_deposits(self) -> Wei:
-        """What lies in all our open channels, each in its own epoch."""
-        states = [account.state for account in self._channels.values()]
-        return Wei(sum(state.deposit - state.claimed for state in states if state.is_open))
+    def get_deposits(self, epoch: Epoch) -> Wei:
+        """What lies in all our open channels."""
+        states = [account.state for account in self._channels.values() if account.state.is_open]
+        left = [(state.deposit - state.claimed, state.epoch) for state in states]
+        return Wei(sum(rescale(amount, written, epoch) for amount, written in left))
 
-    def get_unspent(self) -> Wei:
-        """What no voucher has promised away of our open channels' deposits, each in the latest
-        epoch it knows: what the payees can not take.
+    def get_unspent(self, epoch: Epoch) -> Wei:
+        """What no voucher has promised away of our open channels' deposits: what the payees can
+        not take.
         """
         total = 0
         for account in self._channels.values():
             if account.state.is_open:
-                state, epoch = account.state, _find_epoch(account)
+                state = account.state
                 promised = sum(rescale(x.amount, x.epoch, epoch) for x in account.lanes.values())
                 claimed = rescale(state.claimed, Epoch(state.epoch), epoch)
                 deposit = rescale(state.deposit, Epoch(state.epoch), epoch)
@@ -195,8 +208,8 @@ class PayerLedger:
         account = self._channels.get(channel)
         if account is None or not account.state.is_open:
             raise PaymentError("no open channel", hint="open one, or wait for it to be mined")
-        if epoch < _find_epoch(account):
-            raise PaymentError(f"the price is of split epoch {epoch}, the channel of a later one")
+        if epoch < _find_lanes_epoch(account):
+            raise PaymentError(f"the price is of split epoch {epoch}, the channel's of a later one")
         left = _compute_left(account, epoch)
         if left < ceiling:
             raise PaymentError(
@@ -215,16 +228,24 @@ class PayerLedger:
         return voucher.sign(promise, self._domain, self._signer)
 
 
+def _find_lanes_epoch(account: _Channel) -> Epoch:
+    """The latest epoch of the lanes, which is that of the vouchers."""
+    return max((lane.epoch for lane in account.lanes.values()), default=Epoch(0))
+
+
 def _find_epoch(account: _Channel) -> Epoch:
-    """The latest epoch of the channel and its lanes."""
-    return Epoch(max([account.state.epoch, *(lane.epoch for lane in account.lanes.values())]))
+    """The latest epoch of the lanes, or of the channel as the chain has it."""
+    return max(Epoch(account.state.epoch), _find_lanes_epoch(account))
 
 
 def _compute_left(account: _Channel, epoch: Epoch) -> int:
-    if epoch < _find_epoch(account):
+    """What is left in wei of `epoch`, rounded down; nothing if that is past for our vouchers."""
+    if epoch < _find_lanes_epoch(account):
         return 0
-    deposit = rescale(account.state.deposit, account.state.epoch, epoch)
-    return deposit - sum(rescale(x.most, x.epoch, epoch) for x in account.lanes.values())
+    latest = _find_epoch(account)
+    deposit = rescale(account.state.deposit, account.state.epoch, latest)
+    left = deposit - sum(rescale(x.most, x.epoch, latest) for x in account.lanes.values())
+    return rescale(left, latest, epoch)
 
 
 def _choose_lane(account: _Channel) -> int:
@@ -242,6 +263,15 @@ def _choose_lane(account: _Channel) -> int:
 
 def _rank_lane(lane: _Lane, number: int) -> tuple[int, int, int]:
     return lane.refusals, lane.amount - lane.owed, number
+
+
+def _move_doubts(doubts: dict[JobId, tuple[JobRow, int]], epoch: Epoch) -> None:
+    """Write the doubts and their rows in this epoch."""
+    for job, (row, doubt) in doubts.items():
+        owed, paid, more = (
+            Wei(rescale(amount, row.epoch, epoch)) for amount in (row.owed, row.paid, doubt)
+        )
+        doubts[job] = msgspec.structs.replace(row, owed=owed, paid=paid, epoch=epoch), more
 
 
 def _use_up(doubts: dict[JobId, tuple[JobRow, int]], extra: int) -> dict[JobId, JobRow]:

@@ -3,18 +3,23 @@
 from dataclasses import dataclass
 
 from p2p_modelex.ids import PeerId
-from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, Section
+from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, move_offer
+from p2p_modelex.records.registry import UNSUSPENDED, Standing
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One offer of one peer."""
+    """One offer of one peer. standing: what the registry makes of the peer, as far as we read it.
+
+    The section that its advertisement claims is a claim, and chooses nothing.
+    """
 
     peer: PeerId
     offer: Offer
     advertisement: Advertisement
     expires_at: UnixMs
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Want:
     model: None for any. weights: SHA-256, or None for any. prompt_tokens: an estimate.
     max_cost: wei for the whole job; max_prompt_price, max_completion_price: wei a token; None for
     no ceiling. epoch: the token's split epoch now.
-    section: the lowest acceptable. only: the peers allowed, empty for all. denied: peers never to
+    standings: the acceptable ones. only: the peers allowed, empty for all. denied: peers never to
     use.
     """
 
@@ -38,17 +43,21 @@ class Want:
     max_prompt_price: Wei | None = None
     max_completion_price: Wei | None = None
     epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
-    section: Section = Section.UNREGISTERED
+    standings: tuple[Standing, ...] = UNSUSPENDED
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
 
 
 def build_candidates(
-    peer: PeerId, advertisement: Advertisement, expires_at: UnixMs
+    peer: PeerId,
+    advertisement: Advertisement,
+    expires_at: UnixMs,
+    epoch: Epoch,
+    standing: Standing,
 ) -> tuple[Candidate, ...]:
-    """Return a candidate for each offer."""
-    offers = advertisement.offers
-    return tuple(Candidate(peer, offer, advertisement, expires_at) for offer in offers)
+    """Return a candidate for each offer; prices of an earlier split epoch are read in `epoch`."""
+    offers = [move_offer(offer, epoch) for offer in advertisement.offers]
+    return tuple(Candidate(peer, offer, advertisement, expires_at, standing) for offer in offers)
 
 
 def compute_cost(offer: Offer, want: Want) -> int:

@@ -1,4 +1,4 @@
-"""Filters: what a candidate must have. RTE-1 to 8 and 13; each says what would have passed."""
+"""Filters: what a candidate must have (RTE-n); each says what would have passed."""
 
 import difflib
 from collections.abc import Sequence
@@ -161,19 +161,20 @@ def _is_under(price: int, ceiling: int | None) -> bool:
 
 
 class BySection:
-    """RTE-6: claims a registry section at least as strict as asked."""
+    """RTE-14: in a section of the registry that is asked for, as this node reads the registry."""
 
-    rule = "RTE-6"
+    rule = "RTE-14"
     name = "section"
 
     def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
-        """Whether the section is high enough."""
-        return candidate.advertisement.section >= want.section
+        """Whether the registry's word on the peer is one of those asked for."""
+        return candidate.standing in want.standings
 
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
-        """Name the section and the best there is."""
-        best = max(candidate.advertisement.section for candidate in removed)
-        return f"nobody is in section {want.section.name.lower()}; the best is {best.name.lower()}"
+        """Name what is asked for and what there is."""
+        asked = " or ".join(standing.name.lower() for standing in want.standings)
+        there = sorted({candidate.standing for candidate in removed})
+        return f"nobody is {asked}; there are: {', '.join(one.name.lower() for one in there)}"
 
 
 class ByPeer:

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 import trio
 
-from p2p_modelex.chain.memory import MemoryChain
+from p2p_modelex.chain.abc import Chain
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
@@ -73,12 +73,12 @@ class RealWorld(World):
         shop: Shop | None,
         engines: Mapping[str, Engine],
         friends: Sequence[int],
+        chain: Chain,
     ) -> Node:
         keys = make_keys(number)
         bootstrap = tuple(self.addresses[friend] for friend in friends)
         network = CheatingNetwork(keys.peer_seed, Libp2pConfiguration(bootstrap=bootstrap))
         network.serve = self.serve if number == PROVIDER else None
-        chain = MemoryChain(self.ledger, keys.account.address)
         store = self.stores.setdefault(number, MemoryStore())
         return Node(Parts(network, store, chain, engines, keys, DEPLOYMENT), configuration, shop)
 

@@ -112,7 +112,8 @@ async def test_orders_without_a_channel(siege: Siege) -> None:
     refused: list[str] = []
 
     async def order(one: Adversary) -> None:
-        answer = await receive(await one.say(one.order(one.promise(channel=os.urandom(32)))))
+        one.terms = one.make_terms()
+        answer = await receive(await one.say(one.order()))
         assert isinstance(answer, Refused)
         refused.append(answer.code)
 

@@ -7,6 +7,7 @@ import msgspec
 
 from p2p_modelex.core.exchange.sale import compute_request_digest
 from p2p_modelex.core.exchange.table import Message
+from p2p_modelex.ids import Digest
 from p2p_modelex.records import codec, envelope, receipt
 from p2p_modelex.records.job import (
     QUOTE_DOMAIN,
@@ -44,6 +45,7 @@ from tests.core.exchange.pair import (
     REGISTRY,
     REQUEST,
     STRANGER,
+    TERMS,
     WEIGHTS,
     Account,
     PeerKey,
@@ -52,6 +54,7 @@ from tests.core.exchange.pair import (
 
 JOB = build_job(1)
 OTHER_JOB = build_job(2)
+NO_QUOTE = Digest(bytes(32))
 
 
 def build_voucher(
@@ -71,10 +74,16 @@ def build_order(request: Request = REQUEST, **changes: object) -> Order:
         OFFER.prompt_price,
         OFFER.completion_price,
         Wei(2_000),
+        TERMS.of_payer,
         build_voucher(),
         Wei(0),
     )
     return msgspec.structs.replace(order, **changes)
+
+
+def build_accept(quote: Digest = NO_QUOTE, **changes: object) -> Accept:
+    accept = Accept(JOB, quote, TERMS.of_payer, build_voucher(), Wei(0))
+    return msgspec.structs.replace(accept, **changes)
 
 
 def build_quote(key: PeerKey = PROVIDER_KEY, domain: str = QUOTE_DOMAIN, **changes: Any) -> Quoted:
@@ -140,7 +149,7 @@ def to_provider() -> Iterator[Case]:
     both = msgspec.structs.replace(CHAT, text="x")
     yield "text and messages", "EXC-4", (Ask(JOB, both),)
     yield "no prompt", "EXC-4", (build_order(msgspec.structs.replace(REQUEST, text="")),)
-    yield "accept without a quote", "EXC-2", (Accept(JOB, bytes(32), build_voucher(), Wei(0)),)
+    yield "accept without a quote", "EXC-2", (build_accept(),)
 
 
 def to_requester_asked() -> Iterator[Case]:
@@ -157,7 +166,6 @@ def to_requester_asked() -> Iterator[Case]:
         "max_tokens": 63,
         "prompt_price": Wei(3),
         "completion_price": Wei(11),
-        "epoch": 1,
         "window": Wei(81),
         "payee": STRANGER.address,
         "valid_until": NOW - 1,
@@ -212,7 +220,7 @@ def to_requester_ordered() -> Iterator[Case]:
 SAMPLES: tuple[Message, ...] = (
     Ask(JOB, REQUEST),
     build_order(),
-    Accept(JOB, bytes(32), build_voucher(), Wei(0)),
+    build_accept(),
     Pay(JOB, build_voucher()),
     Cancel(JOB),
     build_quote(),

@@ -3,8 +3,10 @@
 import hashlib
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import coincurve
+import msgspec
 from nacl.signing import SigningKey
 
 from p2p_modelex.core import effects as fx
@@ -16,7 +18,6 @@ from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.ids import (
     Address,
-    ChannelId,
     Digest,
     JobId,
     NetworkId,
@@ -26,7 +27,7 @@ from p2p_modelex.ids import (
 )
 from p2p_modelex.records import eip712, ownership
 from p2p_modelex.records.advertisement import Offer
-from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, compute_id
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.receipt import Finish
@@ -37,7 +38,6 @@ NOW = UnixMs(1_800_000_000_000)
 NETWORK = NetworkId(b"n" * 32)
 REGISTRY = eip712.compute_domain(31337, Address(b"r" * 20))
 CHANNELS = eip712.compute_domain(31337, Address(b"c" * 20))
-CHANNEL = ChannelId(b"C" * 32)
 WEIGHTS = Digest(b"w" * 32)
 ENGINE = Digest(b"e" * 32)
 R_STREAM, P_STREAM = fx.StreamId(2), fx.StreamId(3)
@@ -77,6 +77,8 @@ class PeerKey:
 
 
 PAYER, OPERATOR, DELEGATE, STRANGER = (Account(n) for n in ("payer", "op", "delegate", "stranger"))
+TERMS = ChannelTerms(PAYER.address, OPERATOR.address, PAYER_SIGNS, b"C" * 32)
+CHANNEL = compute_id(TERMS, CHANNELS)
 PROVIDER_KEY, REQUESTER_KEY, OTHER_KEY = (PeerKey(n) for n in ("provider", "requester", "other"))
 
 OFFER = Offer(
@@ -119,9 +121,25 @@ OWNERSHIP = ownership.sign(
     REGISTRY,
     OPERATOR,
 )
-STATE = ChannelState(
-    CHANNEL, PAYER.address, OPERATOR.address, PAYER.address, Wei(10_000), Wei(0), 0, 0
-)
+
+
+def build_state(terms: ChannelTerms, deposit: int = 10_000, **changes: Any) -> ChannelState:
+    """A channel with these terms on which nothing was claimed."""
+    state = ChannelState(
+        channel=compute_id(terms, CHANNELS),
+        payer=terms.payer,
+        payee=terms.payee,
+        signer=terms.signer,
+        salt=terms.salt,
+        deposit=Wei(deposit),
+        claimed=Wei(0),
+        epoch=0,
+        closes_at=0,
+    )
+    return msgspec.structs.replace(state, **changes)
+
+
+STATE = build_state(TERMS)
 
 
 def build_seller(offer: Offer = OFFER) -> Seller:

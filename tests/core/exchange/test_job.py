@@ -16,6 +16,7 @@ from tests.core.exchange.pair import (
     P_STREAM,
     R_STREAM,
     REGISTRY,
+    TERMS,
     Pair,
     build_purchase,
 )
@@ -43,8 +44,9 @@ def test_a_job_is_answered_paid_and_receipted(is_fast: bool) -> None:
     kept = [row for row in pair.p.rows if isinstance(row, ReceiptRow)]
     verify_receipt_row(kept[0], REGISTRY, None)
     assert pair.payee.get_debt(CHANNEL) == 0
-    (voucher,) = pair.payee.vouchers_to_redeem(NOW, is_forced=True)
-    assert voucher.voucher.amount == done.paid
+    (claim,) = pair.payee.claims_to_redeem(NOW, is_forced=True)
+    assert claim.terms == TERMS
+    assert claim.signed.voucher.amount == done.paid
     assert pair.payer.get_left(CHANNEL, Epoch(0)) == Wei(10_000 - done.paid)
     states = [row.state for row in pair.p.rows if isinstance(row, JobRow)]
     assert states == ["running", "settling", "paid"]

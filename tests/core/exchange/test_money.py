@@ -1,14 +1,15 @@
 """Money is conserved and nobody is ahead by more than the window, whatever happens when.
 
 A rule-based machine runs jobs one after another over one channel, with frames delivered in any
-interleaving, streams lost at any point, either node crashing to its persisted rows, and checks
-after each step that
+interleaving, streams lost at any point, either node crashing to its persisted rows, the token
+splitting and either node learning of it early or late, and checks after each step that
 - what the provider delivered and was not paid is at most the window (EXC-9),
 - what the requester paid and did not get is at most the window,
-- no voucher exceeds the deposit and none ever shrinks (LED-4, LED-6),
+- no voucher exceeds the deposit and none ever shrinks in worth (LED-4, LED-6),
 - whatever was sent had been persisted before.
 """
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,6 +27,7 @@ from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.records import codec
+from p2p_modelex.records.advertisement import move_offer
 from p2p_modelex.records.job import RequesterMessage
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import (
@@ -34,7 +36,9 @@ from p2p_modelex.records.rows import (
     ReceivedVoucherRow,
     Row,
 )
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.records.split import SplitState
+from p2p_modelex.records.voucher import Voucher
+from p2p_modelex.units import Epoch, UnixMs, Wei, rescale
 from tests.core.exchange.pair import (
     CHANNEL,
     CHANNELS,
@@ -50,10 +54,24 @@ from tests.core.exchange.pair import (
     build_payee,
     build_payer,
     build_purchase,
+    build_seller,
 )
 
 PROMPT_TOKENS = 5
-WINDOW = pricing.compute_window(OFFER, REQUEST, PROMPT_TOKENS)
+SPLITS = 3
+
+
+def compute_window(epoch: int) -> int:
+    offer = move_offer(OFFER, Epoch(epoch))
+    return pricing.compute_window(offer, REQUEST, PROMPT_TOKENS)
+
+
+def worth(voucher: Voucher) -> int:
+    """What it counts in the last epoch of the test."""
+    return rescale(voucher.amount, voucher.epoch, SPLITS)
+
+
+DEPOSIT = rescale(STATE.deposit, STATE.epoch, SPLITS)
 
 
 class Market(RuleBasedStateMachine):
@@ -68,6 +86,8 @@ class Market(RuleBasedStateMachine):
         self.lost_jobs = 0
         self.r_rows: list[Row] = [ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer)]
         self.p_rows: list[Row] = [ChannelRow(STATE, is_payer=False, peer=None)]
+        # The token's, and what each end has seen of it.
+        self.epoch = self.r_epoch = self.p_epoch = Epoch(0)
 
     @initialize()
     def begin(self) -> None:
@@ -82,17 +102,49 @@ class Market(RuleBasedStateMachine):
         self._keep()
         self.number += 1
         self.produced = 0
-        purchase = build_purchase(
-            self.number, max_cost=Wei(700), is_fast=is_fast, prepay=Wei(prepay)
-        )
         try:
-            self.pair = Pair(
-                purchase, payer=self.payer, payee=self.payee, prompt_tokens=PROMPT_TOKENS
-            )
+            self.pair = self._build(self.number, is_fast=is_fast, prepay=prepay)
         except PaymentError:
             self.pair = None
             return
         self.pair.start()
+
+    def _build(self, number: int, *, is_fast: bool = True, prepay: int = 0) -> Pair:
+        epoch = self.r_epoch
+        purchase = build_purchase(
+            number,
+            offer=move_offer(OFFER, epoch),
+            max_cost=Wei(rescale(700, 0, epoch)),
+            max_window=Wei(rescale(1_000, 0, epoch)),
+            is_fast=is_fast,
+            prepay=Wei(rescale(prepay, 0, epoch)),
+        )
+        return Pair(
+            purchase,
+            payer=self.payer,
+            payee=self.payee,
+            seller=build_seller(move_offer(OFFER, self.p_epoch)),
+            prompt_tokens=PROMPT_TOKENS,
+        )
+
+    @rule()
+    def split(self) -> None:
+        self.epoch = Epoch(min(self.epoch + 1, SPLITS))
+
+    @rule(is_requester=st.booleans(), touched=st.booleans())
+    def learn(self, *, is_requester: bool, touched: bool) -> None:
+        """An end hears of the split, and of its channel as the chain has it if that was touched."""
+        deposit = Wei(rescale(STATE.deposit, STATE.epoch, self.epoch))
+        state = msgspec.structs.replace(STATE, deposit=deposit, epoch=self.epoch)
+        if is_requester:
+            self.r_epoch = self.epoch
+            self.r_rows += self.payer.note_channel(state, None) if touched else ()
+            return
+        self.p_epoch = self.epoch
+        self.p_rows += self.payee.note_channel(state) if touched else ()
+        if self.pair is not None:
+            self.pair.provider.sell(build_seller(move_offer(OFFER, self.p_epoch)))
+            self.pair.to_provider(given.SplitFetched(SplitState(self.epoch, 1)))
 
     @rule(to_provider=st.booleans())
     def move(self, *, to_provider: bool) -> None:
@@ -120,6 +172,18 @@ class Market(RuleBasedStateMachine):
             self.pair.now = UnixMs(self.pair.now + wait)
             self.produced += tokens
             self.pair.produce(text, tokens)
+
+    @rule(tokens=st.integers(1, 20), ends=st.booleans())
+    def serve(self, *, tokens: int, ends: bool) -> None:
+        """What mostly happens, so that much happens between two splits."""
+        self.pump()
+        self.admit()
+        self.pump()
+        self.produce("text", tokens, 100)
+        self.pump()
+        if ends:
+            self.finish(Finish.STOP, 0)
+            self.pump()
 
     @rule(finish=st.sampled_from(Finish), more=st.integers(0, 2))
     def finish(self, finish: Finish, more: int) -> None:
@@ -192,23 +256,22 @@ class Market(RuleBasedStateMachine):
         sale = pair.provider._sale
         if sale is not None and pair.provider._serving is not None and not pair.provider.is_over:
             paid = pair.payee.get_paid(pair.purchase.job)
-            assert sale.earned - paid <= WINDOW
+            assert sale.earned - paid <= compute_window(sale.epoch)
         intake = pair.requester._intake
-        assert pair.requester._paid - intake.owed <= WINDOW
+        assert pair.requester._paid - intake.owed <= compute_window(pair.lane.epoch)
 
     @invariant()
     def vouchers_never_shrink_nor_exceed_the_deposit(self) -> None:
         self._keep()
         for row in self.r_rows:
             if isinstance(row, IssuedVoucherRow):
-                voucher = row.signed.voucher
-                assert voucher.amount <= STATE.deposit
+                assert worth(row.signed.voucher) <= DEPOSIT
         newest = [r for r in _newest(self.r_rows) if isinstance(r, IssuedVoucherRow)]
         for row in newest:
             voucher = row.signed.voucher
-            assert voucher.amount >= self.promised.get(voucher.lane, 0)
-            self.promised[voucher.lane] = voucher.amount
-        assert sum(self.promised.values()) <= STATE.deposit
+            assert worth(voucher) >= self.promised.get(voucher.lane, 0)
+            self.promised[voucher.lane] = worth(voucher)
+        assert sum(self.promised.values()) <= DEPOSIT
         self._check_sent()
         self._check_held()
 
@@ -226,18 +289,17 @@ class Market(RuleBasedStateMachine):
         held = [r for r in _newest(self.p_rows) if isinstance(r, ReceivedVoucherRow)]
         for row in held:
             voucher = row.signed.voucher
-            assert voucher.amount <= self.promised.get(voucher.lane, 0)
+            assert worth(voucher) <= self.promised.get(voucher.lane, 0)
 
     def teardown(self) -> None:
         """From any state, honest ends come to an agreement: a new job runs to its receipt."""
         if self.pair is not None:
             self.lose_stream()
         self.pair = None
+        self.r_epoch = self.p_epoch = self.epoch
         for number in range(1000, 1004):
             try:
-                pair = Pair(
-                    build_purchase(number, max_cost=Wei(700)), payer=self.payer, payee=self.payee
-                )
+                pair = self._build(number)
             except PaymentError:
                 return  # the deposit is spent
             pair.start()

@@ -9,8 +9,8 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.ids import ChannelId
 from p2p_modelex.records import codec
+from p2p_modelex.records.channel import compute_id
 from p2p_modelex.records.job import (
-    Accept,
     Ask,
     Cancel,
     Chunk,
@@ -27,15 +27,17 @@ from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import JobRow, ReceivedVoucherRow
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
-from tests.core.exchange.cases import JOB, build_order, build_voucher
+from tests.core.exchange.cases import JOB, build_accept, build_order, build_voucher
 from tests.core.exchange.pair import (
     CHANNEL,
+    CHANNELS,
     CHAT,
     OFFER,
     P_STREAM,
     REQUEST,
     STATE,
     STRANGER,
+    TERMS,
     Pair,
     build_payee,
     build_seller,
@@ -70,6 +72,10 @@ class Counter(Pair):
         return [row.state for row in self.p.rows if isinstance(row, JobRow)][-1]
 
 
+UNOPENED = msgspec.structs.replace(TERMS, salt=b"x" * 32)
+_UNKNOWN = build_voucher(channel=compute_id(UNOPENED, CHANNELS))
+
+
 def changed(**changes: object) -> Request:
     return msgspec.structs.replace(REQUEST, **changes)
 
@@ -86,7 +92,9 @@ def changed(**changes: object) -> Request:
         (build_order(prompt_price=Wei(1)), "price_changed"),
         (build_order(completion_price=Wei(11)), "price_changed"),
         (build_order(max_cost=Wei(649)), "over_ceiling"),
-        (build_order(voucher=build_voucher(channel=b"x" * 32)), "no_channel"),
+        (build_order(terms=UNOPENED.of_payer, voucher=_UNKNOWN), "no_channel"),
+        (build_order(voucher=_UNKNOWN), "bad_voucher"),
+        (build_order(terms=UNOPENED.of_payer), "bad_voucher"),
         (build_order(voucher=build_voucher(signer=STRANGER)), "bad_voucher"),
     ],
 )
@@ -150,7 +158,7 @@ def test_a_leaving_node_refuses(is_quoted: bool) -> None:
         counter.send(Ask(JOB, REQUEST))
         counter.received()
     counter.to_provider(given.ShutDown())
-    counter.send(Accept(JOB, bytes(32), build_voucher(), Wei(0)) if is_quoted else build_order())
+    counter.send(build_accept() if is_quoted else build_order())
     assert counter.received()[-1].code == "shutting_down"  # type: ignore[union-attr]
 
 
@@ -169,11 +177,11 @@ def test_a_quote_binds_for_its_time() -> None:
         counter.send(Ask(JOB, CHAT))
         (quoted,) = counter.received()
         assert isinstance(quoted, Quoted)
-    accept = Accept(JOB, late.provider._sale.quote_digest, build_voucher(), Wei(0))  # type: ignore[union-attr,arg-type]
+    accept = build_accept(late.provider._sale.quote_digest)  # type: ignore[union-attr,arg-type]
     late.now = UnixMs(late.now + parameters.QUOTE_VALID_MS + 1)
     late.send(accept)
     assert late.received()[-1].code == "quote_expired"  # type: ignore[union-attr]
-    wrong.send(Accept(JOB, bytes(32), build_voucher(), Wei(0)))
+    wrong.send(build_accept())
     assert wrong.p.penalties[0].reason.startswith("EXC-5")
     silent.elapse(silent.p, "wait")
     assert silent.received()[-1].code == "quote_expired"  # type: ignore[union-attr]
@@ -407,7 +415,7 @@ def test_a_provider_looks_again_when_its_view_of_the_deposit_may_be_too_small() 
     pair = Pair(payee=build_payee(old))
     pair.start()
     pair.pump()
-    assert pair.p.asked == [fx.FetchChannel(CHANNEL)]
+    assert pair.p.asked == [fx.FetchChannel(CHANNEL, TERMS)]
     pair.p.asked.clear()
     pair.payee.note_channel(STATE)
     pair.to_provider(given.ChannelFetched(CHANNEL, STATE))
@@ -415,6 +423,8 @@ def test_a_provider_looks_again_when_its_view_of_the_deposit_may_be_too_small() 
 
 
 def test_a_channel_of_a_later_epoch_is_not_called_short() -> None:
+    """The deposit is half the number in the epoch of the job."""
     payee = build_payee(msgspec.structs.replace(STATE, epoch=1))
-    promise = Voucher(CHANNEL, 0, Wei(1), 0)
-    assert not payee.is_short(SignedVoucher(promise, bytes(65)), Epoch(0), Wei(10**9))
+    signed = SignedVoucher(Voucher(CHANNEL, 0, Wei(1), 0), bytes(65))
+    assert not payee.is_short(signed, Epoch(0), Wei(4_999))
+    assert payee.is_short(signed, Epoch(0), Wei(5_000))

@@ -6,9 +6,9 @@ import pytest
 from p2p_modelex.core.ledger import payee as module
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import JobRefused
 from p2p_modelex.ids import ChannelId
+from p2p_modelex.records.channel import PAYER_SIGNS, Claim, PayerTerms
 from p2p_modelex.records.rows import (
     ChannelRow,
     ReceivedVoucherRow,
@@ -17,7 +17,7 @@ from p2p_modelex.records.rows import (
     SettingRow,
 )
 from p2p_modelex.records.voucher import SignedVoucher
-from p2p_modelex.units import UINT128_MAX, Epoch, Millis, UnixMs, Wei
+from p2p_modelex.units import UINT128_MAX, Epoch, Millis, UnixMs, Wei, rescale
 from tests.core.exchange.cases import build_voucher
 from tests.core.exchange.pair import (
     CHANNEL,
@@ -26,8 +26,10 @@ from tests.core.exchange.pair import (
     OPERATOR,
     STATE,
     STRANGER,
+    TERMS,
     build_job,
     build_payee,
+    build_state,
 )
 
 OTHER = ChannelId(b"x" * 32)
@@ -75,6 +77,30 @@ def test_a_channel_that_never_paid_makes_room(monkeypatch: pytest.MonkeyPatch) -
     other = msgspec.structs.replace(STATE, channel=OTHER)
     assert payee.note_channel(other)
     assert payee.get_channels() == (other,)
+
+
+def test_the_terms_name_the_channel() -> None:
+    """LED-12."""
+    payee = build_payee()
+    assert payee.identify(TERMS.of_payer, build_voucher(5)) == TERMS
+    for wrong in (
+        PayerTerms(STRANGER.address, PAYER_SIGNS, TERMS.salt),
+        PayerTerms(TERMS.payer, STRANGER.address, TERMS.salt),
+        PayerTerms(TERMS.payer, PAYER_SIGNS, bytes(32)),
+    ):
+        with pytest.raises(JobRefused, match="LED-12"):
+            payee.identify(wrong, build_voucher(5))
+    with pytest.raises(JobRefused, match="LED-12"):
+        payee.identify(TERMS.of_payer, build_voucher(5, channel=OTHER))
+
+
+def test_a_delegate_signs_where_the_terms_name_one() -> None:
+    """LED-8."""
+    state = build_state(msgspec.structs.replace(TERMS, signer=STRANGER.address))
+    payee = build_payee(state)
+    with pytest.raises(JobRefused, match="LED-8"):
+        open_lane(payee, 1, build_voucher(5, channel=state.channel))
+    open_lane(payee, 1, build_voucher(5, channel=state.channel, signer=STRANGER))
 
 
 def test_debts_move_to_the_lane_that_covers_them() -> None:
@@ -177,9 +203,55 @@ def test_what_is_on_disk_comes_back() -> None:
         ]
     )
     assert payee.get_debt(CHANNEL) == 20
-    assert payee.vouchers_to_redeem(NOW, is_forced=True) == (signed,)
-    assert payee.note_redeemed(CHANNEL, 0, Wei(70)) == (RedeemedRow(CHANNEL, 0, Wei(70)),)
-    assert payee.vouchers_to_redeem(NOW, is_forced=True) == ()
+    assert payee.claims_to_redeem(NOW, is_forced=True) == (Claim(TERMS, signed),)
+    assert payee.note_redeemed(signed.voucher) == (RedeemedRow(CHANNEL, 0, Wei(70)),)
+    assert payee.note_redeemed(build_voucher(1, channel=OTHER).voucher) == ()
+    assert payee.claims_to_redeem(NOW, is_forced=True) == ()
+
+
+def test_debts_and_what_is_redeemed_come_through_a_split() -> None:
+    """LED-7: lanes of different epochs, and what the chain credited for a voucher of before."""
+    payee = build_payee()
+    for number in (0, 1):
+        open_lane(payee, number, build_voucher(10, number))
+        payee.earn(build_job(number), Wei(17))
+        payee.close(build_job(number))
+    assert payee.note_redeemed(build_voucher(10).voucher) == (RedeemedRow(CHANNEL, 0, Wei(10)),)
+    later = build_voucher(34 + 14, epoch=1)
+    with pytest.raises(JobRefused, match="earned=48"):
+        open_lane(payee, 2, build_voucher(47, epoch=1))
+    rows = open_lane(payee, 2, later)
+    moved = ReceivedVoucherRow(build_voucher(10, 1), Wei(10))
+    assert rows == (RedeemedRow(CHANNEL, 0, Wei(20)), moved, ReceivedVoucherRow(later, Wei(48)))
+    payee.earn(build_job(2), Wei(5))
+    payee.close(build_job(2))
+    assert payee.get_debt(CHANNEL) == 5
+    restored = PayeeLedger(OPERATOR.address, CHANNELS)
+    restored.restore([ChannelRow(STATE, is_payer=False, peer=None), *rows])
+    assert restored.claims_to_redeem(NOW, is_forced=True) == (
+        Claim(TERMS, later),
+        Claim(TERMS, moved.signed),
+    )
+    # The answer to a redeeming that began before the split.
+    assert payee.note_redeemed(build_voucher(24).voucher) == (RedeemedRow(CHANNEL, 0, Wei(48)),)
+    assert payee.claims_to_redeem(NOW, is_forced=True) == (Claim(TERMS, moved.signed),)
+    with pytest.raises(JobRefused, match="LED-3"):
+        open_lane(payee, 3, build_voucher(60, 5))
+    assert not payee.is_short(build_voucher(0, 5), Epoch(0), Wei(10**9)), "refused all the same"
+
+
+def test_what_is_worth_redeeming_is_so_in_every_epoch() -> None:
+    """LED-9."""
+    policy = SettlementPolicy(Wei(100), Millis(10**9), Wei(10))
+    payee = PayeeLedger(OPERATOR.address, CHANNELS, policy)
+    payee.note_channel(STATE)
+    open_lane(payee, 1, build_voucher(99))
+    payee.note_epoch(Epoch(1))
+    assert payee.claims_to_redeem(NOW) == ()
+    open_lane(payee, 2, build_voucher(1, 1, epoch=1))
+    assert payee.claims_to_redeem(NOW) == ()
+    payee.receive(build_job(2), build_voucher(2, 1, epoch=1))
+    assert len(payee.claims_to_redeem(NOW)) == 2
 
 
 def test_when_to_redeem() -> None:
@@ -189,14 +261,14 @@ def test_when_to_redeem() -> None:
     payee.note_channel(STATE)
     job = build_job(1)
     open_lane(payee, 1, build_voucher(9))
-    assert payee.vouchers_to_redeem(NOW) == ()
-    assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == ()
+    assert payee.claims_to_redeem(NOW) == ()
+    assert payee.claims_to_redeem(UnixMs(NOW + 1_000)) == ()
     payee.receive(job, build_voucher(10))
-    assert payee.vouchers_to_redeem(NOW) == ()
-    assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == (build_voucher(10),)
+    assert payee.claims_to_redeem(NOW) == ()
+    assert payee.claims_to_redeem(UnixMs(NOW + 1_000)) == (Claim(TERMS, build_voucher(10)),)
     payee.receive(job, build_voucher(100))
-    assert payee.vouchers_to_redeem(NOW) == (build_voucher(100),)
-    payee.note_redeemed(CHANNEL, 0, Wei(80))
-    assert payee.vouchers_to_redeem(UnixMs(NOW + 1_000)) == ()
+    assert payee.claims_to_redeem(NOW) == (Claim(TERMS, build_voucher(100)),)
+    payee.note_redeemed(build_voucher(80).voucher)
+    assert payee.claims_to_redeem(UnixMs(NOW + 1_000)) == ()
     payee.note_channel(msgspec.structs.replace(STATE, closes_at=1))
-    assert payee.vouchers_to_redeem(NOW) == (build_voucher(100),)
+    assert payee.claims_to_redeem(NOW) == (Claim(TERMS, build_voucher(100)),)

@@ -153,8 +153,10 @@ def test_what_is_on_disk_comes_back() -> None:
     assert lane.lane == 2
     lane.note_debt(Wei(110))
     assert len(lane.sign(Wei(0))[1]) == 2
-    assert payer.get_deposits() == 20_000
-    assert payer.get_unspent() == 19_930
+    assert payer.get_deposits(ZERO) == 20_000
+    assert payer.get_unspent(ZERO) == 19_930
+    assert payer.get_deposits(Epoch(1)) == 40_000
+    assert payer.get_unspent(Epoch(1)) == 39_860
 
 
 def test_why_no_lane() -> None:
@@ -181,6 +183,39 @@ def test_a_split_doubles_what_is_left() -> None:
     assert payer.get_left(CHANNEL, ZERO) == 0
     with pytest.raises(PaymentError, match="epoch"):
         payer.reserve_lane(CHANNEL, Wei(1), ZERO)
+
+
+def test_doubts_come_through_a_split() -> None:
+    """LED-11: what the payee may ask for is the same share of the supply."""
+    payer = build_payer()
+    lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO) for _ in range(2)]
+    for number, lane in enumerate(lanes, start=1):
+        lane.close(Wei(20), row("lost", 60, 0, number))
+    one = Epoch(1)
+    lane = payer.reserve_lane(CHANNEL, Wei(100), one)
+    lane.note_debt(Wei(80 + 160 + 1))
+    lane.note_debt(Wei(80 + 80 + 1))
+    later = msgspec.structs.replace
+    lane.close(Wei(0), later(row("failed", 0, 0, 3), epoch=1))
+    lane = payer.reserve_lane(CHANNEL, Wei(100), one)
+    signed, rows = lane.sign(Wei(0))
+    assert signed.voucher.amount == 80 + 80 + 1
+    first = later(row("conceded", 120, 0, 1), epoch=1)
+    assert rows[1:] == (first, later(row("lost", 119, 0, 2), epoch=1))
+    other = PayerLedger(PAYER, CHANNELS)
+    other.restore(
+        [
+            ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer),
+            later(row("lost", 120, 0, 1), epoch=1),
+        ]
+    )
+    lane = other.reserve_lane(CHANNEL, Wei(100), Epoch(2))
+    lane.note_debt(Wei(101))
+    lane.close(Wei(0), later(row("failed", 0, 0, 5), epoch=2))
+    lane = other.reserve_lane(CHANNEL, Wei(100), Epoch(2))
+    signed, rows = lane.sign(Wei(0))
+    assert signed.voucher.amount == 101
+    assert rows[1:] == (later(row("lost", 240 - 101, 0, 1), epoch=2),)
 
 
 def test_channels_by_payee_with_the_most_left_first() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from p2p_modelex.errors import JobRefused
 from p2p_modelex.records import codec
+from p2p_modelex.records.channel import PayerTerms
+from p2p_modelex.records.rows import Row
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
 from tests.core.exchange.pair import STATE, build_job, build_payee
@@ -17,6 +19,11 @@ from tests.core.ledger.make_vectors import FILE, render
 def load() -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = json.loads(FILE.read_text())["cases"]
     return listed
+
+
+def read_terms(text: str) -> PayerTerms:
+    terms: PayerTerms = codec.decode(PayerTerms, bytes.fromhex(text[2:]), limit=1000)
+    return terms
 
 
 def read(text: str) -> SignedVoucher:
@@ -42,17 +49,23 @@ def test_first_vouchers(case: dict[str, Any]) -> None:
         job = build_job(number)
         signed = read(before["voucher"])
         base = Wei(signed.voucher.amount)
-        payee.open_lane(job, signed, epoch, base=base, window=window, ceiling=ceiling)
+        then = Epoch(signed.voucher.epoch)
+        payee.open_lane(job, signed, then, base=base, window=window, ceiling=ceiling)
         if not before["isRunning"]:
             payee.earn(job, Wei(int(before["earned"])))
             payee.close(job)
     voucher, base = read(case["voucher"]), Wei(int(case["base"]))
-    if not case["code"]:
-        assert payee.open_lane(
+
+    def open_lane() -> tuple[Row, ...]:
+        payee.identify(read_terms(case["terms"]), voucher)
+        return payee.open_lane(
             build_job(1), voucher, epoch, base=base, window=window, ceiling=ceiling
         )
+
+    if not case["code"]:
+        assert open_lane()
         return
     with pytest.raises(JobRefused) as caught:
-        payee.open_lane(build_job(1), voucher, epoch, base=base, window=window, ceiling=ceiling)
+        open_lane()
     assert caught.value.code == case["code"]
     assert case["rule"] in caught.value.message or case["code"] == "debt"

@@ -19,6 +19,7 @@ from p2p_modelex.core.routing.router import Router, Selection
 from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.advertisement import Advertisement, Offer, Section
 from p2p_modelex.records.job import Load
+from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.units import AI, Epoch, UnixMs, Wei
 
 NOW = UnixMs(1_800_000_000_000)
@@ -34,11 +35,13 @@ def offer(model: str = "m", price: int = 1, **changes: Any) -> Offer:
 
 
 def candidate(
-    number: int, one: Offer | None = None, section: Section = Section.UNREGISTERED
+    number: int, one: Offer | None = None, standing: Standing = Standing.UNREGISTERED
 ) -> Candidate:
-    one = one or offer()
-    said = Advertisement(NOW, 60_000, "t", ("/memory/1",), (one,), (), section, (), bytes(32))
-    return next(iter(build_candidates(peer(number), said, UnixMs(NOW + 60_000))))
+    """A candidate that claims to be whitelisted, whatever its standing is."""
+    one, claim = one or offer(), Section.WHITELISTED
+    said = Advertisement(NOW, 60_000, "t", ("/memory/1",), (one,), (), claim, (), bytes(32))
+    expires_at = UnixMs(NOW + 60_000)
+    return next(iter(build_candidates(peer(number), said, expires_at, Epoch(0), standing)))
 
 
 class Scene:
@@ -71,7 +74,11 @@ WANT = Want("chat", max_tokens=10)
         ({"max_cost": Wei(AI - 1)}, "RTE-5", "the cheapest is 1 AI"),
         ({"max_prompt_price": Wei(AI - 1)}, "RTE-13", "1000 AI prompt and 1000 AI completion"),
         ({"max_completion_price": Wei(AI - 1)}, "RTE-13", "the lowest for 1,000 tokens"),
-        ({"section": Section.PUBLIC}, "RTE-6", "the best is unregistered"),
+        (
+            {"standings": SECTIONS["registered"]},
+            "RTE-14",
+            "nobody is registered or whitelisted; there are: unregistered",
+        ),
         ({"denied": (peer(1),)}, "RTE-7", "1 offer is of peers that were denied"),
         ({"only": (peer(2),)}, "RTE-7", "not named"),
     ],
@@ -82,6 +89,24 @@ def test_who_removed_the_last_one_is_said(want: dict[str, Any], rule: str, says:
     assert selection.why_none.startswith(f"{rule}: ")
     assert says in selection.why_none
     assert selection.removed[-1][1] == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "kept"),
+    [
+        ("any", [Standing.UNREGISTERED, Standing.REGISTERED, Standing.WHITELISTED]),
+        ("registered", [Standing.REGISTERED, Standing.WHITELISTED]),
+        ("whitelisted", [Standing.WHITELISTED]),
+        ("all", list(Standing)),
+    ],
+)
+def test_a_section_keeps_who_is_in_it_and_not_who_claims_it(
+    section: str, kept: list[Standing]
+) -> None:
+    """RTE-14."""
+    everyone = [candidate(1 + standing, standing=standing) for standing in Standing]
+    selection = Scene().select(*everyone, standings=SECTIONS[section])
+    assert [one.standing for one in selection.kept] == kept
 
 
 def test_every_filter_has_a_rule_of_its_own() -> None:

@@ -1,7 +1,7 @@
 """A JSON-RPC endpoint that answers anything: a result of the right shape, or one of our errors."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from p2p_modelex.chain.evm.http import HttpEndpoint
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.errors import ChainError, ConfigurationError
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
+from p2p_modelex.records.channel import ChannelTerms, Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Wei
@@ -24,7 +25,8 @@ from tests.fuzz.choices import Choices
 _DEPLOYMENT = Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
 _SIGNER = EvmSigner(b"\x01" * 32)
 _NAME = ChannelId(b"\7" * 32)
-_VOUCHER = SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65))
+_TERMS = ChannelTerms(_SIGNER.address, _SIGNER.address, bytes(20), bytes(32))
+_CLAIM = Claim(_TERMS, SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65)))
 _WORD = "0x" + "00" * 31 + "07"
 _US = format_address(_SIGNER.address)
 _CONTRACTS = load_contracts()
@@ -34,10 +36,9 @@ def _pack(types: list[str], values: list[Any]) -> str:
     return "0x" + encode(types, values).hex()
 
 
-_CHANNEL = _pack(
-    ["address", "address", "address", "uint128", "uint128", "uint64", "uint16", "bool"],
-    [_US, _US, _US, 10, 1, 0, 0, False],
-)
+_ID = _DEPLOYMENT.channel_id(_TERMS)
+_PARTY = "0x" + "00" * 12 + _US[2:]
+_CHANNEL = _pack(["uint256", "uint256", "uint16", "uint64", "uint8"], [10, 1, 0, 0, 1])
 _CALLS = (
     _WORD,
     _CHANNEL,
@@ -47,11 +48,31 @@ _CALLS = (
     "0x" + "ff" * 32,
     "0x" + "ff" * 320,
     "0x",
+    _pack(
+        ["(bytes32,address,uint64,uint8,bytes32,uint64,uint64,string)[]"],
+        [[(_NAME, _US, 7, 1, _NAME, 1, 2, "https://example.org")]],
+    ),
 )
 _LOG = {
     "address": format_address(_DEPLOYMENT.channels),
-    "topics": ["0x" + _CONTRACTS.channels.topic("Opened").hex(), "0x" + _NAME.hex(), _WORD, _WORD],
-    "data": _CHANNEL,
+    "topics": [
+        "0x" + _CONTRACTS.channels.topic("Opened").hex(),
+        "0x" + _ID.hex(),
+        _PARTY,
+        _PARTY,
+    ],
+    "data": _pack(["address", "bytes32", "uint128"], ["0x" + "00" * 20, bytes(32), 10]),
+    "blockNumber": "0x1",
+}
+_CHANGED = {
+    "address": format_address(_DEPLOYMENT.registry),
+    "topics": [
+        "0x" + _CONTRACTS.registry.topic("SectionChanged").hex(),
+        "0x" + _NAME.hex(),
+        "0x" + "00" * 12 + _US[2:],
+        "0x" + "00" * 12 + _US[2:],
+    ],
+    "data": _pack(["uint8", "uint8", "string"], [0, 1, "known"]),
     "blockNumber": "0x1",
 }
 _RECEIPT: dict[str, Any] = {
@@ -79,7 +100,7 @@ _GOOD: dict[str, Any] = {
     "eth_getBalance": "0x1",
     "eth_getTransactionReceipt": _RECEIPT,
     "eth_getBlockByNumber": _HEADER,
-    "eth_getLogs": [_LOG],
+    "eth_getLogs": [_LOG, _CHANGED],
     "eth_call": _CHANNEL,
 }
 _LIKE: tuple[Any, ...] = (
@@ -96,11 +117,11 @@ _LIKE: tuple[Any, ...] = (
     2**300,
     -1,
     _LOG,
+    _CHANGED,
 )
 
 
-async def _look_twice(chain: EvmChain) -> None:
-    events = chain.channel_events(0)
+async def _look_twice(events: AsyncGenerator[object, None]) -> None:
     with suppress(StopAsyncIteration):
         await anext(events)
         await anext(events)
@@ -113,14 +134,18 @@ _ASKS: tuple[Callable[[EvmChain], Awaitable[object]], ...] = (
     lambda c: c.fetch_balance(c.account),
     lambda c: c.fetch_gas_balance(c.account),
     lambda c: c.transfer(c.account, Wei(1)),
-    lambda c: c.fetch_channel(_NAME),
+    lambda c: c.fetch_channel(_TERMS),
     lambda c: c.open_channel(c.account, Wei(1), c.account),
-    lambda c: c.top_up(_NAME, Wei(1)),
-    lambda c: c.redeem([_VOUCHER]),
+    lambda c: c.top_up(_TERMS, Wei(1)),
+    lambda c: c.redeem([_CLAIM]),
+    lambda c: c.find_terms(_ID),
+    lambda c: c.start_close(_TERMS),
     lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),
     lambda c: c.fetch_registration(PublicKey(_NAME)),
     lambda c: c.fetch_genesis(),
-    _look_twice,
+    lambda c: _look_twice(c.channel_events(0)),
+    lambda c: _look_twice(c.registry_events(0)),
+    lambda c: c.fetch_registry(0, 2, 1),
 )
 
 
@@ -175,5 +200,5 @@ async def _ask(choices: Choices) -> None:
 def check_abi(choices: Choices) -> None:
     """Revert bytes become a sentence, whatever they are."""
     raw = choices.rest()
-    assert isinstance(_CONTRACTS.errors.explain(raw), str)
-    assert isinstance(_CONTRACTS.errors.explain(b"\x08\xc3y\xa0" + raw), str)
+    assert isinstance(_CONTRACTS.errors.decode_error(raw).text, str)
+    assert isinstance(_CONTRACTS.errors.decode_error(b"\x08\xc3y\xa0" + raw).text, str)

@@ -13,7 +13,6 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
-    Accept,
     Ask,
     Cancel,
     Chunk,
@@ -145,7 +144,11 @@ def _act(pair: Pair, choices: Choices, watch: Watch) -> list[fx.Effect]:
             name = choices.pick(("wait", "serve", "chunk", "x"))
             return pair.to_provider(given.TimerFired(fx.TimerId(f"exchange/{P_STREAM}/{name}")))
         case 11:
-            return pair.to_provider(given.ChannelFetched(CHANNEL, None))
+            told: tuple[given.Input, ...] = (
+                given.ChannelFetched(CHANNEL, None),
+                given.SplitFetched(None),
+            )
+            return pair.to_provider(choices.pick(told))
     return pair.to_provider(given.FrameReceived(P_STREAM, _draw(choices, watch)))
 
 
@@ -172,7 +175,8 @@ def _draw(choices: Choices, watch: Watch) -> bytes:
             message = msgspec.structs.replace(order, voucher=_draw_voucher(choices))
         case 5:
             base = Wei(choices.pick((0, 0, 1, 2**128 - 1)))
-            message = Accept(cases.JOB, watch.quote, _draw_voucher(choices), base)
+            changes = {"quote": watch.quote, "voucher": _draw_voucher(choices), "base": base}
+            message = msgspec.structs.replace(cases.build_accept(), **changes)
         case 6:
             message = Pay(cases.JOB, _draw_voucher(choices))
         case _:

@@ -88,7 +88,7 @@ const COMMANDS = {
   async redeem () {
     const before = await peer.chain.balance(peer.account.address)
     let after = before
-    for (const voucher of peer.payee.vouchers()) after = await peer.chain.redeem(peer.account, voucher)
+    for (const claim of peer.payee.claims()) after = await peer.chain.redeem(peer.account, claim)
     return { before, after }
   }
 }

@@ -131,7 +131,8 @@ async def test_a_flood_of_one_neighbour_is_not_anothers(monkeypatch: pytest.Monk
         await say(host, victim, rpc_pb2.RPC(control=control))
         await friend.dial(victim.peer, victim.addresses)
         await wait_until(_subscribed(friend, victim))
-        with trio.fail_after(5):
+        # A busy machine has needed over five seconds for what takes one.
+        with trio.fail_after(30):
             await friend.publish(TOPIC, b"hello")
             assert (await victim.gossip()).payload == b"hello"
 

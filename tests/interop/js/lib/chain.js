@@ -1,10 +1,11 @@
 // What a payer and a payee need of the chain (protocols/ledger, "On chain"), over JSON-RPC.
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { concat, hex, toBytes, toInteger, unhex, utf8 } from './bytes.js'
-import { keccak, signDigest } from './signatures.js'
+import { channelId, domainSeparator, keccak, signDigest } from './signatures.js'
 
 const GAS = 400_000n
 const TIP = 1_000_000_000n
+const [NONE, CLOSED] = [0n, 3n]
 
 const selector = (signature) => keccak(utf8(signature)).slice(0, 4)
 const word = (value) => value instanceof Uint8Array
@@ -74,37 +75,34 @@ export class Chain {
     }
   }
 
-  channelId (payer, payee, salt) {
-    return keccak(concat(...[this.chainId, this.channels, payer, payee, salt].map(word)))
-  }
-
-  /** Deposit `amount` wei for `payee`; gives the channel's id. */
+  /** Deposit `amount` wei for `payee`; gives the channel's terms. The payer signs its vouchers. */
   async openChannel (account, payee, amount, salt) {
-    const zero = new Uint8Array(20)
-    const open = concat(...[0, payee, zero, salt].map(word))
+    const terms = { payer: account.address, payee, signer: new Uint8Array(20), salt }
+    const open = concat(...[0, payee, terms.signer, salt].map(word))
     const input = concat(call('transferAndCall(address,uint256,bytes)', this.channels, amount, 96, open.length), open)
     await this.send(account, this.token, input)
-    return this.channelId(account.address, payee, salt)
+    return terms
   }
 
-  /** The ChannelState; null if there is no such channel or it is closed. */
-  async fetchChannel (channel) {
+  /** The ChannelState; null if there is no channel with these terms or it is closed. */
+  async fetchChannel (terms) {
+    const channel = channelId(terms, domainSeparator(this.chainId, this.channels))
     const row = await this.read(this.channels, call('channelOf(bytes32)', channel))
-    const at = (index) => row.slice(index * 32, index * 32 + 32)
-    const [deposit, claimed, closes, epoch, closed] = [3, 4, 5, 6, 7].map((index) => toInteger(at(index)))
-    const [payer, payee, signer] = [0, 1, 2].map((index) => at(index).slice(12))
-    if (toInteger(payee) === 0n || closed !== 0n) return null
-    return { channel, payer, payee, signer, deposit, claimed, epoch: Number(epoch), closes_at: closes }
+    const [deposit, claimed, epoch, closes, status] = [0, 1, 2, 3, 4].map((index) =>
+      toInteger(row.slice(index * 32, index * 32 + 32)))
+    if (status === NONE || status === CLOSED) return null
+    return { channel, ...terms, deposit, claimed, epoch: Number(epoch), closes_at: closes }
   }
 
   /** Redeem one voucher; gives what the payee holds afterwards. */
-  async redeem (account, { voucher, signature }) {
-    const { channel, lane, amount, epoch } = voucher
-    // redeem(((bytes32,uint32,uint128,uint16),bytes)[]): offsets of the array, its tuple, its bytes.
+  async redeem (account, { terms, signed: { voucher, signature } }) {
+    const { payer, signer, salt } = terms
+    const { lane, amount, epoch } = voucher
+    // Offsets of the array, its one tuple, and the tuple's bytes.
     const padded = concat(signature, new Uint8Array(96 - signature.length))
     const input = concat(
-      call('redeem(((bytes32,uint32,uint128,uint16),bytes)[])',
-        32, 1, 32, channel, lane, amount, epoch, 160, signature.length), padded)
+      call('redeem(address,(address,address,bytes32,uint32,uint128,uint16,bytes)[])',
+        account.address, 64, 1, 32, payer, signer, salt, lane, amount, epoch, 224, signature.length), padded)
     await this.send(account, this.channels, input)
     return this.balance(account.address)
   }
@@ -115,3 +113,5 @@ export class Chain {
 }
 
 export const randomSecret = () => secp256k1.utils.randomSecretKey()
+/** Of a channel of ours: 8 bytes that do not come twice, the others zero. */
+export const randomSalt = () => concat(new Uint8Array(24), randomSecret().slice(0, 8))

@@ -11,8 +11,8 @@ export class Lane {
   amount = 0n
   due = 0n
 
-  constructor (account, domain, channel, epoch, number = 0) {
-    Object.assign(this, { account, domain, channel, epoch, number })
+  constructor (account, domain, { channel, payer, signer, salt, epoch }, number = 0) {
+    Object.assign(this, { account, domain, channel, terms: { payer, signer, salt }, epoch, number })
   }
 
   sign (amount) {

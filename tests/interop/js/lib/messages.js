@@ -35,11 +35,13 @@ export const Receipt = message('Receipt', null, {
 export const SignedReceipt = message('SignedReceipt', null, { receipt: Receipt, signature: bytes65 })
 
 // ledger
+export const PayerTerms = message('PayerTerms', null, { payer: bytes20, signer: bytes20, salt: bytes32 })
 export const ChannelState = message('ChannelState', null, {
   channel: bytes32,
   payer: bytes20,
   payee: bytes20,
   signer: bytes20,
+  salt: bytes32,
   deposit: amount,
   claimed: amount,
   epoch: u16,
@@ -139,6 +141,7 @@ export const Quote = message('Quote', null, {
 
 const job = bytes16
 const voucher = SignedVoucher
+const terms = PayerTerms
 const reason = text(512)
 const refusal = oneOf(
   'unknown_model', 'unsupported', 'prompt_too_long', 'price_changed', 'over_ceiling', 'busy',
@@ -148,9 +151,9 @@ const failure = oneOf('engine', 'unpaid', 'timeout', 'shutting_down', 'internal'
 
 export const Ask = message('Ask', 1, { job, request: Request })
 export const Order = message('Order', 2, {
-  job, request: Request, prompt_price: amount, completion_price: amount, max_cost: amount, voucher, base: amount
+  job, request: Request, prompt_price: amount, completion_price: amount, max_cost: amount, terms, voucher, base: amount
 })
-export const Accept = message('Accept', 3, { job, quote: bytes32, voucher, base: amount })
+export const Accept = message('Accept', 3, { job, quote: bytes32, terms, voucher, base: amount })
 export const Pay = message('Pay', 4, { job, voucher })
 export const Cancel = message('Cancel', 5, { job })
 export const Quoted = message('Quoted', 16, { job, quote: Envelope })

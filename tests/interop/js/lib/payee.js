@@ -1,7 +1,7 @@
 // A payee's books of channels, lanes and vouchers (protocols/ledger, LED-1 to LED-8).
 import { equal, hex } from './bytes.js'
 import { as, Broken } from './rules.js'
-import { digest712, recover } from './signatures.js'
+import { channelId, digest712, recover } from './signatures.js'
 
 const LANES_MAX = 64
 
@@ -22,15 +22,23 @@ export class Payee {
     this.domain = channelsDomain
   }
 
+  /** LED-12: the whole terms of the channel that a first voucher is of. Raises NotPaid. */
+  identify ({ payer, signer, salt }, { voucher }) {
+    const terms = { payer, payee: this.account, signer, salt }
+    if (!equal(channelId(terms, this.domain), voucher.channel)) throw new NotPaid('LED-12', 'bad_voucher')
+    return terms
+  }
+
   /** A ChannelState as the chain has it now. */
   note (state) {
     const lanes = this.#channels.get(hex(state.channel))?.lanes ?? new Map()
     this.#channels.set(hex(state.channel), { state, lanes })
   }
 
-  /** The newest vouchers, for redeeming. */
-  vouchers () {
-    return [...this.#channels.values()].flatMap(({ lanes }) => [...lanes.values()].map((lane) => lane.newest))
+  /** The newest vouchers with the terms of their channels, for redeeming. */
+  claims () {
+    return [...this.#channels.values()].flatMap(({ state, lanes }) =>
+      [...lanes.values()].map((lane) => ({ terms: state, signed: lane.newest })))
   }
 
   /** Open a lane for a job {epoch, window, ceiling}; gives its account, or raises NotPaid. */
@@ -42,7 +50,7 @@ export class Payee {
     }
     if (voucher.lane >= LANES_MAX) throw new NotPaid('LED-2', 'bad_voucher')
     const lane = channel.lanes.get(voucher.lane) ?? { amount: 0n, earned: 0n, job: null, newest: null }
-    validateEpoch(voucher, job, channel.state, lane)
+    validateEpoch(voucher, job, [...channel.lanes.values()])
     if (voucher.amount < lane.amount) throw new NotPaid('LED-4', 'bad_voucher')
     if (lane.job !== null && !lane.job.isReceipted) throw new NotPaid('LED-5', 'lane_in_use')
     const others = [...channel.lanes].filter(([number]) => number !== voucher.lane).map(([, one]) => one)
@@ -84,16 +92,16 @@ export class Payee {
     } catch (error) {
       throw new NotPaid('LED-8', 'bad_voucher', error.message)
     }
-    if (!equal(signer, state.signer)) throw new NotPaid('LED-8', 'bad_voucher')
+    const isPayers = state.signer.every((byte) => byte === 0)
+    if (!equal(signer, isPayers ? state.payer : state.signer)) throw new NotPaid('LED-8', 'bad_voucher')
   }
 }
 
 const debtOf = ({ earned, amount }) => (earned > amount ? earned - amount : 0n)
 
-function validateEpoch (voucher, job, state, lane) {
-  const isGood = voucher.epoch === job.epoch && job.epoch >= state.epoch &&
-    (lane.newest === null || job.epoch >= lane.newest.voucher.epoch)
-  if (!isGood) throw new NotPaid('LED-3', 'wrong_epoch')
+function validateEpoch (voucher, job, lanes) {
+  const isLate = (lane) => lane.newest !== null && lane.newest.voucher.epoch > job.epoch
+  if (voucher.epoch !== job.epoch || lanes.some(isLate)) throw new NotPaid('LED-3', 'wrong_epoch')
 }
 
 /** LED-6: vouchers, what running jobs may come to be owed, this job's window beyond what is prepaid. */
@@ -109,5 +117,7 @@ function validateDeposit (state, voucher, job, others) {
     const left = one.job.ceiling - (one.amount - one.job.due)
     needed += one.job.window < left ? one.job.window : left
   }
-  if (needed > state.deposit) throw new NotPaid('LED-6', 'channel_exhausted')
+  // The chain may have written the channel in a later epoch.
+  const splits = BigInt(Math.max(0, state.epoch - voucher.epoch))
+  if (needed << splits > state.deposit) throw new NotPaid('LED-6', 'channel_exhausted')
 }

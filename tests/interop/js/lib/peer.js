@@ -3,7 +3,7 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { publicKeyFromRaw } from '@libp2p/crypto/keys'
 import { Judge } from './advertisements.js'
 import { hex, unhex } from './bytes.js'
-import { Chain, randomSecret } from './chain.js'
+import { Chain, randomSalt, randomSecret } from './chain.js'
 import { FrameStream } from './frames.js'
 import { openHost, PING, STREAMS_PER_PEER_MAX, TOPIC } from './host.js'
 import { EXCHANGE, Lane } from './jobs.js'
@@ -174,7 +174,7 @@ export class Peer {
   async #serveJob (frames) {
     if (this.offer === null) throw new Error('nothing to sell')
     const { account, key: peerKey, network, registryDomain, payee, offer } = this
-    const fetchChannel = (channel) => this.chain.fetchChannel(channel)
+    const fetchChannel = (terms) => this.chain.fetchChannel(terms)
     this.counters.jobs++
     const job = new Provider(frames, { offer, peerKey, account, network, registryDomain, payee, fetchChannel })
     await job.serve()
@@ -194,9 +194,8 @@ export class Peer {
   async lane (payee, deposit) {
     const known = this.#lanes.get(hex(payee))
     if (known !== undefined) return known
-    const channel = await this.chain.openChannel(this.account, payee, deposit, randomSecret())
-    const state = await this.chain.fetchChannel(channel)
-    const lane = new Lane(this.account, this.channelsDomain, channel, state.epoch)
+    const terms = await this.chain.openChannel(this.account, payee, deposit, randomSalt())
+    const lane = new Lane(this.account, this.channelsDomain, await this.chain.fetchChannel(terms))
     this.#lanes.set(hex(payee), lane)
     return lane
   }

@@ -23,10 +23,10 @@ const promptOf = ({ text, messages }) => text !== '' ? text : messages.map(({ co
 
 /**
  * seller: {offer, peerKey, account (operator and delegate), network, registryDomain, payee (books),
- * fetchChannel(id) -> ChannelState or null}.
+ * fetchChannel(terms) -> ChannelState or null}.
  */
 export class Provider {
-  #ordered = null // {request, prices, maxCost, voucher, base}
+  #ordered = null // {request, prices, maxCost, terms, voucher, base}
   #quote = null
   #lane = null
   #wasCancelled = false
@@ -81,17 +81,19 @@ export class Provider {
     if (message.is === 'Ask') return this.#onAsk(message)
     if (message.is === 'Order') {
       const { request, voucher, base, max_cost: maxCost } = message
+      const terms = this.seller.payee.identify(message.terms, voucher)
       this.#validateRequest(request)
       const { prompt_price: prompt, completion_price: completion } = message
       const { offer } = this.seller
       if (prompt !== offer.prompt_price || completion !== offer.completion_price) throw new Refusal('price_changed')
-      this.#ordered = { request, prices: offer, voucher, base, maxCost }
+      this.#ordered = { request, prices: offer, terms, voucher, base, maxCost }
     } else {
+      const { voucher, base } = message
+      const terms = this.seller.payee.identify(message.terms, voucher)
       const quoted = sha256(Quote.encode(this.#quote.quote))
       if (!equal(message.quote, quoted)) throw new Error('EXC-5: another quote')
       if (this.#quote.quote.valid_until < Date.now()) throw new Refusal('quote_expired')
-      const { voucher, base } = message
-      this.#ordered = { request: this.#quote.request, prices: this.#quote.quote, voucher, base, maxCost: null }
+      this.#ordered = { request: this.#quote.request, prices: this.#quote.quote, terms, voucher, base, maxCost: null }
     }
   }
 
@@ -128,7 +130,7 @@ export class Provider {
 
   /** EXC-8: open the lane; before no_channel or channel_exhausted look at the chain once. */
   async #admit () {
-    const { request, prices, voucher, base, maxCost } = this.#ordered
+    const { request, prices, terms, voucher, base, maxCost } = this.#ordered
     const { offer, payee, fetchChannel } = this.seller
     const ceiling = computeEarned(prices, this.promptTokens, request.max_tokens)
     if (maxCost !== null && ceiling > maxCost) throw new Refusal('over_ceiling')
@@ -138,7 +140,7 @@ export class Provider {
       this.#lane = open()
     } catch (error) {
       if (error.code !== 'no_channel' && error.code !== 'channel_exhausted') throw error
-      const state = await fetchChannel(voucher.voucher.channel)
+      const state = await fetchChannel(terms)
       if (state === null) throw error
       payee.note(state)
       this.#lane = open()

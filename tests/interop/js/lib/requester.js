@@ -6,7 +6,7 @@ import { computeEarned, judgeQuote, takeChunk, validateReceipt, validateStarted 
 
 /**
  * purchase: {request, offer, ownership, provider (public key), network, registryDomain, maxCost}.
- * lane: {sign(amount) -> SignedVoucher, amount, due}: `amount` of its newest voucher, `due` when
+ * lane: {terms (PayerTerms), sign(amount) -> SignedVoucher, amount, due}: `amount` of its newest voucher, `due` when
  * the job starts (LED-7).
  */
 export class Requester {
@@ -38,6 +38,7 @@ export class Requester {
       prompt_price: offer.prompt_price,
       completion_price: offer.completion_price,
       max_cost: maxCost,
+      terms: this.lane.terms,
       voucher: this.#sign(this.lane.due),
       base: this.lane.due
     })
@@ -72,7 +73,8 @@ export class Requester {
     this.#quote = judgeQuote(envelope, job, this.purchase, now)
     this.prices = this.#quote
     const quote = sha256(Quote.encode(this.#quote))
-    return [this.conversation.send('Accept', { quote, voucher: this.#sign(this.lane.due), base: this.lane.due })]
+    const { terms, due } = this.lane
+    return [this.conversation.send('Accept', { quote, terms, voucher: this.#sign(due), base: due })]
   }
 
   /** EXC-9: all that was earned, as soon as that is half the window. */

@@ -118,6 +118,10 @@ export function structHash (kind, statement) {
 export const digest712 = (kind, statement, separator) =>
   keccak(concat(unhex('0x1901'), separator, structHash(kind, statement)))
 
+/** EIP712-4: the id of the channel with these terms {payer, payee, signer, salt}. */
+export const channelId = ({ payer, payee, signer, salt }, separator) =>
+  keccak(concat(separator, left(payer), left(payee), left(signer), salt))
+
 // ---- secp256k1
 
 const addressOfPoint = (point) => keccak(point.toBytes(false).slice(1)).slice(12)

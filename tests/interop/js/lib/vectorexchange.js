@@ -53,11 +53,14 @@ function makeRequester (request) {
     registryDomain: WORLD.registryDomain,
     maxCost: 2000n
   }
+  const terms = { payer: account('payer').address, signer: new Uint8Array(20), salt: filled('C', 32) }
+  const channel = sig.channelId({ ...terms, payee: operator.address }, WORLD.channelsDomain)
   const lane = {
     amount: 0n,
     due: 0n,
+    terms,
     sign (amount) {
-      const voucher = { channel: filled('C', 32), lane: 0, amount, epoch: 0 }
+      const voucher = { channel, lane: 0, amount, epoch: 0 }
       return { voucher, signature: sig.signStatement(account('payer'), 'Voucher', voucher, WORLD.channelsDomain) }
     }
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import * as messages from './messages.js'
 import { Judge } from './advertisements.js'
+import { anchorOf, markOf, Registry } from './anchoring.js'
 import { hex, unhex } from './bytes.js'
 import { element, fingerprint, inRange } from './fingerprint.js'
 import { nextState, TABLE } from './conversation.js'
@@ -67,7 +68,7 @@ function statement (one) {
   return Object.fromEntries(entries)
 }
 
-function * eip712 ({ domain, types, vouchers, receipts, ownerships, invalid }) {
+function * eip712 ({ domain, types, vouchers, receipts, ownerships, channels, invalid }) {
   const separators = { channels: domain.channelsSeparator, registry: domain.registrySeparator }
   for (const [contract, separator] of Object.entries(separators)) {
     yield [`domain ${contract}`, () =>
@@ -86,6 +87,11 @@ function * eip712 ({ domain, types, vouchers, receipts, ownerships, invalid }) {
         assert.equal(hex(sig.signStatement(account, kind, read, unhex(one.domainSeparator))), one.signature)
       }]
     }
+  }
+  for (const { name, channel, ...terms } of channels) {
+    const named = Object.fromEntries(Object.entries(terms).map(([field, value]) => [field, unhex(value)]))
+    yield [`channel ${name}`, () =>
+      assert.equal(hex(sig.channelId(named, unhex(domain.channelsSeparator))), channel)]
   }
   for (const { name, digest, signature } of invalid) {
     yield [name, () => assert.equal(ruleOf(() => sig.recover(unhex(digest), unhex(signature))), 'EIP712-1')]
@@ -168,16 +174,16 @@ function * receiptFiles ({ cases }) {
   }
 }
 
-function * vouchers ({ cases, channel, signer, domain }) {
-  const payee = new Uint8Array(20).fill(7)
+function * vouchers ({ cases, channel, domain, ...known }) {
+  const payee = unhex(known.payee)
+  const terms = messages.PayerTerms.decode(unhex(known.terms))
   const job = { epoch: 0, window: 80n, ceiling: 650n }
   for (const one of cases) {
     yield [one.name, () => {
       const books = new Payee(payee, unhex(domain))
       books.note({
         channel: unhex(channel),
-        payer: unhex(signer),
-        signer: unhex(signer),
+        ...terms,
         payee,
         deposit: BigInt(one.deposit),
         claimed: 0n,
@@ -186,18 +192,38 @@ function * vouchers ({ cases, channel, signer, domain }) {
       })
       for (const { voucher, earned, isRunning } of one.before) {
         const signed = messages.SignedVoucher.decode(unhex(voucher))
-        const lane = books.open(signed, signed.voucher.amount, job)
+        const lane = books.open(signed, signed.voucher.amount, { ...job, epoch: signed.voucher.epoch })
         lane.earned += BigInt(earned)
         if (!isRunning) books.release(lane)
       }
       let refused = { rule: '', code: '' }
       try {
-        books.open(messages.SignedVoucher.decode(unhex(one.voucher)), BigInt(one.base), job)
+        const signed = messages.SignedVoucher.decode(unhex(one.voucher))
+        books.identify(messages.PayerTerms.decode(unhex(one.terms)), signed)
+        books.open(signed, BigInt(one.base), job)
       } catch (error) {
         if (!(error instanceof NotPaid)) throw error
         refused = error
       }
       assert.deepEqual([refused.rule, refused.code], [one.rule, one.code])
+    }]
+  }
+}
+
+function * anchors ({ cases }) {
+  for (const { name, advertisement, anchor } of cases) {
+    yield [name, () => assert.equal(hex(anchorOf(messages.Advertisement.decode(unhex(advertisement)))), anchor)]
+  }
+}
+
+function * marks ({ cases, peer }) {
+  for (const { name, advertisement, entries, events, standing, anchor, operator } of cases) {
+    yield [name, () => {
+      const registry = new Registry()
+      for (const entry of entries) registry.note(entry)
+      for (const event of events) registry.fold(event)
+      const mark = markOf(registry, peer, messages.Advertisement.decode(unhex(advertisement)))
+      assert.deepEqual(mark, { standing, anchor, operator })
     }]
   }
 }
@@ -213,5 +239,7 @@ export const READERS = {
   'exchange-table/1': table,
   'exchange-messages/1': exchangeMessages,
   'exchange-receipts/1': receiptFiles,
-  'ledger-vouchers/1': vouchers
+  'ledger-vouchers/1': vouchers,
+  'anchor/1': anchors,
+  'marks/1': marks
 }
