@@ -40,7 +40,7 @@ contracts: setup $(NPM_STAMP) ## Compile the contracts and write their artifacts
 
 .PHONY: test
 test: setup $(NPM_STAMP) ## Lint, check types, run every test: what must pass before a commit
-	@# Compiling the contracts takes one core two minutes, which linters and types need as well.
+	@# Compiling the contracts keeps one core busy for half a minute, as linters and types do.
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-contracts lint types
 	$(MAKE) --no-print-directory test-python
 
@@ -51,6 +51,24 @@ test-python: setup $(NPM_STAMP) ## Run every Python test; branch coverage of cor
 .PHONY: test-contracts
 test-contracts: setup $(NPM_STAMP) ## Run the contracts' unit, fuzz and invariant tests under forge
 	cd contracts && FORGE_SNAPSHOT_CHECK=true node_modules/.bin/forge test
+
+.PHONY: coverage-contracts
+coverage-contracts: setup $(NPM_STAMP) ## Show what of contracts/src the tests run, and fail if that is not all of it
+	cd contracts && node_modules/.bin/forge coverage --out cache/coverage --cache-path cache/coverage \
+	    --exclude-tests --no-match-coverage '^test/' --no-match-path 'test/Gas*' | grep '^|' | tee cache/coverage.txt
+	@! grep '^| src/' contracts/cache/coverage.txt | grep -Ev '(100\.00% .*){4}'
+
+SLITHER := $(CURDIR)/.slither
+
+# In an environment of its own, since it pins an older web3.
+$(SLITHER)/bin/slither:
+	$(PYTHON) -m venv $(SLITHER)
+	$(SLITHER)/bin/python -m pip install --quiet slither-analyzer==0.11.6
+
+.PHONY: slither
+slither: setup $(NPM_STAMP) $(SLITHER)/bin/slither ## Analyse the contracts with Slither; contracts/SECURITY.md answers what it finds
+	cd contracts && PATH="$$PWD/node_modules/.bin:$$PATH" $(SLITHER)/bin/slither . --fail-none \
+	    --filter-paths 'node_modules|test' --exclude-informational --exclude-optimization
 
 .PHONY: lint
 lint: setup ## Check style, formatting and the import floors
@@ -143,6 +161,6 @@ demo-up: setup ## As demo, and leave the mesh running to play with
 
 .PHONY: clean
 clean: ## Remove what was built; .venv too
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	rm -rf $(VENV) $(SLITHER) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 	    contracts/out contracts/cache contracts/node_modules \
 	    tests/interop/js/node_modules tests/fuzz/work tests/fuzz/crashes

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {IERC8004Identity} from "./interfaces/IERC8004Identity.sol";
 import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {Statements} from "./libraries/Statements.sol";
@@ -59,7 +60,6 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
     /// @inheritdoc INodeRegistry
     function register(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external {
         require(peer != bytes32(0), InvalidPeer());
-        _requireShort(uri);
         Stored storage stored = _stored[_keyOf(peer, msg.sender)];
         require(stored.place == 0, EntryExists(peer, msg.sender));
 
@@ -71,13 +71,12 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         // forge-lint: disable-next-line(unsafe-typecast)
         stored.place = uint32(_identities.length);
         stored.digest = digest;
-        if (bytes(uri).length > 0) stored.uri = uri;
-        emit Registered(peer, msg.sender, digest, sequence, uri);
+        emit NodeRegistered(peer, msg.sender, digest, sequence);
+        if (bytes(uri).length > 0) _setURI(_keyOf(peer, msg.sender), uri);
     }
 
     /// @inheritdoc INodeRegistry
-    function update(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external {
-        _requireShort(uri);
+    function update(bytes32 peer, bytes32 digest, uint64 sequence) external {
         Stored storage stored = _requireEntry(peer, msg.sender);
         uint64 current = stored.sequence;
         require(sequence > current, StaleSequence(sequence, current));
@@ -85,9 +84,13 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         stored.sequence = sequence;
         stored.updatedAt = uint40(block.timestamp);
         stored.digest = digest;
-        // An unchanged URI costs a read; writing it again would cost three times that.
-        if (keccak256(bytes(stored.uri)) != keccak256(bytes(uri))) stored.uri = uri;
-        emit Updated(peer, msg.sender, digest, sequence, uri);
+        emit Updated(peer, msg.sender, digest, sequence);
+    }
+
+    /// @inheritdoc IERC8004Identity
+    function setAgentURI(uint256 agentId, string calldata newURI) external {
+        require(ownerOf(agentId) == msg.sender, NotOwner(agentId, msg.sender));
+        _setURI(bytes32(agentId), newURI);
     }
 
     /// @inheritdoc INodeRegistry
@@ -125,6 +128,9 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         delete _stored[key];
         delete _offers[key];
         emit HandedOver(peer, operator, msg.sender);
+        if (bytes(to.uri).length > 0) {
+            emit Registered(agentIdOf(peer, msg.sender), to.uri, msg.sender);
+        }
     }
 
     /// @inheritdoc INodeRegistry
@@ -157,6 +163,11 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
     /// @inheritdoc INodeRegistry
     function entryOf(bytes32 peer, address operator) external view returns (Entry memory entry) {
         if (_stored[_keyOf(peer, operator)].place != 0) return _read(Identity(peer, operator));
+    }
+
+    /// @inheritdoc IERC8004Identity
+    function tokenURI(uint256 agentId) external view returns (string memory) {
+        return _requireAgent(agentId).uri;
     }
 
     /// @inheritdoc INodeRegistry
@@ -206,6 +217,16 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         return _hashTypedDataV4(ownership.hash());
     }
 
+    /// @inheritdoc IERC8004Identity
+    function ownerOf(uint256 agentId) public view returns (address) {
+        return _identities[_requireAgent(agentId).place - 1].operator;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function agentIdOf(bytes32 peer, address operator) public pure returns (uint256) {
+        return uint256(_keyOf(peer, operator));
+    }
+
     function _change(
         bytes32 peer,
         address operator,
@@ -219,6 +240,17 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         require(stored.section == from, WrongSection(peer, operator, stored.section));
         _move(stored, to);
         emit SectionChanged(peer, operator, msg.sender, from, to, reason);
+    }
+
+    /// @dev The caller owns the entry of `key`.
+    function _setURI(bytes32 key, string calldata uri) private {
+        uint256 length = bytes(uri).length;
+        require(length <= URI_LIMIT, UriTooLong(length, URI_LIMIT));
+        Stored storage stored = _stored[key];
+        bool isNew = bytes(stored.uri).length == 0;
+        stored.uri = uri;
+        if (isNew) emit Registered(uint256(key), uri, msg.sender);
+        else emit URIUpdated(uint256(key), uri, msg.sender);
     }
 
     /// @dev Through the sections between: each border is crossed by trading places with the entry
@@ -284,9 +316,9 @@ contract NodeRegistry is EIP712, AccessControl, INodeRegistry {
         require(stored.place != 0, NoEntry(peer, operator));
     }
 
-    function _requireShort(string calldata uri) private pure {
-        uint256 length = bytes(uri).length;
-        require(length <= URI_LIMIT, UriTooLong(length, URI_LIMIT));
+    function _requireAgent(uint256 agentId) private view returns (Stored storage stored) {
+        stored = _stored[bytes32(agentId)];
+        require(stored.place != 0, NoAgent(agentId));
     }
 
     function _keyOf(bytes32 peer, address operator) private pure returns (bytes32) {

@@ -86,15 +86,18 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         bytes32 id = idOf(ask);
         Request memory request = _requests[id];
         require(request.status == Status.Open, NotOpen(id, request.status));
-        require(block.timestamp <= ask.terms.deadline, TooLate(id, ask.terms.deadline));
-        bytes32 completion = ask.terms.kind == Kind.Text ? keccak256(output) : bytes32(0);
-        Quorum memory quorum = _gather(id, ask, request.answered);
-        for (uint256 i; i < reports.length && quorum.count < ask.terms.quorum; ++i) {
+        Terms calldata terms = ask.terms;
+        require(block.timestamp <= terms.deadline, TooLate(id, terms.deadline));
+        bytes32 completion = terms.kind == Kind.Text ? keccak256(output) : bytes32(0);
+        uint256 needed = terms.quorum;
+        Quorum memory quorum = _gather(id, needed, request.answered);
+        uint256 kept = quorum.count;
+        for (uint256 i; i < reports.length && quorum.count < needed; ++i) {
             _take(id, ask, request, reports[i], completion, quorum);
         }
-        if (quorum.count < ask.terms.quorum) {
-            require(ask.terms.kind == Kind.Score, NoAgreement(id, completion));
-            _keep(id, ask, request, reports);
+        if (quorum.count < needed) {
+            require(terms.kind == Kind.Score, NoAgreement(id, completion));
+            _keep(id, terms.providers, request, quorum, kept);
             return;
         }
         _finish(id, ask, request, quorum, completion, output);
@@ -107,10 +110,8 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         require(request.status == Status.Open, NotOpen(id, request.status));
         require(block.timestamp > ask.terms.deadline, TooEarly(id, ask.terms.deadline));
         request.status = Status.Refunded;
-        uint16 epoch = token.epoch();
-        uint256 amount = Scaled.rescale(ask.amount, ask.epoch, epoch);
-        _credit(ask.requester, amount, epoch);
-        emit Refunded(id, amount);
+        _credit(ask.requester, ask.amount, ask.epoch);
+        emit Refunded(id, ask.amount);
     }
 
     /// @inheritdoc IOracleHub
@@ -152,21 +153,21 @@ contract OracleHub is EIP712, Credits, IOracleHub {
     }
 
     /// @dev Reports that earlier transactions brought.
-    function _gather(bytes32 id, Ask calldata ask, uint32 answered)
+    function _gather(bytes32 id, uint256 needed, uint32 answered)
         private
         view
         returns (Quorum memory quorum)
     {
-        uint256 needed = ask.terms.quorum;
         quorum = Quorum(new uint256[](needed), new int128[](needed), new uint256[](needed), 0);
-        for (uint256 i; i < ask.terms.providers.length && answered >> i != 0; ++i) {
+        for (uint256 i; answered >> i != 0; ++i) {
             if ((answered >> i) & 1 == 0) continue;
             Taken memory taken = _taken[id][i];
             _push(quorum, i, taken.score, taken.price);
         }
     }
 
-    /// @dev Checks a report and counts it; the signature last.
+    /// @dev Checks a report and counts it; the signature last. One of a provider whose report was
+    /// taken before is passed over: who brings it ahead must not spoil the others in this batch.
     function _take(
         bytes32 id,
         Ask calldata ask,
@@ -178,15 +179,12 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         Report calldata report = signed.report;
         uint256 provider = signed.provider;
         require(report.subject == id, WrongSubject(report.subject, id));
-        require(
-            provider < ask.terms.providers.length && (request.answered >> provider) & 1 == 0,
-            NotAwaited(id, signed.provider)
-        );
+        Provider[] calldata providers = ask.terms.providers;
+        require(provider < providers.length, NotAwaited(id, signed.provider));
+        if ((request.answered >> provider) & 1 == 1) return;
         require(report.observedAt <= block.timestamp, FromTheFuture(report.observedAt));
-        uint16 epoch = token.epoch();
-        require(report.epoch <= epoch, WrongEpoch(report.epoch, epoch));
         require(report.completion == completion, NoAgreement(id, report.completion));
-        address signer = ask.terms.providers[provider].signer;
+        address signer = providers[provider].signer;
         require(
             Signatures.isFrom(signer, reportDigest(report), signed.signature), BadSignature(signer)
         );
@@ -198,27 +196,27 @@ contract OracleHub is EIP712, Credits, IOracleHub {
     function _priceOf(Report calldata report, Ask calldata ask) private pure returns (uint256) {
         uint256 share = ask.amount / ask.terms.quorum;
         // A report of a later epoch than the ask's is in smaller units: what is under one of the
-        // ask's is left to the requester.
+        // ask's is left to the requester. One of an epoch to come only asks for less.
         uint256 price = report.epoch <= ask.epoch
             ? Scaled.rescale(report.price, report.epoch, ask.epoch)
             : uint256(report.price) >> (report.epoch - ask.epoch);
         return price < share ? price : share;
     }
 
-    /// @dev Keeps the reports of this transaction for a later one. They were checked by `_take`.
+    /// @dev Keeps what this transaction brought to the quorum, from place `kept` on, for a later one.
     function _keep(
         bytes32 id,
-        Ask calldata ask,
+        Provider[] calldata providers,
         Request memory request,
-        SignedReport[] calldata reports
+        Quorum memory quorum,
+        uint256 kept
     ) private {
-        for (uint256 i; i < reports.length; ++i) {
-            uint256 provider = reports[i].provider;
-            Report calldata report = reports[i].report;
+        for (uint256 i = kept; i < quorum.count; ++i) {
+            (uint256 provider, int128 score) = (quorum.providers[i], quorum.scores[i]);
             // A share of 128 bits at most.
             // forge-lint: disable-next-line(unsafe-typecast)
-            _taken[id][provider] = Taken(report.score, uint128(_priceOf(report, ask)));
-            emit Reported(id, ask.terms.providers[provider].signer, report.score);
+            _taken[id][provider] = Taken(score, uint128(quorum.prices[i]));
+            emit Reported(id, providers[provider].signer, score);
         }
         _requests[id] = request;
     }
@@ -244,20 +242,21 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         private
         returns (uint256 paid)
     {
-        uint16 epoch = token.epoch();
+        Terms calldata terms = ask.terms;
+        uint16 epoch = ask.epoch;
+        bool isScore = terms.kind == Kind.Score;
         for (uint256 i; i < quorum.count; ++i) {
-            Provider calldata provider = ask.terms.providers[quorum.providers[i]];
-            bool isText = ask.terms.kind == Kind.Text;
-            if (!isText && Median.distance(quorum.scores[i], median) > ask.terms.band) {
+            Provider calldata provider = terms.providers[quorum.providers[i]];
+            if (isScore && Median.distance(quorum.scores[i], median) > terms.band) {
                 emit Outlier(id, provider.signer, quorum.scores[i], median);
                 continue;
             }
-            uint256 price = Scaled.rescale(quorum.prices[i], ask.epoch, epoch);
+            uint256 price = quorum.prices[i];
             paid += price;
             address payee = provider.payee == address(0) ? provider.signer : provider.payee;
             _credit(payee, price, epoch);
         }
-        _credit(ask.requester, Scaled.rescale(ask.amount, ask.epoch, epoch) - paid, epoch);
+        _credit(ask.requester, ask.amount - paid, epoch);
     }
 
     /// @dev Nothing of it can undo the answer; who brings the answer cannot starve it of gas.

@@ -26,6 +26,9 @@ contract ScoreFeed is Ownable2Step, IScoreFeed {
 
     /// @notice Whose EIP-712 domain the reports are signed in.
     IOracleHub public immutable hub;
+    /// @dev The hub's domain on this chain, so that a round need not ask for it.
+    bytes32 private immutable _domain;
+    uint256 private immutable _chain;
     bytes32 private immutable _subject;
     uint128 private immutable _deviation;
     uint32 private immutable _heartbeat;
@@ -50,6 +53,7 @@ contract ScoreFeed is Ownable2Step, IScoreFeed {
     ) Ownable(owner_) {
         require(settings_.heartbeat > 0 && settings_.decimals <= 18, InvalidSettings());
         hub = hub_;
+        (_domain, _chain) = (hub_.domainSeparator(), block.chainid);
         (_subject, description) = (settings_.subject, settings_.description);
         (_heartbeat, _deviation) = (settings_.heartbeat, settings_.deviation);
         decimals = settings_.decimals;
@@ -135,7 +139,7 @@ contract ScoreFeed is Ownable2Step, IScoreFeed {
         if (block.timestamp > _heartbeat && after_ < block.timestamp - _heartbeat) {
             after_ = uint64(block.timestamp - _heartbeat);
         }
-        bytes32 domain = hub.domainSeparator();
+        bytes32 domain = block.chainid == _chain ? _domain : hub.domainSeparator();
         oldest = type(uint64).max;
         address last;
         for (uint256 i; i < reports.length; ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {AIToken} from "../src/AIToken.sol";
 import {EpochSignatures} from "../src/token/EpochSignatures.sol";
 import {ChannelsBase} from "./ChannelsBase.sol";
 
@@ -130,6 +131,30 @@ contract AITokenSignaturesTest is ChannelsBase {
         vm.prank(PAYEE);
         _receiveWith(signed);
         assertEq(token.balanceOf(PAYEE), 10, "moved");
+    }
+
+    function test_attack_malleatedAuthorizationIsRefused() public {
+        Signature memory signed = _signTransfer(_TRANSFER, PAYEE, 10);
+        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        (signed.v, signed.s) = (signed.v == 27 ? 28 : 27, bytes32(order - uint256(signed.s)));
+        _expectNotSigned();
+        _transferWith(PAYEE, 10, signed);
+    }
+
+    function test_attack_anAuthorizationOfAnotherTokenOrChain() public {
+        AIToken beside = token;
+        super.setUp();
+        bytes32 message = keccak256(abi.encode(_TRANSFER, signer, PAYEE, 10, 1, _deadline, _NONCE));
+        Signature memory signed;
+        (signed.v, signed.r, signed.s) = vm.sign(
+            SIGNER_KEY, keccak256(abi.encodePacked("\x19\x01", beside.DOMAIN_SEPARATOR(), message))
+        );
+        _expectNotSigned();
+        _transferWith(PAYEE, 10, signed);
+        signed = _sign(message);
+        vm.chainId(4242);
+        _expectNotSigned();
+        _transferWith(PAYEE, 10, signed);
     }
 
     function test_attack_aReceiveIsNoTransfer() public {

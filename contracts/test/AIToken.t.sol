@@ -16,6 +16,7 @@ contract AITokenTest is Base, ITokenReceiver {
     uint256 private _amount;
     bytes private _data;
     bool private _refuse;
+    bool private _reenter;
 
     error Refused();
 
@@ -121,6 +122,17 @@ contract AITokenTest is Base, ITokenReceiver {
         assertEq(_token.balanceOf(address(0x33)), 5, "kept");
     }
 
+    /// @dev The receiver sends on what it has just got, from inside the call that tells it so.
+    function test_attack_reentrancyThroughTheErc677Callback() public {
+        _token.transfer(address(0x33), 5);
+        _reenter = true;
+        vm.prank(address(0x33));
+        _token.transferAndCall(address(this), 5, "");
+        assertEq(_token.balanceOf(address(0x33)), 0, "spent once");
+        assertEq(_token.balanceOf(address(0x44)), 5, "sent on");
+        assertEq(_token.balanceOf(address(this)), _SUPPLY * 3 / 5 - 5, "nothing of it stays");
+    }
+
     function testFuzz_transferAndCall_conservesTheSupply(address to, uint256 amount) public {
         vm.assume(to != address(0) && uint160(to) > 2 && to.code.length == 0);
         uint256 mine = _token.balanceOf(address(this));
@@ -131,6 +143,7 @@ contract AITokenTest is Base, ITokenReceiver {
 
     function onTokenTransfer(address sender, uint256 amount, bytes calldata data) external {
         if (_refuse) revert Refused();
+        if (_reenter) _token.transferAndCall(address(0x44), amount, data);
         (_sender, _amount, _data) = (sender, amount, data);
     }
 }

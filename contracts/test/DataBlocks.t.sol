@@ -257,6 +257,20 @@ contract DataBlocksTest is TokenBase {
     }
 
     /// @dev Whoever copies a manifest from the mempool gets a block of its own.
+    /// @dev The creator raises the price in front of a lease, which then costs nothing or what was said.
+    function test_attack_aRaisedPriceTakesNoMoreThanWasOffered() public {
+        bytes32 id = _offer(0);
+        vm.prank(_CREATOR);
+        _blocks.setPrice(id, _PRICE * 2);
+        bytes memory refusal =
+            abi.encodeWithSelector(IEarnings.WrongPayment.selector, _PRICE, _PRICE * 2);
+        vm.expectRevert(refusal);
+        _lease(id, address(0));
+        vm.prank(HOLDER);
+        vm.expectRevert(refusal);
+        _blocks.lease(id, address(0), _PRICE);
+    }
+
     function test_attack_aCopyTakesNoLeasesOfTheCreator() public {
         _blocks.offer(_terms(0));
         bytes32 id = _offer(0);

@@ -2,12 +2,16 @@
 pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {DataBlocks} from "../src/DataBlocks.sol";
 import {Farm} from "../src/Farm.sol";
+import {OracleHub} from "../src/OracleHub.sol";
 import {PromptLibrary} from "../src/PromptLibrary.sol";
 import {Vesting} from "../src/Vesting.sol";
 import {WrappedAI} from "../src/WrappedAI.sol";
 import {IAIToken} from "../src/interfaces/IAIToken.sol";
+import {IDataBlocks} from "../src/interfaces/IDataBlocks.sol";
 import {IFarm} from "../src/interfaces/IFarm.sol";
+import {IOracleHub} from "../src/interfaces/IOracleHub.sol";
 import {IPromptLibrary} from "../src/interfaces/IPromptLibrary.sol";
 import {IVesting} from "../src/interfaces/IVesting.sol";
 import {Base} from "./Base.sol";
@@ -46,6 +50,38 @@ contract EarningsAttacksTest is Base {
         prompts.use(id, 0, 10);
         _assertRefused();
         assertEq(prompts.earnedOf(address(this)), 10, "paid once");
+    }
+
+    function test_attack_reenteringALease() public {
+        DataBlocks blocks = new DataBlocks(IAIToken(address(_token)));
+        bytes32 id = blocks.offer(
+            IDataBlocks.Offer(bytes32("manifest"), 0, 10, 1 days, 0, IDataBlocks.Use.Raw, "")
+        );
+        _token.mint(address(1), 10);
+        vm.prank(address(1));
+        _token.approve(address(blocks), 10);
+        bytes memory second = abi.encode(id, address(1));
+        _token.arm(
+            address(blocks), abi.encodeCall(blocks.onTokenTransfer, (address(1), 10, second))
+        );
+        vm.prank(address(1));
+        assertEq(blocks.lease(id, address(1), 10), block.timestamp + 1 days, "one lease");
+        _assertRefused();
+    }
+
+    function test_attack_reenteringAnOraclesCredits() public {
+        IAIToken token = IAIToken(address(_token));
+        OracleHub hub = new OracleHub(token, new PromptLibrary(token));
+        IOracleHub.Terms memory terms;
+        terms.providers = new IOracleHub.Provider[](1);
+        terms.providers[0].signer = address(1);
+        (terms.quorum, terms.deadline) = (1, uint64(block.timestamp));
+        _token.transferAndCall(address(hub), 10, abi.encode(terms));
+        vm.warp(block.timestamp + 1);
+        hub.refund(IOracleHub.Ask(address(this), 10, 0, terms));
+        _token.arm(address(hub), abi.encodeCall(hub.withdraw, (address(this))));
+        assertEq(hub.withdraw(address(this)), 10, "once");
+        _assertRefused();
     }
 
     function test_attack_reenteringAFarm() public {

@@ -31,6 +31,23 @@ contract GasServicesTest is TokenBase {
         _give(_CREATOR, 1);
     }
 
+    function test_gas_registry() public {
+        NodeRegistry registry = new NodeRegistry(address(this));
+        registry.register(keccak256("first"), keccak256("1"), 1_800_000_000_000, "");
+        registry.register(_PEER, keccak256("1"), 1_800_000_000_000, "");
+        _record("register");
+        registry.update(_PEER, keccak256("2"), 1_800_000_000_001);
+        _record("update");
+        registry.setAgentURI(registry.agentIdOf(_PEER, address(this)), "ipfs://cid");
+        _record("become an agent");
+        registry.register(keccak256("other"), keccak256("1"), 1_800_000_000_000, "ipfs://cid");
+        _record("register as an agent");
+        registry.deregister(_PEER);
+        _record("deregister an agent");
+        registry.deregister(keccak256("first"));
+        _record("deregister");
+    }
+
     function test_gas_registrySections() public {
         NodeRegistry registry = new NodeRegistry(address(this));
         for (uint256 i = 1; i < 4; ++i) {

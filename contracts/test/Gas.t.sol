@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {NodeRegistry} from "../src/NodeRegistry.sol";
 import {PaymentChannels} from "../src/PaymentChannels.sol";
 import {IPaymentChannels} from "../src/interfaces/IPaymentChannels.sol";
 import {ChannelsBase} from "./ChannelsBase.sol";
@@ -116,17 +115,6 @@ contract GasTest is ChannelsBase {
         channels.redeem(PAYEE, _batch(opened, 100, _PRICE * 3));
         channels.redeem(PAYEE, _batch(opened, 100, _PRICE * 4));
         _record("redeem 100 channels");
-    }
-
-    function test_gas_registry() public {
-        NodeRegistry registry = new NodeRegistry(address(this));
-        registry.register(keccak256("first"), keccak256("1"), 1_800_000_000_000, "ipfs://cid");
-        registry.register(keccak256("peer"), keccak256("1"), 1_800_000_000_000, "ipfs://cid");
-        _record("register");
-        registry.update(keccak256("peer"), keccak256("2"), 1_800_000_000_001, "ipfs://cid");
-        _record("update, same URI");
-        registry.deregister(keccak256("peer"));
-        _record("deregister");
     }
 
     function _batch(IPaymentChannels.Terms[] memory opened, uint256 count, uint128 amount)

@@ -49,11 +49,11 @@ contract NodeRegistrySectionsTest is Base {
     function test_sections_theOperatorGoesOnUpdating() public {
         _admit(_OPERATOR, _PEER);
         vm.prank(_OPERATOR);
-        _registry.update(_PEER, keccak256("2"), 6, "");
+        _registry.update(_PEER, keccak256("2"), 6);
         INodeRegistry.Entry memory entry = _registry.entryOf(_PEER, _OPERATOR);
         assertEq(uint256(entry.section), uint256(INodeRegistry.Section.Whitelisted), "section");
         assertEq(entry.sequence, 6, "sequence");
-        assertEq(bytes(entry.uri).length, 0, "uri");
+        assertEq(entry.digest, keccak256("2"), "digest");
     }
 
     function test_sections_onlyWhereTheyFit() public {

@@ -20,7 +20,7 @@ contract NodeRegistryTest is Base {
 
     function test_register_recordsTheEntry() public {
         vm.expectEmit(address(_registry));
-        emit INodeRegistry.Registered(_PEER, _OPERATOR, _DIGEST, 5, _URI);
+        emit INodeRegistry.NodeRegistered(_PEER, _OPERATOR, _DIGEST, 5);
         _register(_OPERATOR, _PEER);
         INodeRegistry.Entry memory entry = _registry.entryOf(_PEER, _OPERATOR);
         assertEq(entry.peer, _PEER, "peer");
@@ -61,15 +61,16 @@ contract NodeRegistryTest is Base {
         vm.warp(block.timestamp + 60);
         vm.prank(_OPERATOR);
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StaleSequence.selector, 5, 5));
-        _registry.update(_PEER, _DIGEST, 5, _URI);
+        _registry.update(_PEER, _DIGEST, 5);
         vm.expectEmit(address(_registry));
-        emit INodeRegistry.Updated(_PEER, _OPERATOR, _DIGEST, 6, "ipfs://new");
+        emit INodeRegistry.Updated(_PEER, _OPERATOR, keccak256("newer"), 6);
         vm.prank(_OPERATOR);
-        _registry.update(_PEER, _DIGEST, 6, "ipfs://new");
+        _registry.update(_PEER, keccak256("newer"), 6);
         INodeRegistry.Entry memory entry = _registry.entryOf(_PEER, _OPERATOR);
         assertEq(entry.sequence, 6, "sequence");
         assertEq(entry.updatedAt, entry.registeredAt + 60, "updatedAt");
-        assertEq(keccak256(bytes(entry.uri)), keccak256("ipfs://new"), "uri");
+        assertEq(entry.digest, keccak256("newer"), "digest");
+        assertEq(keccak256(bytes(entry.uri)), keccak256(bytes(_URI)), "the URI stayed");
     }
 
     function test_update_byTheOperatorOnly() public {
@@ -77,7 +78,7 @@ contract NodeRegistryTest is Base {
         bytes memory none = abi.encodeWithSelector(INodeRegistry.NoEntry.selector, _PEER, _OTHER);
         vm.prank(_OTHER);
         vm.expectRevert(none);
-        _registry.update(_PEER, _DIGEST, 6, _URI);
+        _registry.update(_PEER, _DIGEST, 6);
         vm.prank(_OTHER);
         vm.expectRevert(none);
         _registry.deregister(_PEER);
@@ -177,7 +178,7 @@ contract NodeRegistryTest is Base {
             );
         }
         vm.prank(_OPERATOR);
-        _registry.update(_PEER, _DIGEST, second, _URI);
+        _registry.update(_PEER, _DIGEST, second);
         uint64 expected = second > first ? second : first;
         assertEq(_registry.entryOf(_PEER, _OPERATOR).sequence, expected, "newest");
     }

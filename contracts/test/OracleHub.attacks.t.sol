@@ -5,6 +5,7 @@ import {IOracleHub} from "../src/interfaces/IOracleHub.sol";
 import {Vm} from "./Vm.sol";
 import {OracleBase} from "./OracleBase.sol";
 import {Consumer} from "./actors/Consumers.sol";
+import {HostileWallet} from "./actors/Wallets.sol";
 
 /// @title Callbacks that misbehave, and submitters that starve them.
 contract OracleHubAttacks is OracleBase {
@@ -63,6 +64,41 @@ contract OracleHubAttacks is OracleBase {
             )
         );
         hub.answer(ask, reports, "");
+    }
+
+    /// @dev A report of the batch is brought ahead of it.
+    function test_attack_batchGriefing() public {
+        (IOracleHub.Ask memory ask, bytes32 id) = _request(_terms(3, 3), CEILING);
+        IOracleHub.SignedReport[] memory batch = _scores(id, _list(1, 2, 3));
+        hub.answer(ask, _single(batch[1]), "");
+        hub.answer(ask, batch, "");
+        assertTrue(hub.requestOf(id).score == 2, "answered all the same");
+    }
+
+    /// @dev A provider that is a contract and burns gas, lies or floods when asked for its signature.
+    function test_attack_hostileSignersDoNotHoldUpTheOthers() public {
+        for (uint8 mood; mood < 5; ++mood) {
+            address hostile = address(new HostileWallet(HostileWallet.Mood(mood)));
+            IOracleHub.Terms memory terms = _terms(2, 1);
+            terms.providers[1] = IOracleHub.Provider(hostile, address(0));
+            if (hostile < providers[0]) {
+                (terms.providers[0], terms.providers[1]) = (terms.providers[1], terms.providers[0]);
+            }
+            uint8 honest = hostile < providers[0] ? 1 : 0;
+            (IOracleHub.Ask memory ask, bytes32 id) = _request(terms, CEILING);
+            IOracleHub.SignedReport memory report = _signReport(0, _report(id, 3));
+            report.provider = 1 - honest;
+            uint256 before = gasleft();
+            if (HostileWallet.Mood(mood) != HostileWallet.Mood.ReturnsMuch) {
+                vm.expectRevert(abi.encodeWithSelector(IOracleHub.BadSignature.selector, hostile));
+            }
+            hub.answer(ask, _single(report), "");
+            assertTrue(before - gasleft() < 400_000, "bounded");
+            if (HostileWallet.Mood(mood) == HostileWallet.Mood.ReturnsMuch) continue;
+            report.provider = honest;
+            hub.answer(ask, _single(report), "");
+            assertTrue(hub.requestOf(id).score == 3, "answered");
+        }
     }
 
     function test_attack_dustIsCreditedToTheRequester() public {

@@ -84,6 +84,19 @@ contract PromptLibraryTest is TokenBase {
         assertEq(_library.withdraw(_CREATOR), 0, "once");
     }
 
+    /// @dev No contract sees the job: its requester pays, and names it.
+    function test_use_byAPaidJob() public {
+        bytes32 id = _publish(_CREATOR, _CONTENT, 0);
+        bytes16 job = bytes16(keccak256("job"));
+        uint256 fee = _library.feeOf(id);
+        vm.expectEmit(address(_library));
+        emit IPromptLibrary.Used(id, HOLDER, job, fee, 0);
+        _pay(HOLDER, address(_library), fee, abi.encode(id, job));
+        assertTrue(fee > 0, "not a free one");
+        assertEq(_library.withdraw(_CREATOR), fee, "reaches the creator");
+        assertEq(token.balanceOf(_CREATOR), fee, "as $AI");
+    }
+
     function test_use_byApprove() public {
         bytes32 id = _publish(_CREATOR, _CONTENT, 0);
         vm.prank(HOLDER);

@@ -4,7 +4,7 @@
     python contracts/tools/build.py --check    exit 1 if the shipped ones differ from a rebuild
 
 Builds are byte-identical on every machine: the compiler is npm's, pinned by the lock file, and the
-settings leave no metadata hash in the code.
+settings leave no metadata hash in the code. What forge has just compiled is not compiled again.
 """
 
 # ruff: noqa: INP001, T201 - a script, which prints and belongs to no package
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+import forge_out
+import layout
 import soljson
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +45,7 @@ SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }
-_OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode"]
+_OUTPUTS = ["abi", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode"]
 _IMPORT = re.compile(r'^import\s[^;]*?"([^"]+)";', re.MULTILINE)
 
 
@@ -68,19 +70,25 @@ def _resolve(unit: str, target: str) -> str:
     return (Path("/") / unit).parent.joinpath(target).resolve().relative_to("/").as_posix()
 
 
-def compile_sources(sources: dict[str, str]) -> dict[str, Any]:
-    """Return solc's contracts by unit; RuntimeError with the messages on any error or warning."""
+def compile_contracts(sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return solc's output by contract; RuntimeError with the messages on any error or warning."""
+    found = {
+        name: forge_out.read_compiled(name, sources, SETTINGS, soljson.VERSION)
+        for name in CONTRACTS
+    }
+    compiled = {name: output for name, output in found.items() if output is not None}
+    if len(compiled) == len(CONTRACTS):
+        return compiled
     request = {
         "language": "Solidity",
         "sources": {unit: {"content": text} for unit, text in sources.items()},
         "settings": SETTINGS | {"outputSelection": {"*": {"*": _OUTPUTS}}},
     }
-    answer = json.loads(soljson.compile_standard(json.dumps(request)))
+    answer = soljson.Compiler().compile_standard(request)
     wrong = [e["formattedMessage"] for e in answer.get("errors", []) if _is_ours(e)]
     if wrong:
         raise RuntimeError("\n".join(wrong))
-    contracts: dict[str, Any] = answer["contracts"]
-    return contracts
+    return {name: answer["contracts"][f"src/{name}.sol"][name] for name in CONTRACTS}
 
 
 def _is_ours(error: dict[str, Any]) -> bool:
@@ -103,6 +111,7 @@ def build_artifact(name: str, output: dict[str, Any]) -> dict[str, Any]:
         "bytecode": "0x" + output["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + deployed["object"],
         "immutables": sorted([at["start"], at["length"]] for group in places for at in group),
+        "storageLayout": layout.build_layout(output["storageLayout"]),
     }
 
 
@@ -124,9 +133,9 @@ def build_manifest(sources: dict[str, str]) -> dict[str, Any]:
 def build() -> dict[str, str]:
     """Return file name -> text for everything in the artifacts folder."""
     sources = gather_sources()
-    output = compile_sources(sources)
     shipped: dict[str, dict[str, Any]] = {
-        f"{name}.json": build_artifact(name, output[f"src/{name}.sol"][name]) for name in CONTRACTS
+        f"{name}.json": build_artifact(name, output)
+        for name, output in compile_contracts(sources).items()
     }
     shipped["manifest.json"] = build_manifest(sources)
     return {name: json.dumps(content, indent=1) + "\n" for name, content in shipped.items()}

@@ -181,7 +181,10 @@ class Chain(ABC):
 
     @abstractmethod
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
-        """Register the peer under our account, or anchor a newer digest; the transaction's hash."""
+        """Register the peer under our account, or anchor a newer digest; the transaction's hash.
+
+        Another `uri` than the entry has is a second transaction.
+        """
 
     @abstractmethod
     async def fetch_registration(

@@ -62,18 +62,21 @@ async def register(
 @_peer
 @click.option("--digest", type=read_digest, metavar="HEX", required=True)
 @click.option("--sequence", type=click.IntRange(0, 2**64 - 1), required=True)
-@click.option("--uri", help="[default: what it is]")
 @sends
-async def update(
-    network: "Network", peer: PublicKey, digest: Digest, sequence: int, uri: str | None
-) -> Answer:
-    """Anchor a newer advertisement in this account's entry, or change its URI."""
-    registry = _registry(network)
-    if uri is None:
-        known = await registry.fetch_entry(peer, network.account)
-        uri = known.uri if known else ""
-    sent = await registry.update(peer, digest, sequence, uri)
-    return tell_sent(sent, peer=_name(peer), sequence=sequence, uri=uri)
+async def update(network: "Network", peer: PublicKey, digest: Digest, sequence: int) -> Answer:
+    """Anchor a newer advertisement in this account's entry."""
+    sent = await _registry(network).update(peer, digest, sequence)
+    return tell_sent(sent, peer=_name(peer), sequence=sequence)
+
+
+@registry.command()
+@_peer
+@click.argument("uri")
+@sends
+async def uri(network: "Network", peer: PublicKey, uri: str) -> Answer:
+    """Say where the entry's registration file is (ERC-8004); at most 256 bytes, "" for nowhere."""
+    sent = await _registry(network).set_uri(peer, network.account, uri)
+    return tell_sent(sent, peer=_name(peer), uri=uri)
 
 
 @registry.command()

@@ -1,11 +1,10 @@
 """The shipped contracts are what contracts/src compiles to, and what the records expect."""
 
-import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +12,9 @@ from eth_hash.auto import keccak
 
 from p2p_modelex.chain.evm.artifacts import NAMES
 from p2p_modelex.records import ownership, receipt, voucher
+from tests.contracts.tools import CONTRACTS, load_tool
 
-ROOT = Path(__file__).parents[2]
-CONTRACTS = ROOT / "contracts"
-ARTIFACTS = ROOT / "p2p_modelex" / "chain" / "artifacts"
+ARTIFACTS = CONTRACTS.parent / "p2p_modelex" / "chain" / "artifacts"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -48,15 +46,6 @@ def test_artifacts_are_what_the_sources_compile_to() -> None:
 
 
 def test_the_build_and_forge_use_the_same_settings() -> None:
-    sys.path.insert(0, str(CONTRACTS / "tools"))
-    try:
-        spec = importlib.util.spec_from_file_location("build", CONTRACTS / "tools" / "build.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
     forge = tomllib.loads((CONTRACTS / "foundry.toml").read_text())["profile"]["default"]
     expected = {
         "optimizer": {"enabled": forge["optimizer"], "runs": forge["optimizer_runs"]},
@@ -66,7 +55,7 @@ def test_the_build_and_forge_use_the_same_settings() -> None:
             "appendCBOR": forge["cbor_metadata"],
         },
     }
-    assert expected == module.SETTINGS
+    assert expected == load_tool("build").SETTINGS
     assert read("manifest")["settings"] == expected
 
 
@@ -79,6 +68,19 @@ def test_immutables_lie_inside_the_deployed_code_and_are_zero(name: str) -> None
     assert artifact["immutables"] or name == "Vesting"
     for start, length in artifact["immutables"]:
         assert code[start : start + length] == bytes(length)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_storage_layouts_are_whole_and_have_no_ids(name: str) -> None:
+    layout = read(name)["storageLayout"]
+    types = layout["types"]
+    structs = [found["members"] for found in types.values() if "members" in found]
+    for variables in (layout["storage"], *structs):
+        places = [(int(v["slot"]), v["offset"]) for v in variables]
+        # In order, each in a place of its own, and of a type that is described.
+        assert places == sorted(set(places))
+        assert all(variable["type"] in types for variable in variables)
+    assert not re.search(r"(struct|enum|contract)\([^()]*\)\d", json.dumps(layout))
 
 
 @pytest.mark.parametrize("name", NAMES)

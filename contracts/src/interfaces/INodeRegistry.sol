@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.26;
 
+import {IERC8004Identity} from "./IERC8004Identity.sol";
+
 /// @title Where nodes anchor their advertisements, and where receipts get their EIP-712 domain.
 /// @notice An entry is keyed by (peer, operator). A contract cannot check the Ed25519 key of a peer
 /// cheaply, so anyone may claim any peer id, under their own account only: a squatter makes one
@@ -14,13 +16,14 @@ pragma solidity ^0.8.26;
 /// suspend them. They can do nothing else: no entry can be changed or removed from the public
 /// section by them.
 ///
-/// **ERC-8004.** Its identity registry is an ERC-721 whose tokens have a URI of a registration
-/// file. `uri` here is of such a file, with this registry's peer and operator among its `services`,
-/// so a node can be listed in both. Not followed: the token, since a node's identity is its key and
-/// must not be sold on (a successor accepts it here, and starts in the public section); and the
-/// sequential id, since peers know each other by key. Registering costs 144k gas here and 201k
-/// there.
-interface INodeRegistry {
+/// **ERC-8004.** An entry with a URI is an agent of that standard's identity registry: `uri` is of
+/// its registration file, and its event, `ownerOf`, `tokenURI` and `setAgentURI` are there, so what
+/// indexes agents finds nodes (eip155:chain:registry:agentId). Not followed: transfers and
+/// approvals, since a node's identity is its key and must not be sold on (a successor accepts it
+/// here, as another agent in the public section); ids in sequence, since (peer, operator) is known
+/// before and a counter would cost a storage slot; and metadata on chain, since an advertisement
+/// says more and is signed.
+interface INodeRegistry is IERC8004Identity {
     /// @notice Public: anyone may register. Whitelisted: admitted by an authoriser. Suspended:
     /// admitted, and not to be trusted more than a public one until that is lifted.
     enum Section {
@@ -30,7 +33,8 @@ interface INodeRegistry {
     }
 
     /// @notice A node. peer: raw Ed25519 public key. digest: of its newest anchored advertisement.
-    /// sequence: that advertisement's. registeredAt, updatedAt: unix seconds.
+    /// sequence: that advertisement's. registeredAt, updatedAt: of the first and the newest anchored one,
+    /// in unix seconds.
     struct Entry {
         bytes32 peer;
         address operator;
@@ -70,13 +74,11 @@ interface INodeRegistry {
     }
 
     /// @notice A new entry of `operator` for `peer`.
-    event Registered(
-        bytes32 indexed peer, address indexed operator, bytes32 digest, uint64 sequence, string uri
+    event NodeRegistered(
+        bytes32 indexed peer, address indexed operator, bytes32 digest, uint64 sequence
     );
     /// @notice The entry anchors a newer advertisement.
-    event Updated(
-        bytes32 indexed peer, address indexed operator, bytes32 digest, uint64 sequence, string uri
-    );
+    event Updated(bytes32 indexed peer, address indexed operator, bytes32 digest, uint64 sequence);
     /// @notice The entry is gone.
     event Deregistered(bytes32 indexed peer, address indexed operator);
     /// @notice `operator` would hand its entry to `successor`, who has to accept.
@@ -118,11 +120,11 @@ interface INodeRegistry {
     /// @notice A reason is missing, or has `length` bytes, more than `limit`.
     error InvalidReason(uint256 length, uint256 limit);
 
-    /// @notice Make the caller's entry for `peer`.
+    /// @notice Make the caller's entry for `peer`; an agent as well, if `uri` is not empty.
     function register(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external;
 
     /// @notice Anchor a newer advertisement in the caller's entry for `peer`.
-    function update(bytes32 peer, bytes32 digest, uint64 sequence, string calldata uri) external;
+    function update(bytes32 peer, bytes32 digest, uint64 sequence) external;
 
     /// @notice Remove the caller's entry for `peer`.
     function deregister(bytes32 peer) external;
@@ -145,6 +147,9 @@ interface INodeRegistry {
 
     /// @notice As an authoriser, move a whitelisted or suspended entry back to the public section.
     function remove(bytes32 peer, address operator, string calldata reason) external;
+
+    /// @notice What ERC-8004 knows the entry of `operator` for `peer` by, whether there is one or not.
+    function agentIdOf(bytes32 peer, address operator) external pure returns (uint256);
 
     /// @notice In which section the entry is; reverts with NoEntry if there is none.
     function sectionOf(bytes32 peer, address operator) external view returns (Section);

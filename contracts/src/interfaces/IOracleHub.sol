@@ -93,7 +93,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
     event Requested(bytes32 indexed id, address indexed requester, Ask ask);
     /// @notice A provider's report was taken; the quorum is not there yet.
     event Reported(bytes32 indexed id, address indexed signer, int128 score);
-    /// @notice The answer is final. completion: of a text answer, else 0. paid: to all providers.
+    /// @notice The answer is final. completion: of a text answer, else 0. paid: to all providers,
+    /// in units of the ask's epoch.
     event Answered(
         bytes32 indexed id, int128 score, bytes32 completion, uint256 paid, bytes output
     );
@@ -101,7 +102,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
     event Outlier(bytes32 indexed id, address indexed signer, int128 score, int128 median);
     /// @notice The callback reverted or ran out of its gas. Nothing else came of it.
     event CallbackFailed(bytes32 indexed id, address indexed callback);
-    /// @notice Nobody answered in time; `amount` is the requester's again.
+    /// @notice Nobody answered in time; `amount`, in units of the ask's epoch, is the requester's
+    /// again.
     event Refunded(bytes32 indexed id, uint256 amount);
 
     /// @notice A request must bring between 1 and 2^128-1, and not `amount`.
@@ -124,12 +126,10 @@ interface IOracleHub is ITokenReceiver, ICredits {
     error TooEarly(bytes32 id, uint64 deadline);
     /// @notice A report is about `subject` and not about this request.
     error WrongSubject(bytes32 subject, bytes32 id);
-    /// @notice There is no provider of this number, or its report was taken already.
+    /// @notice The ask has no provider of this number.
     error NotAwaited(bytes32 id, uint8 provider);
     /// @notice A report says it was made in the future.
     error FromTheFuture(uint64 observedAt);
-    /// @notice The report is of a split epoch to come.
-    error WrongEpoch(uint16 epoch, uint16 current);
     /// @notice `signer` did not sign the report.
     error BadSignature(address signer);
     /// @notice Text answers come with the whole quorum at once, over the same text.
@@ -137,8 +137,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
     /// @notice The transaction has too little gas left to give the callback what was promised.
     error TooLittleGas(uint256 left, uint256 needed);
 
-    /// @notice Bring reports of the ask's providers; any number, by anyone, in any order. What
-    /// completes the quorum also pays, refunds the rest and calls back. output: the text of a text
+    /// @notice Bring reports of the ask's providers; any number, by anyone, in any order. The first
+    /// of a provider counts, and more of it are passed over. What completes the quorum also pays, refunds the rest and calls back. output: the text of a text
     /// answer, else empty.
     function answer(Ask calldata ask, SignedReport[] calldata reports, bytes calldata output)
         external;

@@ -27,6 +27,15 @@ library Scaled {
         (self.value, self.epoch) = (uint240(value), epoch);
     }
 
+    /// @notice Add `value`, of epoch `written`, which may be any up to the token's. The sum is kept in
+    /// the later epoch of the two: which one it is now need not be asked.
+    function add(Amount storage self, uint256 value, uint16 written) internal {
+        (uint256 held, uint16 epoch) = (self.value, self.epoch);
+        if (epoch < written) (held, epoch) = (rescale(held, epoch, written), written);
+        else value = rescale(value, written, epoch);
+        write(self, held + value, epoch);
+    }
+
     /// @notice An amount of epoch `written` in the units of a later or the same epoch `wanted`;
     /// 2^256-1 where it is more, which is more than there is.
     function rescale(uint256 value, uint16 written, uint16 wanted) internal pure returns (uint256) {

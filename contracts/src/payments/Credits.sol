@@ -36,10 +36,9 @@ abstract contract Credits is ReentrancyGuardTransient, ICredits {
         return _earned[account].read(token.epoch());
     }
 
-    /// @dev amount: in units of `epoch`, the token's.
+    /// @dev amount: in units of `epoch`, the token's or one before.
     function _credit(address account, uint256 amount, uint16 epoch) internal {
         if (amount == 0) return;
-        Scaled.Amount storage earned = _earned[account];
-        earned.write(earned.read(epoch) + amount, epoch);
+        _earned[account].add(amount, epoch);
     }
 }

@@ -71,9 +71,14 @@ class Registry(Contract):
         """Make our entry for the peer, in the public section."""
         return await self.tell("register", peer, digest, sequence, uri)
 
-    async def update(self, peer: PublicKey, digest: Digest, sequence: int, uri: str = "") -> Sent:
+    async def update(self, peer: PublicKey, digest: Digest, sequence: int) -> Sent:
         """Anchor an advertisement of a higher sequence in our entry."""
-        return await self.tell("update", peer, digest, sequence, uri)
+        return await self.tell("update", peer, digest, sequence)
+
+    async def set_uri(self, peer: PublicKey, operator: Address, uri: str) -> Sent:
+        """As `operator`, say where the entry's registration file is (ERC-8004); empty for none."""
+        agent = await self.ask("agentIdOf", peer, operator)
+        return await self.tell("setAgentURI", agent, uri)
 
     async def leave(self, peer: PublicKey) -> Sent:
         """Remove our entry."""

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import trio
 from eth_abi.abi import encode
+from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryPage
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
@@ -171,9 +172,14 @@ class EvmChain(Chain):
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         known = await self._registry.fetch_entry(peer, self.account, "latest")
-        function = "register" if known is None else "update"
-        payload = self._contracts.registry.encode_call(function, peer, digest, sequence, uri)
-        return (await self._sender.send(self._deployment.registry, payload)).transaction
+        if known is None:
+            return await self._send_to_registry("register", peer, digest, sequence, uri)
+        transaction = await self._send_to_registry("update", peer, digest, sequence)
+        if uri != known.uri:
+            # NodeRegistry.agentIdOf: what ERC-8004 knows the entry by.
+            agent = keccak(encode(["bytes32", "address"], [peer, format_address(self.account)]))
+            await self._send_to_registry("setAgentURI", int.from_bytes(agent), uri)
+        return transaction
 
     async def fetch_registration(
         self, peer: PublicKey, operator: Address | None = None
@@ -273,6 +279,10 @@ class EvmChain(Chain):
         channels = format_address(self._deployment.channels)
         payload = self._contracts.token.encode_call("transferAndCall", channels, amount, form)
         return await self._sender.send(self._deployment.token, payload)
+
+    async def _send_to_registry(self, function: str, *arguments: Any) -> Digest:
+        payload = self._contracts.registry.encode_call(function, *arguments)
+        return (await self._sender.send(self._deployment.registry, payload)).transaction
 
     async def _send_to_channels(self, function: str, *arguments: Any) -> TransactionReceipt:
         payload = self._contracts.channels.encode_call(function, *arguments)

@@ -24,7 +24,7 @@ from p2p_modelex.records.registry import (
     Updated,
 )
 
-_EVENTS = ("Registered", "Updated", "Deregistered", "HandedOver", "SectionChanged")
+_EVENTS = ("NodeRegistered", "Updated", "Deregistered", "HandedOver", "SectionChanged")
 _WORD = 32
 # Its place in the list, eight words of which one says where the URI is, the URI's length and bytes.
 _ENTRY_BYTES = _WORD * (1 + 8 + 1) + URI_BYTES
@@ -122,7 +122,7 @@ def _read_change(event: Event | None) -> RegistryChange | None:
     told = event.arguments
     peer, operator = PublicKey(told["peer"]), _read_address(told["operator"])
     match event.name:
-        case "Registered":
+        case "NodeRegistered":
             return Registered(peer, operator, Digest(told["digest"]), told["sequence"])
         case "Updated":
             return Updated(peer, operator, Digest(told["digest"]), told["sequence"])

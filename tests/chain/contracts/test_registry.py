@@ -29,7 +29,7 @@ async def test_an_entry_from_registration_to_leaving(place: Place) -> None:
     registry, peer = Registry(node), new_peer()
     assert await registry.fetch_entry(peer, node.account) is None
     sent = await registry.register(peer, DIGEST, 7, "https://example.org/node.json")
-    assert sent.event("Registered")["sequence"] == 7
+    assert sent.event("NodeRegistered")["sequence"] == 7
     entry = await registry.fetch_entry(peer, node.account)
     assert entry is not None
     assert (entry.peer, entry.operator, entry.digest) == (peer, node.account, DIGEST)
@@ -40,7 +40,11 @@ async def test_an_entry_from_registration_to_leaving(place: Place) -> None:
     await registry.update(peer, Digest(b"\6" * 32), 8)
     updated = await registry.fetch_entry(peer, node.account)
     assert updated is not None
-    assert (updated.sequence, updated.digest, updated.uri) == (8, b"\6" * 32, "")
+    assert (updated.sequence, updated.digest, updated.uri) == (8, b"\6" * 32, entry.uri)
+    await registry.set_uri(peer, node.account, "")
+    updated = await registry.fetch_entry(peer, node.account)
+    assert updated is not None
+    assert updated.uri == ""
     await registry.leave(peer)
     assert await registry.fetch_entry(peer, node.account) is None
 
@@ -119,7 +123,7 @@ async def test_refusals_name_what_is_wrong(place: Place) -> None:
         {"sequence": 7, "current": 7},
         "anchor an advertisement of a sequence over 7",
     )
-    await refused("UriTooLong", registry.update(peer, DIGEST, 8, "x" * 257))
+    await refused("UriTooLong", registry.set_uri(peer, node.account, "x" * 257))
     error = await refused("NoEntry", registry.leave(new_peer()))
     assert f"0x{node.account.hex()} has none" in error.hint
 

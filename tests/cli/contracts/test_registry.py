@@ -38,6 +38,8 @@ def test_an_entry_from_registration_to_leaving(chain: Chain) -> None:
         "https://example.org/a",
     )
     assert f"peer        {peer}\n" in chain.run(*show).out
+    chain.json("registry", "uri", peer, "ipfs://agent", by=key)
+    assert chain.json(*show)["uri"] == "ipfs://agent"
     chain.run(
         *("registry", "update", peer, "--digest", DIGEST, "--sequence", 8), by=key
     ).check_error(12, "StaleSequence", "of a sequence over 8")
