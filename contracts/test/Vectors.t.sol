@@ -93,7 +93,9 @@ contract VectorsTest is Base {
     function test_vectors_reports() public view {
         uint256 count;
         for (
-            string memory path = _at(".reports", 0); _exists(path); path = _at(".reports", ++count)
+            string memory path = _at(".reports", 0);
+            _exists(path);
+            path = _at(".reports", ++count)
         ) {
             IOracleHub.Report memory report = IOracleHub.Report({
                 subject: _word(_key(path, "subject")),
