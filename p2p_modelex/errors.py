@@ -5,7 +5,8 @@ the rules, `RemoteProtocolError` means the peer did. Only the second costs a pee
 Each class carries the exit code the command line ends with (listed in docs/errors.md).
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class ModelexError(Exception):
@@ -123,6 +124,17 @@ class WrongNetwork(ChainError):
 
 class TransactionFailed(ChainError):
     """A transaction was mined and reverted, or was refused; the message has the decoded reason."""
+
+
+class Reverted(TransactionFailed):
+    """A contract refuses. `name`, `arguments`: of its custom error, `""` if it is unknown."""
+
+    def __init__(
+        self, message: str, *, name: str, arguments: Mapping[str, Any], hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.name = name
+        self.arguments = arguments
 
 
 class EngineError(ModelexError):

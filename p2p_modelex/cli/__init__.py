@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "settle": ("money", "Redeem the vouchers held, in one transaction."),
     "close": ("money", "Close a channel and take back what is not spent."),
     "balance": ("money", "Show the account's $AI, gas and channels."),
+    "token": ("token", "Show, send and approve $AI; its splits and its owner."),
     "models": ("models", "Add, list and remove models."),
     "chain": ("chain", "Run a development chain; deploy contracts; fund accounts."),
     "doctor": ("doctor", "Say what is wrong with this set-up and what to do."),

@@ -5,12 +5,14 @@ the libp2p seed (peer_file.py).
 Files are 0600 in a folder of 0700; a looser one is refused, and nothing is ever overwritten.
 """
 
+import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from p2p_modelex.errors import BadInput, KeystoreError
+from p2p_modelex.ids import Address, parse_address
 from p2p_modelex.keys import account_file, peer_file
 from p2p_modelex.keys.files import (
     make_secret_folder,
@@ -90,6 +92,17 @@ def read_account_key(path: Path, passphrase: str = "") -> bytes:
     key = bytes.fromhex(match[1].decode("ascii"))
     _validate_account_key(key, path)
     return key
+
+
+def read_account(folder: Path) -> Address:
+    """Return the account of a keystore, which its file says in clear; KeystoreError if not."""
+    path = folder / ACCOUNT_FILE
+    try:
+        return parse_address("0x" + json.loads(read_secret(path))["address"].removeprefix("0x"))
+    except (BadInput, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise KeystoreError(
+            f"{path} does not say its account", hint="name the account on the command line"
+        ) from None
 
 
 def _new_account_key() -> bytes:

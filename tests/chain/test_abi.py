@@ -65,16 +65,20 @@ def test_a_short_answer_does_not_decode(answer: bytes) -> None:
         _ABI.decode_result("pay", answer)
 
 
+def explain(reason: bytes) -> str:
+    return _ABI.decode_error(reason).text
+
+
 def test_errors_are_explained_by_name_and_arguments() -> None:
     wrong = keccak(b"Wrong(bytes4)")[:4]
-    assert _ABI.explain(wrong + encode(["bytes4"], [b"abcd"])) == "Wrong(by=0x61626364)"
-    assert _ABI.explain(wrong + b"\1") == "Wrong"
+    assert explain(wrong + encode(["bytes4"], [b"abcd"])) == "Wrong(by=0x61626364)"
+    assert explain(wrong + b"\1") == "Wrong"
     message = keccak(b"Error(string)")[:4] + encode(["string"], ["no money"])
-    assert _ABI.explain(message) == "Error(message=no money)"
+    assert explain(message) == "Error(message=no money)"
     panic = keccak(b"Panic(uint256)")[:4] + encode(["uint256"], [17])
-    assert _ABI.explain(panic) == "Panic(code=17)"
-    assert _ABI.explain(b"\1\2\3\4") == "unknown error 0x01020304"
-    assert _ABI.explain(b"") == "no reason given"
+    assert explain(panic) == "Panic(code=17)"
+    assert explain(b"\1\2\3\4") == "unknown error 0x01020304"
+    assert explain(b"") == "no reason given"
 
 
 def test_an_event_is_decoded_and_a_strange_one_is_none() -> None:

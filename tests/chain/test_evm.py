@@ -9,6 +9,7 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, fund
+from p2p_modelex.chain.evm.abi import Abi
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.deploy import deploy
 from p2p_modelex.chain.evm.plan import Terms
@@ -95,7 +96,7 @@ async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
     token = load_contracts().token
     payload = token.encode_call("transfer", format_address(new_key().address), 5)
     async with Rpc(evm.url) as rpc:
-        sender = Sender(rpc, key, 31337, load_contracts().errors.explain)
+        sender = Sender(rpc, key, 31337, load_contracts().errors)
         await rpc.call("evm_setAutomine", False, retry=False)
         failures: list[TransactionFailed] = []
 
@@ -121,7 +122,7 @@ async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
 async def test_a_dropped_transaction_is_sent_again(on_anvil: EvmWorld) -> None:
     key, port = await on_anvil.new_account(Wei(5))
     async with Rpc(on_anvil.url) as rpc:
-        sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
+        sender = Sender(rpc, key, 31337, Abi([]), repair_s=0.05)
         await rpc.call("evm_setAutomine", False, retry=False)
         payload = load_contracts().token.encode_call(
             "transfer", format_address(new_key().address), 5
@@ -141,7 +142,7 @@ async def test_a_dropped_transaction_is_sent_again(on_anvil: EvmWorld) -> None:
 async def test_a_transaction_that_lost_its_nonce_is_given_up(on_anvil: EvmWorld) -> None:
     key, _ = await on_anvil.new_account(Wei(5))
     async with Rpc(on_anvil.url) as rpc:
-        sender = Sender(rpc, key, 31337, lambda _: "", repair_s=0.05)
+        sender = Sender(rpc, key, 31337, Abi([]), repair_s=0.05)
         await rpc.call("evm_setAutomine", False, retry=False)
         to = new_key().address
         dearer = sign_transaction(Transaction(31337, 0, 10**10, 10**12, 21_000, to, 7, b""), key)
@@ -163,7 +164,7 @@ async def _expect_loss(sender: Sender, to: Address) -> None:
 async def test_a_transaction_that_is_never_mined_is_given_up(on_anvil: EvmWorld) -> None:
     key, _ = await on_anvil.new_account(Wei(5))
     async with Rpc(on_anvil.url) as rpc:
-        sender = Sender(rpc, key, 31337, lambda _: "", receipt_timeout_s=0.1)
+        sender = Sender(rpc, key, 31337, Abi([]), receipt_timeout_s=0.1)
         await rpc.call("evm_setAutomine", False, retry=False)
         try:
             with pytest.raises(TransactionFailed, match=r"was not mined in 0\.1 s"):

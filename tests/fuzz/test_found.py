@@ -187,7 +187,7 @@ _BAD_TEXT = _word(2) + b"\xff\xfe".ljust(32, b"\0")
 def test_strings_of_the_chain_that_are_not_utf8() -> None:
     contracts = load_contracts()
     reason = b"\x08\xc3y\xa0" + _word(32) + _BAD_TEXT
-    assert contracts.errors.explain(reason) == "Error"
+    assert contracts.errors.decode_error(reason).text == "Error"
     entry = b"".join(map(_word, (32, 1, 1, 1, 1, 1, 1, 1, 256)))
     with pytest.raises(ChainUnreachable):
         contracts.registry.decode_result("entryOf", entry + _BAD_TEXT)

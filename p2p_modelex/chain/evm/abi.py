@@ -13,6 +13,7 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.evm.wire import Log
 from p2p_modelex.errors import BadInput, ChainUnreachable
+from p2p_modelex.ids import Address
 
 # Solidity's own two errors: require's message and the compiler's checks.
 _BUILT_IN_ERRORS = (
@@ -45,6 +46,17 @@ class Event:
     name: str
     arguments: dict[str, Any]
     block: int
+    contract: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CustomError:
+    """Why a contract refused: name and arguments, both empty if the bytes are of no known error."""
+
+    name: str
+    arguments: dict[str, Any]
+    text: str
+    """`Name(argument=value, ...)`; unknown ones as hex."""
 
 
 class Abi:
@@ -114,19 +126,25 @@ class Abi:
                 [arguments[name]] = codec.decode([kind], topic)
         except _UNDECODABLE:
             return None
-        return Event(entry.name, arguments, log.block)
+        return Event(entry.name, arguments, log.block, log.address)
 
-    def explain(self, reason: bytes) -> str:
-        """Return revert bytes as `Name(argument=value, ...)`; unknown ones as hex."""
+    def decode_error(self, reason: bytes) -> CustomError:
+        """Return what revert bytes say."""
         entry = self._errors.get(reason[:4])
         if entry is None:
-            return f"unknown error 0x{reason[:68].hex()}" if reason else "no reason given"
+            text = f"unknown error 0x{reason[:68].hex()}" if reason else "no reason given"
+            return CustomError("", {}, text)
         try:
             values = codec.decode(entry.types, reason[4:])
         except _UNDECODABLE:
-            return entry.name
-        pairs = zip(entry.names, values, strict=True)
-        return f"{entry.name}({', '.join(f'{name}={_show(v)}' for name, v in pairs)})"
+            return CustomError(entry.name, {}, entry.name)
+        arguments = dict(zip(entry.names, values, strict=True))
+        shown = ", ".join(f"{name}={_show(value)}" for name, value in arguments.items())
+        return CustomError(entry.name, arguments, f"{entry.name}({shown})")
+
+    def errors(self) -> dict[str, tuple[str, ...]]:
+        """Return the custom errors by name, with the names of their arguments."""
+        return {entry.name: entry.names for entry in self._errors.values()}
 
 
 def _encode(entry: _Entry, arguments: Sequence[Any]) -> bytes:

@@ -20,7 +20,7 @@ from p2p_modelex.chain.evm.artifacts import Artifact, load_contracts, mask_immut
 from p2p_modelex.chain.evm.journal import Created, Journal, open_journal
 from p2p_modelex.chain.evm.plan import Step, Terms, build_plan
 from p2p_modelex.chain.evm.transaction import encode_rlp
-from p2p_modelex.errors import ChainUnreachable, TransactionFailed
+from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, format_address, parse_address
 from p2p_modelex.records.signers import EvmSigner
 
@@ -211,7 +211,11 @@ def _connect(url: str, private_key: bytes) -> Iterator[tuple[Any, Any]]:
             hint="is the endpoint running, and its URL right?",
         ) from error
     except ContractCustomError as error:
-        reason = load_contracts().errors.explain(bytes.fromhex(str(error.data)[2:]))
-        raise TransactionFailed(f"deploying would revert: {reason}") from error
+        refusal = load_contracts().errors.decode_error(bytes.fromhex(str(error.data)[2:]))
+        raise Reverted(
+            f"deploying would revert: {refusal.text}",
+            name=refusal.name,
+            arguments=refusal.arguments,
+        ) from error
     except (Web3Exception, ValueError) as error:
         raise TransactionFailed(f"deploying failed: {error}") from error

@@ -17,14 +17,28 @@ async def check_network(rpc: Rpc, deployment: Deployment, contracts: Contracts) 
     )
     code_calls = [Call("eth_getCode", (format_address(at), "latest")) for _, at in places]
     chain_id, *codes = await rpc.batch([Call("eth_chainId"), *code_calls])
-    if read_quantity(chain_id) != deployment.chain_id:
+    _check_chain(rpc, deployment, read_quantity(chain_id))
+    for (name, at), code in zip(places, codes, strict=True):
+        _check_code(name, at, read_bytes(code), contracts)
+
+
+async def check_contract(
+    rpc: Rpc, deployment: Deployment, name: str, at: Address, contracts: Contracts
+) -> None:
+    """Raise WrongNetwork unless the chain is the network's and the contract `name` is there."""
+    calls = [Call("eth_chainId"), Call("eth_getCode", (format_address(at), "latest"))]
+    chain_id, code = await rpc.batch(calls)
+    _check_chain(rpc, deployment, read_quantity(chain_id))
+    _check_code(name, at, read_bytes(code), contracts)
+
+
+def _check_chain(rpc: Rpc, deployment: Deployment, chain_id: int) -> None:
+    if chain_id != deployment.chain_id:
         raise WrongNetwork(
-            f"{rpc.name} serves chain {read_quantity(chain_id)}, "
+            f"{rpc.name} serves chain {chain_id}, "
             f"network {deployment.name} is on chain {deployment.chain_id}",
             hint="give the URL of an endpoint of that chain, or name another network",
         )
-    for (name, at), code in zip(places, codes, strict=True):
-        _check_code(name, at, read_bytes(code), contracts)
 
 
 def _check_code(name: str, at: Address, code: bytes, contracts: Contracts) -> None:

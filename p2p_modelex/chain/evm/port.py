@@ -11,15 +11,10 @@ from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, R
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
 from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
-from p2p_modelex.chain.evm.rpc import Rpc, RpcError
+from p2p_modelex.chain.evm.refusals import ask
+from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.chain.evm.sender import Sender
-from p2p_modelex.chain.evm.wire import (
-    TransactionReceipt,
-    read_bytes,
-    read_header,
-    read_quantity,
-    to_hex,
-)
+from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_quantity
 from p2p_modelex.chain.redemption import validate_batch
 from p2p_modelex.errors import ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
@@ -60,9 +55,7 @@ class EvmChain(Chain):
         self._confirmations = confirmations
         self._poll_s = poll_s
         self._contracts: Contracts = load_contracts()
-        self._sender = Sender(
-            self._rpc, signer, deployment.chain_id, self._contracts.errors.explain
-        )
+        self._sender = Sender(self._rpc, signer, deployment.chain_id, self._contracts.errors)
 
     async def __aenter__(self) -> Self:
         return self
@@ -207,12 +200,8 @@ class EvmChain(Chain):
         return self._contracts.token.decode_result(function, answer)
 
     async def _call(self, to: Address, payload: bytes, block: str) -> bytes:
-        request = {"to": format_address(to), "data": to_hex(payload)}
-        try:
-            return read_bytes(await self._rpc.call("eth_call", request, block))
-        except RpcError as error:
-            reason = self._contracts.errors.explain(error.reason) if error.reason else error.text
-            raise TransactionFailed(f"a read was refused: {reason}") from error
+        [answer] = await ask(self._rpc, self._contracts.errors, [(to, payload)], block)
+        return answer
 
     async def _fetch_channel(self, channel: ChannelId, block: str) -> ChannelState | None:
         abi = self._contracts.channels

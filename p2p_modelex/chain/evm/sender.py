@@ -10,6 +10,8 @@ from typing import Any
 
 import trio
 
+from p2p_modelex.chain.evm.abi import Abi
+from p2p_modelex.chain.evm.refusals import explain_refusal
 from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
 from p2p_modelex.chain.evm.transaction import SignedTransaction, Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_quantity, read_receipt, to_hex
@@ -43,16 +45,16 @@ class Sender:
         rpc: Rpc,
         signer: AccountSigner,
         chain_id: int,
-        explain: Callable[[bytes], str],
+        errors: Abi,
         *,
         receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
         repair_s: float = REPAIR_S,
     ) -> None:
-        """explain: turns revert bytes into a sentence."""
+        """errors: the custom errors of the contracts that may refuse."""
         self._rpc = rpc
         self._signer = signer
         self._chain_id = chain_id
-        self._explain = explain
+        self._errors = errors
         self._receipt_timeout_s = receipt_timeout_s
         self._repair_s = repair_s
         self._lock = trio.Lock()
@@ -71,10 +73,7 @@ class Sender:
         )
         receipt = await self._wait(signed)
         if not receipt.succeeded:
-            raise TransactionFailed(
-                f"transaction {to_hex(receipt.transaction)} reverted: "
-                + await self._find_reason(request, receipt.block)
-            )
+            raise await self._find_reason(request, receipt)
         return receipt
 
     async def repair(self) -> None:
@@ -96,7 +95,7 @@ class Sender:
                 ]
             )
         except RpcError as error:
-            raise self._refusal(error) from error
+            raise await self._refusal(error) from error
         gas = read_quantity(estimate)
         if gas > GAS_MAX:
             raise TransactionFailed(
@@ -117,7 +116,7 @@ class Sender:
                     if _says(error, _NONCE_TAKEN):
                         continue
                     if not _says(error, _KNOWN):
-                        raise self._refusal(error) from error
+                        raise await self._refusal(error) from error
                 self._nonce = nonce + 1
                 self._keep(signed)
                 return signed
@@ -176,17 +175,23 @@ class Sender:
         account = format_address(self._signer.address)
         return read_quantity(await self._rpc.call("eth_getTransactionCount", account, block))
 
-    async def _find_reason(self, request: dict[str, str], block: int) -> str:
+    async def _find_reason(
+        self, request: dict[str, str], receipt: TransactionReceipt
+    ) -> TransactionFailed:
         """Replay a reverted transaction to learn why; its state is near that of its block."""
+        happened = f"transaction {to_hex(receipt.transaction)} reverted"
         try:
-            await self._rpc.call("eth_call", request, hex(block))
+            await self._rpc.call("eth_call", request, hex(receipt.block))
         except RpcError as error:
-            return self._explain(error.reason) if error.reason else error.text
-        return "no reason found (out of gas?)"
+            if error.reason:
+                return await explain_refusal(self._rpc, self._errors, error.reason, happened)
+            return TransactionFailed(f"{happened}: {error.text}")
+        return TransactionFailed(f"{happened}: no reason found (out of gas?)")
 
-    def _refusal(self, error: RpcError) -> TransactionFailed:
+    async def _refusal(self, error: RpcError) -> TransactionFailed:
         if error.reason:
-            return TransactionFailed(f"it would revert: {self._explain(error.reason)}")
+            would = "it would revert"
+            return await explain_refusal(self._rpc, self._errors, error.reason, would)
         if "insufficient funds" in error.text.lower():
             account = format_address(self._signer.address)
             return TransactionFailed(

@@ -175,5 +175,5 @@ async def _ask(choices: Choices) -> None:
 def check_abi(choices: Choices) -> None:
     """Revert bytes become a sentence, whatever they are."""
     raw = choices.rest()
-    assert isinstance(_CONTRACTS.errors.explain(raw), str)
-    assert isinstance(_CONTRACTS.errors.explain(b"\x08\xc3y\xa0" + raw), str)
+    assert isinstance(_CONTRACTS.errors.decode_error(raw).text, str)
+    assert isinstance(_CONTRACTS.errors.decode_error(b"\x08\xc3y\xa0" + raw).text, str)

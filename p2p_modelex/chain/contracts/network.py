@@ -1,0 +1,102 @@
+"""A network's contracts from one account, or from nobody's, who can only read."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.evm.artifacts import load_contracts
+from p2p_modelex.chain.evm.identify import check_contract
+from p2p_modelex.chain.evm.refusals import ask
+from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.sender import Sender
+from p2p_modelex.chain.evm.wire import Header, TransactionReceipt, read_header
+from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.ids import Address
+from p2p_modelex.records.eip712 import AccountSigner
+
+# What a command's contracts and farms come to; a bound all the same.
+CHECKED_MAX = 256
+
+
+class Network:
+    """What the contracts' wrappers share: endpoint, addresses, and the key if there is one.
+
+    Use as `async with`. One for each key and process: it owns the account's nonces. Reads are of
+    the newest block, which a reorg may still undo.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        deployment: Deployment,
+        signer: AccountSigner | None = None,
+        account: Address | None = None,
+    ) -> None:
+        """account: whom reads are about where there is no signer. ConfigurationError for a URL
+        that is not http(s).
+        """
+        self.deployment = deployment
+        self._rpc = Rpc(url)
+        self._signer = signer
+        self._account = signer.address if signer else account
+        self._errors = load_contracts().errors
+        self._checked: set[tuple[str, Address]] = set()
+        if signer is not None:
+            self._sender = Sender(self._rpc, signer, deployment.chain_id, self._errors)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._rpc.aclose()
+
+    @property
+    def account(self) -> Address:
+        """Who sends, or whom reads are about; ConfigurationError if nobody is named."""
+        if self._account is None:
+            raise ConfigurationError("whose account?", hint="name the account, or give --home")
+        return self._account
+
+    @property
+    def signer(self) -> AccountSigner:
+        """The account's key; ConfigurationError if there is none."""
+        if self._signer is None:
+            raise ConfigurationError(
+                "without a key the contracts can only be read", hint="give a home or a key file"
+            )
+        return self._signer
+
+    def find(self, key: str) -> Address:
+        """Return the address of a contract by its name in the network file; ConfigurationError if
+        the file lacks it.
+        """
+        address: Address | None = getattr(self.deployment, key)
+        if address is None:
+            raise ConfigurationError(
+                f"network {self.deployment.name} has no {key} contract in its file",
+                hint="`modelex chain deploy` deploys what is missing and writes the file",
+            )
+        return address
+
+    async def check(self, artifact: str, address: Address) -> None:
+        """Raise WrongNetwork unless this chain has our contract there; asked once for each."""
+        if (artifact, address) in self._checked:
+            return
+        await check_contract(self._rpc, self.deployment, artifact, address, load_contracts())
+        if len(self._checked) < CHECKED_MAX:
+            self._checked.add((artifact, address))
+
+    async def ask(
+        self, questions: Sequence[tuple[Address, bytes]], block: str = "latest"
+    ) -> list[bytes]:
+        """Read from contracts, as of one block. Reverted, TransactionFailed, ChainUnreachable."""
+        return await ask(self._rpc, self._errors, questions, block)
+
+    async def fetch_head(self) -> Header:
+        """The newest block."""
+        return read_header(await self._rpc.call("eth_getBlockByNumber", "latest", False))
+
+    async def send(self, to: Address | None, payload: bytes) -> TransactionReceipt:
+        """Send and wait until mined; `to` None creates a contract. Errors as Sender.send."""
+        _ = self.signer
+        return await self._sender.send(to, payload)

@@ -1,0 +1,210 @@
+"""What the commands about contracts share: whose account, which network, and showing answers.
+
+A command is an async function of a Network that returns what it has to say:
+
+    @token.command()
+    @click.argument("account", type=parse_address)
+    @reads
+    async def balance(network: "Network", account: Address) -> Answer: ...
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2p_modelex.cli.common import (
+    check_home,
+    home_option,
+    print_json,
+    print_table,
+    read_home,
+    read_key_file,
+    run_trio,
+    unlock,
+)
+from p2p_modelex.cli.text import local_time, printable
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import KeystoreError
+from p2p_modelex.ids import Address
+from p2p_modelex.node.home import Home
+from p2p_modelex.units import Wei
+
+if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
+    from p2p_modelex.chain.abc import Deployment
+    from p2p_modelex.chain.contracts.contract import Sent
+    from p2p_modelex.chain.contracts.network import Network
+    from p2p_modelex.records.eip712 import AccountSigner
+
+Fields = Mapping[str, Any]
+Answer = Fields | Sequence[Fields]
+"""One thing with its fields, or several of a kind. Values: see `_show` and `_plain`."""
+Command = Callable[..., None]
+Act = Callable[..., Awaitable[Answer]]
+
+
+class Moment(int):
+    """Unix seconds; 0 for never."""
+
+
+def reads(act: Act) -> Command:
+    """Make a command of `act`, without a key. The network's account is that of the home."""
+    return _command(act, is_sending=False)
+
+
+def sends(act: Act) -> Command:
+    """Make a command of `act`, with the key of the home or of `--key-file`."""
+    return _command(act, is_sending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where to ask and for whom; what is None is as the home has it."""
+
+    home: Home
+    rpc: str | None
+    network_file: Path | None
+    key_file: Path | None = None
+
+    def open(self, *, is_sending: bool) -> "Network":
+        from p2p_modelex.chain.contracts.network import Network
+
+        deployment = self._read_deployment()
+        url = self.rpc or read_home(self.home).network.rpc_url
+        if is_sending:
+            return Network(url, deployment, self._read_signer())
+        return Network(url, deployment, account=self._read_account())
+
+    def _read_deployment(self) -> "Deployment":
+        from p2p_modelex.chain.deployment import read_deployment
+
+        path = self.network_file or self.home.path / read_home(self.home).network.deployment
+        return read_deployment(path)
+
+    def _read_signer(self) -> "AccountSigner":
+        from p2p_modelex.records.signers import EvmSigner
+
+        if self.key_file is not None:
+            return EvmSigner(read_key_file(self.key_file))
+        signer: AccountSigner = unlock(self.home, read_home(self.home)).account
+        return signer
+
+    def _read_account(self) -> Address | None:
+        from p2p_modelex.keys.keystore import read_account
+
+        try:
+            return read_account(self.home.keys) if self.home.exists else None
+        except KeystoreError:  # then a command that needs one says so
+            return None
+
+
+def _command(act: Act, *, is_sending: bool) -> Command:
+    def run(
+        *,
+        home: Home,
+        rpc: str | None,
+        network_file: Path | None,
+        key_file: Path | None = None,
+        as_json: bool,
+        **arguments: Any,
+    ) -> None:
+        if rpc is None or network_file is None or (is_sending and key_file is None):
+            check_home(home)
+        network = _Place(home, rpc, network_file, key_file).open(is_sending=is_sending)
+        print_answer(run_trio(_run, network, act, arguments), as_json=as_json)
+
+    command: Command = wraps(act)(run)
+    if is_sending:
+        command = _key_option(command)
+    return home_option(_rpc_option(_network_option(_json_option(command))))
+
+
+async def _run(network: "Network", act: Act, arguments: dict[str, Any]) -> Answer:
+    async with network:
+        return await act(network, **arguments)
+
+
+_rpc_option = click.option(
+    "--rpc",
+    envvar="MODELEX_RPC_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="JSON-RPC endpoint. [default: the home's]",
+)
+_network_option = click.option(
+    "--network-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The network's contracts. [default: the home's]",
+)
+_key_option = click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Key of the account: a keystore or 64 hex digits. [default: the home's]",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+async def current(network: "Network", wei: Wei) -> Amount:
+    """Return an amount as people write them: in AI of the token's current epoch."""
+    from p2p_modelex.chain.contracts.token import Token
+
+    return Amount(wei, await Token(network).fetch_epoch())
+
+
+def tell_sent(sent: "Sent", **more: Any) -> Fields:
+    """Return what a command that sent a transaction has to say."""
+    return {
+        **more,
+        "transaction": sent.transaction,
+        "block": sent.block,
+        "gas_used": sent.gas_used,
+    }
+
+
+def print_answer(answer: Answer, *, as_json: bool) -> None:
+    """Print an answer for programs, or for people: a line a field, or a table."""
+    if as_json:
+        print_json(_plain(answer))
+    elif isinstance(answer, Mapping):
+        width = max(map(len, answer))
+        for name, value in answer.items():
+            click.echo(printable(f"{name.replace('_', ' '):<{width}}  {_show(value)}"))
+    elif answer:
+        columns = list(answer[0])
+        rows = [[_show(row[column]) for column in columns] for row in answer]
+        print_table([column.replace("_", " ") for column in columns], rows)
+    else:
+        click.echo("there are none", err=True)
+
+
+def _show(value: Any) -> str:
+    """A value for people."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case bytes():
+            return "0x" + value.hex()
+        case Moment():
+            return local_time(value) if value else "never"
+        case _:
+            return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """A value for programs; amounts are text, since JSON's numbers are inexact."""
+    match value:
+        case Amount():
+            return {"wei": str(int(value.wei)), "epoch": value.epoch}
+        case bytes():
+            return "0x" + value.hex()
+        case Mapping():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value
