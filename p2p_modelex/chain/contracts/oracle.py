@@ -1,0 +1,161 @@
+"""OracleHub (interfaces/IOracleHub.sol): paid prompts, and answers signed by providers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from p2p_modelex.chain.contracts.contract import Sent
+from p2p_modelex.chain.contracts.credits import Credits
+from p2p_modelex.chain.contracts.questions import Ask, Terms, read_ask
+from p2p_modelex.chain.evm.abi import Event
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import BadInput, ChainUnreachable
+from p2p_modelex.ids import Digest, format_address
+from p2p_modelex.records.eip712 import compute_domain
+from p2p_modelex.records.report import Report, SignedReport
+
+LOOKBACK_BLOCKS = 100_000
+"""How far back a request is searched by default: two weeks of 12 s blocks."""
+RANGE_BLOCKS = 1_000
+"""The most blocks that every endpoint searches at once."""
+
+
+class Status(IntEnum):
+    """ANSWERED and REFUNDED are final."""
+
+    NONE = 0
+    OPEN = 1
+    ANSWERED = 2
+    REFUNDED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The state of a request. answered: the providers, by number, whose report was taken. score,
+    answered_at (unix seconds), completion (Keccak-256 of a text): of the final answer.
+    """
+
+    status: Status
+    answered: tuple[int, ...]
+    score: int
+    answered_at: int
+    completion: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as the chain's log has it. block: in which it was paid for."""
+
+    id: Digest
+    ask: Ask
+    block: int
+
+
+class OracleHub(Credits):
+    """Asking, answering, refunds, and checking reports that nobody asked for."""
+
+    artifact = "OracleHub"
+    key = "oracle"
+
+    @property
+    def domain(self) -> Digest:
+        """The EIP-712 domain of reports."""
+        return compute_domain(self.network.deployment.chain_id, self.address)
+
+    async def request(self, terms: Terms, payment: Amount) -> Sent:
+        """Ask and pay: the template's fee first, the rest is for the providers. The event
+        Requested has the id and the ask.
+        """
+        return await self.pay(payment, terms.encode())
+
+    async def fetch_request(self, request: Digest) -> Request:
+        """The state of a request; Status.NONE if nobody asked."""
+        answers = await self.ask_all(("requestOf", request), ("completionOf", request))
+        (status, bits, score, answered_at), completion = answers.values
+        answered = tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
+        return Request(Status(status), answered, score, answered_at, Digest(completion))
+
+    async def find_ask(self, request: Digest, block: int | None = None) -> Asked:
+        """Find what was asked, in one block or the last LOOKBACK_BLOCKS; BadInput if it is not
+        there.
+        """
+        event = await self.find_event("Requested", request, block)
+        if event is None:
+            raise BadInput(
+                f"nobody asked 0x{request.hex()} in the blocks that were searched",
+                hint="name the block of the request, which asking printed: --block",
+            )
+        ask = read_ask(event.arguments["ask"])
+        if ask.compute_id(self.network.deployment.chain_id, self.address) != request:
+            raise ChainUnreachable("the endpoint sent an event that is not of this request")
+        return Asked(request, ask, event.block)
+
+    async def find_event(
+        self, name: str, request: Digest, block: int | None = None
+    ) -> Event | None:
+        """Return the newest event of a request, in one block or the last LOOKBACK_BLOCKS."""
+        found = await self._search([self.abi.topic(name), request], 1, block)
+        return found[0] if found else None
+
+    async def fetch_asks(self, limit: int) -> tuple[Asked, ...]:
+        """The newest requests of the last LOOKBACK_BLOCKS, at most `limit`, newest first."""
+        events = await self._search([self.abi.topic("Requested")], limit)
+        said = [(event.arguments, event.block) for event in events]
+        return tuple(Asked(Digest(each["id"]), read_ask(each["ask"]), at) for each, at in said)
+
+    async def answer(self, ask: Ask, reports: Sequence[SignedReport], output: bytes = b"") -> Sent:
+        """Bring reports of the ask's providers; output: the text of a text answer. BadInput for a
+        report by somebody who is not asked.
+        """
+        signed = [
+            (report_fields(each.report), _place(ask, each), each.signature) for each in reports
+        ]
+        return await self.tell("answer", ask.fields(), signed, output)
+
+    async def refund(self, ask: Ask) -> Sent:
+        """After the deadline, give the requester everything back; anyone may."""
+        return await self.tell("refund", ask.fields())
+
+    async def verify(self, signed: SignedReport) -> bool:
+        """Whether its signer, a key or a contract, signed a report."""
+        signer = format_address(signed.signer)
+        return bool(
+            await self.ask("verify", report_fields(signed.report), signer, signed.signature)
+        )
+
+    async def _search(
+        self, topics: Sequence[bytes], limit: int, block: int | None = None
+    ) -> list[Event]:
+        """Return the newest events, newest first: range by range until there are enough."""
+        await self.network.check(self.artifact, self.address)
+        last = (await self.network.fetch_head()).number if block is None else block
+        first = max(0, last - LOOKBACK_BLOCKS) if block is None else block
+        found: list[Event] = []
+        for top in range(last, first - 1, -RANGE_BLOCKS):
+            bottom = max(first, top - RANGE_BLOCKS + 1)
+            logs = await self.network.fetch_logs(self.address, topics, bottom, top)
+            events = (self.abi.decode_event(log) for log in reversed(logs))
+            found += [event for event in events if event is not None]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+
+def _place(ask: Ask, signed: SignedReport) -> int:
+    place = ask.find_provider(signed.signer)
+    if place is None:
+        raise BadInput(f"{format_address(signed.signer)} is none of the request's providers")
+    return place
+
+
+def report_fields(report: Report) -> tuple[Any, ...]:
+    """The fields of a report in the contracts' order."""
+    return (
+        report.subject,
+        report.score,
+        report.completion,
+        int(report.price),
+        report.epoch,
+        report.observed_at,
+    )
