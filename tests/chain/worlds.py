@@ -47,7 +47,11 @@ class World(ABC):
 
 
 def new_key() -> EvmSigner:
-    return EvmSigner(keccak(b"account %d" % next(_serial)))
+    return EvmSigner(new_private_key())
+
+
+def new_private_key() -> bytes:
+    return bytes(keccak(b"account %d" % next(_serial)))
 
 
 class MemoryWorld(World):
