@@ -71,10 +71,15 @@ class OracleHub(Credits):
 
     async def fetch_request(self, request: Digest) -> Request:
         """The state of a request; Status.NONE if nobody asked."""
-        answers = await self.ask_all(("requestOf", request), ("completionOf", request))
-        (status, bits, score, answered_at), completion = answers.values
-        answered = tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
-        return Request(Status(status), answered, score, answered_at, Digest(completion))
+        [found] = await self.fetch_requests([request])
+        return found
+
+    async def fetch_requests(self, requests: Sequence[Digest]) -> tuple[Request, ...]:
+        """The states of several."""
+        functions = ("requestOf", "completionOf")
+        questions = [(function, each) for each in requests for function in functions]
+        values = (await self.ask_all(*questions)).values
+        return tuple(map(_read_request, values[::2], values[1::2]))
 
     async def find_ask(self, request: Digest, block: int | None = None) -> Asked:
         """Find what was asked, in one block or the last LOOKBACK_BLOCKS; BadInput if it is not
@@ -140,6 +145,12 @@ class OracleHub(Credits):
             if len(found) >= limit:
                 break
         return found[:limit]
+
+
+def _read_request(fields: tuple[Any, ...], completion: bytes) -> Request:
+    status, bits, score, answered_at = fields
+    answered = tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
+    return Request(Status(status), answered, score, answered_at, Digest(completion))
 
 
 def _place(ask: Ask, signed: SignedReport) -> int:

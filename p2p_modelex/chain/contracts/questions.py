@@ -1,5 +1,7 @@
 """What is asked of the oracle: the fields of IOracleHub's structs, and what names them."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -9,6 +11,7 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.contracts.contract import read_wei
 from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, Digest, format_address, parse_address
 from p2p_modelex.units import Epoch, Wei
 
@@ -121,6 +124,18 @@ def read_ask(fields: tuple[Any, ...]) -> Ask:
         callback_gas=callback_gas,
     )
     return Ask(parse_address(requester), Amount(read_wei(amount), Epoch(epoch)), terms)
+
+
+def encode_parameters(parameters: Mapping[str, str]) -> bytes:
+    """Return a template's parameters in their one form: JSON, sorted, without spaces, UTF-8.
+
+    BadInput for text that is not Unicode.
+    """
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput("a parameter is not Unicode") from error
 
 
 def compute_subject(hub: Address, template: Digest, parameters: bytes) -> Digest:

@@ -1,0 +1,162 @@
+"""The half of `modelex oracle` that answers: sign, answer, verify."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from eth_hash.backends.pysha3 import keccak256 as keccak
+
+from p2p_modelex.cli.contracts import Answer, current, reads, sends, tell_sent
+from p2p_modelex.cli.files import EXISTING_FILE, read_small
+from p2p_modelex.cli.questions import block_option, request_argument
+from p2p_modelex.cli.reports import (
+    make_report,
+    out_option,
+    read_report,
+    read_reports,
+    tell_report,
+    write_report,
+)
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import BadInput, VerificationFailed
+from p2p_modelex.ids import Address, Digest, parse_address, parse_digest
+from p2p_modelex.limits import PROMPT_BYTES
+from p2p_modelex.records.report import NO_COMPLETION
+from p2p_modelex.units import Wei, parse_ai
+
+if TYPE_CHECKING:
+    from p2p_modelex.chain.contracts.network import Network
+    from p2p_modelex.chain.contracts.oracle import OracleHub
+
+_score = click.option("--score", type=int, help="The answer, a whole number of the asker's units.")
+_text = click.option("--text-file", type=EXISTING_FILE, help="The answer, a text.")
+_price = click.option("--price", type=parse_ai, help="AI. [default: an equal share of the ceiling]")
+
+
+@click.command()
+@click.argument("subject", metavar="SUBJECT", type=parse_digest)
+@_score
+@_text
+@_price
+@out_option
+@sends
+async def sign(
+    network: "Network",
+    subject: Digest,
+    score: int | None,
+    text_file: Path | None,
+    price: Wei | None,
+    out: Path,
+) -> Answer:
+    """Sign a report on SUBJECT, a request or what `subject` printed; nothing is sent.
+
+    The price is a request's equal share unless another is given; where nobody asked, nothing.
+    """
+    if price is not None:
+        wanted = await current(network, price)
+    else:
+        wanted = await _find_share(network, subject)
+    units, completion, _ = _read_output(score, text_file)
+    signed = await make_report(network, subject, units, completion, wanted)
+    write_report(network, signed, out)
+    return {"report": str(out), **tell_report(signed)}
+
+
+@click.command()
+@request_argument
+@_score
+@_text
+@_price
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=EXISTING_FILE,
+    help="Bring this report in place of signing one; may be repeated.",
+)
+@block_option
+@sends
+async def answer(
+    network: "Network",
+    request: Digest,
+    score: int | None,
+    text_file: Path | None,
+    price: Wei | None,
+    reports: tuple[Path, ...],
+    block: int | None,
+) -> Answer:
+    """Answer REQUEST as one of its providers, or bring reports that were signed before.
+
+    A text comes with the reports of the whole quorum at once, and with --text-file.
+    """
+    hub = _hub(network)
+    ask = (await hub.find_ask(request, block)).ask
+    if reports:
+        if score is not None or price is not None:
+            raise BadInput("reports have their score and price", hint="leave --score, --price out")
+        output = _read_text(text_file) if text_file else b""
+        signed = read_reports(network, reports)
+    else:
+        units, completion, output = _read_output(score, text_file)
+        wanted = ask.share if price is None else await current(network, price)
+        signed = [await make_report(network, request, units, completion, wanted)]
+    sent = await hub.answer(ask, signed, output)
+    names = [event.name for event in sent.events]
+    said = sent.event("Answered") if "Answered" in names else None
+    return tell_sent(
+        sent,
+        request=request,
+        status="open" if said is None else "answered",
+        score=None if said is None or text_file else str(said["score"]),
+        paid=None if said is None else await current(network, Wei(said["paid"])),
+        outliers=names.count("Outlier"),
+        callback_failed="CallbackFailed" in names,
+    )
+
+
+@click.command()
+@click.argument("report", type=EXISTING_FILE)
+@click.option("--signer", type=parse_address, help="It must be signed by this account.")
+@click.option("--subject", type=parse_digest, help="It must be about this.")
+@reads
+async def verify(
+    network: "Network", report: Path, signer: Address | None, subject: Digest | None
+) -> Answer:
+    """Check a report's signature as the contracts do. Exit code 14 if it is not good."""
+    signed = read_report(network, report)
+    if signer not in (None, signed.signer):
+        raise VerificationFailed(f"{report} is by 0x{signed.signer.hex()}")
+    if subject not in (None, signed.report.subject):
+        raise VerificationFailed(f"{report} is about 0x{signed.report.subject.hex()}")
+    if not await _hub(network).verify(signed):
+        raise VerificationFailed(f"{report} is not signed by 0x{signed.signer.hex()}")
+    return {"verified": True, **tell_report(signed)}
+
+
+def _read_output(score: int | None, text_file: Path | None) -> tuple[int, Digest, bytes]:
+    """Return a report's score and completion, and the text of a text answer."""
+    if (score is None) == (text_file is None):
+        raise BadInput("an answer is a --score or a --text-file")
+    if text_file is None:
+        return score or 0, NO_COMPLETION, b""
+    text = _read_text(text_file)
+    return 0, Digest(keccak(text)), text
+
+
+def _read_text(path: Path) -> bytes:
+    return read_small(path, PROMPT_BYTES)
+
+
+async def _find_share(network: "Network", subject: Digest) -> Amount:
+    from p2p_modelex.chain.contracts.oracle import Status
+
+    hub = _hub(network)
+    if (await hub.fetch_request(subject)).status is Status.NONE:
+        return await current(network, Wei(0))
+    return (await hub.find_ask(subject)).ask.share
+
+
+def _hub(network: "Network") -> "OracleHub":
+    from p2p_modelex.chain.contracts.oracle import OracleHub
+
+    return OracleHub(network)

@@ -1,0 +1,61 @@
+import pytest
+from eth_hash.backends.pysha3 import keccak256 as keccak
+
+from p2p_modelex.chain.contracts.prompts import NOTHING, PromptLibrary, TemplateDraft
+from p2p_modelex.chain.contracts.token import Token
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import Reverted
+from p2p_modelex.ids import Digest
+from p2p_modelex.units import AI, Epoch, Wei
+from tests.chain.contracts.conftest import Place
+
+
+def ai(number: int, epoch: int = 0) -> Amount:
+    return Amount(Wei(number * AI), Epoch(epoch))
+
+
+def draft(text: bytes, supersedes: Digest = NOTHING) -> TemplateDraft:
+    return TemplateDraft(Digest(keccak(text)), ai(2), 64, "ipfs://x", NOTHING, supersedes)
+
+
+async def test_a_template_is_published_used_and_paid_for(place: Place) -> None:
+    creator, user = await place.newcomer(), await place.newcomer()
+    library, shop = PromptLibrary(creator), PromptLibrary(user)
+    before = await library.fetch_count()
+    sent = await library.publish(draft(b"one"))
+    template = Digest(sent.event("Published")["template"])
+    found = await shop.fetch_template(template)
+    assert (found.creator, found.version, found.fee, found.uses) == (creator.account, 1, ai(2), 0)
+    assert (found.content, found.uri, found.deprecated) == (keccak(b"one"), "ipfs://x", False)
+
+    await library.set_fee(template, ai(3))
+    with pytest.raises(Reverted) as refused:
+        await shop.use(template, ai(2))
+    assert refused.value.name == "WrongPayment"
+    assert await shop.fetch_fee(template) == ai(3)
+    used = await shop.use(template, ai(3), Digest(b"\5" * 32))
+    assert used.event("Used")["ref"] == b"\5" * 32
+    assert await library.fetch_earned(creator.account) == ai(3)
+    assert await Token(user).fetch_balance(user.account) == ai(97)
+    await shop.withdraw(creator.account)
+    assert await Token(user).fetch_balance(creator.account) == ai(103)
+
+    newer = Digest((await library.publish(draft(b"two", template))).event("Published")["template"])
+    await library.deprecate(template)
+    old, new = await library.fetch_page(before, 500)
+    assert (old.id, old.superseded_by, old.deprecated, old.uses) == (template, newer, True, 1)
+    assert (new.id, new.supersedes, new.version) == (newer, template, 2)
+    with pytest.raises(Reverted) as refused:
+        await shop.deprecate(template)
+    assert refused.value.name == "OnlyCreator"
+
+
+async def test_a_fee_comes_through_a_split(splitting: Place) -> None:
+    creator = await splitting.newcomer()
+    library = PromptLibrary(creator)
+    template = Digest((await library.publish(draft(b"split"))).event("Published")["template"])
+    await splitting.split()
+    assert (await library.fetch_template(template)).fee == ai(2)  # as it was written
+    assert await library.fetch_fee(template) == ai(4, 1)
+    await library.use(template, ai(2))  # the same amount, named in the epoch before
+    assert await library.fetch_earned(creator.account) == ai(4, 1)
