@@ -35,7 +35,6 @@ _ED25519_PREFIX = bytes.fromhex("002408011220")
 PEER_ID_BYTES = len(_ED25519_PREFIX) + 32
 # 38 bytes are at most 52 base58 digits; the bound matters because decoding is quadratic.
 _PEER_ID_TEXT_MAX = 64
-_DIGEST_TEXT = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS_TEXT = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -77,13 +76,6 @@ def parse_address(text: str) -> Address:
             f"not an EVM address: {text[:80]!r}", hint="write 0x and 40 hexadecimal digits"
         )
     return Address(bytes.fromhex(text[2:]))
-
-
-def parse_digest(text: str) -> Digest:
-    """Parse `0x` and 64 hexadecimal digits; BadInput otherwise."""
-    if _DIGEST_TEXT.fullmatch(text) is None:
-        raise BadInput(f"not 32 bytes: {text[:80]!r}", hint="write 0x and 64 hexadecimal digits")
-    return Digest(bytes.fromhex(text[2:]))
 
 
 def format_address(address: Address) -> str:

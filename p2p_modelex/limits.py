@@ -74,5 +74,8 @@ GOSSIP_ORIGINS_MAX = 10_000
 GOSSIP_TOTAL_RATE = 50.0
 GOSSIP_TOTAL_BURST = 500
 
+# Rows of a contract's list in one answer: a page of registry entries has at most 32 KiB.
+PAGE_ROWS_MAX = 50
+
 # Settlement. About 16,000-20,000 gas a voucher against 16,777,216 for one transaction (EIP-7825).
 REDEMPTION_VOUCHERS_MAX = 500

@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "close": ("money", "Close a channel and take back what is not spent."),
     "balance": ("money", "Show the account's $AI, gas and channels."),
     "token": ("token", "Show, send and approve $AI; its splits and its owner."),
+    "registry": ("registry", "Register a node; admit to the whitelisted section, suspend."),
+    "ratings": ("ratings", "Rate nodes, and read the ratings of those whom you believe."),
     "templates": ("templates", "Publish prompt templates and pay for their use."),
     "blocks": ("blocks", "Offer and lease data; sign off models made from it."),
     "releases": ("releases", "Publish, find and verify releases of models."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
-from p2p_modelex.cli.contracts import Answer, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import Answer, current, read_digest, reads, sends, tell_sent
 from p2p_modelex.cli.files import EXISTING_FILE, read_small
 from p2p_modelex.cli.questions import block_option, request_argument
 from p2p_modelex.cli.reports import (
@@ -19,7 +19,7 @@ from p2p_modelex.cli.reports import (
 )
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
-from p2p_modelex.ids import Address, Digest, parse_address, parse_digest
+from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES
 from p2p_modelex.records.report import NO_COMPLETION
 from p2p_modelex.units import Wei, parse_ai
@@ -34,7 +34,7 @@ _price = click.option("--price", type=parse_ai, help="AI. [default: an equal sha
 
 
 @click.command()
-@click.argument("subject", metavar="SUBJECT", type=parse_digest)
+@click.argument("subject", metavar="SUBJECT", type=read_digest)
 @_score
 @_text
 @_price
@@ -117,7 +117,7 @@ async def answer(
 @click.command()
 @click.argument("report", type=EXISTING_FILE)
 @click.option("--signer", type=parse_address, help="It must be signed by this account.")
-@click.option("--subject", type=parse_digest, help="It must be about this.")
+@click.option("--subject", type=read_digest, help="It must be about this.")
 @reads
 async def verify(
     network: "Network", report: Path, signer: Address | None, subject: Digest | None

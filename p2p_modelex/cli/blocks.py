@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import (
+    Answer,
+    Moment,
+    current,
+    fetch_page,
+    page_option,
+    read_digest,
+    reads,
+    sends,
+    tell_sent,
+)
 from p2p_modelex.cli.files import (
     EXISTING_FILE,
     EXISTING_PATH,
@@ -16,12 +26,11 @@ from p2p_modelex.cli.files import (
 from p2p_modelex.cli.listing import (
     ceiling_option,
     check_ceiling,
-    page_options,
     tell_earned,
     withdraw_earned,
 )
 from p2p_modelex.cli.text import parse_duration
-from p2p_modelex.ids import Address, Digest, parse_address, parse_digest
+from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.records.manifest import compute_digest
 from p2p_modelex.units import Wei, parse_ai
 
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 USES = ("raw", "fine-tune")
 """In the order of the contract's Use."""
 
-_block = click.argument("block", metavar="ID", type=parse_digest)
+_block = click.argument("block", metavar="ID", type=read_digest)
 _weights = click.option("--weights", type=EXISTING_FILE, required=True, help="The model's file.")
 
 
@@ -112,11 +121,12 @@ async def show(network: "Network", block: Digest) -> Answer:
 
 
 @blocks.command("list")
-@page_options
+@page_option
 @reads
-async def list_blocks(network: "Network", offset: int, limit: int) -> Answer:
+async def list_blocks(network: "Network", page: int) -> Answer:
     """List blocks, oldest first; prices as they were set."""
-    return [_row(each) for each in await _blocks(network).fetch_page(offset, limit)]
+    contract = _blocks(network)
+    return await fetch_page(page, await contract.fetch_count(), contract.fetch_page, _row)
 
 
 @blocks.command()

@@ -8,6 +8,7 @@ A command is an async function of a Network that returns what it has to say:
     async def balance(network: "Network", account: Address) -> Answer: ...
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -28,8 +29,9 @@ from p2p_modelex.cli.common import (
 )
 from p2p_modelex.cli.text import local_time, printable
 from p2p_modelex.core.ledger.amount import Amount
-from p2p_modelex.errors import KeystoreError
-from p2p_modelex.ids import Address
+from p2p_modelex.errors import BadInput, KeystoreError
+from p2p_modelex.ids import Address, Digest, PeerId, PublicKey, parse_peer_id, public_key_of
+from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.node.home import Home
 from p2p_modelex.units import Wei
 
@@ -40,8 +42,20 @@ if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chai
     from p2p_modelex.records.eip712 import AccountSigner
 
 Fields = Mapping[str, Any]
-Answer = Fields | Sequence[Fields]
-"""One thing with its fields, or several of a kind. Values: see `_show` and `_plain`."""
+"""Values: see `_show` and `_plain`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a list. number: from 1. total: how many rows there are in all."""
+
+    rows: Sequence[Fields]
+    number: int
+    total: int
+
+
+Answer = Fields | Sequence[Fields] | Page
+"""One thing with its fields, several of a kind, or some of many."""
 Command = Callable[..., None]
 Act = Callable[..., Awaitable[Answer]]
 
@@ -50,13 +64,32 @@ class Moment(int):
     """Unix seconds; 0 for never."""
 
 
+class Percent(int):
+    """Hundredths of a per cent."""
+
+
+def read_peer(text: str) -> PublicKey:
+    """Parse a peer id; BadInput if it is not one of an Ed25519 key."""
+    return public_key_of(parse_peer_id(text))
+
+
+def read_digest(text: str) -> Digest:
+    """Parse a digest: 64 hexadecimal digits, with or without 0x."""
+    digits = text.removeprefix("0x")
+    if re.fullmatch("[0-9a-fA-F]{64}", digits) is None:
+        raise BadInput(f"not a digest: {text[:80]!r}", hint="write 64 hexadecimal digits")
+    return Digest(bytes.fromhex(digits))
+
+
 def reads(act: Act) -> Command:
-    """Make a command of `act`, without a key. The network's account is that of the home."""
+    """Make a command of `act`, without a key. The network's account is that of the home, and so is
+    an argument `peer` that is left out.
+    """
     return _command(act, is_sending=False)
 
 
 def sends(act: Act) -> Command:
-    """Make a command of `act`, with the key of the home or of `--key-file`."""
+    """Make a command of `act`, with the key of the home or of `--key-file`; else as `reads`."""
     return _command(act, is_sending=True)
 
 
@@ -101,6 +134,13 @@ class _Place:
             return None
 
 
+def _read_peer(home: Home) -> PeerId:
+    from p2p_modelex.keys import keystore
+
+    check_home(home)
+    return keystore.read_peer(home.keys)
+
+
 def _command(act: Act, *, is_sending: bool) -> Command:
     def run(
         *,
@@ -113,6 +153,8 @@ def _command(act: Act, *, is_sending: bool) -> Command:
     ) -> None:
         if rpc is None or network_file is None or (is_sending and key_file is None):
             check_home(home)
+        if "peer" in arguments and arguments["peer"] is None:
+            arguments["peer"] = public_key_of(_read_peer(home))
         network = _Place(home, rpc, network_file, key_file).open(is_sending=is_sending)
         print_answer(run_trio(_run, network, act, arguments), as_json=as_json)
 
@@ -147,11 +189,31 @@ _key_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+page_option = click.option(
+    "--page",
+    type=click.IntRange(1, 2**32),
+    default=1,
+    show_default=True,
+    help=f"Of {PAGE_ROWS_MAX} each.",
+)
+
+
 async def current(network: "Network", wei: Wei) -> Amount:
     """Return an amount as people write them: in AI of the token's current epoch."""
     from p2p_modelex.chain.contracts.token import Token
 
     return Amount(wei, await Token(network).fetch_epoch())
+
+
+async def fetch_page(
+    number: int,
+    total: int,
+    fetch: Callable[[int, int], Awaitable[Sequence[Any]]],
+    describe: Callable[[Any], Fields],
+) -> Page:
+    """Return page `number`, from 1, of a list. fetch: given offset and limit."""
+    rows = await fetch((number - 1) * PAGE_ROWS_MAX, PAGE_ROWS_MAX)
+    return Page([describe(row) for row in rows], number, total)
 
 
 def tell_sent(sent: "Sent", **more: Any) -> Fields:
@@ -168,6 +230,11 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     """Print an answer for programs, or for people: a line a field, or a table."""
     if as_json:
         print_json(_plain(answer))
+    elif isinstance(answer, Page):
+        print_answer(answer.rows, as_json=False)
+        if answer.total > len(answer.rows):
+            pages = -(-answer.total // PAGE_ROWS_MAX)
+            click.echo(f"page {answer.number} of {pages}, {answer.total} in all", err=True)
     elif isinstance(answer, Mapping):
         width = max(map(len, answer))
         for name, value in answer.items():
@@ -191,6 +258,10 @@ def _show(value: Any) -> str:
             return "0x" + value.hex()
         case Moment():
             return local_time(value) if value else "never"
+        case Percent():
+            return f"{value / 100:g}%"
+        case list() | tuple():
+            return ", ".join(map(_show, value)) or "-"
         case _:
             return str(value)
 
@@ -202,6 +273,8 @@ def _plain(value: Any) -> Any:
             return {"wei": str(int(value.wei)), "epoch": value.epoch}
         case bytes():
             return "0x" + value.hex()
+        case Page():
+            return {"page": value.number, "total": value.total, "rows": _plain(value.rows)}
         case Mapping():
             return {name: _plain(inner) for name, inner in value.items()}
         case list() | tuple():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import Answer, Moment, current, read_digest, reads, sends, tell_sent
 from p2p_modelex.cli.listing import LIMIT
 from p2p_modelex.cli.reports import (
     make_report,
@@ -18,7 +18,8 @@ from p2p_modelex.cli.reports import (
 )
 from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, parse_address, parse_digest
+from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.records.report import NO_COMPLETION
 from p2p_modelex.units import Wei
 
@@ -43,9 +44,7 @@ def feed() -> None:
 
 
 @feed.command()
-@click.option(
-    "--subject", type=parse_digest, required=True, help="`modelex oracle subject` has it."
-)
+@click.option("--subject", type=read_digest, required=True, help="`modelex oracle subject` has it.")
 @click.option("--description", required=True)
 @click.option("--decimals", type=click.IntRange(0, DECIMALS_MAX), default=2, show_default=True)
 @click.option("--heartbeat", type=parse_duration, required=True, help="A round is due, such as 1h.")
@@ -72,7 +71,7 @@ async def deploy(
     if moved < 0:
         raise BadInput("a deviation is not negative")
     settings = Settings(subject, description, decimals, heartbeat, moved)
-    made, sent = await ScoreFeed.create(
+    made, sent = await ScoreFeed.establish(
         network, settings, signers, quorum, owner or network.account
     )
     return tell_sent(sent, feed=made.address)
@@ -107,7 +106,7 @@ async def show(network: "Network", address: Address) -> Answer:
 
 @feed.command()
 @_feed
-@click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True)
+@click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=LIMIT, show_default=True)
 @reads
 async def rounds(network: "Network", address: Address, limit: int) -> Answer:
     """List the last rounds, newest first."""

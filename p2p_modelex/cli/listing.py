@@ -1,4 +1,4 @@
-"""What commands share that sell, list or pay out: pages, ceilings, earnings."""
+"""What commands share that sell, list or pay out: ceilings and earnings."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,17 +15,7 @@ if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.credits import Credits
 
 LIMIT = 20
-
-
-def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--offset N` and `--limit N`."""
-    limit = click.option(
-        "--limit", type=int, default=LIMIT, show_default=True, help="The most to show."
-    )
-    offset = click.option(
-        "--offset", type=int, default=0, show_default=True, help="How many to leave out first."
-    )
-    return offset(limit(command))
+"""Rows of what is shown newest first."""
 
 
 def ceiling_option(command: Callable[..., Any]) -> Callable[..., Any]:

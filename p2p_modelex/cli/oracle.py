@@ -21,6 +21,7 @@ from p2p_modelex.cli.questions import (
 from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.units import Wei, parse_ai
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
 
 @oracle.command("list")
 @click.option("--provider", type=parse_address, help="Only what this signer is asked.")
-@click.option("--limit", type=click.IntRange(1, 100), default=LIMIT, show_default=True)
+@click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=LIMIT, show_default=True)
 @reads
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
     """List the newest requests, newest first."""

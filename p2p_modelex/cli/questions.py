@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment
+from p2p_modelex.cli.contracts import Fields, Moment, read_digest
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Digest, parse_address, parse_digest
+from p2p_modelex.ids import Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NOTHING = Digest(bytes(32))
 """Stands for no template."""
 
-request_argument = click.argument("request", metavar="REQUEST", type=parse_digest)
+request_argument = click.argument("request", metavar="REQUEST", type=read_digest)
 block_option = click.option(
     "--block", type=click.IntRange(min=0), help="Of the request, to find it fast."
 )
@@ -32,7 +32,7 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 def question_options(command: Any) -> Any:
     """Add PROMPT, or `--template` with `--parameter`."""
     prompt = click.argument("prompt", required=False)
-    template = click.option("--template", type=parse_digest, help="In place of PROMPT.")
+    template = click.option("--template", type=read_digest, help="In place of PROMPT.")
     parameters = click.option(
         "--parameter",
         "parameters",

@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import (
+    Answer,
+    Moment,
+    fetch_page,
+    page_option,
+    reads,
+    sends,
+    tell_sent,
+)
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256, read_size
-from p2p_modelex.cli.listing import page_options
 from p2p_modelex.ids import Address, parse_address
 
 if TYPE_CHECKING:
@@ -61,19 +68,25 @@ async def show(network: "Network", name: str, version: str | None) -> Answer:
 
 @releases.command()
 @click.argument("name")
-@page_options
+@page_option
 @reads
-async def history(network: "Network", name: str, offset: int, limit: int) -> Answer:
+async def history(network: "Network", name: str, page: int) -> Answer:
     """List the releases of NAME, oldest first, revoked ones included."""
-    return [_row(each) for each in await _releases(network).fetch_releases(name, offset, limit)]
+    contract = _releases(network)
+    total = await contract.fetch_release_count(name)
+    return await fetch_page(
+        page, total, lambda at, limit: contract.fetch_releases(name, at, limit), _row
+    )
 
 
 @releases.command("list")
-@page_options
+@page_option
 @reads
-async def list_names(network: "Network", offset: int, limit: int) -> Answer:
+async def list_names(network: "Network", page: int) -> Answer:
     """List names, oldest first."""
-    return [{"name": name} for name in await _releases(network).fetch_names(offset, limit)]
+    contract = _releases(network)
+    total = await contract.fetch_name_count()
+    return await fetch_page(page, total, contract.fetch_names, lambda name: {"name": name})
 
 
 @releases.command()

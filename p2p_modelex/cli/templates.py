@@ -5,16 +5,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import (
+    Answer,
+    Moment,
+    current,
+    fetch_page,
+    page_option,
+    read_digest,
+    reads,
+    sends,
+    tell_sent,
+)
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256
 from p2p_modelex.cli.listing import (
     ceiling_option,
     check_ceiling,
-    page_options,
     tell_earned,
     withdraw_earned,
 )
-from p2p_modelex.ids import Address, Digest, parse_address, parse_digest
+from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import COMPLETION_TOKENS_MAX
 from p2p_modelex.units import Wei, parse_ai
 
@@ -46,7 +55,7 @@ def templates() -> None:
 @click.option("--schema", type=EXISTING_FILE, help="The schema of its parameters.")
 @click.option("--uri", default="", help="Where the content can be had.")
 @click.option(
-    "--supersedes", type=parse_digest, default=NOTHING, help="The version before, of this account."
+    "--supersedes", type=read_digest, default=NOTHING, help="The version before, of this account."
 )
 @sends
 async def publish(
@@ -75,7 +84,7 @@ async def publish(
 
 
 @templates.command()
-@click.argument("template", metavar="ID", type=parse_digest)
+@click.argument("template", metavar="ID", type=read_digest)
 @reads
 async def show(network: "Network", template: Digest) -> Answer:
     """Show a template, and what a use costs now."""
@@ -99,16 +108,17 @@ async def show(network: "Network", template: Digest) -> Answer:
 
 
 @templates.command("list")
-@page_options
+@page_option
 @reads
-async def list_templates(network: "Network", offset: int, limit: int) -> Answer:
+async def list_templates(network: "Network", page: int) -> Answer:
     """List templates, oldest first; fees as they were set."""
-    return [_row(each) for each in await _library(network).fetch_page(offset, limit)]
+    library = _library(network)
+    return await fetch_page(page, await library.fetch_count(), library.fetch_page, _row)
 
 
 @templates.command()
 @click.argument("file", type=EXISTING_FILE)
-@click.argument("template", metavar="ID", type=parse_digest)
+@click.argument("template", metavar="ID", type=read_digest)
 @reads
 async def verify(network: "Network", file: Path, template: Digest) -> Answer:
     """Check that FILE is the content of a template. Exit code 14 if it is not."""
@@ -118,7 +128,7 @@ async def verify(network: "Network", file: Path, template: Digest) -> Answer:
 
 
 @templates.command("set-fee")
-@click.argument("template", metavar="ID", type=parse_digest)
+@click.argument("template", metavar="ID", type=read_digest)
 @click.argument("fee", type=parse_ai)
 @sends
 async def set_fee(network: "Network", template: Digest, fee: Wei) -> Answer:
@@ -130,7 +140,7 @@ async def set_fee(network: "Network", template: Digest, fee: Wei) -> Answer:
 
 
 @templates.command()
-@click.argument("template", metavar="ID", type=parse_digest)
+@click.argument("template", metavar="ID", type=read_digest)
 @sends
 async def deprecate(network: "Network", template: Digest) -> Answer:
     """As the creator, advise against a template; it can still be paid for."""
@@ -138,9 +148,9 @@ async def deprecate(network: "Network", template: Digest) -> Answer:
 
 
 @templates.command()
-@click.argument("template", metavar="ID", type=parse_digest)
+@click.argument("template", metavar="ID", type=read_digest)
 @click.option(
-    "--reference", type=parse_digest, default=NOTHING, help="Yours, 32 bytes, such as a job's."
+    "--reference", type=read_digest, default=NOTHING, help="Yours, 32 bytes, such as a job's."
 )
 @ceiling_option
 @sends

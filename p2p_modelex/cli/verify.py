@@ -47,12 +47,15 @@ def verify(home: Home, receipts: tuple[Path, ...], network_file: Path | None) ->
         network_file = home.path / read_home(home).network.deployment
     domain = read_deployment(network_file).registry_domain
     if len(receipts) == 1:
-        _print(_verify(receipts[0], domain))
+        _print(verify_file(receipts[0], domain))
     else:
         _verify_all(receipts, domain)
 
 
-def _verify(path: Path, domain: Digest) -> ReceiptRow:
+def verify_file(path: Path, domain: Digest) -> ReceiptRow:
+    """Return what a receipt file holds; VerificationFailed unless it is good, in the domain of a
+    network's registry.
+    """
     with path.open("rb") as file:
         # One byte more than a receipt may have is enough to refuse what is too long.
         row = decode_receipt_file(file.read(parameters.RECEIPT_FILE_BYTES + 1))
@@ -64,7 +67,7 @@ def _verify_all(paths: Sequence[Path], domain: Digest) -> None:
     bad = []
     for path in paths:
         try:
-            row = _verify(path, domain)
+            row = verify_file(path, domain)
         except VerificationFailed as error:
             bad.append(path)
             click.echo(printable(f"BAD   {path}: {error.message}"))

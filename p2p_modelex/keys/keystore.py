@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from p2p_modelex.errors import BadInput, KeystoreError
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.ids import Address, PeerId, parse_address, parse_peer_id
 from p2p_modelex.keys import account_file, peer_file
 from p2p_modelex.keys.files import (
     make_secret_folder,
@@ -102,6 +102,17 @@ def read_account(folder: Path) -> Address:
     except (BadInput, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise KeystoreError(
             f"{path} does not say its account", hint="name the account on the command line"
+        ) from None
+
+
+def read_peer(folder: Path) -> PeerId:
+    """Return the peer of a keystore, which its file says in clear; KeystoreError if not."""
+    path = folder / PEER_FILE
+    try:
+        return parse_peer_id(json.loads(read_secret(path))["peer"])
+    except (BadInput, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise KeystoreError(
+            f"{path} does not say its peer", hint="name the peer on the command line"
         ) from None
 
 

@@ -52,9 +52,11 @@ def right(value: bytes) -> bytes:
     return value.ljust(32, b"\0")
 
 
-def compute_domain(chain_id: int, contract: Address) -> Digest:
-    """Return the EIP-712 domain separator of a Modelex contract on a chain (EIP712-2)."""
-    fields = (_DOMAIN_TYPE, keccak(NAME.encode()), keccak(VERSION.encode()))
+def compute_domain(
+    chain_id: int, contract: Address, *, name: str = NAME, version: str = VERSION
+) -> Digest:
+    """Return the EIP-712 domain separator of a contract on a chain (EIP712-2)."""
+    fields = (_DOMAIN_TYPE, keccak(name.encode()), keccak(version.encode()))
     return Digest(keccak(b"".join(fields) + word(chain_id) + left(contract)))
 
 

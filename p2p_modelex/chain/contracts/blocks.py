@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from p2p_modelex.chain.contracts.contract import PAGE_MAX, Sent, read_wei
+from p2p_modelex.chain.contracts.contract import Sent, check_page, read_wei
 from p2p_modelex.chain.contracts.credits import Credits
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address, Digest, format_address, parse_address
@@ -69,8 +69,9 @@ class DataBlocks(Credits):
         return found
 
     async def fetch_page(self, offset: int, limit: int) -> tuple[Block, ...]:
-        """At most `limit` blocks, and PAGE_MAX, from `offset` on, oldest first."""
-        return await self._fetch(await self.ask("blocks", offset, min(limit, PAGE_MAX)))
+        """At most `limit` blocks, up to PAGE_ROWS_MAX, from `offset` on, oldest first."""
+        check_page(offset, limit)
+        return await self._fetch(await self.ask("blocks", offset, limit))
 
     async def fetch_count(self) -> int:
         """How many blocks there are."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from p2p_modelex.chain.contracts.network import Network
 from p2p_modelex.chain.evm.abi import Abi, Event
@@ -10,11 +10,13 @@ from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.wire import Header, TransactionReceipt
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, ChainUnreachable
-from p2p_modelex.ids import Address, Digest, format_address
+from p2p_modelex.ids import Address, Digest
+from p2p_modelex.limits import KIB, PAGE_ROWS_MAX
 from p2p_modelex.units import Epoch, Wei
 
-PAGE_MAX = 100
-"""The most entries that are asked for at once; under the response bound of the endpoint."""
+# Twice a page (limits.PAGE_ROWS_MAX). Decoding multiplies what it is given where a list names one
+# text over and over: by 512 at this size.
+ANSWER_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,24 @@ class Contract:
         self.address = network.find(self.key) if address is None else address
         self.abi = read_abi(self.artifact)
 
+    @classmethod
+    async def create(cls, network: Network, *arguments: Any) -> tuple[Self, Sent]:
+        """Deploy one, given its constructor's arguments."""
+        await network.check("AIToken", network.find("token"))  # the chain is the network's
+        creation = load_contracts().artifacts[cls.artifact].creation
+        payload = creation + read_abi(cls.artifact).encode_constructor(*arguments)
+        receipt = await network.send(None, payload)
+        if receipt.contract is None:
+            raise ChainUnreachable("the endpoint left out what the transaction created")
+        made = cls(network, receipt.contract)
+        return made, made._read(receipt)
+
     async def ask(self, function: str, *arguments: Any) -> Any:
         """Return what a view function says: its value, or a tuple of several."""
         await self.network.check(self.artifact, self.address)
         question = (self.address, self.abi.encode_call(function, *arguments))
         [answer] = await self.network.ask([question])
-        return _unwrap(self.abi.decode_result(function, answer))
+        return _decode(self.abi, function, answer)
 
     async def ask_all(self, *questions: tuple[Any, ...]) -> Answers:
         """Ask several things, each (function, argument, ...), as of one block."""
@@ -82,10 +96,10 @@ class Contract:
             [(token, token_abi.encode_call("epoch")), *calls], hex(head.number)
         )
         values = [
-            _unwrap(self.abi.decode_result(question[0], answer))
+            _decode(self.abi, question[0], answer)
             for question, answer in zip(questions, answers, strict=True)
         ]
-        return Answers(head, Epoch(*token_abi.decode_result("epoch", epoch)), values)
+        return Answers(head, Epoch(_decode(token_abi, "epoch", epoch)), values)
 
     async def ask_amount(self, function: str, *arguments: Any) -> Amount:
         """Return an amount with the split epoch that it is of."""
@@ -98,9 +112,7 @@ class Contract:
     async def pay(self, amount: Amount, form: bytes = b"") -> Sent:
         """Pay $AI to this contract; `form` tells it what for (the token's transferAndCall)."""
         wei = await self.write_amount(amount)
-        payload = read_abi("AIToken").encode_call(
-            "transferAndCall", format_address(self.address), wei, form
-        )
+        payload = read_abi("AIToken").encode_call("transferAndCall", self.address, wei, form)
         return await self._send(self.network.find("token"), payload)
 
     async def write_amount(self, amount: Amount) -> Wei:
@@ -136,5 +148,14 @@ def read_wei(value: int) -> Wei:
         raise ChainUnreachable("the endpoint sent an amount over the token's supply") from error
 
 
-def _unwrap(values: tuple[Any, ...]) -> Any:
+def check_page(offset: int, limit: int) -> None:
+    """Raise BadInput unless at most PAGE_ROWS_MAX entries are asked for."""
+    if offset < 0 or not 1 <= limit <= PAGE_ROWS_MAX:
+        raise BadInput(f"a page begins at 0 or later and has 1 to {PAGE_ROWS_MAX} entries")
+
+
+def _decode(abi: Abi, function: str, answer: bytes) -> Any:
+    if len(answer) > ANSWER_BYTES:
+        raise ChainUnreachable(f"the answer to {function} is over {ANSWER_BYTES} bytes")
+    values = abi.decode_result(function, answer)
     return values[0] if len(values) == 1 else values

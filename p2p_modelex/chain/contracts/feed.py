@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from p2p_modelex.chain.contracts.contract import PAGE_MAX, Sent, read_abi
+from p2p_modelex.chain.contracts.contract import Sent, check_page
 from p2p_modelex.chain.contracts.network import Network
 from p2p_modelex.chain.contracts.oracle import report_fields
 from p2p_modelex.chain.contracts.owned import Owned
-from p2p_modelex.chain.evm.artifacts import load_contracts
-from p2p_modelex.errors import ChainUnreachable, Reverted
-from p2p_modelex.ids import Address, Digest, format_address, parse_address
+from p2p_modelex.errors import Reverted
+from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.records.report import SignedReport
 
 
@@ -56,7 +55,7 @@ class ScoreFeed(Owned):
     artifact = "ScoreFeed"
 
     @classmethod
-    async def create(
+    async def establish(
         cls,
         network: Network,
         settings: Settings,
@@ -72,16 +71,8 @@ class ScoreFeed(Owned):
             settings.heartbeat_s,
             settings.deviation,
         )
-        accounts = [format_address(signer) for signer in sorted(signers)]
-        hub = format_address(network.find("oracle"))
-        form = (hub, fields, accounts, quorum, format_address(owner))
-        artifact = load_contracts().artifacts[cls.artifact]
-        payload = artifact.creation + read_abi(cls.artifact).encode_constructor(*form)
-        receipt = await network.send(None, payload)
-        if receipt.contract is None:
-            raise ChainUnreachable("the endpoint left out the address of the new contract")
-        return cls(network, receipt.contract), Sent(
-            receipt.transaction, receipt.block, receipt.gas_used, ()
+        return await cls.create(
+            network, network.find("oracle"), fields, sorted(signers), quorum, owner
         )
 
     async def fetch_state(self) -> FeedState:
@@ -98,11 +89,12 @@ class ScoreFeed(Owned):
         )
 
     async def fetch_rounds(self, limit: int) -> tuple[Round, ...]:
-        """The last rounds, newest first: at most `limit`, and PAGE_MAX."""
+        """The last rounds, newest first: at most `limit`, up to PAGE_ROWS_MAX."""
+        check_page(0, limit)
         latest = await self._fetch_latest()
         if latest is None:
             return ()
-        oldest = max(1, latest.number - min(limit, PAGE_MAX) + 1)
+        oldest = max(1, latest.number - limit + 1)
         numbers = range(latest.number, oldest - 1, -1)
         answers = await self.ask_all(*(("getRoundData", number) for number in numbers))
         return tuple(_read_round(fields) for fields in answers.values)
@@ -110,16 +102,12 @@ class ScoreFeed(Owned):
     async def submit(self, reports: Sequence[SignedReport]) -> Sent:
         """Make a round of a quorum's reports; anyone may. The event RoundMade says which."""
         ordered = sorted(reports, key=lambda each: each.signer)
-        signed = [
-            (report_fields(each.report), format_address(each.signer), each.signature)
-            for each in ordered
-        ]
+        signed = [(report_fields(each.report), each.signer, each.signature) for each in ordered]
         return await self.tell("submit", signed)
 
     async def set_signers(self, signers: Sequence[Address], quorum: int) -> Sent:
         """As the owner, replace who may sign and how many must."""
-        accounts = [format_address(signer) for signer in sorted(signers)]
-        return await self.tell("setSigners", accounts, quorum)
+        return await self.tell("setSigners", sorted(signers), quorum)
 
     async def _fetch_latest(self) -> Round | None:
         try:

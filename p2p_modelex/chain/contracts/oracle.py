@@ -124,10 +124,8 @@ class OracleHub(Credits):
 
     async def verify(self, signed: SignedReport) -> bool:
         """Whether its signer, a key or a contract, signed a report."""
-        signer = format_address(signed.signer)
-        return bool(
-            await self.ask("verify", report_fields(signed.report), signer, signed.signature)
-        )
+        fields = report_fields(signed.report)
+        return bool(await self.ask("verify", fields, signed.signer, signed.signature))
 
     async def _search(
         self, topics: Sequence[bytes], limit: int, block: int | None = None

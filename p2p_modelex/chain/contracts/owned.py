@@ -1,7 +1,7 @@
 """What contracts with an owner have in common (OpenZeppelin's Ownable2Step)."""
 
 from p2p_modelex.chain.contracts.contract import Contract, Sent
-from p2p_modelex.ids import Address, format_address, parse_address
+from p2p_modelex.ids import Address, parse_address
 
 
 class Owned(Contract):
@@ -14,7 +14,7 @@ class Owned(Contract):
 
     async def offer_ownership(self, to: Address) -> Sent:
         """As the owner: `to` becomes it by accepting; zero takes an offer back."""
-        return await self.tell("transferOwnership", format_address(to))
+        return await self.tell("transferOwnership", to)
 
     async def accept_ownership(self) -> Sent:
         """As the one it was offered to."""

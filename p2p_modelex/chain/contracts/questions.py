@@ -12,7 +12,7 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 from p2p_modelex.chain.contracts.contract import read_wei
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, format_address, parse_address
+from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.units import Epoch, Wei
 
 NOTHING = Digest(bytes(32))
@@ -68,11 +68,11 @@ class Terms:
             self.kind,
             self.template,
             self.prompt,
-            [(format_address(each.signer), format_address(each.payee)) for each in providers],
+            [(each.signer, each.payee) for each in providers],
             self.quorum,
             self.band,
             self.deadline,
-            format_address(self.callback),
+            self.callback,
             self.callback_gas,
             self.salt,
         )
@@ -98,13 +98,12 @@ class Ask:
 
     def fields(self) -> tuple[Any, ...]:
         """The struct's fields in the contract's order."""
-        account = format_address(self.requester)
-        return (account, int(self.amount.wei), self.amount.epoch, self.terms.fields())
+        return (self.requester, self.amount.wei, self.amount.epoch, self.terms.fields())
 
     def compute_id(self, chain_id: int, hub: Address) -> Digest:
         """What the hub calls this request (IOracleHub.idOf)."""
         types = ["uint256", "address", _ASK_TYPE]
-        return Digest(keccak(encode(types, [chain_id, format_address(hub), self.fields()])))
+        return Digest(keccak(encode(types, [chain_id, hub, self.fields()])))
 
 
 def read_ask(fields: tuple[Any, ...]) -> Ask:
@@ -141,5 +140,5 @@ def encode_parameters(parameters: Mapping[str, str]) -> bytes:
 def compute_subject(hub: Address, template: Digest, parameters: bytes) -> Digest:
     """What reports on a question are about that nobody paid for (IOracleHub.subjectOf)."""
     types = ["string", "address", "bytes32", "bytes32"]
-    names = ["question", format_address(hub), template, keccak(parameters)]
+    names = ["question", hub, template, keccak(parameters)]
     return Digest(keccak(encode(types, names)))

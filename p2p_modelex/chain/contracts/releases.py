@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from p2p_modelex.chain.contracts.contract import PAGE_MAX, Contract, Sent
-from p2p_modelex.ids import Address, Digest, format_address, parse_address
+from p2p_modelex.chain.contracts.contract import Contract, Sent, check_page
+from p2p_modelex.ids import Address, Digest, parse_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class ModelReleases(Contract):
         return parse_address(publisher) if int(publisher, 16) else None
 
     async def fetch_releases(self, name: str, offset: int, limit: int) -> tuple[Release, ...]:
-        """At most `limit` releases of a name, and PAGE_MAX, from `offset` on, oldest first."""
-        found = await self.ask("releases", name, offset, min(limit, PAGE_MAX))
+        """At most `limit` releases, up to PAGE_ROWS_MAX, from `offset` on, oldest first."""
+        check_page(offset, limit)
+        found = await self.ask("releases", name, offset, limit)
         return tuple(_read(fields) for fields in found)
 
     async def fetch_release_count(self, name: str) -> int:
@@ -59,8 +60,9 @@ class ModelReleases(Contract):
         return int(await self.ask("releaseCount", name))
 
     async def fetch_names(self, offset: int, limit: int) -> tuple[str, ...]:
-        """At most `limit` names, and PAGE_MAX, from `offset` on, oldest first."""
-        return tuple(await self.ask("names", offset, min(limit, PAGE_MAX)))
+        """At most `limit` names, up to PAGE_ROWS_MAX, from `offset` on, oldest first."""
+        check_page(offset, limit)
+        return tuple(await self.ask("names", offset, limit))
 
     async def fetch_name_count(self) -> int:
         """How many names there are."""
@@ -79,7 +81,7 @@ class ModelReleases(Contract):
 
     async def offer_handover(self, name: str, successor: Address) -> Sent:
         """As the publisher, offer the name; the zero account takes the offer back."""
-        return await self.tell("offerHandover", name, format_address(successor))
+        return await self.tell("offerHandover", name, successor)
 
     async def accept_handover(self, name: str) -> Sent:
         """Take over a name that was offered to our account."""

@@ -7,6 +7,7 @@ from p2p_modelex.chain.contracts.contract import Sent
 from p2p_modelex.chain.contracts.owned import Owned
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address
+from p2p_modelex.records.permit import Permit, compute_token_domain, sign
 from p2p_modelex.units import Epoch
 
 UNLIMITED = 2**256 - 1
@@ -75,6 +76,28 @@ class Token(Owned):
         """
         value = UNLIMITED if amount is None else await self.write_amount(amount)
         return await self.tell("approve", spender, value)
+
+    async def sign_permit(
+        self, spender: Address, amount: Amount, valid_s: int
+    ) -> tuple[Permit, bytes]:
+        """Sign that `spender` may take that much of our account, good for `valid_s` seconds of the
+        chain's clock. Costs nothing; whoever uses it pays the gas.
+        """
+        holder = self.network.account
+        answers = await self.ask_all(("nonces", holder))
+        now = amount.rescale(answers.epoch)
+        deadline = answers.head.timestamp + valid_s
+        permit = Permit(holder, spender, now.wei, now.epoch, answers.values[0], deadline)
+        chain_id = self.network.deployment.chain_id
+        domain = compute_token_domain(chain_id, self.address, permit.epoch)
+        return permit, sign(permit, domain, self.network.signer)
+
+    async def use_permit(self, permit: Permit, signature: bytes) -> Sent:
+        """Write down what a holder signed; anyone may."""
+        r, s, v = signature[:32], signature[32:64], signature[64]
+        return await self.tell(
+            *("permit", permit.holder, permit.spender, permit.wei, permit.deadline, v, r, s)
+        )
 
     async def announce_split(self) -> Sent:
         """As the owner: a split after the notice and the pause that the contract was made with."""

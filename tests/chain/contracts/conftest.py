@@ -1,6 +1,6 @@
 """Contracts of their own on the devnet of tests/chain, whose token splits within blocks."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from functools import partial
 
 import pytest
@@ -12,6 +12,7 @@ from p2p_modelex.chain.devnet import TEST_KEYS, Devnet
 from p2p_modelex.chain.evm.deploy import deploy
 from p2p_modelex.chain.evm.plan import Terms
 from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.errors import Reverted
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import Wei
 from tests.chain.worlds import CHALLENGE_S, FULL, EvmWorld
@@ -64,3 +65,13 @@ async def splitting(place: Place) -> AsyncGenerator[Place, None]:
         snapshot = await rpc.call("evm_snapshot")
         yield place
         assert await rpc.call("evm_revert", snapshot)
+
+
+async def refused(name: str, act: Awaitable[object]) -> Reverted:
+    """Await what a contract must refuse with the error `name`, for which there is a hint."""
+    with pytest.raises(Reverted) as caught:
+        await act
+    assert caught.value.name == name
+    assert f"{name}(" in caught.value.message
+    assert caught.value.hint
+    return caught.value

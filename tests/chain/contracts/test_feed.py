@@ -20,7 +20,7 @@ SETTINGS = Settings(Digest(b"\5" * 32), "sentiment", 2, HEARTBEAT_S, 5)
 
 async def make_feed(network: Network, keys: Sequence[EvmSigner], quorum: int) -> ScoreFeed:
     signers = [key.address for key in keys]
-    feed, sent = await ScoreFeed.create(network, SETTINGS, signers, quorum, network.account)
+    feed, sent = await ScoreFeed.establish(network, SETTINGS, signers, quorum, network.account)
     assert sent.gas_used > 0
     return feed
 
@@ -84,6 +84,6 @@ async def test_the_owner_changes_signers_and_hands_over(place: Place) -> None:
 async def test_settings_that_make_no_feed_and_no_feed_at_all(place: Place) -> None:
     owner, key = await place.newcomer(), new_key()
     with refused("InvalidSigners"):
-        await ScoreFeed.create(owner, SETTINGS, [key.address, owner.account], 1, owner.account)
+        await ScoreFeed.establish(owner, SETTINGS, [key.address, owner.account], 1, owner.account)
     with pytest.raises(WrongNetwork, match="there is no ScoreFeed at"):
         await ScoreFeed(owner, Address(b"\7" * 20)).fetch_state()
