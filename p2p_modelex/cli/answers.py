@@ -125,18 +125,22 @@ async def verify(
     """Check a report's signature as the contracts do. Exit code 14 if it is not good."""
     signed = read_report(network, report)
     if signer not in (None, signed.signer):
-        raise VerificationFailed(f"{report} is by 0x{signed.signer.hex()}")
+        raise _bad(report, f"is by 0x{signed.signer.hex()}")
     if subject not in (None, signed.report.subject):
-        raise VerificationFailed(f"{report} is about 0x{signed.report.subject.hex()}")
+        raise _bad(report, f"is about 0x{signed.report.subject.hex()}")
     if not await _hub(network).verify(signed):
-        raise VerificationFailed(f"{report} is not signed by 0x{signed.signer.hex()}")
+        raise _bad(report, f"is not signed by 0x{signed.signer.hex()}")
     return {"verified": True, **tell_report(signed)}
+
+
+def _bad(report: Path, why: str) -> VerificationFailed:
+    return VerificationFailed(f"{report} {why}", hint="ask its provider to sign another")
 
 
 def _read_output(score: int | None, text_file: Path | None) -> tuple[int, Digest, bytes]:
     """Return a report's score and completion, and the text of a text answer."""
     if (score is None) == (text_file is None):
-        raise BadInput("an answer is a --score or a --text-file")
+        raise BadInput("an answer is a --score or a --text-file", hint="give one of the two")
     if text_file is None:
         return score or 0, NO_COMPLETION, b""
     text = _read_text(text_file)

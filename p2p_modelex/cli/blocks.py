@@ -57,7 +57,7 @@ def blocks() -> None:
 @click.argument("path", type=EXISTING_PATH)
 def manifest(path: Path) -> None:
     """Print the manifest of a file or folder; its SHA-256 is what stands on chain."""
-    click.echo(read_manifest(path), nl=False)
+    click.echo(read_manifest(path).decode(), nl=False)
 
 
 @blocks.command()

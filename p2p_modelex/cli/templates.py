@@ -54,9 +54,7 @@ def templates() -> None:
 )
 @click.option("--schema", type=EXISTING_FILE, help="The schema of its parameters.")
 @click.option("--uri", default="", help="Where the content can be had.")
-@click.option(
-    "--supersedes", type=read_digest, default=NOTHING, help="The version before, of this account."
-)
+@click.option("--supersedes", type=read_digest, help="The version before, of this account.")
 @sends
 async def publish(
     network: "Network",
@@ -65,7 +63,7 @@ async def publish(
     tokens: int,
     schema: Path | None,
     uri: str,
-    supersedes: Digest,
+    supersedes: Digest | None,
 ) -> Answer:
     """Publish the template in FILE, as a new one or the next version of one."""
     from p2p_modelex.chain.contracts.prompts import TemplateDraft
@@ -76,7 +74,7 @@ async def publish(
         max_completion_tokens=tokens,
         uri=uri,
         schema=read_sha256(schema) if schema else NOTHING,
-        supersedes=supersedes,
+        supersedes=supersedes or NOTHING,
     )
     sent = await _library(network).publish(draft)
     template = sent.event("Published")["template"]
@@ -149,19 +147,19 @@ async def deprecate(network: "Network", template: Digest) -> Answer:
 
 @templates.command()
 @click.argument("template", metavar="ID", type=read_digest)
-@click.option(
-    "--reference", type=read_digest, default=NOTHING, help="Yours, 32 bytes, such as a job's."
-)
+@click.option("--reference", type=read_digest, help="Yours, 32 bytes, such as a job's.")
 @ceiling_option
 @sends
 async def use(
-    network: "Network", template: Digest, reference: Digest, ceiling: Wei | None
+    network: "Network", template: Digest, reference: Digest | None, ceiling: Wei | None
 ) -> Answer:
     """Pay for one use."""
     library = _library(network)
     fee = await library.fetch_fee(template)
     check_ceiling(fee, ceiling)
-    return tell_sent(await library.use(template, fee, reference), template=template, fee=fee)
+    return tell_sent(
+        await library.use(template, fee, reference or NOTHING), template=template, fee=fee
+    )
 
 
 @templates.command()

@@ -154,7 +154,10 @@ def _read_request(fields: tuple[Any, ...], completion: bytes) -> Request:
 def _place(ask: Ask, signed: SignedReport) -> int:
     place = ask.find_provider(signed.signer)
     if place is None:
-        raise BadInput(f"{format_address(signed.signer)} is none of the request's providers")
+        raise BadInput(
+            f"{format_address(signed.signer)} is none of the request's providers",
+            hint="`modelex oracle show` lists them",
+        )
     return place
 
 

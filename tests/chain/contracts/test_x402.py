@@ -303,9 +303,7 @@ async def _deposit(payer: Network, relayer: Network, shapes: Shapes) -> ChannelI
         raw[32:64],
     )
     fields = (shapes.payer, int(deposit.amount), data, authorization)
-    sent = await channels.tell(
-        "depositWithAuthorization", shapes.payer, amount, data, authorization
-    )
+    sent = await channels.tell("depositWithAuthorization", *fields)
     opened = sent.event("Opened")
     assert opened["deposit"] == 5 * AI
     return ChannelId(opened["channel"])
