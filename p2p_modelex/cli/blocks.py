@@ -35,7 +35,7 @@ from p2p_modelex.records.manifest import compute_digest
 from p2p_modelex.units import Wei, parse_ai
 
 if TYPE_CHECKING:
-    from p2p_modelex.chain.contracts.blocks import Block, DataBlocks
+    from p2p_modelex.chain.contracts.blocks import Block, Blocks
     from p2p_modelex.chain.contracts.network import Network
 
 USES = ("raw", "fine-tune")
@@ -246,10 +246,10 @@ async def withdraw(network: "Network") -> Answer:
     return await withdraw_earned(_blocks(network), network.account)
 
 
-def _blocks(network: "Network") -> "DataBlocks":
-    from p2p_modelex.chain.contracts.blocks import DataBlocks
+def _blocks(network: "Network") -> "Blocks":
+    from p2p_modelex.chain.contracts.blocks import Blocks
 
-    return DataBlocks(network)
+    return Blocks(network)
 
 
 def _row(block: "Block") -> dict[str, object]:

@@ -57,8 +57,8 @@ class Derivative:
     signed_off_at: int
 
 
-class DataBlocks(Credits):
-    """Blocks of data by the digest of their manifest, leased by their creator's terms."""
+class Blocks(Credits):
+    """Blocks by the digest of their manifest, leased by their creator's terms."""
 
     artifact = "DataBlocks"
     key = "blocks"

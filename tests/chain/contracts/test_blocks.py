@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from p2p_modelex.chain.contracts.blocks import DataBlocks, Derivative, Offer, Use
+from p2p_modelex.chain.contracts.blocks import Blocks, Derivative, Offer, Use
 from p2p_modelex.chain.contracts.token import Token
 from p2p_modelex.ids import Digest
 from tests.chain.contracts.conftest import Place
@@ -21,7 +21,7 @@ OFFER = Offer(
 
 async def test_a_lease_from_its_offer_to_its_end(place: Place) -> None:
     creator, lessee = await place.newcomer(), await place.newcomer()
-    blocks, leases = DataBlocks(creator), DataBlocks(lessee)
+    blocks, leases = Blocks(creator), Blocks(lessee)
     before = await blocks.fetch_count()
     block = Digest((await blocks.offer(OFFER)).event("Offered")["id"])
     found = await leases.fetch_block(block)
@@ -50,14 +50,14 @@ async def test_a_lease_from_its_offer_to_its_end(place: Place) -> None:
 
 async def test_prices_change_and_blocks_retire(place: Place) -> None:
     creator, stranger = await place.newcomer(), await place.newcomer()
-    blocks = DataBlocks(creator)
+    blocks = Blocks(creator)
     block = Digest((await blocks.offer(OFFER)).event("Offered")["id"])
     await blocks.set_price(block, ai(7))
     assert await blocks.fetch_price(block) == ai(7)
     with refused("WrongPayment"):
-        await DataBlocks(stranger).lease(block, ai(5), stranger.account)
+        await Blocks(stranger).lease(block, ai(5), stranger.account)
     with refused("OnlyCreator"):
-        await DataBlocks(stranger).retire(block)
+        await Blocks(stranger).retire(block)
     await blocks.retire(block)
     with refused("BlockRetired"):
         await blocks.lease(block, ai(7), creator.account)
@@ -67,12 +67,12 @@ async def test_prices_change_and_blocks_retire(place: Place) -> None:
 
 async def test_a_derivative_is_signed_off_and_no_longer(place: Place) -> None:
     creator, maker = await place.newcomer(), await place.newcomer()
-    blocks = DataBlocks(creator)
+    blocks = Blocks(creator)
     block = Digest((await blocks.offer(OFFER)).event("Offered")["id"])
     weights = Digest(b"\7" * 32)
     with refused("NeverLeased"):
         await blocks.sign_off(block, weights, maker.account)
-    await DataBlocks(maker).lease(block, ai(5), maker.account)
+    await Blocks(maker).lease(block, ai(5), maker.account)
     await blocks.sign_off(block, weights, maker.account)
     found = await blocks.fetch_derivative(block, weights)
     assert found is not None
