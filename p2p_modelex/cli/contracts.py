@@ -33,7 +33,7 @@ from p2p_modelex.errors import BadInput, KeystoreError
 from p2p_modelex.ids import Address, Digest, PeerId, PublicKey, parse_peer_id, public_key_of
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.node.home import Home
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Wei, format_ai
 
 if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
     from p2p_modelex.chain.abc import Deployment
@@ -79,6 +79,15 @@ def read_digest(text: str) -> Digest:
     if re.fullmatch("[0-9a-fA-F]{64}", digits) is None:
         raise BadInput(f"not a digest: {text[:80]!r}", hint="write 64 hexadecimal digits")
     return Digest(bytes.fromhex(digits))
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Return a file's content; BadInput if that is over `limit` bytes."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise BadInput(f"{path} is larger than {limit} bytes", hint="check the path")
+    return content
 
 
 def reads(act: Act) -> Command:
@@ -258,6 +267,8 @@ def _show(value: Any) -> str:
             return "0x" + value.hex()
         case Moment():
             return local_time(value) if value else "never"
+        case Wei():
+            return format_ai(value).removesuffix(" AI")
         case Percent():
             return f"{value / 100:g}%"
         case list() | tuple():
@@ -271,6 +282,8 @@ def _plain(value: Any) -> Any:
     match value:
         case Amount():
             return {"wei": str(int(value.wei)), "epoch": value.epoch}
+        case Wei():
+            return str(int(value))
         case bytes():
             return "0x" + value.hex()
         case Page():

@@ -116,8 +116,8 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
     hub = _hub(network)
     asked = await hub.find_ask(request, block)
     state = await hub.fetch_request(request)
-    answered = await hub.find_event("Answered", request)
-    output = answered.arguments["output"] if answered else b""
+    is_text = state.completion != NOTHING
+    output = await hub.find_output(asked) if is_text else None
     return {
         "request": request,
         "status": state.status.name.lower(),

@@ -68,8 +68,8 @@ def read_question(
     return NOTHING, content
 
 
-def tell_answer(ask: "Ask", state: "Request", output: bytes) -> Fields:
-    """Return what an answer says; None for what is not there yet. output: of a text answer."""
+def tell_answer(ask: "Ask", state: "Request", output: bytes | None) -> Fields:
+    """Return what an answer says; None for what is not there yet. output: a text answer's."""
     from p2p_modelex.chain.contracts.oracle import Status
     from p2p_modelex.chain.contracts.questions import Kind
 
@@ -77,7 +77,7 @@ def tell_answer(ask: "Ask", state: "Request", output: bytes) -> Fields:
     is_score = ask.terms.kind is Kind.SCORE
     return {
         "score": str(state.score) if is_final and is_score else None,
-        "text": None if is_score or not is_final else output.decode(errors="replace"),
+        "text": None if output is None else output.decode(errors="replace"),
         "completion": state.completion if is_final and not is_score else None,
         "answered_at": Moment(state.answered_at),
         "answered_by": ["0x" + ask.terms.providers[at].signer.hex() for at in state.answered],

@@ -14,6 +14,7 @@ from p2p_modelex.cli.contracts import (
     Percent,
     fetch_page,
     page_option,
+    read_file,
     read_peer,
     reads,
     sends,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.ratings import Rating, Ratings, Scores
     from p2p_modelex.records.rows import ReceiptRow
 
+NONE = Digest(bytes(32))
 EVIDENCE_BYTES = 64 * MIB
 _PERCENT = re.compile(r"(100|[0-9]{1,2})(?:\.([0-9]{1,2}))?%?")
 
@@ -89,8 +91,8 @@ async def rate(
     """Rate a registered node, in place of this account's earlier rating."""
     from p2p_modelex.chain.contracts.ratings import Scores
 
-    shown = Digest(bytes(32)) if evidence is None else _digest_file(evidence)
-    job = Digest(bytes(32)) if receipt is None else _digest_receipt(network, receipt, peer)
+    shown = NONE if evidence is None else envelope.digest(read_file(evidence, EVIDENCE_BYTES))
+    job = NONE if receipt is None else _digest_receipt(network, receipt, peer, operator)
     scores = Scores(accuracy, response, uptime)
     sent = await _ratings(network).rate(peer, operator, scores, shown, job)
     return tell_sent(sent, peer=_name(peer), operator=operator, evidence=shown, receipt=job)
@@ -190,23 +192,18 @@ def _describe_scores(scores: "Scores") -> Fields:
     }
 
 
-def _digest_file(path: Path) -> Digest:
-    with path.open("rb") as file:
-        content = file.read(EVIDENCE_BYTES + 1)
-    if len(content) > EVIDENCE_BYTES:
-        raise BadInput(f"evidence has at most {EVIDENCE_BYTES // MIB} MiB: {path}")
-    return envelope.digest(content)
-
-
 def _read_receipt(network: "Network", path: Path) -> "ReceiptRow":
     from p2p_modelex.cli.verify import verify_file
 
     return verify_file(path, network.deployment.registry_domain)
 
 
-def _digest_receipt(network: "Network", path: Path, peer: PublicKey) -> Digest:
-    signed = _read_receipt(network, path).receipt.receipt
-    if signed.peer != peer:
-        said = format_peer_id(peer_id_of(PublicKey(signed.peer)))
-        raise BadInput(f"the receipt is of {said}", hint="give a receipt of the node you rate")
-    return receipt_record.compute_digest(signed, network.deployment.registry_domain)
+def _digest_receipt(network: "Network", path: Path, peer: PublicKey, operator: Address) -> Digest:
+    row = _read_receipt(network, path)
+    proved = row.ownership.ownership
+    if (proved.peer, proved.operator) != (peer, operator):
+        raise BadInput(
+            f"the receipt is of {_name(PublicKey(proved.peer))} and 0x{proved.operator.hex()}",
+            hint="give a receipt of the node that you rate",
+        )
+    return receipt_record.compute_digest(row.receipt.receipt, network.deployment.registry_domain)

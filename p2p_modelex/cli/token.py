@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, current, reads, sends, tell_sent
+from p2p_modelex.cli.permits import permit, use_permit
+from p2p_modelex.cli.vesting import vesting
 from p2p_modelex.ids import Address, parse_address
 from p2p_modelex.units import Wei, parse_ai
 
 if TYPE_CHECKING:
+    from p2p_modelex.chain.contracts.contract import Sent
     from p2p_modelex.chain.contracts.network import Network
     from p2p_modelex.chain.contracts.token import Token
+    from p2p_modelex.chain.contracts.wrapped import Wrapped
 
 UNLIMITED = "unlimited"
 
@@ -25,6 +29,10 @@ def token() -> None:
 
     Amounts are AI of the token's current split epoch.
     """
+
+
+for _command in (permit, use_permit, vesting):
+    token.add_command(_command)
 
 
 @token.command()
@@ -51,7 +59,10 @@ async def info(network: "Network") -> Answer:
 async def balance(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT holds; by default the home's."""
     holder = account or network.account
-    return {"account": holder, "balance": await _token(network).fetch_balance(holder)}
+    shown = {"account": holder, "balance": await _token(network).fetch_balance(holder)}
+    if network.deployment.wrapped is None:
+        return shown
+    return {**shown, "wrapped": await _wrapped(network).fetch_balance(holder)}
 
 
 @token.command()
@@ -84,6 +95,25 @@ async def allowance(network: "Network", spender: Address, holder: Address | None
     holder = holder or network.account
     allowed = await _token(network).fetch_allowance(holder, spender)
     return {"holder": holder, "spender": spender, "allowance": allowed or UNLIMITED}
+
+
+@token.command()
+@click.argument("amount", type=parse_ai)
+@sends
+async def wrap(network: "Network", amount: Wei) -> Answer:
+    """Turn AMOUNT of AI into wAI, whose balance no split changes: for AMMs and bridges."""
+    sent = await _wrapped(network).wrap(await current(network, amount))
+    return tell_sent(sent, paid=sent.sum_amounts("Wrapped"), wrapped=_wrapped_in(sent, "Wrapped"))
+
+
+@token.command()
+@click.argument("wrapped", type=parse_ai)
+@sends
+async def unwrap(network: "Network", wrapped: Wei) -> Answer:
+    """Turn an amount of wAI back into AI."""
+    sent = await _wrapped(network).unwrap(wrapped)
+    paid = sent.sum_amounts("Unwrapped")
+    return tell_sent(sent, paid=paid, wrapped=_wrapped_in(sent, "Unwrapped"))
 
 
 @token.group()
@@ -140,6 +170,16 @@ def _token(network: "Network") -> "Token":
     from p2p_modelex.chain.contracts.token import Token
 
     return Token(network)
+
+
+def _wrapped(network: "Network") -> "Wrapped":
+    from p2p_modelex.chain.contracts.wrapped import Wrapped
+
+    return Wrapped(network)
+
+
+def _wrapped_in(sent: "Sent", event: str) -> Wei:
+    return Wei(sent.event(event)["wrapped"])
 
 
 async def _describe_split(token: "Token") -> dict[str, object]:

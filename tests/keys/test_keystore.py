@@ -10,7 +10,13 @@ from p2p_modelex.errors import BadInput, KeystoreError
 from p2p_modelex.ids import format_address, format_peer_id
 from p2p_modelex.keys import keystore
 from p2p_modelex.keys.files import write_secret
-from p2p_modelex.keys.keystore import create_keystore, read_account_key, unlock_keystore
+from p2p_modelex.keys.keystore import (
+    ACCOUNT_FILE,
+    PEER_FILE,
+    create_keystore,
+    read_account_key,
+    unlock_keystore,
+)
 from p2p_modelex.keys.signers import KeyRing
 
 KEY = bytes.fromhex("4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318")
@@ -197,3 +203,16 @@ def test_a_loose_key_file_is_not_imported(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(KeystoreError, match="others can read"):
         read_account_key(path)
+
+
+def test_account_and_peer_are_read_without_a_passphrase(folder: Path, ring: KeyRing) -> None:
+    assert keystore.read_account(folder) == ring.account.address
+    assert keystore.read_peer(folder) == ring.peer.peer
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"address": 7, "peer": 7}', b"[" * 9999])
+def test_a_file_that_names_nobody_is_told(tmp_path: Path, content: bytes) -> None:
+    for name, read in ((ACCOUNT_FILE, keystore.read_account), (PEER_FILE, keystore.read_peer)):
+        write_secret(tmp_path / name, content)
+        with pytest.raises(KeystoreError, match=f"{name} does not say its"):
+            read(tmp_path)

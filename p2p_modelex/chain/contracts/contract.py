@@ -35,6 +35,16 @@ class Sent:
                 return event.arguments
         raise ChainUnreachable(f"the endpoint left out the event {name} of the transaction")
 
+    def sum_amounts(self, name: str) -> Amount | None:
+        """Return what the events `name` come to, each with `amount` and `epoch`; None if there are
+        none.
+        """
+        told = [event.arguments for event in self.events if event.name == name]
+        if not told:
+            return None
+        total = sum(arguments["amount"] for arguments in told)
+        return Amount(read_wei(total), Epoch(told[0]["epoch"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -89,8 +99,9 @@ class Contract:
     async def ask_all(self, *questions: tuple[Any, ...]) -> Answers:
         """Ask several things, each (function, argument, ...), as of one block."""
         await self.network.check(self.artifact, self.address)
-        head = await self.network.fetch_head()
         token, token_abi = self.network.find("token"), read_abi("AIToken")
+        await self.network.check("AIToken", token)
+        head = await self.network.fetch_head()
         calls = [(self.address, self.abi.encode_call(*question)) for question in questions]
         epoch, *answers = await self.network.ask(
             [(token, token_abi.encode_call("epoch")), *calls], hex(head.number)

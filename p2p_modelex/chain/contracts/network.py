@@ -48,8 +48,9 @@ class Network:
         self._account = signer.address if signer else account
         self._errors = load_contracts().errors
         self._checked: set[tuple[str, Address]] = set()
-        if signer is not None:
-            self._sender = Sender(self._rpc, signer, deployment.chain_id, self._errors)
+        self._sender = (
+            Sender(self._rpc, signer, deployment.chain_id, self._errors) if signer else None
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,9 +69,7 @@ class Network:
     def signer(self) -> AccountSigner:
         """The account's key; ConfigurationError if there is none."""
         if self._signer is None:
-            raise ConfigurationError(
-                "without a key the contracts can only be read", hint="give a home or a key file"
-            )
+            raise _lack_of_key()
         return self._signer
 
     def find(self, key: str) -> Address:
@@ -122,5 +121,12 @@ class Network:
 
     async def send(self, to: Address | None, payload: bytes) -> TransactionReceipt:
         """Send and wait until mined; `to` None creates a contract. Errors as Sender.send."""
-        _ = self.signer
+        if self._sender is None:
+            raise _lack_of_key()
         return await self._sender.send(to, payload)
+
+
+def _lack_of_key() -> ConfigurationError:
+    return ConfigurationError(
+        "without a key the contracts can only be read", hint="give a home or a key file"
+    )

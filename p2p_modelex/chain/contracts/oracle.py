@@ -85,27 +85,32 @@ class OracleHub(Credits):
         """Find what was asked, in one block or the last LOOKBACK_BLOCKS; BadInput if it is not
         there.
         """
-        event = await self.find_event("Requested", request, block)
-        if event is None:
+        first, last = await self._find_range() if block is None else (block, block)
+        topics = [self.abi.topic("Requested"), request]
+        events = await self._search(topics, 1, first, last)
+        if not events:
             raise BadInput(
                 f"nobody asked 0x{request.hex()} in the blocks that were searched",
                 hint="name the block of the request, which asking printed: --block",
             )
+        [event] = events
         ask = read_ask(event.arguments["ask"])
         if ask.compute_id(self.network.deployment.chain_id, self.address) != request:
             raise ChainUnreachable("the endpoint sent an event that is not of this request")
         return Asked(request, ask, event.block)
 
-    async def find_event(
-        self, name: str, request: Digest, block: int | None = None
-    ) -> Event | None:
-        """Return the newest event of a request, in one block or the last LOOKBACK_BLOCKS."""
-        found = await self._search([self.abi.topic(name), request], 1, block)
-        return found[0] if found else None
+    async def find_output(self, asked: Asked) -> bytes | None:
+        """Find the text that answered a request, in the last LOOKBACK_BLOCKS; None if it is not
+        there.
+        """
+        first, last = await self._find_range()
+        topics = [self.abi.topic("Answered"), asked.id]
+        events = await self._search(topics, 1, max(first, asked.block), last)
+        return events[0].arguments["output"] if events else None
 
     async def fetch_asks(self, limit: int) -> tuple[Asked, ...]:
         """The newest requests of the last LOOKBACK_BLOCKS, at most `limit`, newest first."""
-        events = await self._search([self.abi.topic("Requested")], limit)
+        events = await self._search([self.abi.topic("Requested")], limit, *await self._find_range())
         said = [(event.arguments, event.block) for event in events]
         return tuple(Asked(Digest(each["id"]), read_ask(each["ask"]), at) for each, at in said)
 
@@ -127,13 +132,16 @@ class OracleHub(Credits):
         fields = report_fields(signed.report)
         return bool(await self.ask("verify", fields, signed.signer, signed.signature))
 
+    async def _find_range(self) -> tuple[int, int]:
+        """Return the first and last of the blocks that are searched."""
+        last = (await self.network.fetch_head()).number
+        return max(0, last - LOOKBACK_BLOCKS), last
+
     async def _search(
-        self, topics: Sequence[bytes], limit: int, block: int | None = None
+        self, topics: Sequence[bytes], limit: int, first: int, last: int
     ) -> list[Event]:
         """Return the newest events, newest first: range by range until there are enough."""
         await self.network.check(self.artifact, self.address)
-        last = (await self.network.fetch_head()).number if block is None else block
-        first = max(0, last - LOOKBACK_BLOCKS) if block is None else block
         found: list[Event] = []
         for top in range(last, first - 1, -RANGE_BLOCKS):
             bottom = max(first, top - RANGE_BLOCKS + 1)

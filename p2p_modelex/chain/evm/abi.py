@@ -82,7 +82,8 @@ class Abi:
                 self._events[entry.id] = entry
                 self._topics[entry.name] = entry.id
             case "error":
-                self._errors[entry.id[:4]] = entry
+                # Contracts name the arguments of one error differently: the first names them.
+                self._errors.setdefault(entry.id[:4], entry)
             case "constructor":
                 self._constructor = entry
 
@@ -142,9 +143,9 @@ class Abi:
         shown = ", ".join(f"{name}={_show(value)}" for name, value in arguments.items())
         return CustomError(entry.name, arguments, f"{entry.name}({shown})")
 
-    def errors(self) -> dict[str, tuple[str, ...]]:
-        """Return the custom errors by name, with the names of their arguments."""
-        return {entry.name: entry.names for entry in self._errors.values()}
+    def errors(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the custom errors, each with the names of its arguments; a name may come twice."""
+        return [(entry.name, entry.names) for entry in self._errors.values()]
 
 
 def _encode(entry: _Entry, arguments: Sequence[Any]) -> bytes:

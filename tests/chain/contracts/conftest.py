@@ -26,10 +26,13 @@ class Place(EvmWorld):
 
     async def owner(self) -> Network:
         """The deployer: owner of the token, authoriser of the registry, founder."""
-        return await self._enter(Network(self.url, self.deployment, EvmSigner(TEST_KEYS[0])))
+        return await self.open(EvmSigner(TEST_KEYS[0]))
 
     async def newcomer(self, amount: Wei = FULL) -> Network:
         key, _ = await self.new_account(amount)
+        return await self.open(key)
+
+    async def open(self, key: EvmSigner) -> Network:
         return await self._enter(Network(self.url, self.deployment, key))
 
     async def reader(self) -> Network:

@@ -155,9 +155,7 @@ async def test_a_text_needs_the_quorum_to_agree(place: Place) -> None:
         await hub.answer(asked, reports, b"No.")
     await hub.answer(asked, reports, b"Yes.")
     assert (await hub.fetch_request(request)).completion == keccak(b"Yes.")
-    answered = await hub.find_event("Answered", request)
-    assert answered is not None
-    assert answered.arguments["output"] == b"Yes."
+    assert await hub.find_output(await hub.find_ask(request)) == b"Yes."
 
 
 async def test_a_template_is_paid_from_the_request(place: Place) -> None:

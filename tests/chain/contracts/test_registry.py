@@ -4,7 +4,7 @@ import pytest
 
 from p2p_modelex.chain.contracts.network import Network
 from p2p_modelex.chain.contracts.registry import Move, Registry, RegistrySection, Role
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import Digest, PublicKey
 from tests.chain.contracts.conftest import Place, refused
 from tests.chain.worlds import new_key
@@ -125,6 +125,8 @@ async def test_refusals_name_what_is_wrong(place: Place) -> None:
 
 async def test_a_reader_cannot_send(place: Place) -> None:
     reader = await place.reader()
-    with pytest.raises(Exception, match="without a key the contracts can only be read"):
+    with pytest.raises(ConfigurationError, match="without a key the contracts can only be read"):
         await Registry(reader).leave(new_peer())
+    with pytest.raises(ConfigurationError, match="without a key the contracts can only be read"):
+        _ = reader.signer
     assert await Registry(reader).fetch_entry(new_peer(), new_key().address) is None

@@ -10,7 +10,7 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.deployment import write_deployment
-from p2p_modelex.chain.devnet import TEST_KEYS, grant
+from p2p_modelex.chain.devnet import TEST_KEYS, advance_time, grant
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.ids import format_address
 from p2p_modelex.records.signers import EvmSigner
@@ -58,6 +58,9 @@ class Chain:
 
     def mine(self, blocks: int) -> None:
         self.rpc("anvil_mine", hex(blocks))
+
+    def pass_time(self, seconds: int) -> None:
+        trio.run(advance_time, self.url, seconds)
 
     def rpc(self, method: str, *params: Any) -> Any:
         async def call() -> Any:

@@ -17,8 +17,12 @@ def test_balances_and_transfers(chain: Chain) -> None:
     sent = chain.json("token", "transfer", to, "1.5", by=key)
     amount = {"wei": str(3 * AI // 2), "epoch": 0}
     assert (sent["to"], sent["amount"], len(sent["transaction"])) == (to, amount, 66)
-    assert chain.json("token", "balance", to) == {"account": to, "balance": amount}
-    assert chain.run("token", "balance", to).out == f"account  {to}\nbalance  1.5 AI\n"
+    assert chain.json("token", "balance", to) == {
+        "account": to,
+        "balance": amount,
+        "wrapped": "0",
+    }
+    assert chain.run("token", "balance", to).out == f"account  {to}\nbalance  1.5 AI\nwrapped  0\n"
     said = chain.run("token", "transfer", to, "1.50", by=key)
     assert said.out.startswith(f"to           {to}\namount       1.5 AI\ntransaction  0x"), said
 
@@ -64,7 +68,9 @@ def test_a_split_from_its_announcement_to_its_end(splitting: Chain) -> None:
     said.check_error(12, "NoSplitToCancel")
 
     chain.mine(PAUSE_BLOCKS)
-    assert chain.run("token", "balance", holder).out.endswith("balance  10 AI of epoch 1\n")
+    assert chain.run("token", "balance", holder).out.endswith(
+        "balance  10 AI of epoch 1\nwrapped  0\n"
+    )
     sent = chain.json("token", "transfer", holder, "1", by=OWNER)
     assert sent["amount"] == {"wei": str(AI), "epoch": 1}
 
@@ -92,7 +98,7 @@ def test_a_home_gives_network_account_and_key(
     account = json.loads(said.out)["account"]
     chain.json("token", "transfer", account, "2", by=OWNER)
     said = modelex("token", "balance", "--home", home.path)
-    assert said.out == f"account  {account}\nbalance  2 AI\n"
+    assert said.out == f"account  {account}\nbalance  2 AI\nwrapped  0\n"
     said = modelex("token", "approve", account, "1", "--home", home.path)
     said.check_error(12, f"{account} cannot pay for gas", "send some native coin")
 
