@@ -40,6 +40,14 @@ def test_each_hint_is_of_an_error_that_has_its_arguments(name: str) -> None:
     assert any(name == error and fields <= set(names) for error, names in ERRORS.errors())
 
 
+async def test_a_closing_channel_says_from_when() -> None:
+    error = keccak(b"ChallengePeriodRunning(bytes32,uint64)")[:4]
+    reason = error + bytes(32) + (1_800_000_000).to_bytes(32, "big")
+    async with Rpc("http://127.0.0.1:1") as rpc:
+        said = await explain_refusal(rpc, ERRORS, reason, "it would revert")
+    assert said.hint == "repeat it after 2027-01-15 08:00:00 UTC"
+
+
 async def test_the_last_split_is_refused_by_name(splitting: Place) -> None:
     token = Token(await splitting.owner())
     for _ in range(20):
