@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.cli.contracts import Answer, current, read_digest, reads, sends, tell_sent
 from p2p_modelex.cli.files import EXISTING_FILE, read_small
 from p2p_modelex.cli.questions import block_option, request_argument
 from p2p_modelex.cli.reports import (
-    make_report,
     out_option,
     read_report,
     read_reports,
@@ -21,7 +19,6 @@ from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES
-from p2p_modelex.records.report import NO_COMPLETION
 from p2p_modelex.units import Wei, parse_ai
 
 if TYPE_CHECKING:
@@ -56,8 +53,8 @@ async def sign(
         wanted = await current(network, price)
     else:
         wanted = await _find_share(network, subject)
-    units, completion, _ = _read_output(score, text_file)
-    signed = await make_report(network, subject, units, completion, wanted)
+    output = _read_output(score, text_file)
+    signed = await _hub(network).sign(subject, output, wanted)
     write_report(network, signed, out)
     return {"report": str(out), **tell_report(signed)}
 
@@ -94,13 +91,13 @@ async def answer(
     if reports:
         if score is not None or price is not None:
             raise BadInput("reports have their score and price", hint="leave --score, --price out")
-        output = _read_text(text_file) if text_file else b""
+        output: int | bytes = _read_text(text_file) if text_file else b""
         signed = read_reports(network, reports)
     else:
-        units, completion, output = _read_output(score, text_file)
+        output = _read_output(score, text_file)
         wanted = ask.share if price is None else await current(network, price)
-        signed = [await make_report(network, request, units, completion, wanted)]
-    sent = await hub.answer(ask, signed, output)
+        signed = [await hub.sign(request, output, wanted)]
+    sent = await hub.answer(ask, signed, output if isinstance(output, bytes) else b"")
     names = [event.name for event in sent.events]
     said = sent.event("Answered") if "Answered" in names else None
     return tell_sent(
@@ -137,14 +134,11 @@ def _bad(report: Path, why: str) -> VerificationFailed:
     return VerificationFailed(f"{report} {why}", hint="ask its provider to sign another")
 
 
-def _read_output(score: int | None, text_file: Path | None) -> tuple[int, Digest, bytes]:
-    """Return a report's score and completion, and the text of a text answer."""
+def _read_output(score: int | None, text_file: Path | None) -> int | bytes:
+    """Return the score or the text of an answer."""
     if (score is None) == (text_file is None):
         raise BadInput("an answer is a --score or a --text-file", hint="give one of the two")
-    if text_file is None:
-        return score or 0, NO_COMPLETION, b""
-    text = _read_text(text_file)
-    return 0, Digest(keccak(text)), text
+    return (score or 0) if text_file is None else _read_text(text_file)
 
 
 def _read_text(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli.common import print_json
 from p2p_modelex.cli.contracts import (
     Answer,
     Moment,
@@ -55,9 +56,14 @@ def blocks() -> None:
 
 @blocks.command()
 @click.argument("path", type=EXISTING_PATH)
-def manifest(path: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def manifest(path: Path, *, as_json: bool) -> None:
     """Print the manifest of a file or folder; its SHA-256 is what stands on chain."""
-    click.echo(read_manifest(path).decode(), nl=False)
+    text = read_manifest(path)
+    if as_json:
+        print_json({"digest": "0x" + compute_digest(text).hex(), "manifest": text.decode()})
+    else:
+        click.echo(text.decode(), nl=False)
 
 
 @blocks.command()

@@ -9,7 +9,6 @@ import click
 from p2p_modelex.cli.contracts import Answer, Moment, current, read_digest, reads, sends, tell_sent
 from p2p_modelex.cli.listing import LIMIT
 from p2p_modelex.cli.reports import (
-    make_report,
     out_option,
     read_reports,
     reports_argument,
@@ -20,7 +19,6 @@ from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import PAGE_ROWS_MAX
-from p2p_modelex.records.report import NO_COMPLETION
 from p2p_modelex.units import Wei
 
 if TYPE_CHECKING:
@@ -122,10 +120,12 @@ async def rounds(network: "Network", address: Address, limit: int) -> Answer:
 @sends
 async def sign(network: "Network", address: Address, score: str, out: Path) -> Answer:
     """Sign a report of this moment's score, as one of the feed's signers; nothing is sent."""
+    from p2p_modelex.chain.contracts.oracle import OracleHub
+
     settings = (await _open(network, address).fetch_state()).settings
     units = parse_score(score, settings.decimals)
     free = await current(network, Wei(0))
-    signed = await make_report(network, settings.subject, units, NO_COMPLETION, free)
+    signed = await OracleHub(network).sign(settings.subject, units, free)
     write_report(network, signed, out)
     return {"report": str(out), **tell_report(signed)}
 

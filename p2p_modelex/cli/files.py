@@ -1,7 +1,9 @@
 """Local files as the chain names them: digests, manifests of folders, and small ones whole."""
 
 import os
+import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +62,9 @@ def read_manifest(path: Path) -> bytes:
     """
     if not path.is_dir():
         return encode_manifest([_read_part(path, path.name)])
-    files = []
-    for file in _walk(path):
-        files.append(file)
-        if len(files) > FILES_MAX:
-            raise BadInput(f"there are more than {FILES_MAX} files under {path}")
-    return encode_manifest([_read_part(file, file.relative_to(path).as_posix()) for file in files])
+    files = islice(_walk(path), FILES_MAX + 1)
+    parts = [_read_part(file, file.relative_to(path).as_posix()) for file in files]
+    return encode_manifest(parts)
 
 
 def check_same(path: Path, found: Digest, expected: Digest) -> None:
@@ -78,19 +77,27 @@ def check_same(path: Path, found: Digest, expected: Digest) -> None:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(Path(entry.path))
-                else:
-                    yield Path(entry.path)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
+    """Yield what is under a folder and is none, links not followed. Without recursion: a folder
+    may be nested deeper than Python's stack.
+    """
+    folders = [folder]
+    while folders:
+        here = folders.pop()
+        try:
+            with os.scandir(here) as entries:
+                found = [(Path(each.path), each.is_dir(follow_symlinks=False)) for each in entries]
+        except OSError as error:
+            raise _unreadable(here, error) from error
+        folders += [path for path, is_folder in found if is_folder]
+        yield from (path for path, is_folder in found if not is_folder)
 
 
 def _read_part(path: Path, name: str) -> Part:
-    if path.is_symlink() or not path.is_file():
+    try:
+        is_plain = stat.S_ISREG(path.lstat().st_mode)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not is_plain:
         raise BadInput(f"{path} is no plain file", hint="a block is made of plain files only")
     return Part(name, read_size(path), read_sha256(path))
 

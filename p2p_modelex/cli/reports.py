@@ -10,8 +10,7 @@ from p2p_modelex.cli.contracts import Fields, Moment
 from p2p_modelex.cli.files import EXISTING_FILE, read_small, write_file
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
-from p2p_modelex.ids import Digest
-from p2p_modelex.records.report import Report, SignedReport, sign
+from p2p_modelex.records.report import SignedReport
 from p2p_modelex.records.report_file import FILE_BYTES, decode_report_file, encode_report_file
 
 if TYPE_CHECKING:
@@ -36,23 +35,6 @@ def reports_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument(
         "reports", metavar="REPORT...", nargs=-1, required=True, type=EXISTING_FILE
     )(command)
-
-
-async def make_report(
-    network: "Network", subject: Digest, score: int, completion: Digest, price: Amount
-) -> SignedReport:
-    """Sign a report of now, by the chain's clock, with the network's key."""
-    from p2p_modelex.chain.contracts.oracle import OracleHub
-
-    report = Report(
-        subject=subject,
-        score=score,
-        completion=completion,
-        price=price.wei,
-        epoch=price.epoch,
-        observed_at=(await network.fetch_head()).timestamp,
-    )
-    return sign(report, OracleHub(network).domain, network.signer)
 
 
 def write_report(network: "Network", signed: SignedReport, path: Path) -> None:

@@ -38,7 +38,9 @@ class Part:
                 hint="rename the file: relative, printable, without empty or dotted parts",
             )
         if len(self.path.encode()) > PATH_BYTES:
-            raise BadInput(f"a path in a manifest has at most {PATH_BYTES} bytes")
+            raise BadInput(
+                f"a path in a manifest has at most {PATH_BYTES} bytes", hint="give shorter names"
+            )
 
 
 def encode_manifest(parts: Sequence[Part]) -> bytes:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from eth_hash.backends.pysha3 import keccak256 as keccak
+
 from p2p_modelex.chain.contracts.contract import Sent
 from p2p_modelex.chain.contracts.credits import Credits
 from p2p_modelex.chain.contracts.questions import Ask, Terms, read_ask
@@ -13,7 +15,7 @@ from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, ChainUnreachable
 from p2p_modelex.ids import Digest, format_address
 from p2p_modelex.records.eip712 import compute_domain
-from p2p_modelex.records.report import Report, SignedReport
+from p2p_modelex.records.report import NO_COMPLETION, Report, SignedReport, sign
 
 LOOKBACK_BLOCKS = 100_000
 """How far back a request is searched by default: two weeks of 12 s blocks."""
@@ -126,6 +128,21 @@ class OracleHub(Credits):
     async def refund(self, ask: Ask) -> Sent:
         """After the deadline, give the requester everything back; anyone may."""
         return await self.tell("refund", ask.fields())
+
+    async def sign(self, subject: Digest, output: int | bytes, price: Amount) -> SignedReport:
+        """Sign a score or a text, as of the newest block, with our key; nothing is sent.
+
+        subject: a request, or `questions.compute_subject`. BadInput for a score over 128 bits.
+        """
+        report = Report(
+            subject=subject,
+            score=output if isinstance(output, int) else 0,
+            completion=NO_COMPLETION if isinstance(output, int) else Digest(keccak(output)),
+            price=price.wei,
+            epoch=price.epoch,
+            observed_at=(await self.network.fetch_head()).timestamp,
+        )
+        return sign(report, self.domain, self.network.signer)
 
     async def verify(self, signed: SignedReport) -> bool:
         """Whether its signer, a key or a contract, signed a report."""

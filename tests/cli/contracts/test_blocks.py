@@ -1,3 +1,5 @@
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,16 @@ def test_a_duration_is_a_number_and_a_unit(modelex: Modelex, data: Path, duratio
     words = ("blocks", "offer", data, "--price", "1", "--use", "raw", "--terms")
     said = modelex(*words, data / "headlines.csv", f"--duration={duration}")
     said.check_error(2, "not a duration", "such as 15m")
+
+
+def test_a_manifest_for_programs_and_of_a_deep_folder(data: Path, modelex: Modelex) -> None:
+    text = modelex("blocks", "manifest", data).out
+    said = json.loads(modelex("blocks", "manifest", data, "--json").out)
+    assert said == {"digest": "0x" + sha256(text.encode()).hexdigest(), "manifest": text}
+    deep = data
+    for _ in range(600):
+        deep /= "d"
+        deep.mkdir()
+    assert modelex("blocks", "manifest", data).out == text
+    (deep / "bottom").write_bytes(b"")
+    modelex("blocks", "manifest", data).check_error(2, "has at most 1024 bytes", "shorter")
