@@ -1,12 +1,23 @@
 """The half of `modelex oracle` that answers: sign, answer, verify."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, current, read_digest, reads, sends, tell_sent
-from p2p_modelex.cli.files import EXISTING_FILE, read_small
+from p2p_modelex.cli.contracts import (
+    Answer,
+    Fields,
+    current,
+    read_digest,
+    reads,
+    sends,
+    serves,
+    tell_sent,
+)
+from p2p_modelex.cli.files import EXISTING_FILE, read_sha256, read_small
 from p2p_modelex.cli.questions import block_option, request_argument
 from p2p_modelex.cli.reports import (
     out_option,
@@ -18,12 +29,14 @@ from p2p_modelex.cli.reports import (
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.ids import Address, Digest, parse_address
-from p2p_modelex.limits import PROMPT_BYTES
+from p2p_modelex.limits import COMPLETION_TOKENS_MAX, PROMPT_BYTES
+from p2p_modelex.node.home import Home
 from p2p_modelex.units import Wei, parse_ai
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
     from p2p_modelex.chain.contracts.oracle import OracleHub
+    from p2p_modelex.node.answering import Outcome
 
 _score = click.option("--score", type=int, help="The answer, a whole number of the asker's units.")
 _text = click.option("--text-file", type=EXISTING_FILE, help="The answer, a text.")
@@ -112,6 +125,61 @@ async def answer(
 
 
 @click.command()
+@click.option("--model", required=True, help="A model of the home; `modelex models list`.")
+@click.option(
+    "--template",
+    "templates",
+    multiple=True,
+    type=EXISTING_FILE,
+    help="The content of a template to serve; may be repeated.",
+)
+@click.option(
+    "--least", type=parse_ai, default="0", show_default=True, help="AI that an answer must bring."
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1, COMPLETION_TOKENS_MAX),
+    default=128,
+    show_default=True,
+    help="Longest text to answer with.",
+)
+@click.option("--once", is_flag=True, help="Answer what is open and end.")
+@serves
+async def serve(
+    network: "Network",
+    home: Home,
+    model: str,
+    templates: tuple[Path, ...],
+    least: Wei,
+    max_tokens: int,
+    *,
+    once: bool,
+) -> AsyncGenerator[Answer, None]:
+    """Answer what this account is asked, by a model of the home, for an equal share each.
+
+    Scores are what the model says, texts are served where one provider is enough. It may run beside
+    the home's node. Until Ctrl-C.
+    """
+    from p2p_modelex.chain.evm.port import CONFIRMATIONS, DEVNET_CHAIN_ID
+    from p2p_modelex.node.answering import Answering, Service
+    from p2p_modelex.node.assembly import open_configured_engine
+    from p2p_modelex.node.configuration import ModelSettings
+
+    contents = {read_sha256(path): _read_text(path) for path in templates}
+    is_devnet = network.deployment.chain_id == DEVNET_CHAIN_ID
+    async with open_configured_engine(home, ModelSettings(model=model)) as engine:
+        answering = Answering(
+            _hub(network),
+            engine,
+            Service(contents, least, max_tokens),
+            confirmations=0 if is_devnet else CONFIRMATIONS,
+        )
+        async with aclosing(answering.run_once() if once else answering.run()) as outcomes:
+            async for outcome in outcomes:
+                yield _tell_outcome(outcome)
+
+
+@click.command()
 @click.argument("report", type=EXISTING_FILE)
 @click.option("--signer", type=parse_address, help="It must be signed by this account.")
 @click.option("--subject", type=read_digest, help="It must be about this.")
@@ -128,6 +196,16 @@ async def verify(
     if not await _hub(network).verify(signed):
         raise _bad(report, f"is not signed by 0x{signed.signer.hex()}")
     return {"verified": True, **tell_report(signed)}
+
+
+def _tell_outcome(outcome: "Outcome") -> Fields:
+    return {
+        "request": outcome.request,
+        "answered": outcome.output is not None,
+        "output": None if outcome.output is None else str(outcome.output),
+        "final": outcome.is_final,
+        "reason": outcome.reason or None,
+    }
 
 
 def _bad(report: Path, why: str) -> VerificationFailed:

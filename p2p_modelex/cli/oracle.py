@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.answers import answer, sign, verify
+from p2p_modelex.cli.answers import answer, serve, sign, verify
 from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
 from p2p_modelex.cli.listing import LIMIT, tell_earned, withdraw_earned
 from p2p_modelex.cli.questions import (
@@ -39,7 +39,7 @@ def oracle() -> None:
     """
 
 
-for _command in (sign, answer, verify):
+for _command in (sign, answer, serve, verify):
     oracle.add_command(_command)
 
 
@@ -134,7 +134,7 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
     """List the newest requests, newest first."""
     hub = _hub(network)
-    asks = await hub.fetch_asks(limit)
+    asks = await hub.fetch_asks(limit, *await hub.find_range())
     states = await hub.fetch_requests([asked.id for asked in asks])
     return [
         {

@@ -87,7 +87,7 @@ class OracleHub(Credits):
         """Find what was asked, in one block or the last LOOKBACK_BLOCKS; BadInput if it is not
         there.
         """
-        first, last = await self._find_range() if block is None else (block, block)
+        first, last = await self.find_range() if block is None else (block, block)
         topics = [self.abi.topic("Requested"), request]
         events = await self._search(topics, 1, first, last)
         if not events:
@@ -105,14 +105,14 @@ class OracleHub(Credits):
         """Find the text that answered a request, in the last LOOKBACK_BLOCKS; None if it is not
         there.
         """
-        first, last = await self._find_range()
+        first, last = await self.find_range()
         topics = [self.abi.topic("Answered"), asked.id]
         events = await self._search(topics, 1, max(first, asked.block), last)
         return events[0].arguments["output"] if events else None
 
-    async def fetch_asks(self, limit: int) -> tuple[Asked, ...]:
-        """The newest requests of the last LOOKBACK_BLOCKS, at most `limit`, newest first."""
-        events = await self._search([self.abi.topic("Requested")], limit, *await self._find_range())
+    async def fetch_asks(self, limit: int, first: int, last: int) -> tuple[Asked, ...]:
+        """The newest requests of blocks `first` to `last`, at most `limit`, newest first."""
+        events = await self._search([self.abi.topic("Requested")], limit, first, last)
         said = [(event.arguments, event.block) for event in events]
         return tuple(Asked(Digest(each["id"]), read_ask(each["ask"]), at) for each, at in said)
 
@@ -149,8 +149,8 @@ class OracleHub(Credits):
         fields = report_fields(signed.report)
         return bool(await self.ask("verify", fields, signed.signer, signed.signature))
 
-    async def _find_range(self) -> tuple[int, int]:
-        """Return the first and last of the blocks that are searched."""
+    async def find_range(self) -> tuple[int, int]:
+        """Return the first and last of the newest LOOKBACK_BLOCKS."""
         last = (await self.network.fetch_head()).number
         return max(0, last - LOOKBACK_BLOCKS), last
 

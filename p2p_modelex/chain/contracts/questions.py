@@ -1,6 +1,7 @@
 """What is asked of the oracle: the fields of IOracleHub's structs, and what names them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,11 +14,16 @@ from p2p_modelex.chain.contracts.contract import read_wei
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.limits import KIB
 from p2p_modelex.units import Epoch, Wei
 
 NOTHING = Digest(bytes(32))
 """Stands for no template."""
 NOBODY = Address(bytes(20))
+# json's parser recurses: at this size nested brackets stay on the C stack (evm/rpc.py).
+PARAMETERS_BYTES = 16 * KIB
+# A parameter's place in a template's text.
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _TERMS_TYPE = (
     "(uint8,bytes32,bytes,(address,address)[],uint8,uint128,uint64,address,uint32,bytes32)"
 )
@@ -128,13 +134,42 @@ def read_ask(fields: tuple[Any, ...]) -> Ask:
 def encode_parameters(parameters: Mapping[str, str]) -> bytes:
     """Return a template's parameters in their one form: JSON, sorted, without spaces, UTF-8.
 
-    BadInput for text that is not Unicode.
+    BadInput for text that is not Unicode, and over PARAMETERS_BYTES.
     """
     text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     try:
-        return text.encode()
+        encoded = text.encode()
     except UnicodeEncodeError as error:
         raise BadInput("a parameter is not Unicode") from error
+    if len(encoded) > PARAMETERS_BYTES:
+        raise BadInput(f"parameters have at most {PARAMETERS_BYTES} bytes together")
+    return encoded
+
+
+def decode_parameters(encoded: bytes) -> dict[str, str]:
+    """Parse a template's parameters; BadInput if they are not in their one form, or too long."""
+    if len(encoded) > PARAMETERS_BYTES:
+        raise BadInput(f"its parameters have more than {PARAMETERS_BYTES} bytes")
+    try:
+        found = json.loads(encoded)
+        is_form = isinstance(found, dict) and all(isinstance(each, str) for each in found.values())
+        if is_form and encode_parameters(found) == encoded:
+            return dict(found)
+    except (ValueError, RecursionError):
+        pass
+    raise BadInput("its parameters are not sorted JSON of texts, without spaces")
+
+
+def fill_template(content: str, encoded: bytes) -> str:
+    """Return a template's text with each `{name}` replaced by its parameter, once.
+
+    BadInput if one is missing or left over, or the parameters are malformed.
+    """
+    parameters = decode_parameters(encoded)
+    named = set(_PLACE.findall(content))
+    if named != parameters.keys():
+        raise BadInput(f"the template has {sorted(named)}, the parameters {sorted(parameters)}")
+    return _PLACE.sub(lambda match: parameters[match[1]], content)
 
 
 def compute_subject(hub: Address, template: Digest, parameters: bytes) -> Digest:

@@ -187,7 +187,7 @@ async def test_what_was_asked_is_found_and_what_was_not_is_said(place: Place) ->
     asker, keys = await place.newcomer(), [new_key(), new_key()]
     hub = OracleHub(asker)
     ids = [(await ask(hub, await make_terms(asker, [key]), ai(1)))[0] for key in keys]
-    assert [asked.id for asked in await hub.fetch_asks(2)] == ids[::-1]
+    assert [asked.id for asked in await hub.fetch_asks(2, *await hub.find_range())] == ids[::-1]
     assert (await hub.fetch_request(Digest(b"\7" * 32))).status is Status.NONE
     with pytest.raises(BadInput, match="nobody asked 0x0707"):
         await hub.find_ask(Digest(b"\7" * 32))

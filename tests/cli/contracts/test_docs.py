@@ -25,7 +25,8 @@ def read(page: str) -> str:
 
 def read_walk(page: str) -> list[str]:
     """Return the lines of the walk through a development chain."""
-    _, walk = read(page).split("## On a development chain\n")
+    _, rest = read(page).split("## On a development chain\n")
+    walk, *_ = rest.split("\n## ")
     return [line.strip() for line in walk.splitlines() if line.startswith("    ")]
 
 

@@ -6,9 +6,10 @@ import pytest
 import trio
 
 from p2p_modelex.chain.devnet import advance_time
+from p2p_modelex.demo.mesh import SENTIMENT
 from p2p_modelex.units import AI
 from tests.chain.worlds import new_private_key
-from tests.cli.conftest import Modelex
+from tests.cli.conftest import Modelex, new_home, nowhere
 from tests.cli.contracts.conftest import Chain
 
 
@@ -151,3 +152,25 @@ def test_an_answer_without_sense_is_refused(chain: Chain, tmp_path: Path) -> Non
 
 def test_nothing_is_asked_of_an_endpoint_for_what_can_be_seen_here(modelex: Modelex) -> None:
     modelex("oracle", "show", "0x07").check_error(2, "not a digest")
+
+
+@pytest.mark.slow
+def test_a_model_answers_what_its_account_is_asked(
+    chain: Chain, modelex: Modelex, tmp_path: Path
+) -> None:
+    (asker, _), (provider, signer) = chain.newcomer(), chain.newcomer()
+    home = new_home(tmp_path / "home", chain.network_file, nowhere())
+    assert modelex("models", "add", SENTIMENT, "--home", home.path).code == 0
+    prompt = "Headline: Apple shares surge on record profit\nSentiment:"
+    request = ask(chain, asker, prompt, "--provider", signer)["request"]
+    poor = ask(chain, asker, prompt, "--provider", signer, "--text")["request"]
+    serve = ("oracle", "serve", "--once", "--home", home.path, "--model", SENTIMENT)
+    said = chain.run(*serve, "--json", by=provider)
+    assert said.code == 0, said
+    good, bad = (json.loads(text) for text in said.out.replace("}\n{", "}\0{").split("\0"))
+    assert (good["request"], good["output"], good["final"]) == (request, "9", True)
+    assert (bad["request"], bad["answered"]) == (poor, False)
+    assert "this model serves" in bad["reason"]
+    assert chain.json("oracle", "show", request)["score"] == "9"
+    said = chain.run(*serve[:-1], "nothing", by=provider)
+    said.check_error(3, "there is no model 'nothing' here", "modelex models add nothing")
