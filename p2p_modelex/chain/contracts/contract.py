@@ -127,12 +127,19 @@ class Contract:
         return await self._send(self.network.find("token"), payload)
 
     async def write_amount(self, amount: Amount) -> Wei:
-        """Return the number that stands for an amount now; BadInput if it is of a later epoch.
+        """Return the number that stands for an amount of the current epoch; BadInput for others.
 
-        It may be sent until the next split: the pause keeps what was sent before it from counting
-        in the epoch after it.
+        Not rescaled here: an endpoint that lies about the epoch would have us pay 2^n times as
+        much. The number may be sent until the next split: its pause keeps what was sent before it
+        from counting in the epoch after it.
         """
-        return amount.rescale((await self.ask_all()).epoch).wei
+        epoch = (await self.ask_all()).epoch
+        if amount.epoch != epoch:
+            raise BadInput(
+                f"the amount is of split epoch {amount.epoch}, the token is in epoch {epoch}",
+                hint="say it in units of the current epoch (Amount.rescale)",
+            )
+        return amount.wei
 
     async def _send(self, to: Address, payload: bytes) -> Sent:
         await self.network.check(self.artifact, self.address)

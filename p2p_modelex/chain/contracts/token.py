@@ -67,7 +67,7 @@ class Token(Owned):
         return Split(answers.epoch, head, pauses_at, splits_at)
 
     async def transfer(self, to: Address, amount: Amount) -> Sent:
-        """Send $AI of our account. BadInput if the amount is of an epoch to come."""
+        """Send $AI of our account. BadInput if the amount is not of the current epoch."""
         return await self.tell("transfer", to, await self.write_amount(amount))
 
     async def approve(self, spender: Address, amount: Amount | None) -> Sent:
@@ -85,9 +85,8 @@ class Token(Owned):
         """
         holder = self.network.account
         answers = await self.ask_all(("nonces", holder))
-        now = amount.rescale(answers.epoch)
         deadline = answers.head.timestamp + valid_s
-        permit = Permit(holder, spender, now.wei, now.epoch, answers.values[0], deadline)
+        permit = Permit(holder, spender, amount.wei, amount.epoch, answers.values[0], deadline)
         chain_id = self.network.deployment.chain_id
         domain = compute_token_domain(chain_id, self.address, permit.epoch)
         return permit, sign(permit, domain, self.network.signer)
