@@ -19,7 +19,6 @@ from p2p_modelex.cli.questions import (
     tell_ask,
 )
 from p2p_modelex.cli.text import parse_duration
-from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.units import Wei, parse_ai
@@ -54,7 +53,9 @@ for _command in (sign, answer, serve, verify):
     help="Whose answer counts, and who is paid for it if not the signer; may be repeated.",
 )
 @click.option("--quorum", type=click.IntRange(1, 32), help="How many must answer. [default: all]")
-@click.option("--ceiling", type=parse_ai, required=True, help="For all providers together, AI.")
+@click.option(
+    "--ceiling", type=parse_ai, required=True, help="To pay in all, AI: a template's fee included."
+)
 @click.option("--within", type=parse_duration, required=True, help="To be answered, such as 1h.")
 @click.option("--text", "is_text", is_flag=True, help="Ask for a text, the same from the quorum.")
 @click.option(
@@ -81,11 +82,12 @@ async def ask(
     callback: Address | None,
     callback_gas: int,
 ) -> Answer:
-    """Ask for a score, or with --text for a text, and pay: the ceiling and the template's fee.
+    """Ask for a score, or with --text for a text, and pay the ceiling.
 
-    What is not paid to providers is yours to `withdraw`, all of it if nobody answers in time.
+    A template's fee goes off it first. What is not paid to providers is yours to `withdraw`, all of
+    it if nobody answers in time.
     """
-    from p2p_modelex.chain.contracts.questions import NOBODY, Kind, Terms
+    from p2p_modelex.chain.contracts.questions import NOBODY, Kind, Terms, read_ask
 
     used, content = read_question(prompt, template, parameters)
     terms = Terms(
@@ -100,11 +102,17 @@ async def ask(
         callback=callback or NOBODY,
         callback_gas=callback_gas if callback else 0,
     )
-    fee = await _fetch_fee(network, used)
-    paid = Amount(Wei(ceiling + fee.wei), fee.epoch)
+    paid = await current(network, ceiling)
     sent = await _hub(network).request(terms, paid)
     said = sent.event("Requested")
-    return tell_sent(sent, request=said["id"], paid=paid, fee=fee, deadline=Moment(terms.deadline))
+    for_providers = read_ask(said["ask"]).amount
+    return tell_sent(
+        sent,
+        request=said["id"],
+        paid=paid,
+        for_providers=for_providers,
+        deadline=Moment(terms.deadline),
+    )
 
 
 @oracle.command()
@@ -197,12 +205,3 @@ def _hub(network: "Network") -> "OracleHub":
     from p2p_modelex.chain.contracts.oracle import OracleHub
 
     return OracleHub(network)
-
-
-async def _fetch_fee(network: "Network", template: Digest) -> Amount:
-    """What a template costs, in the current epoch; nothing without one."""
-    if template == NOTHING:
-        return await current(network, Wei(0))
-    from p2p_modelex.chain.contracts.prompts import PromptLibrary
-
-    return await PromptLibrary(network).fetch_fee(template)

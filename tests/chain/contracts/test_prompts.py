@@ -1,7 +1,9 @@
+import pytest
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.contracts.prompts import NOTHING, PromptLibrary, TemplateDraft
 from p2p_modelex.chain.contracts.token import Token
+from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest
 from tests.chain.contracts.conftest import Place
 from tests.chain.contracts.scenes import ai, refused, split
@@ -51,5 +53,7 @@ async def test_a_fee_comes_through_a_split(splitting: Place) -> None:
     await split(splitting)
     assert (await library.fetch_template(template)).fee == ai(2)  # as it was written
     assert await library.fetch_fee(template) == ai(4, 1)
-    await library.use(template, ai(2))  # the same amount, named in the epoch before
+    with pytest.raises(BadInput, match="of split epoch 0, the token is in epoch 1"):
+        await library.use(template, ai(2))
+    await library.use(template, ai(4, 1))
     assert await library.fetch_earned(creator.account) == ai(4, 1)

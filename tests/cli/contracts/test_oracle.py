@@ -79,14 +79,14 @@ def test_a_template_is_asked_and_a_text_answers(chain: Chain, tmp_path: Path) ->
     template = chain.json(*publish, by=provider)["template"]
     words = ("--template", template, "--parameter", "name=Ada", "--parameter", "b=1=2")
     asked = ask(chain, asker, *words, "--provider", f"{signer}:{payee}", "--text")
-    assert (asked["paid"], asked["fee"]) == (wei(3 * AI + AI // 2), wei(AI // 2))
+    assert (asked["paid"], asked["for_providers"]) == (wei(3 * AI), wei(3 * AI - AI // 2))
     shown = chain.json("oracle", "show", asked["request"])
     assert (shown["prompt"], shown["template"]) == ('{"b":"1=2","name":"Ada"}', template)
     said = chain.run("oracle", "answer", asked["request"], "--score", "1", by=provider)
     said.check_error(12, "NoAgreement", "--text-file")
     answer = ("oracle", "answer", asked["request"], "--text-file", text)
     assert chain.json(*answer, by=provider)["status"] == "answered"
-    assert chain.json("oracle", "earned", payee)["earned"] == wei(3 * AI)
+    assert chain.json("oracle", "earned", payee)["earned"] == wei(3 * AI - AI // 2)
     shown = chain.json("oracle", "show", asked["request"])
     assert (shown["text"], shown["score"]) == ("Hello, Ada.\x1b[31m\n", None)
     assert "\x1b" not in chain.run("oracle", "show", asked["request"]).out
