@@ -21,7 +21,7 @@ from p2p_modelex.cli.questions import (
 from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import PAGE_ROWS_MAX
-from p2p_modelex.units import Wei, parse_ai
+from p2p_modelex.units import UINT128_MAX, Wei, parse_ai
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -60,13 +60,15 @@ for _command in (sign, answer, serve, verify):
 @click.option("--text", "is_text", is_flag=True, help="Ask for a text, the same from the quorum.")
 @click.option(
     "--band",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, UINT128_MAX),
     default=0,
     show_default=True,
     help="How far from the median a score is still paid.",
 )
 @click.option("--callback", type=parse_address, help="The contract whose onAnswer is called.")
-@click.option("--callback-gas", type=click.IntRange(0), default=CALLBACK_GAS, show_default=True)
+@click.option(
+    "--callback-gas", type=click.IntRange(0, 1_000_000), default=CALLBACK_GAS, show_default=True
+)
 @sends
 async def ask(
     network: "Network",

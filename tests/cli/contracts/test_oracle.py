@@ -120,8 +120,9 @@ def test_a_report_that_nobody_asked_for_is_verified(chain: Chain, tmp_path: Path
         (("ask", "x", "--parameter", "a"), ("not a parameter: 'a'", "name=value")),
         (("ask", "x", "--provider", "0x1"), ("not an EVM address",)),
         (("ask", "x" * 200_000), ("a prompt has at most",)),
+        (("ask", "x", "--band", str(2**128)), ("is not in the range",)),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_question_without_sense_is_refused(
     chain: Chain, words: tuple[str, ...], parts: tuple[str, ...]
