@@ -118,7 +118,7 @@ async def answer(
         request=request,
         status="open" if said is None else "answered",
         score=None if said is None or text_file else str(said["score"]),
-        paid=None if said is None else await current(network, Wei(said["paid"])),
+        paid=None if said is None else Amount(Wei(said["paid"]), ask.amount.epoch),
         outliers=names.count("Outlier"),
         callback_failed="CallbackFailed" in names,
     )

@@ -167,9 +167,8 @@ async def list_requests(network: "Network", provider: Address | None, limit: int
 async def refund(network: "Network", request: Digest, block: int | None) -> Answer:
     """After the deadline, give the requester everything back, to `withdraw`."""
     hub = _hub(network)
-    sent = await hub.refund((await hub.find_ask(request, block)).ask)
-    amount = await current(network, Wei(sent.event("Refunded")["amount"]))
-    return tell_sent(sent, request=request, refunded=amount)
+    ask = (await hub.find_ask(request, block)).ask
+    return tell_sent(await hub.refund(ask), request=request, refunded=ask.amount)
 
 
 @oracle.command()
