@@ -1,4 +1,4 @@
-"""The half of `modelex oracle` that answers: sign, answer, verify."""
+"""The half of `modelex oracle` that answers: sign, answer, serve, verify."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -48,6 +48,7 @@ _price = click.option("--price", type=parse_ai, help="AI. [default: an equal sha
 @_score
 @_text
 @_price
+@block_option
 @out_option
 @sends
 async def sign(
@@ -56,6 +57,7 @@ async def sign(
     score: int | None,
     text_file: Path | None,
     price: Wei | None,
+    block: int | None,
     out: Path,
 ) -> Answer:
     """Sign a report on SUBJECT, a request or what `subject` printed; nothing is sent.
@@ -65,7 +67,7 @@ async def sign(
     if price is not None:
         wanted = await current(network, price)
     else:
-        wanted = await _find_share(network, subject)
+        wanted = await _find_share(network, subject, block)
     output = _read_output(score, text_file)
     signed = await _hub(network).sign(subject, output, wanted)
     write_report(network, signed, out)
@@ -223,13 +225,13 @@ def _read_text(path: Path) -> bytes:
     return read_small(path, PROMPT_BYTES)
 
 
-async def _find_share(network: "Network", subject: Digest) -> Amount:
+async def _find_share(network: "Network", subject: Digest, block: int | None) -> Amount:
     from p2p_modelex.chain.contracts.oracle import Status
 
     hub = _hub(network)
     if (await hub.fetch_request(subject)).status is Status.NONE:
         return await current(network, Wei(0))
-    return (await hub.find_ask(subject)).ask.share
+    return (await hub.find_ask(subject, block)).ask.share
 
 
 def _hub(network: "Network") -> "OracleHub":

@@ -27,6 +27,7 @@ def offer(chain: Chain, data: Path, key: bytes, *more: object) -> str:
     return str(chain.json(*words, "--terms", terms, *more, by=key)["block_id"])
 
 
+@pytest.mark.slow
 def test_a_block_is_offered_leased_and_runs_out(chain: Chain, data: Path) -> None:
     (creator, account), (lessee, tenant) = chain.newcomer(), chain.newcomer()
     block = offer(chain, data, creator, "--max-lessees", 1, "--uri", "https://x")
@@ -98,6 +99,7 @@ def test_a_duration_is_a_number_and_a_unit(modelex: Modelex, data: Path, duratio
     said.check_error(2, "not a duration", "such as 15m")
 
 
+@pytest.mark.slow
 def test_a_manifest_for_programs_and_of_a_deep_folder(data: Path, modelex: Modelex) -> None:
     text = modelex("blocks", "manifest", data).out
     said = json.loads(modelex("blocks", "manifest", data, "--json").out)

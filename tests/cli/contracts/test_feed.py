@@ -28,6 +28,7 @@ def sign(chain: Chain, feed: str, folder: Path, signers: Accounts, scores: list[
     return reports
 
 
+@pytest.mark.slow
 def test_a_feed_from_its_first_round_to_a_stale_one(chain: Chain, tmp_path: Path) -> None:
     owner, account = chain.newcomer()
     signers = [chain.newcomer() for _ in range(3)]

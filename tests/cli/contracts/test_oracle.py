@@ -38,7 +38,7 @@ def test_three_are_asked_two_agree_and_the_third_is_not_paid(chain: Chain, tmp_p
     reports = [tmp_path / "2.json", tmp_path / "3.json"]
     signing = ("oracle", "sign", request, "--score")
     chain.json(*signing, "-42", "--price", "0.25", "--out", reports[0], by=second[0])
-    chain.json(*signing, "900", "--out", reports[1], by=third[0])
+    chain.json(*signing, "900", "--block", asked["block"], "--out", reports[1], by=third[0])
     brought = [word for report in reports for word in ("--report", report)]
     said = chain.json("oracle", "answer", request, *brought, "--block", asked["block"], by=asker)
     assert (said["status"], said["score"], said["outliers"]) == ("answered", "-40", 1)

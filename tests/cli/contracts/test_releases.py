@@ -1,9 +1,12 @@
 from pathlib import Path
 
+import pytest
+
 from tests.chain.worlds import new_private_key
 from tests.cli.contracts.conftest import Chain
 
 
+@pytest.mark.slow
 def test_a_model_from_its_release_to_its_recall(chain: Chain, tmp_path: Path) -> None:
     (publisher, account), (heir, other) = chain.newcomer(), chain.newcomer()
     name = f"ada/sentiment-{new_private_key().hex()[:8]}"

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from p2p_modelex.units import AI
 from tests.cli.contracts.conftest import Chain
 
@@ -8,6 +10,7 @@ def money(tenths: int) -> dict[str, object]:
     return {"wei": str(tenths * AI // 10), "epoch": 0}
 
 
+@pytest.mark.slow
 def test_a_template_from_its_file_to_its_fee(chain: Chain, tmp_path: Path) -> None:
     (creator, account), (user, _) = chain.newcomer(), chain.newcomer()
     file, schema = tmp_path / "rate.txt", tmp_path / "rate.json"
