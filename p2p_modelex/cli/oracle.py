@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.oracle import OracleHub
 
 CALLBACK_GAS = 200_000
+SEARCHED_MAX = 1_000
+"""Requests among which those to one provider are looked for."""
 
 
 @click.group()
@@ -144,7 +146,10 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
     """List the newest requests, newest first."""
     hub = _hub(network)
-    asks = await hub.fetch_asks(limit, *await hub.find_range())
+    searched = limit if provider is None else SEARCHED_MAX
+    asks = await hub.fetch_asks(searched, *await hub.find_range())
+    if provider is not None:
+        asks = tuple(each for each in asks if each.ask.find_provider(provider) is not None)[:limit]
     states = await hub.fetch_requests([asked.id for asked in asks])
     return [
         {
@@ -156,7 +161,6 @@ async def list_requests(network: "Network", provider: Address | None, limit: int
             "deadline": Moment(asked.ask.terms.deadline),
         }
         for asked, state in zip(asks, states, strict=True)
-        if provider is None or asked.ask.find_provider(provider) is not None
     ]
 
 

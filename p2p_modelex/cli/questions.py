@@ -62,7 +62,10 @@ def read_question(
         raise BadInput("give a PROMPT, or a --template with its --parameter values")
     if prompt is None or template is not None:
         return template or NOTHING, encode_parameters(dict(parameters))
-    content = prompt.encode()
+    try:
+        content = prompt.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput("the prompt is not Unicode") from error
     if len(content) > PROMPT_BYTES:
         raise BadInput(f"a prompt has at most {PROMPT_BYTES} bytes")
     return NOTHING, content

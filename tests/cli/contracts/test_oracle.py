@@ -59,7 +59,8 @@ def test_three_are_asked_two_agree_and_the_third_is_not_paid(chain: Chain, tmp_p
 def test_nobody_answers_and_the_money_comes_back(chain: Chain) -> None:
     (asker, account), (provider, signer) = chain.newcomer(), chain.newcomer()
     request = ask(chain, asker, "Is it?", "--provider", signer)["request"]
-    [row] = chain.json("oracle", "list", "--provider", signer)
+    ask(chain, asker, "Is it?", "--provider", account)
+    [row] = chain.json("oracle", "list", "--provider", signer, "--limit", 1)
     assert (row["request"], row["status"]) == (request, "open")
     assert "TooEarly(" in chain.run("oracle", "refund", request, by=asker).err
     trio.run(advance_time, chain.url, 3601)
@@ -119,10 +120,11 @@ def test_a_report_that_nobody_asked_for_is_verified(chain: Chain, tmp_path: Path
         (("ask", "x", "--parameter", "a=1"), ("give a PROMPT, or a --template",)),
         (("ask", "x", "--parameter", "a"), ("not a parameter: 'a'", "name=value")),
         (("ask", "x", "--provider", "0x1"), ("not an EVM address",)),
+        (("ask", "\udcff"), ("the prompt is not Unicode",)),
         (("ask", "x" * 200_000), ("a prompt has at most",)),
         (("ask", "x", "--band", str(2**128)), ("is not in the range",)),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_question_without_sense_is_refused(
     chain: Chain, words: tuple[str, ...], parts: tuple[str, ...]
