@@ -20,8 +20,8 @@ from p2p_modelex.node.completion import build_request
 from p2p_modelex.units import Wei
 
 POLL_S = 2.0
-# Requests taken at one look; a flood beyond it is left to others.
-TAKEN_MAX = 200
+# The newest requests, to anybody, that are looked at in one go; of a flood the oldest are left.
+TAKEN_MAX = 1_000
 
 log = structlog.get_logger(__name__)
 
