@@ -2,8 +2,10 @@
 pragma solidity 0.8.37;
 
 import {NodeRegistry} from "../src/NodeRegistry.sol";
+import {OracleHub} from "../src/OracleHub.sol";
 import {PaymentChannels} from "../src/PaymentChannels.sol";
 import {INodeRegistry} from "../src/interfaces/INodeRegistry.sol";
+import {IOracleHub} from "../src/interfaces/IOracleHub.sol";
 import {IPaymentChannels} from "../src/interfaces/IPaymentChannels.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Base} from "./Base.sol";
@@ -14,6 +16,7 @@ contract VectorsTest is Base {
     string private _json;
     NodeRegistry private _registry;
     PaymentChannels private _channels;
+    OracleHub private _oracle;
 
     /// @dev The contracts stand at the vectors' addresses: the domain separator follows the address.
     function setUp() public {
@@ -28,6 +31,11 @@ contract VectorsTest is Base {
         _place(
             address(_registry),
             abi.encodePacked(type(NodeRegistry).creationCode, abi.encode(address(this)))
+        );
+        _oracle = OracleHub(_address(".domain.oracle"));
+        _place(
+            address(_oracle),
+            abi.encodePacked(type(OracleHub).creationCode, abi.encode(address(1), address(1)))
         );
     }
 
@@ -114,6 +122,28 @@ contract VectorsTest is Base {
             _assertSigned(path, digest);
         }
         assertTrue(count > 0, "no ownerships");
+    }
+
+    function test_vectors_reports() public view {
+        uint256 count;
+        for (
+            string memory path = _at(".reports", 0);
+            _exists(path);
+            path = _at(".reports", ++count)
+        ) {
+            IOracleHub.Report memory report = IOracleHub.Report({
+                subject: _word(_key(path, "subject")),
+                score: int128(vm.parseJsonInt(_json, _key(path, "score"))),
+                completion: _word(_key(path, "completion")),
+                price: uint128(_uint(_key(path, "price"))),
+                epoch: uint16(_uint(_key(path, "epoch"))),
+                observedAt: uint64(_uint(_key(path, "observedAt")))
+            });
+            _assertSigned(path, _oracle.reportDigest(report));
+            bytes memory signature = vm.parseJsonBytes(_json, _key(path, "signature"));
+            assertTrue(_oracle.verify(report, _address(_key(path, "signer")), signature), path);
+        }
+        assertTrue(count > 0, "no reports");
     }
 
     function test_vectors_invalidSignatures() public view {

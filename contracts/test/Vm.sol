@@ -29,6 +29,7 @@ interface Vm {
     function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
     function readFile(string calldata path) external view returns (string memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
+    function parseJsonInt(string calldata json, string calldata key) external pure returns (int256);
     function parseJsonUint(string calldata json, string calldata key)
         external
         pure

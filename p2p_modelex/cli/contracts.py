@@ -9,7 +9,8 @@ A command is an async function of a Network that returns what it has to say:
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -58,6 +59,7 @@ Answer = Fields | Sequence[Fields] | Page
 """One thing with its fields, several of a kind, or some of many."""
 Command = Callable[..., None]
 Act = Callable[..., Awaitable[Answer]]
+Stream = Callable[..., AsyncGenerator[Answer, None]]
 
 
 class Moment(int):
@@ -100,6 +102,19 @@ def reads(act: Act) -> Command:
 def sends(act: Act) -> Command:
     """Make a command of `act`, with the key of the home or of `--key-file`; else as `reads`."""
     return _command(act, is_sending=True)
+
+
+def serves(stream: Stream) -> Command:
+    """Make a command of `stream`, which is given the home too, with a key as `sends`: each of its
+    answers is printed when it comes.
+    """
+
+    async def follow(network: "Network", home: Home, *, as_json: bool, **arguments: Any) -> None:
+        async with aclosing(stream(network, home, **arguments)) as answers:
+            async for answer in answers:
+                print_answer(answer, as_json=as_json)
+
+    return _build(stream, follow, is_sending=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +166,31 @@ def _read_peer(home: Home) -> PeerId:
 
 
 def _command(act: Act, *, is_sending: bool) -> Command:
+    async def follow(network: "Network", home: Home, *, as_json: bool, **arguments: Any) -> None:
+        if "peer" in arguments and arguments["peer"] is None:
+            arguments["peer"] = public_key_of(_read_peer(home))
+        print_answer(await act(network, **arguments), as_json=as_json)
+
+    return _build(act, follow, is_sending=is_sending)
+
+
+def _build(
+    act: Callable[..., object], follow: Callable[..., Awaitable[None]], *, is_sending: bool
+) -> Command:
+    """Add the options of place and key. follow: prints what `act` has to say."""
+
     def run(
         *,
         home: Home,
         rpc: str | None,
         network_file: Path | None,
         key_file: Path | None = None,
-        as_json: bool,
         **arguments: Any,
     ) -> None:
         if rpc is None or network_file is None or (is_sending and key_file is None):
             check_home(home)
-        if "peer" in arguments and arguments["peer"] is None:
-            arguments["peer"] = public_key_of(_read_peer(home))
         network = _Place(home, rpc, network_file, key_file).open(is_sending=is_sending)
-        print_answer(run_trio(_run, network, act, arguments), as_json=as_json)
+        run_trio(_run, network, follow, home, arguments)
 
     command: Command = wraps(act)(run)
     if is_sending:
@@ -173,9 +198,11 @@ def _command(act: Act, *, is_sending: bool) -> Command:
     return home_option(_rpc_option(_network_option(_json_option(command))))
 
 
-async def _run(network: "Network", act: Act, arguments: dict[str, Any]) -> Answer:
+async def _run(
+    network: "Network", follow: Callable[..., Awaitable[None]], home: Home, arguments: Any
+) -> None:
     async with network:
-        return await act(network, **arguments)
+        await follow(network, home, **arguments)
 
 
 _rpc_option = click.option(
@@ -271,6 +298,8 @@ def _show(value: Any) -> str:
             return format_ai(value).removesuffix(" AI")
         case Percent():
             return f"{value / 100:g}%"
+        case list() | tuple():
+            return ", ".join(map(_show, value)) or "-"
         case _:
             return str(value)
 

@@ -1,4 +1,4 @@
-"""EIP-712 statements that a contract can check: voucher, receipt, ownership proof.
+"""EIP-712 statements that a contract can check: voucher, receipt, ownership proof, report.
 
 The digests are made by hand (19 us against 540 us through eth-account) and held to eth-account
 and to the Solidity views by shared vectors in protocols/records/vectors.
@@ -35,6 +35,11 @@ class AccountSigner(Protocol):
 def word(value: int) -> bytes:
     """Return an unsigned integer as an ABI word (32 bytes, big-endian)."""
     return value.to_bytes(32, "big")
+
+
+def signed_word(value: int) -> bytes:
+    """Return a signed integer as an ABI word: two's complement over all 32 bytes."""
+    return value.to_bytes(32, "big", signed=True)
 
 
 def left(value: bytes) -> bytes:

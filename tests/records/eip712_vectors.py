@@ -11,6 +11,7 @@ CHAIN_ID = 31337
 CONTRACTS = {
     "channels": "0x5fbdb2315678afecb367f032d93f642f64180aa3",
     "registry": "0xe7f1725e7734ce288f8367e1bb143e90bb3f0512",
+    "oracle": "0x9fe46736679d2d9a65f0992f2272de9f3c7fa6e0",
 }
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 TYPES = {
@@ -21,6 +22,10 @@ TYPES = {
         "bytes32 channel,uint32 lane,uint64 finishedAt,uint8 finish)"
     ),
     "Ownership": "Ownership(bytes32 peer,address operator,address delegate,uint64 notAfter)",
+    "Report": (
+        "Report(bytes32 subject,int128 score,bytes32 completion,uint128 price,uint16 epoch,"
+        "uint64 observedAt)"
+    ),
 }
 # Keys for vectors only: anyone can read them here.
 KEYS = {
@@ -136,7 +141,41 @@ OWNERSHIPS: dict[str, dict[str, Any]] = {
         "notAfter": 2**63 - 1,
     },
 }
-_WIDE = ("amount", "price", "finishedAt", "notAfter")
+REPORTS: dict[str, dict[str, Any]] = {
+    "a score": {
+        "subject": "0x" + "b1" * 32,
+        "score": -425,
+        "completion": _ZEROS,
+        "price": 10**18,
+        "epoch": 1,
+        "observedAt": 1_795_000_000,
+    },
+    "a text": {
+        "subject": "0x" + "b2" * 32,
+        "score": 0,
+        "completion": "0x" + "b3" * 32,
+        "price": 0,
+        "epoch": 0,
+        "observedAt": 0,
+    },
+    "largest": {
+        "subject": _ONES,
+        "score": 2**127 - 1,
+        "completion": _ONES,
+        "price": 2**128 - 1,
+        "epoch": 2**16 - 1,
+        "observedAt": 2**64 - 1,
+    },
+    "least score": {
+        "subject": _ZEROS,
+        "score": -(2**127),
+        "completion": _ZEROS,
+        "price": 0,
+        "epoch": 0,
+        "observedAt": 1,
+    },
+}
+_WIDE = ("amount", "price", "finishedAt", "notAfter", "score", "observedAt")
 
 
 def parse_type(text: str) -> list[dict[str, str]]:
@@ -229,6 +268,7 @@ def build() -> dict[str, Any]:
     vouchers = _cases("Voucher", "channels", "payer", VOUCHERS)
     receipts = _cases("Receipt", "registry", "delegate", RECEIPTS)
     ownerships = _cases("Ownership", "registry", "operator", OWNERSHIPS)
+    reports = _cases("Report", "oracle", "delegate", REPORTS)
     return {
         "format": "eip712/1",
         "rules": ["EIP712-1", "EIP712-2", "EIP712-3", "EIP712-4"],
@@ -237,6 +277,8 @@ def build() -> dict[str, Any]:
             "channels": CONTRACTS["channels"],
             "channelsSeparator": vouchers[0]["domainSeparator"],
             "name": "Modelex",
+            "oracle": CONTRACTS["oracle"],
+            "oracleSeparator": reports[0]["domainSeparator"],
             "registry": CONTRACTS["registry"],
             "registrySeparator": receipts[0]["domainSeparator"],
             "type": DOMAIN_TYPE,
@@ -245,6 +287,7 @@ def build() -> dict[str, Any]:
         "types": {
             "ownership": TYPES["Ownership"],
             "receipt": TYPES["Receipt"],
+            "report": TYPES["Report"],
             "voucher": TYPES["Voucher"],
         },
         "vouchers": vouchers,
@@ -254,5 +297,6 @@ def build() -> dict[str, Any]:
         ],
         "receipts": receipts,
         "ownerships": ownerships,
+        "reports": reports,
         "invalid": _invalid(vouchers[0]),
     }

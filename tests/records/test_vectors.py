@@ -12,13 +12,14 @@ from nacl.signing import SigningKey
 from p2p_modelex import ids
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Address, Digest, NetworkId, PublicKey
-from p2p_modelex.records import codec, eip712, envelope, ownership, receipt, voucher
+from p2p_modelex.records import codec, eip712, envelope, ownership, receipt, report, voucher
 from p2p_modelex.records.channel import ChannelTerms, compute_id
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
+from p2p_modelex.records.report import Report, SignedReport
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.records.eip712_vectors import CHAIN_ID
 from tests.records.make_vectors import BUILDERS, VECTORS, render
 from tests.records.strategies import wire_structs
@@ -41,6 +42,7 @@ ENVELOPE = load("envelope.json")
 OWNERSHIP = load("ownership.json")
 WIRE = load("wire.json")
 REGISTRY = eip712.compute_domain(CHAIN_ID, Address(raw(EIP712["domain"]["registry"])))
+ORACLE = eip712.compute_domain(CHAIN_ID, Address(raw(EIP712["domain"]["oracle"])))
 CHANNELS = eip712.compute_domain(CHAIN_ID, Address(raw(EIP712["domain"]["channels"])))
 
 
@@ -72,7 +74,13 @@ def test_the_file_is_what_its_builder_builds(name: str) -> None:
 def test_the_domains_and_types() -> None:
     assert raw(EIP712["domain"]["registrySeparator"]) == REGISTRY
     assert raw(EIP712["domain"]["channelsSeparator"]) == CHANNELS
-    ours = {"ownership": ownership.TYPE, "receipt": receipt.TYPE, "voucher": voucher.TYPE}
+    assert raw(EIP712["domain"]["oracleSeparator"]) == ORACLE
+    ours = {
+        "ownership": ownership.TYPE,
+        "receipt": receipt.TYPE,
+        "report": report.TYPE,
+        "voucher": voucher.TYPE,
+    }
     assert EIP712["types"] == {name: kind.decode() for name, kind in ours.items()}
 
 
@@ -127,6 +135,22 @@ def test_ownership(case: dict[str, Any]) -> None:
     signed = _proof(case)
     assert ownership.compute_digest(signed.ownership, REGISTRY) == raw(case["digest"])
     assert ownership.sign(signed.ownership, REGISTRY, Signer(case["privateKey"])) == signed
+
+
+@cases(EIP712["reports"])
+def test_report(case: dict[str, Any]) -> None:
+    statement = Report(
+        subject=Digest(raw(case["subject"])),
+        score=int(case["score"]),
+        completion=Digest(raw(case["completion"])),
+        price=Wei(int(case["price"])),
+        epoch=Epoch(case["epoch"]),
+        observed_at=int(case["observedAt"]),
+    )
+    assert report.compute_digest(statement, ORACLE) == raw(case["digest"])
+    signed = SignedReport(statement, Address(raw(case["signer"])), raw(case["signature"]))
+    assert report.sign(statement, ORACLE, Signer(case["privateKey"])) == signed
+    report.validate(signed, ORACLE)
 
 
 @cases(EIP712["invalid"])

@@ -7,11 +7,18 @@ from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.identify import check_contract
 from p2p_modelex.chain.evm.refusals import ask
-from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.chain.evm.rpc import Rpc, RpcError
 from p2p_modelex.chain.evm.sender import Sender
-from p2p_modelex.chain.evm.wire import Header, TransactionReceipt, read_header
-from p2p_modelex.errors import ConfigurationError
-from p2p_modelex.ids import Address
+from p2p_modelex.chain.evm.wire import (
+    Header,
+    Log,
+    TransactionReceipt,
+    read_header,
+    read_logs,
+    to_hex,
+)
+from p2p_modelex.errors import ChainUnreachable, ConfigurationError
+from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records.eip712 import AccountSigner
 
 # What a command's contracts and farms come to; a bound all the same.
@@ -94,6 +101,23 @@ class Network:
     async def fetch_head(self) -> Header:
         """The newest block."""
         return read_header(await self._rpc.call("eth_getBlockByNumber", "latest", False))
+
+    async def fetch_logs(
+        self, address: Address, topics: Sequence[bytes], first: int, last: int
+    ) -> tuple[Log, ...]:
+        """A contract's logs with these first topics, in blocks `first` to `last`."""
+        wanted = {
+            "address": format_address(address),
+            "topics": [to_hex(topic) for topic in topics],
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+        }
+        try:
+            return read_logs(await self._rpc.call("eth_getLogs", wanted))
+        except RpcError as error:
+            raise ChainUnreachable(
+                f"the endpoint refused to search its log: {error.text}"
+            ) from error
 
     async def send(self, to: Address | None, payload: bytes) -> TransactionReceipt:
         """Send and wait until mined; `to` None creates a contract. Errors as Sender.send."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from p2p_modelex.chain.contracts.contract import Contract, Sent
+from p2p_modelex.chain.contracts.contract import Sent
+from p2p_modelex.chain.contracts.owned import Owned
 from p2p_modelex.core.ledger.amount import Amount
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.ids import Address
 from p2p_modelex.records.permit import Permit, compute_token_domain, sign
 from p2p_modelex.units import Epoch
 
@@ -34,7 +35,7 @@ class Split:
         return "paused" if self.pauses_at <= self.head + 1 else "announced"
 
 
-class Token(Contract):
+class Token(Owned):
     """$AI: ERC-20 with splits, transferAndCall, permits and authorised transfers."""
 
     artifact = "AIToken"
@@ -64,11 +65,6 @@ class Token(Contract):
         if splits_at <= head:  # the last one, or none yet
             return Split(answers.epoch, head, 0, 0)
         return Split(answers.epoch, head, pauses_at, splits_at)
-
-    async def fetch_owner(self) -> tuple[Address, Address | None]:
-        """Who may announce splits, and whom that is offered to."""
-        owner, pending = (await self.ask_all(("owner",), ("pendingOwner",))).values
-        return parse_address(owner), parse_address(pending) if int(pending, 16) else None
 
     async def transfer(self, to: Address, amount: Amount) -> Sent:
         """Send $AI of our account. BadInput if the amount is not of the current epoch."""
@@ -109,11 +105,3 @@ class Token(Contract):
     async def cancel_split(self) -> Sent:
         """As the owner, before the pause."""
         return await self.tell("cancelSplit")
-
-    async def offer_ownership(self, to: Address) -> Sent:
-        """As the owner: `to` becomes it by accepting; zero takes an offer back."""
-        return await self.tell("transferOwnership", to)
-
-    async def accept_ownership(self) -> Sent:
-        """As the one it was offered to."""
-        return await self.tell("acceptOwnership")

@@ -15,8 +15,8 @@ from p2p_modelex.ids import Address, format_address
 from p2p_modelex.units import format_ai
 
 # A contract's error -> what to do. Fields are the error's arguments, shown as the word after the
-# colon says: `ai` an amount in whole tokens, `moment` unix seconds, `block` a block's number with
-# about when it comes.
+# colon says: `ai` an amount in whole tokens, `hex` bytes, `moment` unix seconds, `block` a block's
+# number with about when it comes.
 HINTS: dict[str, str] = {
     "TransfersPaused": "the token splits 2:1; repeat it from block {splitsAt:block} on",
     "SplitPending": "one is announced; it takes place at block {splitsAt:block}",
@@ -44,6 +44,35 @@ HINTS: dict[str, str] = {
     "NothingAnnounced": "the farm's owner announces them first: `modelex farm announce`",
     "NoSuchTerms": "`modelex farm show` says which terms there are",
     "InvalidMember": "a member is an account, other than the farm's, named once, of weight over 0",
+    "WrongPayment": "it costs {price:ai} now: look again, and pay that",
+    "OnlyCreator": "only its creator may; {caller} is not the creator",
+    "NoSuchTemplate": "`modelex templates list` has those there are",
+    "TemplateExists": "publish a changed content, with --supersedes for its next version",
+    "SupersededAlready": "supersede its newest version, 0x{by:hex}",
+    "NoSuchBlock": "`modelex blocks list` has those there are",
+    "BlockExists": "it is offered already: `modelex blocks show 0x{id:hex}`",
+    "NoSeatFree": "the next seat is free at {freeAt:moment}, unless that lease is renewed",
+    "BlockRetired": "its creator sells no more leases",
+    "NeverLeased": "{maker} has to have leased it once",
+    "InvalidName": "a name has 1 to 64 of a-z, 0-9, `.`, `-`, `_` and `/`",
+    "OnlyPublisher": "the name belongs to another account: `modelex releases show {name}`",
+    "VersionExists": "give the release another version",
+    "RevokedAlready": "nothing is left to do",
+    "NoSuchName": "`modelex releases list` has those there are",
+    "NoSuchVersion": "`modelex releases history {name}` has those there are",
+    "InvalidDeadline": "a request waits until {limit:moment} at most",
+    "InvalidQuorum": "of 1 to {limit} providers, the quorum is at least one",
+    "InvalidProvider": "name each provider once, and not the zero account",
+    "NotOpen": "it is answered or refunded, which is final: `modelex oracle show`",
+    "TooLate": "the deadline was {deadline:moment}: `modelex oracle refund` gives the money back",
+    "NoAgreement": "a text needs --text-file and the whole quorum's reports on it at once",
+    "NotAwaited": "this provider has answered already, or is not asked",
+    "NoQuorum": "{quorum} signers must report at the same time",
+    "NotASigner": "`modelex feed show` says who may sign, each once",
+    "WrongSubject": "the report is about something else",
+    "NotFresh": "sign again: reports must be made after {oldest:moment}",
+    "NotDue": "a round is due at {due:moment}, or when the score moves by the deviation",
+    "InvalidSigners": "of 1 to {limit} signers, more than half must be the quorum",
     "ChallengePeriodRunning": "repeat it after {closesAt:moment}",
 }
 
@@ -76,6 +105,8 @@ class _Words(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if format_spec == "ai":
             return format_ai(value).removesuffix(" AI")  # or the wrapped token
+        if format_spec == "hex":
+            return bytes(value).hex()
         if format_spec == "moment":
             return show_moment(value)
         if format_spec == "block":

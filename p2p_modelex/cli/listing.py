@@ -1,0 +1,44 @@
+"""What commands share that sell, list or pay out: ceilings and earnings."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2p_modelex.cli.contracts import Answer, tell_sent
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import PaymentError
+from p2p_modelex.ids import Address
+from p2p_modelex.units import Wei, parse_ai
+
+if TYPE_CHECKING:
+    from p2p_modelex.chain.contracts.credits import Credits
+
+LIMIT = 20
+"""Rows of what is shown newest first."""
+
+
+def ceiling_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--ceiling AI`, given to the command as Wei or None."""
+    return click.option("--ceiling", type=parse_ai, help="The most to pay, AI. [default: any]")(
+        command
+    )
+
+
+def check_ceiling(price: Amount, ceiling: Wei | None) -> None:
+    """Raise PaymentError if a price, of the current epoch, is over what the user would pay."""
+    if ceiling is not None and price.wei > ceiling:
+        raise PaymentError(f"it costs {price}, more than the ceiling", hint="raise --ceiling")
+
+
+async def tell_earned(contract: "Credits", account: Address) -> Answer:
+    """Say what an account earned and has not withdrawn."""
+    return {"account": account, "earned": await contract.fetch_earned(account)}
+
+
+async def withdraw_earned(contract: "Credits", account: Address) -> Answer:
+    """Have an account paid what it earned; nothing is sent where that is nothing."""
+    earned = await contract.fetch_earned(account)
+    if not earned.wei:
+        return {"account": account, "withdrawn": earned}
+    return tell_sent(await contract.withdraw(account), account=account, withdrawn=earned)
