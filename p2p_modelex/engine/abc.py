@@ -1,7 +1,8 @@
 """The engine port: what the node needs from something that runs a language model.
 
-Implementations: `ctransformers`, `xllamacpp` (both in a worker process, engine/worker.py) and
-`memory.py`. All pass the same contract tests. A missing capability is refused, never faked.
+Implementations: `ctransformers`, `xllamacpp` (both in a worker process, engine/worker.py),
+`upstream/` (a server that speaks the OpenAI API) and `memory.py`. All pass the same contract
+tests. A missing capability is refused, never faked.
 """
 
 from abc import ABC, abstractmethod
@@ -91,6 +92,11 @@ class Engine(ABC):
     @property
     @abstractmethod
     def info(self) -> EngineInfo: ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can take requests now. What is not ready is not advertised."""
+        return True
 
     @abstractmethod
     async def count_tokens(self, request: Request) -> int:

@@ -35,6 +35,8 @@ class CtransformersBackend(Backend):
             gpu_layers=spec.gpu_layers,
         )
         kinds = kinds_of(header, spec.kinds)
+        if "embedding" in kinds:
+            raise Unsupported("ctransformers makes no embeddings", hint="xllamacpp does")
         self._builder = PromptBuilder(header, kinds, context)
         self._answers = _answer_tokens(header) if "score" in kinds else []
         self._ends = _end_tokens(header)
