@@ -14,6 +14,7 @@ import trio
 from p2p_modelex.engine.abc import Done, Output, Piece, Started
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.errors import PromptTooLong, Unsupported
+from p2p_modelex.node.failures import flattened
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.receipt import Finish
 
@@ -213,7 +214,8 @@ async def serving_openai(
     server = OpenAiServer(engine, owner)
     [listener] = await trio.open_tcp_listeners(port, host="127.0.0.1")
     server.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/v1"
-    async with engine, trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, server.serve, [listener])
-        yield server
-        nursery.cancel_scope.cancel()
+    with flattened():
+        async with engine, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, server.serve, [listener])
+            yield server
+            nursery.cancel_scope.cancel()

@@ -55,7 +55,7 @@ class _Usage(msgspec.Struct, frozen=True):
 class _Chunk(msgspec.Struct, frozen=True):
     choices: list[_Choice] = msgspec.field(default_factory=list)
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decoder: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
@@ -130,9 +130,9 @@ class StreamedAnswer:
             return None
         try:
             chunk = _decoder.decode(content)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise EngineError(f"the upstream sent no chunk of a completion: {error}") from error
-        if chunk.error is not None:
+        if bytes(chunk.error) != b"null":
             raise EngineError("the upstream failed in the middle of the answer")
         if chunk.usage is not None:
             self._usage = chunk.usage.completion_tokens

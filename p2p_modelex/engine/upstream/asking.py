@@ -22,7 +22,7 @@ async def ask(server: Server, target: str, body: object, kind: type[T], *, timeo
         raise build_error(server, status, content)
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EngineError(f"the upstream's answer at {target} makes no sense: {error}") from error
 
 
@@ -64,7 +64,7 @@ def build_error(server: Server, status: int, body: bytes, retry_after: str = "")
 def _read_reason(body: bytes) -> str:
     try:
         fault = msgspec.json.decode(body, type=_Fault)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "no reason given"
     text = fault.message
     if isinstance(fault.error, _Detail):

@@ -187,14 +187,12 @@ class _Connection:
             event = await self._next_event()
             if isinstance(event, h11.Response):
                 return event
-            if isinstance(event, h11.ConnectionClosed):
-                raise Unreachable("the upstream closed the connection without an answer")
 
     async def ask_again(self, request: h11.Request, body: bytes) -> h11.Response | None:
         """As `ask` on a kept connection; None if the server had closed it meanwhile."""
         try:
             return await self.ask(request, body)
-        except (*_FAILURES, Unreachable):
+        except _FAILURES:
             if self._has_heard:
                 raise
             await trio.aclose_forcefully(self.stream)
