@@ -11,8 +11,9 @@ from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
+from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
 from p2p_modelex.errors import ConfigurationError
-from p2p_modelex.ids import format_address, format_peer_id
+from p2p_modelex.ids import Digest, format_address, format_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network
 from p2p_modelex.node.configuration import Configuration, ModelSettings
@@ -35,20 +36,42 @@ log = structlog.get_logger(__name__)
 
 def open_configured_engine(home: Home, settings: ModelSettings) -> Engine:
     """Return the engine of a configured model, not yet started."""
-    from p2p_modelex.engine.catalogue import Catalogue
     from p2p_modelex.engine.registry import open_engine
 
-    name = "" if settings.engine == "auto" else settings.engine
-    spec = Catalogue(home.models).spec_for(settings.model, engine=name)
-    return open_engine(
-        replace(
-            spec,
-            context_length=settings.context_length,
-            threads=settings.threads,
-            slots=settings.slots,
-            waiting_max=settings.queue,
-            gpu_layers=settings.gpu_layers,
-        )
+    return open_engine(build_spec(home, settings))
+
+
+def build_spec(home: Home, settings: ModelSettings) -> EngineSpec:
+    """Return what to run and how; ConfigurationError if the model is not there."""
+    from p2p_modelex.engine.catalogue import Catalogue
+
+    if settings.engine == "upstream":
+        spec = EngineSpec("upstream", settings.model, upstream=_build_upstream(home, settings))
+        if settings.upstream_weights:
+            spec = replace(spec, weights=Digest(bytes.fromhex(settings.upstream_weights)))
+    else:
+        name = "" if settings.engine == "auto" else settings.engine
+        spec = Catalogue(home.models).spec_for(settings.model, engine=name)
+    return replace(
+        spec,
+        kinds=settings.kinds or spec.kinds,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        slots=settings.slots,
+        waiting_max=settings.queue,
+        gpu_layers=settings.gpu_layers,
+    )
+
+
+def _build_upstream(home: Home, settings: ModelSettings) -> UpstreamSpec:
+    file = settings.upstream_key_file
+    return UpstreamSpec(
+        url=settings.upstream_url,
+        model=settings.upstream_model,
+        key_file=home.path / file if file else None,
+        key_variable=settings.upstream_key_variable,
+        dialect=settings.upstream_dialect,
+        features=settings.upstream_features,
     )
 
 

@@ -72,6 +72,12 @@ def validate_configuration(configuration: Configuration) -> None:
     for name in names:
         if not name or names.count(name) > 1:
             raise BadInput(f"model {name!r} appears twice or is empty", hint="name each once")
+    for settings in configuration.models:
+        if (settings.engine == "upstream") != bool(settings.upstream_url):
+            raise BadInput(
+                f'model {settings.model!r}: upstream_url and engine = "upstream" go together',
+                hint='upstream_url = "http://127.0.0.1:8000/v1"',
+            )
     mesh = configuration.mesh
     if configuration.role != "requester" and not mesh.listen:
         raise BadInput("mesh.listen is empty, so no peer can reach this node")
