@@ -184,9 +184,11 @@ class Buying:
         effects: list[Effect] = []
         if run.last is not None and run.tried:
             effects.append(Emit(RunRestarted(run.job, candidate.peer, run.last)))
+        # By name, as the provider may have swapped its model since it advertised this one.
+        weights = candidate.offer.weights
         purchase = Purchase(
             job=run.next_job(),
-            request=run.wanted.request,
+            request=msgspec.structs.replace(run.wanted.request, weights=weights),
             offer=candidate.offer,
             ownership=candidate.advertisement.accounts[0],
             max_cost=ceiling,

@@ -205,6 +205,15 @@ class NodeCore:
             self.mesh.set_own(offers, addresses, accounts, now, agent=self._agent, section=section)
         )
 
+    def stock(self, shop: Shop) -> None:
+        """Sell this from now on; jobs in hand keep their terms, and slots stay as they were.
+
+        `advertise` tells the mesh. Only for a node that sells.
+        """
+        assert self._selling is not None
+        self._shop = shop
+        self._selling.stock(shop.seller)
+
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
         return list(self.mesh.withdraw(now))

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
+import trio
 
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
+from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import Digest, format_address, format_peer_id
 from p2p_modelex.keys.signers import KeyRing
@@ -23,6 +25,7 @@ from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
+from p2p_modelex.node.upgrading import follow_catalogue
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.sqlite import SqliteStore
 
@@ -35,10 +38,14 @@ log = structlog.get_logger(__name__)
 
 
 def open_configured_engine(home: Home, settings: ModelSettings) -> Engine:
-    """Return the engine of a configured model, not yet started."""
+    """Return the engine of a configured model, not yet started.
+
+    A model in a file can be swapped for another of its name (node/upgrading.py).
+    """
     from p2p_modelex.engine.registry import open_engine
 
-    return open_engine(build_spec(home, settings))
+    engine = open_engine(build_spec(home, settings))
+    return engine if settings.engine == "upstream" else SwappingEngine(engine)
 
 
 def build_spec(home: Home, settings: ModelSettings) -> EngineSpec:
@@ -130,6 +137,10 @@ async def _open(
         shop = adjust(
             build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
         )
+    nursery = await stack.enter_async_context(trio.open_nursery())
+    stack.callback(nursery.cancel_scope.cancel)
+    if shop is not None:
+        nursery.start_soon(follow_catalogue, home, configuration.models, engines, build_spec)
     parts = Parts(_build_network(configuration, keys), store, chain, engines, keys, deployment)
     node = Node(parts, configuration, shop)
     await stack.enter_async_context(node.serve())

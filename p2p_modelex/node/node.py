@@ -31,7 +31,7 @@ from p2p_modelex.net.abc import Network, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import Driver, wall_clock
-from p2p_modelex.node.shop import build_ownership
+from p2p_modelex.node.shop import build_ownership, restock
 from p2p_modelex.records.advertisement import Section
 from p2p_modelex.records.envelope import digest
 from p2p_modelex.records.rows import Row, SettingRow
@@ -41,6 +41,9 @@ from p2p_modelex.units import Millis, Wei
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
 """Jobs in hand may finish for this long; a cut job's payer owes only what it got."""
+
+WATCH_INTERVAL_S = 1.0
+"""How often a node looks whether its engines are what they were; it costs 50 us."""
 
 FLUSH_S = 3.0
 """What is queued on streams may go out for this long."""
@@ -66,6 +69,8 @@ class Node:
     def __init__(self, parts: Parts, configuration: Configuration, shop: Shop | None) -> None:
         self.parts = parts
         self._configuration = configuration
+        self._shop = shop
+        self._section = Section.UNREGISTERED
         deployment = parts.deployment
         identity = Identity(
             peer=parts.keys.peer.peer,
@@ -93,6 +98,7 @@ class Node:
         async with self._driver.run(), trio.open_nursery() as nursery:
             await self._advertise(await self._find_section())
             nursery.start_soon(self._join_by_memory)
+            nursery.start_soon(self._watch_engines)
             yield
             nursery.cancel_scope.cancel()
 
@@ -192,7 +198,22 @@ class Node:
         entry = await self.parts.chain.fetch_registration(self.parts.keys.peer.public_key)
         return Section.UNREGISTERED if entry is None else Section.PUBLIC
 
+    async def _watch_engines(self) -> None:
+        """Sell, and advertise, what the engines have ready: one may swap its model or be down."""
+        first = last = self._shop
+        if first is None or last is None:
+            return
+        while True:
+            await trio.sleep(WATCH_INTERVAL_S)
+            shop = restock(first, last, self.parts.engines)
+            if shop != last:
+                last = shop
+                self.core.stock(shop)
+                await self._advertise(self._section)
+                log.info("restocked", models=[offer.model for offer in shop.advertised])
+
     async def _advertise(self, section: Section) -> None:
+        self._section = section
         if self._configuration.role == "requester":
             return
         accounts = (build_ownership(self.parts.keys, self.parts.deployment, wall_clock()),)

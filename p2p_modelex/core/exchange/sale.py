@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from p2p_modelex import limits
 from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.core.exchange.output import HeldOutput
@@ -37,6 +39,13 @@ class Sale:
 
     def __post_init__(self) -> None:
         self.output = HeldOutput(self.request.max_tokens)
+
+    @property
+    def pinned(self) -> Request:
+        """The request with the weights that the receipt will name: the engine may have others by
+        the time it runs.
+        """
+        return msgspec.structs.replace(self.request, weights=self.ware.offer.weights)
 
     @property
     def epoch(self) -> Epoch:
