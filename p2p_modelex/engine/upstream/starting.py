@@ -12,6 +12,7 @@ from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
 from p2p_modelex.engine.upstream.asking import ask
 from p2p_modelex.engine.upstream.dialects import DIALECTS, Dialect, find_dialect
 from p2p_modelex.engine.upstream.http import Server
+from p2p_modelex.engine.upstream.key import read_key
 from p2p_modelex.errors import ConfigurationError
 
 TIMEOUT_S = 10.0
@@ -59,6 +60,17 @@ async def list_models(server: Server) -> tuple[Served, ...]:
     """Return the models that a server has; EngineError if it cannot be asked."""
     found = await ask(server, f"{server.base}/models", None, _Models, timeout_s=TIMEOUT_S)
     return found.data
+
+
+async def look_at(spec: EngineSpec) -> Upstream:
+    """Find a configured upstream's model without running anything; raises as `meet` does."""
+    if spec.upstream is None:
+        raise ConfigurationError(f"{spec.model} has no upstream", hint="set upstream_url")
+    server = Server(spec.upstream.url, read_key(spec.upstream))
+    try:
+        return await meet(server, spec, spec.upstream)
+    finally:
+        await server.aclose()
 
 
 async def meet(server: Server, spec: EngineSpec, wanted: UpstreamSpec) -> Upstream:

@@ -14,6 +14,7 @@ from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
 from p2p_modelex.engine.upstream import engine as upstream_engine
 from p2p_modelex.engine.upstream.engine import UpstreamEngine
 from p2p_modelex.engine.upstream.http import Unreachable
+from p2p_modelex.engine.upstream.starting import look_at
 from p2p_modelex.errors import (
     ConfigurationError,
     EngineBusy,
@@ -53,6 +54,13 @@ async def test_what_is_said_of_an_upstream() -> None:
     async with fronting(weights=bytes(range(32)), context_length=100) as (engine, _):
         assert engine.info.weights == bytes(range(32)) != info.weights
         assert engine.info.context_length == 100
+
+
+async def test_looking_at_an_upstream_runs_nothing() -> None:
+    async with serving_openai(MemoryEngine("m"), "sglang") as server:
+        found = await look_at(EngineSpec("upstream", "m", upstream=UpstreamSpec(server.url)))
+        assert (found.model, found.dialect_name, found.context_length) == ("m", "sglang", 4096)
+        assert [path for path, _, _ in server.seen] == ["/v1/models"]
 
 
 async def test_a_plain_server_counts_no_tokens_so_a_bound_is_charged() -> None:
@@ -140,6 +148,8 @@ async def test_a_model_or_context_that_is_not_there_is_named() -> None:
                 pass
     with pytest.raises(ConfigurationError, match="no upstream"):
         UpstreamEngine(EngineSpec("upstream", "x"))
+    with pytest.raises(ConfigurationError, match="no upstream"):
+        await look_at(EngineSpec("upstream", "x"))
     with pytest.raises(Unreachable):
         async with UpstreamEngine(wrong):
             pass
