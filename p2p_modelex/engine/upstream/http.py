@@ -1,7 +1,7 @@
 """HTTP/1.1 to one server over Trio and h11: kept connections, bounded answers, streamed or whole.
 
-Not httpx: it costs three times the CPU, and leaves half-finished asynchronous generators behind
-when an answer is cut off, of each of which Trio warns.
+Not httpx: it costs nearly twice the CPU (benchmarks/upstream.py), and leaves half-finished
+asynchronous generators behind when an answer is cut off, of each of which Trio warns.
 """
 
 import ssl
