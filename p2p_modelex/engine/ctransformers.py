@@ -24,6 +24,8 @@ class CtransformersBackend(Backend):
     def __init__(self, spec: EngineSpec) -> None:
         if spec.path is None:
             raise ModelRejected("ctransformers needs the path of a GGUF file")
+        if spec.adapters:
+            raise Unsupported("ctransformers applies no LoRA adapters", hint="xllamacpp does")
         digest = vet_digest(spec.path, spec.weights)
         header = read_header(spec.path)
         vet_for_ctransformers(header)

@@ -54,6 +54,7 @@ class EngineSpec:
     running job may show no sign of life before the worker is killed; raise it for big models on
     slow machines. startup_s: seconds a model may take to load. restarts_max: restarts in a row
     before the engine gives up. upstream: where the model is, for the engine of that name.
+    adapters: GGUF files of LoRA adapters, applied whole and in this order.
     """
 
     engine: str
@@ -70,6 +71,7 @@ class EngineSpec:
     startup_s: float = 120.0
     restarts_max: int = 5
     upstream: UpstreamSpec | None = None
+    adapters: tuple[Path, ...] = ()
 
 
 def encode_spec(spec: EngineSpec) -> str:

@@ -4,8 +4,7 @@ A request that names the old one's weights is still served by it for GRACE_S, be
 has promised them; one that names none goes to the new one at once.
 """
 
-import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -13,10 +12,10 @@ from typing import Any, Self
 import trio
 
 from p2p_modelex.engine.abc import Engine, EngineInfo, EngineStatistics, Output
+from p2p_modelex.engine.registry import open_engine
+from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import EngineError
 from p2p_modelex.records.job import Request
-
-LOG = logging.getLogger(__name__)
 
 GRACE_S = 30.0
 """As long as a quote binds (QUOTE_VALID_MS): until then a job for the old weights may come."""
@@ -43,13 +42,18 @@ class _Generation:
 
 
 class SwappingEngine(Engine):
-    """An engine whose model can be changed while it serves. `first` is not started yet.
+    """Runs what `spec` says, and something else when it is told, without a pause.
 
-    Its statistics are the newest one's. Entering raises what entering `first` does.
+    Its statistics are the newest one's. open_engine: as in registry. Entering raises what entering
+    the engine does.
     """
 
-    def __init__(self, first: Engine) -> None:
-        self._first = first
+    def __init__(
+        self, spec: EngineSpec, open_engine: Callable[[EngineSpec], Engine] = open_engine
+    ) -> None:
+        self.spec = spec
+        """What was asked for last, and runs."""
+        self._open_engine = open_engine
         self._current: _Generation | None = None
         self._retired: list[_Generation] = []
         self._swapping = trio.Lock()
@@ -58,7 +62,7 @@ class SwappingEngine(Engine):
         self._nursery = trio.open_nursery()
         self._keeper = await self._nursery.__aenter__()
         try:
-            self._current = await self._begin(self._first)
+            self._current = await self._begin(self.spec)
         except BaseException:
             await self.__aexit__()
             raise
@@ -69,7 +73,7 @@ class SwappingEngine(Engine):
         self._keeper.cancel_scope.cancel()
         await self._nursery.__aexit__(None, None, None)
 
-    async def swap(self, engine: Engine) -> None:
+    async def swap(self, spec: EngineSpec) -> None:
         """Start an engine beside the one there is, and send it all requests once it is ready.
 
         Returns then; the old one ends GRACE_S later, when it has no request. Raises what entering
@@ -77,13 +81,13 @@ class SwappingEngine(Engine):
         """
         async with self._swapping:
             old = self._get_current()
-            self._current = await self._begin(engine)
+            self._current = await self._begin(spec)
+            self.spec = spec
             self._retired.append(old)
             old.retired.set()
-        LOG.info("model %s swapped: %s", engine.info.model, engine.info.weights.hex())
 
-    async def _begin(self, engine: Engine) -> _Generation:
-        generation: _Generation = await self._keeper.start(self._keep, engine)
+    async def _begin(self, spec: EngineSpec) -> _Generation:
+        generation: _Generation = await self._keeper.start(self._keep, self._open_engine(spec))
         return generation
 
     async def _keep(self, engine: Engine, *, task_status: Any) -> None:

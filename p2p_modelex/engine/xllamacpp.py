@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import xllamacpp
 
 from p2p_modelex.engine.abc import EngineInfo
+from p2p_modelex.engine.adapters import compute_adapted_digest, vet_adapters
 from p2p_modelex.engine.architecture import vet_vocabulary
 from p2p_modelex.engine.backend import Backend, Step, Steps
 from p2p_modelex.engine.prompt import PromptBuilder, has_pooling, kinds_of
@@ -46,6 +47,7 @@ class XllamacppBackend(Backend):
         digest = vet_digest(spec.path, spec.weights)
         header = read_header(spec.path)
         vet_vocabulary(header)
+        vet_adapters(header, spec.adapters)
         context = min(spec.context_length or CONTEXT_DEFAULT, header.context_length)
         self._key = secrets.token_hex(16)
         kinds = kinds_of(header, spec.kinds)
@@ -58,7 +60,7 @@ class XllamacppBackend(Backend):
             version=str(xllamacpp.__version__),
             library=_library(),
             model=spec.model,
-            weights=digest,
+            weights=compute_adapted_digest(digest, spec.adapters),
             kinds=kinds,
             context_length=context,
             features=("grammar", "json_schema", "logprobs", "seed", "stop"),
@@ -181,6 +183,9 @@ def _start(
     parameters.warmup = parameters.fit_params = parameters.ui = False
     parameters.verbosity = -1
     parameters.api_keys = [key]
+    parameters.lora_adapters = [
+        xllamacpp.CommonAdapterLoraInfo(str(path)) for path in spec.adapters
+    ]
     if "embedding" in kinds:
         parameters.embedding = True
         # A vector is made of all its tokens at once.

@@ -12,6 +12,7 @@ from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
+from p2p_modelex.engine.registry import open_engine
 from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
 from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.errors import ConfigurationError
@@ -42,10 +43,8 @@ def open_configured_engine(home: Home, settings: ModelSettings) -> Engine:
 
     A model in a file can be swapped for another of its name (node/upgrading.py).
     """
-    from p2p_modelex.engine.registry import open_engine
-
-    engine = open_engine(build_spec(home, settings))
-    return engine if settings.engine == "upstream" else SwappingEngine(engine)
+    spec = build_spec(home, settings)
+    return open_engine(spec) if settings.engine == "upstream" else SwappingEngine(spec)
 
 
 def build_spec(home: Home, settings: ModelSettings) -> EngineSpec:
@@ -67,6 +66,7 @@ def build_spec(home: Home, settings: ModelSettings) -> EngineSpec:
         slots=settings.slots,
         waiting_max=settings.queue,
         gpu_layers=settings.gpu_layers,
+        adapters=tuple(home.path / file for file in settings.adapters),
     )
 
 

@@ -149,6 +149,13 @@ class ModelSettings:
         "What to serve; empty for what the model shows it can do: chat if it has a template, and "
         "completion; embedding if it is made for that alone.",
     )
+    adapters: tuple[str, ...] = option(
+        texts(8),
+        (),
+        "GGUF files of LoRA adapters to apply (xllamacpp); a relative path starts at the data "
+        "directory. The model's digest is then one of all these files.",
+        example='["adapters/finance.gguf"]',
+    )
     upstream_url: str = option(
         TEXT,
         "",

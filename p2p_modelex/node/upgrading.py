@@ -9,7 +9,6 @@ from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.errors import ModelexError
-from p2p_modelex.ids import Digest
 from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.home import Home
 
@@ -27,7 +26,7 @@ async def follow_catalogue(
 
     One that does not load is reported once, and the node goes on with what it has.
     """
-    tried: dict[str, Digest | None] = {}
+    tried: dict[str, EngineSpec] = {}
     reasons: dict[str, str] = {}
     while True:
         await trio.sleep(INTERVAL_S)
@@ -37,17 +36,11 @@ async def follow_catalogue(
                 continue
             try:
                 spec = await trio.to_thread.run_sync(build, home, settings)
-                if spec.weights not in (engine.info.weights, tried.get(settings.model)):
-                    tried[settings.model] = spec.weights
-                    await _swap(engine, spec)
+                if spec not in (engine.spec, tried.get(settings.model)):
+                    tried[settings.model] = spec
+                    await engine.swap(spec)
+                    log.info("model_swapped", model=spec.model, weights=engine.info.weights.hex())
             except ModelexError as error:
                 if reasons.get(settings.model) != error.message:
                     reasons[settings.model] = error.message
                     log.warning("model_not_swapped", model=settings.model, reason=error.message)
-
-
-async def _swap(engine: SwappingEngine, spec: EngineSpec) -> None:
-    from p2p_modelex.engine.registry import open_engine
-
-    await engine.swap(open_engine(spec))
-    log.info("model_swapped", model=spec.model, weights=engine.info.weights.hex())

@@ -1,6 +1,7 @@
 """A model is changed under load, and no request fails."""
 
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +10,7 @@ import trio
 import trio.testing
 
 from p2p_modelex.engine import swapping
-from p2p_modelex.engine.abc import Engine, Piece, Started
+from p2p_modelex.engine.abc import Piece, Started
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.engine.process import ProcessEngine
 from p2p_modelex.engine.spec import EngineSpec
@@ -34,17 +35,26 @@ class Watched(MemoryEngine):
         await super().__aexit__(*exc)
 
 
+def swapping_of(*engines: Watched) -> SwappingEngine:
+    """Runs the first; the others by their names."""
+    named = {engine.info.model: engine for engine in engines}
+    return SwappingEngine(
+        EngineSpec("memory", engines[0].info.model), lambda spec: named[spec.model]
+    )
+
+
 async def test_the_old_one_finishes_what_it_has_and_ends(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     old, new = Watched("old", delay_s=5.0, length=20), Watched("new")
-    async with SwappingEngine(old) as engine:
+    async with swapping_of(old, new) as engine:
         assert (engine.info, engine.is_ready) == (old.info, True)
         named = make_request("x", weights=old.info.weights, max_tokens=2)
         async with aclosing(engine.generate(make_request("x", max_tokens=20))) as stream:
             assert isinstance(await anext(stream), Started)
-            await engine.swap(new)
+            await engine.swap(EngineSpec("memory", "new"))
             assert engine.info == new.info
+            assert engine.spec.model == "new"
             # Who names no weights is served by the new one, who names the old ones by the old one.
             assert (await ask(engine, make_request("x"))).pieces
             assert engine.statistics().finished == new.statistics().finished == 1
@@ -63,8 +73,8 @@ async def test_the_old_one_finishes_what_it_has_and_ends(
 
 async def test_an_idle_one_ends_after_the_grace(autojump_clock: trio.testing.MockClock) -> None:
     old = Watched("old")
-    async with SwappingEngine(old) as engine:
-        await engine.swap(MemoryEngine("new"))
+    async with swapping_of(old, Watched("new")) as engine:
+        await engine.swap(EngineSpec("memory", "new"))
         await trio.sleep(swapping.GRACE_S - 1)
         assert old.is_open
         await trio.sleep(2)
@@ -72,26 +82,25 @@ async def test_an_idle_one_ends_after_the_grace(autojump_clock: trio.testing.Moc
 
 
 async def test_a_model_that_does_not_load_changes_nothing(tmp_path: Path, tiny: Path) -> None:
-    def process(path: Path) -> Engine:
-        return ProcessEngine(EngineSpec("ctransformers", "m", path))
-
+    good = EngineSpec("ctransformers", "m", tiny)
+    bad = EngineSpec("ctransformers", "m", tmp_path / "none.gguf")
     with pytest.raises(ModelRejected):
-        async with SwappingEngine(process(tmp_path / "none.gguf")):
+        async with SwappingEngine(bad):
             pass
-    async with SwappingEngine(process(tiny)) as engine:
+    async with SwappingEngine(good) as engine:
         before = engine.info
         with pytest.raises(ModelRejected):
-            await engine.swap(process(tmp_path / "none.gguf"))
-        assert engine.info == before
+            await engine.swap(bad)
+        assert (engine.info, engine.spec) == (before, good)
         assert (await ask(engine, make_request("ab", max_tokens=1))).pieces
     with pytest.raises(EngineError, match="not been started"):
-        _ = SwappingEngine(process(tiny)).info
+        _ = SwappingEngine(good).info
 
 
 async def test_the_engines_errors_come_out_as_they_are() -> None:
-    faulty = MemoryEngine(fault=Fault("crash", after_pieces=1))
+    faulty = Watched("faulty", fault=Fault("crash", after_pieces=1))
     with pytest.raises(EngineCrashed, match="after 1 pieces"):
-        async with SwappingEngine(faulty) as engine:
+        async with swapping_of(faulty) as engine:
             await ask(engine, make_request("x"))
 
 
@@ -101,11 +110,14 @@ async def test_swapping_llama_cpp_under_load(
     monkeypatch.setattr(swapping, "GRACE_S", 0.1)
     other = write_tiny(tmp_path / "other.gguf", seed=2)
 
-    def process(path: Path) -> ProcessEngine:
-        return ProcessEngine(EngineSpec("xllamacpp", "m", path, slots=2, waiting_max=8))
+    opened: list[ProcessEngine] = []
 
-    old, new = process(tiny), process(other)
-    async with SwappingEngine(old) as engine, trio.open_nursery() as nursery:
+    def open_process(spec: EngineSpec) -> ProcessEngine:
+        opened.append(ProcessEngine(spec))
+        return opened[-1]
+
+    spec = EngineSpec("xllamacpp", "m", tiny, slots=2, waiting_max=8)
+    async with SwappingEngine(spec, open_process) as engine, trio.open_nursery() as nursery:
         texts: list[str] = []
 
         async def load() -> None:
@@ -117,13 +129,13 @@ async def test_swapping_llama_cpp_under_load(
             nursery.start_soon(load)
         await _wait_for(lambda: len(texts) >= 8)
         first = texts[0]
-        await engine.swap(new)
+        await engine.swap(replace(spec, path=other))
         await _wait_for(lambda: texts[-1] != first)
-        await _wait_for(lambda: old.pid is None)
+        await _wait_for(lambda: opened[0].pid is None)
         nursery.cancel_scope.cancel()
     # Each answer is one model's, whole: none failed, or the nursery would have.
     assert len(set(texts)) == 2
-    assert old.statistics().failed == 0
+    assert opened[0].statistics().failed == 0
 
 
 async def _wait_for(condition: object) -> None:

@@ -54,7 +54,8 @@ async def test_what_is_not_ready_is_not_advertised() -> None:
 async def test_a_model_is_swapped_under_load_and_no_job_fails() -> None:
     world = World()
     old, new = MemoryEngine("old", delay_s=0.001), MemoryEngine("new")
-    engine = SwappingEngine(old)
+    named = {"old": old, "new": new}
+    engine = SwappingEngine(EngineSpec("memory", "old"), lambda spec: named[spec.model])
     async with world.provider(1, engine), world.requester(2, friends=[1]) as exchange:
         await wait_for_sellers(exchange, 1)
         weights: list[bytes] = []
@@ -74,7 +75,7 @@ async def test_a_model_is_swapped_under_load_and_no_job_fails() -> None:
                     nursery.start_soon(load)
                 while len(weights) < 8:
                     await trio.lowlevel.checkpoint()
-                await engine.swap(new)
+                await engine.swap(EngineSpec("memory", "new"))
         assert set(weights) == {old.info.weights, new.info.weights}
         await _wait_for_weights(exchange, new.info.weights)
 
@@ -104,7 +105,7 @@ async def test_a_model_replaced_in_the_catalogue_is_swapped(tmp_path: Path) -> N
 
     put(1)
     first = build_spec(home, settings)
-    engine = SwappingEngine(_open(first))
+    engine = SwappingEngine(first)
     with structlog.testing.capture_logs() as logs, trio.fail_after(30):
         async with engine, trio.open_nursery() as nursery:
             engines = {"mine": engine}
@@ -124,11 +125,3 @@ async def test_a_model_replaced_in_the_catalogue_is_swapped(tmp_path: Path) -> N
             assert engine.info.weights == second.weights
             nursery.cancel_scope.cancel()
     assert [entry["event"] for entry in logs] == ["model_swapped", "model_not_swapped"]
-
-
-def _open(spec: EngineSpec) -> MemoryEngine:
-    """Stand in for a model that is loaded already; only its digest matters here."""
-    engine = MemoryEngine(spec.model)
-    assert spec.weights is not None
-    object.__setattr__(engine._info, "weights", spec.weights)
-    return engine

@@ -64,6 +64,10 @@ class UpstreamEngine(Engine):
             raise ConfigurationError(
                 f"{spec.model} has no upstream", hint="set upstream_url of the model"
             )
+        if spec.adapters:
+            raise ConfigurationError(
+                "adapters are the server's to apply", hint="set upstream_model to the adapted one"
+            )
         self._spec = spec
         self._wanted: UpstreamSpec = spec.upstream
         self._server = Server(self._wanted.url, read_key(self._wanted))
