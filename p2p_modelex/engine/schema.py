@@ -8,6 +8,7 @@ that is followed in part is a promise broken. Object members come in the order o
 import json
 import re
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from p2p_modelex.limits import KIB
 
 GRAMMAR_BYTES = 64 * KIB
 DEPTH_MAX = 32
+BRACKETS_MAX = 4 * DEPTH_MAX
 REPEATS_MAX = 1024
 
 _NOTES = frozenset(
@@ -50,9 +52,13 @@ _KEYS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 def build_grammar(schema: str) -> str:
     """Return the grammar of a schema's text. Raises Unsupported, naming what is not understood."""
+    # Looked at before it is parsed: Python is not to find out how deep it can go.
+    nested = accumulate((text in "[{") - (text in "]}") for text in schema)
+    if max(nested, default=0) > BRACKETS_MAX:
+        raise Unsupported(f"the JSON schema has over {BRACKETS_MAX} brackets in each other")
     try:
         parsed = json.loads(schema)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Unsupported(f"the JSON schema is not JSON: {error}") from error
     return _Converter(parsed).convert()
 

@@ -182,7 +182,7 @@ for _ in range(40):
     ("schema", "why"),
     [
         ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
+        ("[" * 100_000, "brackets"),
         ('{"type": "string", "pattern": "a+"}', "'pattern'"),
         ('{"type": "integer", "minimum": 3}', "'minimum'"),
         ('{"type": "string", "items": {}}', "'items'"),
