@@ -57,11 +57,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a completion, with the tokens counted by the engine's own tokenizer."""
+    """The end of a completion, with the tokens counted by the engine's own tokenizer.
+
+    cached_tokens: of the prompt, those that were in the engine's cache; 0 where it does not say.
+    """
 
     finish: Finish
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 Output = Started | Piece | Done
@@ -69,7 +73,11 @@ Output = Started | Piece | Done
 
 @dataclass(frozen=True, slots=True)
 class EngineStatistics:
-    """Load now and counters since the start; an immutable snapshot."""
+    """Load now and counters since the start; an immutable snapshot.
+
+    cached_tokens of prompt_tokens were in the engine's cache: how much it gains by getting prompts
+    that begin alike.
+    """
 
     running: int
     waiting: int
@@ -78,6 +86,8 @@ class EngineStatistics:
     restarts: int
     first_token_ms: int
     """Median time to the first token over the last requests, 0 if none."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class Engine(ABC):

@@ -155,10 +155,11 @@ def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]") -> Steps:
             raise _error_of(frame["error"])
         choice = frame["choices"][0]
         if choice["finish_reason"] is not None:
-            total = int(frame["usage"]["completion_tokens"])
-            if choice["text"] or total > counted:
-                # Tokens held back for half a character or a stop string were not shown.
-                yield Step(choice["text"], max(total - counted, 0))
+            usage = frame["usage"]
+            total = int(usage["completion_tokens"])
+            cached = int(usage["prompt_tokens_details"]["cached_tokens"])
+            # Tokens held back for half a character or a stop string were not shown.
+            yield Step(choice["text"], max(total - counted, 0), cached=cached)
             return Finish.LENGTH if choice["finish_reason"] == "length" else Finish.STOP
         if "prompt_progress" in frame:
             yield Step()

@@ -48,8 +48,13 @@ class _Choice(msgspec.Struct, frozen=True):
     logprobs: _Logprobs | None = None
 
 
+class _Prompt(msgspec.Struct, frozen=True):
+    cached_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct, frozen=True):
     completion_tokens: int = 0
+    prompt_tokens_details: _Prompt | None = None
 
 
 class _Chunk(msgspec.Struct, frozen=True):
@@ -81,6 +86,8 @@ class StreamedAnswer:
         self.is_cut = False
         """Whether that is because the server would not end."""
         self.tokens = 0
+        self.cached_tokens = 0
+        """Of the prompt, as the server says."""
 
     @property
     def has_finished(self) -> bool:
@@ -136,6 +143,8 @@ class StreamedAnswer:
             raise EngineError("the upstream failed in the middle of the answer")
         if chunk.usage is not None:
             self._usage = chunk.usage.completion_tokens
+            details = chunk.usage.prompt_tokens_details
+            self.cached_tokens = (details.cached_tokens if details else None) or 0
         return self._read_choice(chunk.choices[0]) if chunk.choices else None
 
     def _read_choice(self, choice: _Choice) -> Piece | None:

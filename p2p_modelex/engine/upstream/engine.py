@@ -75,6 +75,7 @@ class UpstreamEngine(Engine):
         self._counted: OrderedDict[_Prompt, int] = OrderedDict()
         self._admission = Admission(spec.slots, spec.waiting_max)
         self._finished = self._failed = 0
+        self._prompt_tokens = self._cached_tokens = 0
         self._is_up = True
         self._doubt = trio.Event()
         self._upstream: Upstream | None = None
@@ -140,6 +141,8 @@ class UpstreamEngine(Engine):
             failed=self._failed,
             restarts=0,
             first_token_ms=self._admission.first_token_ms,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
         )
 
     async def count_tokens(self, request: Request) -> int:
@@ -180,6 +183,8 @@ class UpstreamEngine(Engine):
                         self._admission.note_first_token(began)
                     elif isinstance(output, Done):
                         self._finished += 1
+                        self._prompt_tokens += output.prompt_tokens
+                        self._cached_tokens += output.cached_tokens
                         self._admission.note_finished(began)
                     yield output
         except EngineError as error:

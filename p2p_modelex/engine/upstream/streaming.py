@@ -52,9 +52,9 @@ async def complete(
                 await answer.read_some(LAST_WORDS_S)
         finish = streamed.finish
         # One digit is the whole answer: the limit of one token has not cut anything.
-        yield Done(
-            Finish.STOP if request.kind == "score" else finish, prompt_tokens, streamed.tokens
-        )
+        finish = Finish.STOP if request.kind == "score" else finish
+        cached = min(max(streamed.cached_tokens, 0), prompt_tokens)
+        yield Done(finish, prompt_tokens, streamed.tokens, cached)
 
 
 async def _read(answer: Answer, streamed: StreamedAnswer, stall_s: float) -> bytes:

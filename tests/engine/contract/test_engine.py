@@ -46,6 +46,12 @@ async def test_answers_keep_the_order_and_the_counts(name: str, opening: Opening
             assert 0 < len(found) <= first.done.completion_tokens
             assert all(value <= 0.0 and math.isfinite(value) for value in found)
 
+        # What the cache saves is said where the engine knows.
+        statistics = engine.statistics()
+        assert statistics.cached_tokens <= statistics.prompt_tokens
+        if name in ("xllamacpp", "upstream-llamacpp"):
+            assert statistics.cached_tokens > 0
+
         # The last tokens that fit, and one more.
         room = engine.info.context_length - counted
         with pytest.raises(PromptTooLong, match="context"):
