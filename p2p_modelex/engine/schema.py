@@ -166,6 +166,8 @@ class _Converter:
         members, required = schema.get("properties", {}), schema.get("required", [])
         if not isinstance(members, dict) or not isinstance(required, list):
             raise Unsupported("properties or required of the wrong type")
+        if not all(isinstance(name, str) for name in required):
+            raise Unsupported("a required member whose name is no text")
         if any(name not in members for name in required):
             raise Unsupported("a required member that properties does not name")
         extra = schema.get("additionalProperties", True)
@@ -205,10 +207,12 @@ def _only(keys: set[str], known: set[str]) -> None:
 
 
 def _bounds(schema: dict[str, Any], what: str) -> tuple[int, int | None]:
-    least, most = schema.get(f"min{what}", 0), schema.get(f"max{what}")
-    for bound in (least, most):
-        if bound is not None and not (isinstance(bound, int) and 0 <= bound <= REPEATS_MAX):
+    for key in (f"min{what}", f"max{what}"):
+        bound = schema.get(key, 0)
+        # bool is an int to Python, not to a schema.
+        if not isinstance(bound, int) or isinstance(bound, bool) or not 0 <= bound <= REPEATS_MAX:
             raise Unsupported(f"min{what} and max{what} are whole numbers up to {REPEATS_MAX}")
+    least, most = schema.get(f"min{what}", 0), schema.get(f"max{what}")
     if most is not None and most < least:
         raise Unsupported(f"max{what} is under min{what}")
     return least, most

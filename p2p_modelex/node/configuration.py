@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Literal
 
 from p2p_modelex import limits
+from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
 from p2p_modelex.node.options import (
     AMOUNT,
     DIGEST,
@@ -125,9 +126,10 @@ class ModelSettings:
         "Context to load the model with; 0 takes the model's own. Memory rises with it.",
     )
     slots: int = option(
-        whole(1, limits.LANES_MAX, "requests"),
+        whole(1, OPEN_JOBS_MAX, "requests"),
         2,
-        "Requests to run at once where the engine batches (xllamacpp); ctransformers runs one.",
+        "Requests to run at once where the engine can (xllamacpp, upstream); ctransformers runs "
+        "one. xllamacpp holds a context for each in memory.",
     )
     queue: int = option(
         whole(0, 1024, "requests"),

@@ -149,7 +149,7 @@ def test_inexact_or_odd_prices_are_refused(written: str) -> None:
         ("[models]\nmodel = 'x'\n", "line 1: models is not a list", "[[models]]"),
         ("[[models]]\n[[models]]\n", "line 1: models[0].model is missing", "add it"),
         ("[[models]]\nmodel='a'\n[[models]]\nslot=1\n", "line 4: unknown option `models[1].slot`", "`slots`"),
-        ("[[models]]\nmodel='a'\nslots = 1000\n", "line 3: models[0].slots cannot be 1000", "1 to 64"),
+        ("[[models]]\nmodel='a'\nslots = 1000\n", "line 3: models[0].slots cannot be 1000", "1 to 256"),
         ("[[models]]\nmodel='m'\n" * 17, "17 models", "at most 16"),
         ("[[models]]\nmodel='m'\n" * 2, "model 'm' appears twice", "once"),
         ("[[models]]\nmodel='m'\nkinds = ['chat', 'chat']\n", "models[0].kinds cannot be", "list of some of"),

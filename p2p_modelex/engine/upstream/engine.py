@@ -155,10 +155,7 @@ class UpstreamEngine(Engine):
         prompt = request.kind, request.text, request.messages
         tokens = self._counted.get(prompt)
         if tokens is None:
-            tokenizes = upstream.dialect.tokenizes
-            async with self._counts:
-                tokens = await count_prompt(self._server, tokenizes, upstream.model, request)
-            self._counted[prompt] = tokens
+            tokens = self._counted[prompt] = await self._count(upstream, request)
             if len(self._counted) > COUNTS_KEPT:
                 self._counted.popitem(last=False)
         if tokens + request.max_tokens > upstream.context_length:
@@ -168,6 +165,15 @@ class UpstreamEngine(Engine):
                 hint="Shorten the prompt or lower --max-tokens.",
             )
         return tokens
+
+    async def _count(self, upstream: Upstream, request: Request) -> int:
+        tokenizes = upstream.dialect.tokenizes
+        async with self._counts:
+            try:
+                return await count_prompt(self._server, tokenizes, upstream.model, request)
+            except Unreachable:
+                self._doubt.set()
+                raise
 
     async def generate(self, request: Request) -> AsyncGenerator[Output, None]:
         """See Engine. Leaving early closes the connection, at which the server frees its slot."""

@@ -294,9 +294,10 @@ async def test_a_server_that_goes_is_unready_until_it_comes_back(
         await _wait_until(lambda: not engine.is_ready)
 
 
-async def test_a_job_that_cannot_reach_the_server_makes_it_look_at_once() -> None:
+@pytest.mark.parametrize("path", [CHATS, "/tokenize"])
+async def test_a_job_that_cannot_reach_the_server_makes_it_look_at_once(path: str) -> None:
     async with fronting() as (engine, server):
-        server.ways[CHATS] = server.ways["/v1/models"] = saying(b"")
+        server.ways[path] = server.ways["/v1/models"] = saying(b"")
         with pytest.raises(Unreachable):
             await ask(engine, chat("x"))
         with trio.fail_after(upstream_engine.HEALTH_INTERVAL_S / 2):
