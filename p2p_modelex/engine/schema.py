@@ -57,10 +57,14 @@ def build_grammar(schema: str) -> str:
     if max(nested, default=0) > BRACKETS_MAX:
         raise Unsupported(f"the JSON schema has over {BRACKETS_MAX} brackets in each other")
     try:
-        parsed = json.loads(schema)
+        # Half of a surrogate pair shows when a rule is encoded.
+        return _Converter(json.loads(schema, parse_constant=_refuse_constant)).convert()
     except ValueError as error:
         raise Unsupported(f"the JSON schema is not JSON: {error}") from error
-    return _Converter(parsed).convert()
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 class _Converter:
@@ -138,9 +142,8 @@ class _Converter:
 
     def _visit_type(self, schema: dict[str, Any], keys: set[str], depth: int) -> str:
         kind = schema.get("type")
-        if isinstance(kind, list):
-            options = [{**schema, "type": one} for one in kind]
-            return self._any_of(options, depth)
+        if isinstance(kind, list) and all(isinstance(one, str) for one in kind):
+            return self._any_of([_narrow(schema, one) for one in kind], depth)
         if not isinstance(kind, str) or kind not in _KEYS:
             raise Unsupported(f"a JSON schema without a type that is known: {str(kind)[:40]}")
         _only(keys, {"type", *_KEYS[kind]})
@@ -199,6 +202,12 @@ class _Converter:
             first = written if is_required else f"{written} | {self._add(first)}"
             later = following if is_required else f"{following} | {rest}"
         return self._add(first)
+
+
+def _narrow(schema: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return the schema for one of its types, without what is said of values of the others."""
+    others = frozenset[str]().union(*_KEYS.values()) - _KEYS.get(kind, frozenset())
+    return {key: value for key, value in schema.items() if key not in others} | {"type": kind}
 
 
 def _only(keys: set[str], known: set[str]) -> None:

@@ -12,7 +12,22 @@ _WORDS = (
 )
 _VALUES = (
     *("object", "array", "string", "integer", "number", "boolean", "null", "#", "#/$defs/a", "#/"),
-    *("a", 'a"\\\n', "\ud7ff", 0, 1, 3, 1024, -1, 1.5, True, False, None, "#/properties/a/items"),
+    *(
+        "a",
+        'a"\\\n',
+        "\ud7ff",
+        "\ud800",
+        0,
+        1,
+        3,
+        1024,
+        -1,
+        1.5,
+        True,
+        False,
+        None,
+        "#/properties/a/items",
+    ),
 )
 _COMMON_BYTES = 2048
 """What is in every grammar, and the rule that the bound was noticed at."""
