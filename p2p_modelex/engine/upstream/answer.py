@@ -30,6 +30,7 @@ a token in two pieces, so these many more and twice the limit are let pass."""
 class _Part(msgspec.Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None
 
 
 class _Logprob(msgspec.Struct, frozen=True):
@@ -176,7 +177,9 @@ class StreamedAnswer:
         """
         if choice.delta is None:
             return choice.text or ""
-        thought, text = choice.delta.reasoning_content or "", choice.delta.content or ""
+        delta = choice.delta
+        thought = delta.reasoning_content or delta.reasoning or ""
+        text = delta.content or ""
         if thought and not self._thinking:
             self._thinking, thought = True, f"<think>{thought}"
         if text and self._thinking:

@@ -27,7 +27,7 @@ from p2p_modelex.engine.upstream.counting import count_prompt
 from p2p_modelex.engine.upstream.dialects import build_body
 from p2p_modelex.engine.upstream.http import Server, Unreachable
 from p2p_modelex.engine.upstream.key import read_key
-from p2p_modelex.engine.upstream.probing import check_features, find_kinds
+from p2p_modelex.engine.upstream.probing import check_features, find_kinds, find_tokenizer
 from p2p_modelex.engine.upstream.starting import Upstream, list_models, meet
 from p2p_modelex.engine.upstream.streaming import complete, embed
 from p2p_modelex.errors import (
@@ -76,6 +76,7 @@ class UpstreamEngine(Engine):
         self._admission = Admission(spec.slots, spec.waiting_max)
         self._finished = self._failed = 0
         self._prompt_tokens = self._cached_tokens = 0
+        self._tokenizes = ""
         self._is_up = True
         self._doubt = trio.Event()
         self._upstream: Upstream | None = None
@@ -86,6 +87,7 @@ class UpstreamEngine(Engine):
             stack.push_async_callback(self._server.aclose)
             self._upstream = upstream = await meet(self._server, self._spec, self._wanted)
             kinds = await find_kinds(upstream, self._spec.kinds)
+            self._tokenizes = await find_tokenizer(upstream, kinds)
             speaking = next((kind for kind in kinds if kind != "embedding"), None)
             if self._wanted.features and speaking is None:
                 raise Unsupported("embeddings have no features")
@@ -167,10 +169,9 @@ class UpstreamEngine(Engine):
         return tokens
 
     async def _count(self, upstream: Upstream, request: Request) -> int:
-        tokenizes = upstream.dialect.tokenizes
         async with self._counts:
             try:
-                return await count_prompt(self._server, tokenizes, upstream.model, request)
+                return await count_prompt(self._server, self._tokenizes, upstream.model, request)
             except Unreachable:
                 self._doubt.set()
                 raise

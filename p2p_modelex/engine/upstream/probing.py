@@ -1,6 +1,7 @@
 """Trying what an upstream is said to be able to do, with one small request for each thing."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
@@ -8,11 +9,14 @@ from types import MappingProxyType
 import msgspec
 
 from p2p_modelex.engine.abc import Piece
+from p2p_modelex.engine.upstream.counting import count_prompt
 from p2p_modelex.engine.upstream.starting import Upstream
 from p2p_modelex.engine.upstream.streaming import complete, embed
 from p2p_modelex.errors import EngineError, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+
+LOG = logging.getLogger(__name__)
 
 TIMEOUT_S = 60.0
 """The first request may have to load the model (Ollama does so)."""
@@ -44,6 +48,20 @@ async def find_kinds(upstream: Upstream, asked: tuple[Kind, ...]) -> tuple[Kind,
     if not served:
         raise Unsupported("; ".join(refusals), hint="set kinds of the model")
     return tuple(served)
+
+
+async def find_tokenizer(upstream: Upstream, kinds: tuple[Kind, ...]) -> str:
+    """Return how the server counts tokens (Dialect.tokenizes); empty if it does not, as where a
+    balancer lets nothing but OpenAI's own paths through.
+    """
+    tokenizes = upstream.dialect.tokenizes
+    try:
+        for kind in kinds:
+            await count_prompt(upstream.server, tokenizes, upstream.model, build_trial(kind))
+    except Unsupported as error:
+        LOG.warning("%s counts no tokens: %s", upstream.server.name, error.message)
+        return ""
+    return tokenizes
 
 
 async def check_features(upstream: Upstream, kind: Kind, features: tuple[str, ...]) -> None:

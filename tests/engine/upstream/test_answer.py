@@ -101,10 +101,9 @@ def test_logprobs_tell_how_many_tokens_a_piece_has() -> None:
     assert [(piece.tokens, piece.logprobs) for piece in pieces] == [(2, (-0.5, 0.0)), (1, (-1.0,))]
 
 
-def test_thoughts_stand_before_the_answer() -> None:
-    thinking = [
-        line({"choices": [{"delta": {"reasoning_content": text}}]}) for text in ("Hm", ", yes.")
-    ]
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_thoughts_stand_before_the_answer(name: str) -> None:
+    thinking = [line({"choices": [{"delta": {name: text}}]}) for text in ("Hm", ", yes.")]
     _, pieces = read(*thinking, event("Yes"), event("!"), event("", finish=True))
     assert "".join(piece.text for piece in pieces) == "<think>Hm, yes.</think>Yes!"
     assert sum(piece.tokens for piece in pieces) == 4

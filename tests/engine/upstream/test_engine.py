@@ -75,6 +75,21 @@ async def test_a_plain_server_counts_no_tokens_so_a_bound_is_charged() -> None:
             await engine.count_tokens(make_request("x", grammar='root ::= "a"'))
 
 
+async def test_a_balancer_that_hides_the_tokenizer_leaves_the_bound() -> None:
+    async with serving_openai(MemoryEngine("m")) as server:
+        server.ways["/tokenize"] = saying(fault(404, {}))
+        async with engine_of(server) as engine:
+            assert engine.info.version == "vllm"
+            assert await engine.count_tokens(chat("four")) == 4 + 64 + 16
+            # It is not asked again.
+            assert [path for path, _, _ in server.seen].count("/tokenize") == 1
+        # A server that should count and fails is not taken for one that does not.
+        server.ways["/tokenize"] = saying(fault(500, {}))
+        with pytest.raises(EngineError, match="500"):
+            async with engine_of(server):
+                pass
+
+
 async def test_sampling_is_told_in_full_where_the_server_has_defaults_of_its_own() -> None:
     async with fronting() as (engine, server):
         await ask(engine, make_request("x", max_tokens=2, temperature=0.5, top_p=0.9, stop=("q",)))
