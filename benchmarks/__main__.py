@@ -23,6 +23,7 @@ NAMES = (
     "startup",
     "idle",
     "completion",
+    "upstream",
 )
 TIMEOUT_S = 300
 

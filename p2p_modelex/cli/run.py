@@ -1,5 +1,6 @@
 """`modelex run`."""
 
+import json
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from p2p_modelex.errors import BadInput, JobFailed, StoreError
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.records.rows import ReceiptRow
@@ -47,10 +49,10 @@ class _Asked:
 @click.option("--model", required=True, help="The model's name; `modelex nodes` lists them.")
 @click.option(
     "--kind",
-    type=click.Choice(["chat", "completion", "score"]),
+    type=click.Choice(["chat", "completion", "score", "embedding"]),
     default="chat",
     show_default=True,
-    help="How to ask: as a chat message, as text to go on with, or for a score.",
+    help="How to ask: as a chat message, as text to go on with, for a score, or for a vector.",
 )
 @click.option(
     "--max-tokens",
@@ -72,6 +74,12 @@ class _Asked:
     default=0,
     show_default=True,
     help="Makes sampling repeatable on the same engine.",
+)
+@click.option(
+    "--grammar",
+    "grammar_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a GBNF grammar or a JSON schema that the completion is to follow.",
 )
 @click.option("--max-price", help="Most to pay for the whole job, in AI.")
 @click.option("--peer", help="Buy from this peer: a multiaddr ending in /p2p/PEER, or a peer id.")
@@ -96,6 +104,7 @@ def run(
     max_tokens: int,
     temperature: float,
     seed: int,
+    grammar_file: Path | None,
     max_price: str | None,
     peer: str | None,
     section: str | None,
@@ -113,7 +122,13 @@ def run(
     if not text.strip():
         raise BadInput("the prompt is empty")
     request = build_request(
-        text, model=model, kind=kind, max_tokens=max_tokens, temperature=temperature, seed=seed
+        text,
+        model=model,
+        kind=kind,
+        max_tokens=1 if kind == "embedding" else max_tokens,
+        temperature=temperature,
+        seed=seed,
+        grammar=_read_grammar(grammar_file) if grammar_file else "",
     )
     if peer is not None:
         parse_peer(peer)
@@ -121,6 +136,14 @@ def run(
     quiet_log()
     if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote, section)):
         raise KeyboardInterrupt
+
+
+def _read_grammar(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as grammar:
+            return grammar.read(limits.GRAMMAR_BYTES + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read the grammar {file}: {error}") from error
 
 
 async def _run(home: Home, asked: _Asked) -> bool:
@@ -138,7 +161,7 @@ async def _run(home: Home, asked: _Asked) -> bool:
         async with trio.open_nursery() as nursery:
             await nursery.start(_cancel_at_signal, completion, watch)
             try:
-                await _stream(completion, watch)
+                await _stream(completion, watch, is_vector=asked.request.kind == "embedding")
             except JobFailed:
                 # Cancelled before anything came: there is no receipt, and nothing was paid.
                 if not watch.is_interrupted:
@@ -174,16 +197,18 @@ async def _cancel_at_signal(
             await completion.cancel()
 
 
-async def _stream(completion: "Completion", watch: _Watch) -> None:
+async def _stream(completion: "Completion", watch: _Watch, *, is_vector: bool) -> None:
     async for piece in completion:
         if isinstance(piece, RunRestarted):
             why = printable(f"{piece.why.code}: {piece.why.reason}")
             click.echo(f"\n[{why}; begins again at another node]", err=True)
             continue
         watch.first = watch.first or time.monotonic()
-        click.echo(printable(piece.text), nl=False)
+        if not is_vector:
+            click.echo(printable(piece.text), nl=False)
     watch.ended = time.monotonic()
-    click.echo()
+    is_whole = is_vector and not watch.is_interrupted
+    click.echo(json.dumps(decode_vector(completion.text)) if is_whole else "")
 
 
 def _receipt_path(home: Home, row: ReceiptRow) -> Path:

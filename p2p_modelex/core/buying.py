@@ -215,7 +215,8 @@ class Buying:
             effects.append(Emit(RunRestarted(run.job, candidate.peer, run.last)))
         purchase = Purchase(
             job=run.next_job(),
-            request=run.wanted.request,
+            # By weights, as the provider may have swapped its model since it advertised this one.
+            request=msgspec.structs.replace(run.wanted.request, weights=offer.weights),
             offer=offer,
             ownership=candidate.advertisement.accounts[0],
             max_cost=compute_ceiling(run.wanted, offer),

@@ -248,6 +248,16 @@ class NodeCore:
         own = self.directory.get(self.directory.own)
         return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
 
+    def stock(self, shop: Shop) -> None:
+        """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
+        their terms, and slots stay as they were.
+
+        `advertise` tells the mesh. Only for a node that sells.
+        """
+        assert self._selling is not None
+        self._shop = shop.move(self.splits.epoch)
+        self._selling.stock(self._shop.seller)
+
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
         self._told = None

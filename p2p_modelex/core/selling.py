@@ -94,6 +94,10 @@ class Selling:
         """Whether inputs about this stream belong here."""
         return stream in self._exchanges
 
+    def stock(self, seller: Seller) -> None:
+        """Sell on these terms from now on; streams that are open keep the older ones."""
+        self._seller = seller
+
     def get_load(self) -> Load:
         """Our load now, for those who probe: only jobs that are admitted and paid for count."""
         return self._admission.get_load()

@@ -4,7 +4,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.records.advertisement import Offer
-from p2p_modelex.records.job import Request
+from p2p_modelex.records.job import Request, features_of
 from p2p_modelex.units import Epoch, Wei, rescale
 
 BYTES_PER_TOKEN = 4
@@ -14,12 +14,11 @@ BYTES_PER_TOKEN = 4
 def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
     """Return what routing looks for, in the token's split epoch."""
     request = wanted.request
-    features = ("grammar",) if request.grammar else ()
     return Want(
         kind=request.kind,
         model=request.model,
         weights=request.weights if any(request.weights) else None,
-        features=features,
+        features=features_of(request),
         prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
         max_tokens=request.max_tokens,
         max_cost=_move(wanted.max_cost, wanted, epoch),

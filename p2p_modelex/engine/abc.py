@@ -1,7 +1,8 @@
 """The engine port: what the node needs from something that runs a language model.
 
-Implementations: `ctransformers`, `xllamacpp` (both in a worker process, engine/worker.py) and
-`memory.py`. All pass the same contract tests. A missing capability is refused, never faked.
+Implementations: `ctransformers`, `xllamacpp` (both in a worker process, engine/worker.py),
+`upstream/` (a server that speaks the OpenAI API) and `memory.py`. All pass the same contract
+tests. A missing capability is refused, never faked.
 """
 
 from abc import ABC, abstractmethod
@@ -56,11 +57,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a completion, with the tokens counted by the engine's own tokenizer."""
+    """The end of a completion, with the tokens counted by the engine's own tokenizer.
+
+    cached_tokens: of the prompt, those that were in the engine's cache; 0 where it does not say.
+    """
 
     finish: Finish
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 Output = Started | Piece | Done
@@ -68,7 +73,11 @@ Output = Started | Piece | Done
 
 @dataclass(frozen=True, slots=True)
 class EngineStatistics:
-    """Load now and counters since the start; an immutable snapshot."""
+    """Load now and counters since the start; an immutable snapshot.
+
+    cached_tokens of prompt_tokens were in the engine's cache: how much it gains by getting prompts
+    that begin alike.
+    """
 
     running: int
     waiting: int
@@ -77,6 +86,8 @@ class EngineStatistics:
     restarts: int
     first_token_ms: int
     """Median time to the first token over the last requests, 0 if none."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class Engine(ABC):
@@ -91,6 +102,11 @@ class Engine(ABC):
     @property
     @abstractmethod
     def info(self) -> EngineInfo: ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can take requests now. What is not ready is not advertised."""
+        return True
 
     @abstractmethod
     async def count_tokens(self, request: Request) -> int:

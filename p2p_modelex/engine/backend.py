@@ -12,11 +12,15 @@ from p2p_modelex.records.receipt import Finish
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Output of one or more tokens; tokens 0 and no text means only that the job is alive."""
+    """Output of one or more tokens; tokens 0 and no text means only that the job is alive.
+
+    cached: prompt tokens that the engine need not read again, where this step says so.
+    """
 
     text: str = ""
     tokens: int = 0
     logprobs: tuple[float, ...] = ()
+    cached: int = 0
 
 
 Steps = Generator[Step, None, Finish]

@@ -24,6 +24,8 @@ class CtransformersBackend(Backend):
     def __init__(self, spec: EngineSpec) -> None:
         if spec.path is None:
             raise ModelRejected("ctransformers needs the path of a GGUF file")
+        if spec.adapters:
+            raise Unsupported("ctransformers applies no LoRA adapters", hint="xllamacpp does")
         digest = vet_digest(spec.path, spec.weights)
         header = read_header(spec.path)
         vet_for_ctransformers(header)
@@ -35,6 +37,8 @@ class CtransformersBackend(Backend):
             gpu_layers=spec.gpu_layers,
         )
         kinds = kinds_of(header, spec.kinds)
+        if "embedding" in kinds:
+            raise Unsupported("ctransformers makes no embeddings", hint="xllamacpp does")
         self._builder = PromptBuilder(header, kinds, context)
         self._answers = _answer_tokens(header) if "score" in kinds else []
         self._ends = _end_tokens(header)

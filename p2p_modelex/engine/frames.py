@@ -91,6 +91,7 @@ class Ended(_Frame, frozen=True, tag=21):
     finish: Finish
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int
 
 
 class Failed(_Frame, frozen=True, tag=22):

@@ -37,6 +37,7 @@ class Jobs:
         self._admission = admission
         self._jobs: dict[int, Job] = {}
         self._finished = self._failed = 0
+        self._prompt_tokens = self._cached_tokens = 0
 
     def __contains__(self, number: int) -> bool:
         return number in self._jobs
@@ -55,6 +56,8 @@ class Jobs:
             failed=self._failed,
             restarts=restarts,
             first_token_ms=self._admission.first_token_ms,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
         )
 
     def add(self, command: frames.Run | frames.Count, began: float) -> Job:
@@ -92,8 +95,13 @@ class Jobs:
             case frames.Counted():
                 self._settle(job, event)
             case frames.Ended():
-                done = Done(event.finish, event.prompt_tokens, event.completion_tokens)
-                self._settle(job, done)
+                # A worker holds native code: what it says is bounded.
+                cached = min(max(event.cached_tokens, 0), event.prompt_tokens)
+                self._prompt_tokens += event.prompt_tokens
+                self._cached_tokens += cached
+                self._settle(
+                    job, Done(event.finish, event.prompt_tokens, event.completion_tokens, cached)
+                )
             case frames.Failed():
                 self._settle(job, frames.unpack_error(event))
 

@@ -28,6 +28,7 @@ from p2p_modelex.engine.text import TextStream
 from p2p_modelex.errors import EngineCrashed, PromptTooLong, Unsupported
 from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.embedding import encode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 
@@ -121,6 +122,11 @@ class MemoryEngine(Engine):
         try:
             fault = self._take_fault()
             yield Started(prompt_tokens)
+            if request.kind == "embedding":
+                yield Piece(encode_vector(_vector_of(request.text)), 0)
+                self._finished += 1
+                yield Done(Finish.STOP, prompt_tokens, 0)
+                return
             stream = TextStream(request.stop)
             words = self._answer(request)
             tokens = 0
@@ -156,7 +162,7 @@ class MemoryEngine(Engine):
         return self._fault
 
     def _admit(self, request: Request) -> int:
-        if request.kind not in self._info.kinds or request.kind == "embedding":
+        if request.kind not in self._info.kinds:
             raise Unsupported(f"this model serves {', '.join(self._info.kinds)}")
         if request.grammar:
             raise Unsupported("the memory engine has no grammars")
@@ -185,6 +191,11 @@ class MemoryEngine(Engine):
             return _split(self._reply)
         numbers = hashlib.shake_256(seed).digest(self._length)
         return [_WORDS[number % len(_WORDS)] + " " for number in numbers]
+
+
+def _vector_of(text: str) -> list[float]:
+    """Return eight numbers between -1 and 1 that are the text's own."""
+    return [byte / 128 - 1 for byte in hashlib.sha256(text.encode()).digest()[:8]]
 
 
 def _split(text: str) -> list[str]:

@@ -23,7 +23,14 @@ def kinds_of(header: Header, asked: tuple[Kind, ...]) -> tuple[Kind, ...]:
     """Return what to serve: what was asked for, or what the file shows it can do."""
     if asked:
         return asked
+    if has_pooling(header):
+        return ("embedding",)
     return ("chat", "completion") if header.get_text("tokenizer.chat_template") else ("completion",)
+
+
+def has_pooling(header: Header) -> bool:
+    """Whether the file says how its tokens become one vector, as embedding models do."""
+    return f"{header.architecture}.pooling_type" in header.metadata
 
 
 class PromptBuilder:
@@ -48,12 +55,16 @@ class PromptBuilder:
         it) or an empty prompt; PromptTooLong if prompt and max_tokens exceed the context.
         """
         segments = self._segments(request)
-        ids: list[int] = [] if self._bos is None else [self._bos]
+        embedding = request.kind == "embedding"
+        ids: list[int] = [] if self._bos is None or embedding else [self._bos]
         for segment in segments:
             if isinstance(segment, int):
                 ids += [] if [segment] == ids == [self._bos] else [segment]
             elif "\0" in segment:
                 raise Unsupported("the prompt has a NUL character")
+            elif embedding:
+                # Its tokenizer puts the model's own tokens around the text.
+                ids += tokenize(segment)
             else:
                 ids += self._tokenize_plain(segment, tokenize)
         if not segments or not ids:
@@ -94,13 +105,11 @@ class PromptBuilder:
                 if self._template is None:
                     raise Unsupported("the model has no chat template")
                 return self._template.render(request.messages) if request.messages else []
-            case "completion":
+            case "completion" | "embedding":
                 return [request.text] if request.text else []
             case "score":
                 # A space after "Sentiment:" makes the sentiment model answer 1 to everything.
                 return [request.text.rstrip()] if request.text.strip() else []
-            case "embedding":
-                raise Unsupported("no engine here makes embeddings yet")
             case _ as never:
                 assert_never(never)
 

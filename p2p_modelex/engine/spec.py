@@ -23,6 +23,24 @@ def default_threads() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """A server that speaks the OpenAI API.
+
+    url: where its API begins, such as http://127.0.0.1:8000/v1. model: its name there, empty for
+    the one offered to peers. key_file: a file whose first line is the API key; key_variable: an
+    environment variable that holds it; neither for none. dialect: a name of upstream/dialects, or
+    auto. features: what it is to be tried for and offered with.
+    """
+
+    url: str
+    model: str = ""
+    key_file: Path | None = None
+    key_variable: str = ""
+    dialect: str = "auto"
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSpec:
     """One engine with one model.
 
@@ -35,6 +53,8 @@ class EngineSpec:
     a GPU; without a usable one the engine falls back to the CPU and says so. stall_s: seconds a
     running job may show no sign of life before the worker is killed; raise it for big models on
     slow machines. startup_s: seconds a model may take to load. restarts_max: restarts in a row
+    before the engine gives up. upstream: where the model is, for the engine of that name.
+    adapters: GGUF files of LoRA adapters, applied whole and in this order.
     """
 
     engine: str
@@ -50,6 +70,8 @@ class EngineSpec:
     stall_s: float = 60.0
     startup_s: float = 120.0
     restarts_max: int = 5
+    upstream: UpstreamSpec | None = None
+    adapters: tuple[Path, ...] = ()
 
 
 def encode_spec(spec: EngineSpec) -> str:

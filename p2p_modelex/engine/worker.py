@@ -70,15 +70,16 @@ class Worker:
     def _run(self, command: frames.Run, prompt: tuple[int, ...]) -> None:
         job = command.job
         steps: Steps = self._backend.run(command.request, prompt, lambda: job in self._stops)
-        tokens = 0
+        tokens = cached = 0
         with contextlib.closing(steps):
             while True:
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    self._out.write(frames.Ended(job, end.value, len(prompt), tokens))
+                    self._out.write(frames.Ended(job, end.value, len(prompt), tokens, cached))
                     return
                 tokens += step.tokens
+                cached += step.cached
                 if step.text or step.tokens:
                     event = frames.Produced(job, step.text, step.tokens, step.logprobs)
                     self._out.write(event)

@@ -17,13 +17,17 @@ from urllib.parse import urlsplit
 import xllamacpp
 
 from p2p_modelex.engine.abc import EngineInfo
+from p2p_modelex.engine.adapters import compute_adapted_digest, vet_adapters
 from p2p_modelex.engine.architecture import vet_vocabulary
 from p2p_modelex.engine.backend import Backend, Step, Steps
-from p2p_modelex.engine.prompt import PromptBuilder, kinds_of
+from p2p_modelex.engine.prompt import PromptBuilder, has_pooling, kinds_of
+from p2p_modelex.engine.schema import build_grammar
 from p2p_modelex.engine.spec import CONTEXT_DEFAULT, EngineSpec, default_threads
 from p2p_modelex.engine.vetting import read_header, vet_digest
 from p2p_modelex.errors import EngineError, ModelRejected, PromptTooLong, Unsupported
-from p2p_modelex.records.job import Request
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.embedding import encode_vector
+from p2p_modelex.records.job import Request, is_schema
 from p2p_modelex.records.receipt import Finish
 
 _SCORE_GRAMMAR = "root ::= [1-9]"
@@ -43,10 +47,11 @@ class XllamacppBackend(Backend):
         digest = vet_digest(spec.path, spec.weights)
         header = read_header(spec.path)
         vet_vocabulary(header)
+        vet_adapters(header, spec.adapters)
         context = min(spec.context_length or CONTEXT_DEFAULT, header.context_length)
         self._key = secrets.token_hex(16)
-        self._server = _start(spec, context, self._key)
         kinds = kinds_of(header, spec.kinds)
+        self._server = _start(spec, context, self._key, kinds, pools=has_pooling(header))
         self._builder = PromptBuilder(header, kinds, context)
         self._tokens_of = lru_cache(_BRIEF_KEPT)(self._ask_tokens)
         device = _device(spec.gpu_layers)
@@ -55,16 +60,19 @@ class XllamacppBackend(Backend):
             version=str(xllamacpp.__version__),
             library=_library(),
             model=spec.model,
-            weights=digest,
+            weights=compute_adapted_digest(digest, spec.adapters),
             kinds=kinds,
             context_length=context,
-            features=("grammar", "logprobs", "seed", "stop"),
+            features=("grammar", "json_schema", "logprobs", "seed", "stop"),
             slots=spec.slots,
             device=device,
         )
 
     def build_prompt(self, request: Request) -> tuple[int, ...]:
-        """See Backend."""
+        """See Backend. A JSON schema is understood, or refused, before the job begins."""
+        _grammar_of(request)
+        if request.kind == "embedding":
+            return self._builder.build(request, lambda text: list(self._ask_tokens(text, True)))
         return self._builder.build(request, self._tokenize)
 
     def _tokenize(self, text: str) -> list[int]:
@@ -74,12 +82,12 @@ class XllamacppBackend(Backend):
         brief = len(text) <= _BRIEF_CHARACTERS
         return list(self._tokens_of(text) if brief else self._ask_tokens(text))
 
-    def _ask_tokens(self, text: str) -> tuple[int, ...]:
+    def _ask_tokens(self, text: str, add_special: bool = False) -> tuple[int, ...]:
         address = urlsplit(str(self._server.listening_address))
         connection = http.client.HTTPConnection(
             str(address.hostname), address.port, timeout=_TOKENIZE_TIMEOUT_S
         )
-        body = json.dumps({"content": text, "add_special": False, "parse_special": False})
+        body = json.dumps({"content": text, "add_special": add_special, "parse_special": False})
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
             connection.request("POST", "/tokenize", body, headers)
@@ -96,6 +104,9 @@ class XllamacppBackend(Backend):
         The native call blocks and calls back; it runs in a thread of its own and its frames come
         through a queue, so that this side can be an ordinary generator.
         """
+        if request.kind == "embedding":
+            return (yield from self._embed(prompt))
+        body = _body(request, prompt)
         # Frames are few for one request: one a token and one a prompt batch.
         frames: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         abandoned = threading.Event()
@@ -105,7 +116,7 @@ class XllamacppBackend(Backend):
             frames.put(frame)
             return abandoned.is_set() or stopped()
 
-        thread = threading.Thread(target=self._complete, args=(request, prompt, on_frame, frames))
+        thread = threading.Thread(target=self._complete, args=(body, on_frame, frames))
         thread.start()
         try:
             finish = yield from _read_frames(frames)
@@ -116,15 +127,21 @@ class XllamacppBackend(Backend):
             abandoned.set()
             thread.join()
 
+    def _embed(self, prompt: tuple[int, ...]) -> Steps:
+        answer = self._server.handle_embeddings({"input": list(prompt)})
+        if "error" in answer:
+            raise _error_of(answer["error"])
+        yield Step(encode_vector(answer["data"][0]["embedding"]))
+        return Finish.STOP
+
     def _complete(
         self,
-        request: Request,
-        prompt: tuple[int, ...],
+        body: dict[str, Any],
         on_frame: Callable[[dict[str, Any]], bool],
         frames: "queue.SimpleQueue[dict[str, Any] | None]",
     ) -> None:
         try:
-            self._server.handle_completions(_body(request, prompt), on_frame)
+            self._server.handle_completions(body, on_frame)
         except Exception as error:  # whatever native code raises ends the job, not the worker
             frames.put({"error": {"type": "exception", "message": repr(error)}})
         finally:
@@ -138,10 +155,11 @@ def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]") -> Steps:
             raise _error_of(frame["error"])
         choice = frame["choices"][0]
         if choice["finish_reason"] is not None:
-            total = int(frame["usage"]["completion_tokens"])
-            if choice["text"] or total > counted:
-                # Tokens held back for half a character or a stop string were not shown.
-                yield Step(choice["text"], max(total - counted, 0))
+            usage = frame["usage"]
+            total = int(usage["completion_tokens"])
+            cached = int(usage["prompt_tokens_details"]["cached_tokens"])
+            # Tokens held back for half a character or a stop string were not shown.
+            yield Step(choice["text"], max(total - counted, 0), cached=cached)
             return Finish.LENGTH if choice["finish_reason"] == "length" else Finish.STOP
         if "prompt_progress" in frame:
             yield Step()
@@ -152,7 +170,9 @@ def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]") -> Steps:
     return Finish.CANCELLED
 
 
-def _start(spec: EngineSpec, context: int, key: str) -> Any:
+def _start(
+    spec: EngineSpec, context: int, key: str, kinds: tuple[Kind, ...], *, pools: bool
+) -> Any:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(spec.path)
     # llama.cpp divides its context among the slots.
@@ -164,6 +184,15 @@ def _start(spec: EngineSpec, context: int, key: str) -> Any:
     parameters.warmup = parameters.fit_params = parameters.ui = False
     parameters.verbosity = -1
     parameters.api_keys = [key]
+    parameters.lora_adapters = [
+        xllamacpp.CommonAdapterLoraInfo(str(path)) for path in spec.adapters
+    ]
+    if "embedding" in kinds:
+        parameters.embedding = True
+        # A vector is made of all its tokens at once.
+        parameters.n_batch = parameters.n_ubatch = context
+        if not pools:
+            parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     try:
         return xllamacpp.Server(parameters)
     except RuntimeError as error:
@@ -182,12 +211,19 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
         "repeat_penalty": 1.0,
         "seed": _fold_seed(request.seed),
         "stop": list(request.stop),
-        "grammar": _SCORE_GRAMMAR if scoring else request.grammar,
+        "grammar": _SCORE_GRAMMAR if scoring else _grammar_of(request),
         "logprobs": 1,
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,
     }
+
+
+def _grammar_of(request: Request) -> str:
+    if request.grammar.lstrip().startswith("%"):
+        # llama.cpp would hand it to llguidance, which some vocabularies get the better of.
+        raise Unsupported("the grammar is not GBNF")
+    return build_grammar(request.grammar) if is_schema(request.grammar) else request.grammar
 
 
 def _fold_seed(seed: int) -> int:

@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
+import trio
 
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.core.node import Shop
 from p2p_modelex.engine.abc import Engine
+from p2p_modelex.engine.registry import open_engine
+from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
+from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.errors import ConfigurationError
-from p2p_modelex.ids import format_address, format_peer_id
+from p2p_modelex.ids import Digest, format_address, format_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network
 from p2p_modelex.node.configuration import Configuration, ModelSettings
@@ -22,6 +26,7 @@ from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
+from p2p_modelex.node.upgrading import follow_catalogue
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import Epoch
@@ -35,21 +40,46 @@ log = structlog.get_logger(__name__)
 
 
 def open_configured_engine(home: Home, settings: ModelSettings) -> Engine:
-    """Return the engine of a configured model, not yet started."""
-    from p2p_modelex.engine.catalogue import Catalogue
-    from p2p_modelex.engine.registry import open_engine
+    """Return the engine of a configured model, not yet started.
 
-    name = "" if settings.engine == "auto" else settings.engine
-    spec = Catalogue(home.models).spec_for(settings.model, engine=name)
-    return open_engine(
-        replace(
-            spec,
-            context_length=settings.context_length,
-            threads=settings.threads,
-            slots=settings.slots,
-            waiting_max=settings.queue,
-            gpu_layers=settings.gpu_layers,
-        )
+    A model in a file can be swapped for another of its name (node/upgrading.py).
+    """
+    spec = build_spec(home, settings)
+    return open_engine(spec) if settings.engine == "upstream" else SwappingEngine(spec)
+
+
+def build_spec(home: Home, settings: ModelSettings) -> EngineSpec:
+    """Return what to run and how; ConfigurationError if the model is not there."""
+    from p2p_modelex.engine.catalogue import Catalogue
+
+    if settings.engine == "upstream":
+        spec = EngineSpec("upstream", settings.model, upstream=_build_upstream(home, settings))
+        if settings.upstream_weights:
+            spec = replace(spec, weights=Digest(bytes.fromhex(settings.upstream_weights)))
+    else:
+        name = "" if settings.engine == "auto" else settings.engine
+        spec = Catalogue(home.models).spec_for(settings.model, engine=name)
+    return replace(
+        spec,
+        kinds=settings.kinds or spec.kinds,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        slots=settings.slots,
+        waiting_max=settings.queue,
+        gpu_layers=settings.gpu_layers,
+        adapters=tuple(home.path / file for file in settings.adapters),
+    )
+
+
+def _build_upstream(home: Home, settings: ModelSettings) -> UpstreamSpec:
+    file = settings.upstream_key_file
+    return UpstreamSpec(
+        url=settings.upstream_url,
+        model=settings.upstream_model,
+        key_file=home.path / file if file else None,
+        key_variable=settings.upstream_key_variable,
+        dialect=settings.upstream_dialect,
+        features=settings.upstream_features,
     )
 
 
@@ -108,6 +138,10 @@ async def _open(
         shop = adjust(
             build_shop(keys, deployment, configuration.models, engines, epoch, wall_clock())
         )
+    nursery = await stack.enter_async_context(trio.open_nursery())
+    stack.callback(nursery.cancel_scope.cancel)
+    if shop is not None:
+        nursery.start_soon(follow_catalogue, home, configuration.models, engines, build_spec)
     parts = Parts(_build_network(configuration, keys), store, chain, engines, keys, deployment)
     node = Node(parts, configuration, shop)
     await stack.enter_async_context(node.serve())

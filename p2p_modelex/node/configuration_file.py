@@ -78,6 +78,12 @@ def validate_configuration(configuration: Configuration) -> None:
             f"registry.register is on, and a {configuration.role} has nothing to register",
             hint="only what a provider advertises is anchored: turn it off, or add a model",
         )
+    for settings in configuration.models:
+        if (settings.engine == "upstream") != bool(settings.upstream_url):
+            raise BadInput(
+                f'model {settings.model!r}: upstream_url and engine = "upstream" go together',
+                hint='upstream_url = "http://127.0.0.1:8000/v1"',
+            )
     mesh = configuration.mesh
     if configuration.role != "requester" and not mesh.listen:
         raise BadInput("mesh.listen is empty, so no peer can reach this node")

@@ -14,8 +14,8 @@ from p2p_modelex.ids import format_address, parse_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.limits import MIB
 from p2p_modelex.node.advice import write_grant_command
-from p2p_modelex.node.assembly import deployment_of
-from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.assembly import build_spec, deployment_of
+from p2p_modelex.node.configuration import Configuration, ModelSettings
 from p2p_modelex.node.configuration_file import read_configuration, validate_split_epoch
 from p2p_modelex.node.genesis import check_genesis
 from p2p_modelex.node.home import Home
@@ -158,22 +158,32 @@ class Examination:
     async def _check_models(self) -> str:
         if self._configuration is None or self._configuration.role != "provider":
             return ""
+        if not self._configuration.models:
+            raise ConfigurationError("a provider sells nothing", hint="add [[models]] tables")
+        seen = [await self._check_model(settings) for settings in self._configuration.models]
+        return ", ".join(seen)
+
+    async def _check_model(self, settings: ModelSettings) -> str:
+        if settings.engine == "upstream":
+            from p2p_modelex.engine.upstream.starting import look_at
+
+            try:
+                found = await look_at(build_spec(self._home, settings))
+            except ModelexError as error:
+                error.hint = error.hint or f"is {settings.upstream_url} up? Its log may say more"
+                raise
+            return f"{settings.model}: {found.model} at {found.server.name} ({found.dialect_name})"
         from p2p_modelex.engine.catalogue import Catalogue
 
         catalogue = Catalogue(self._home.models)
-        for settings in self._configuration.models:
-            engine = "" if settings.engine == "auto" else settings.engine
-            try:
-                await trio.to_thread.run_sync(catalogue.verify, settings.model)
-                catalogue.spec_for(settings.model, engine=engine)
-            except ModelexError as error:
-                again = f"modelex models remove {settings.model}, then models add it again"
-                error.hint = error.hint or again
-                raise
-        names = ", ".join(settings.model for settings in self._configuration.models)
-        if not names:
-            raise ConfigurationError("a provider sells nothing", hint="add [[models]] tables")
-        return f"{names}: digests match"
+        try:
+            await trio.to_thread.run_sync(catalogue.verify, settings.model)
+            build_spec(self._home, settings)
+        except ModelexError as error:
+            again = f"modelex models remove {settings.model}, then models add it again"
+            error.hint = error.hint or again
+            raise
+        return f"{settings.model}: digest matches"
 
     async def _check_port(self) -> str:
         if self._configuration is None:

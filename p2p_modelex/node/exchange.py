@@ -32,6 +32,7 @@ from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.node import Node
+from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Message, Request
 
 __all__ = [
@@ -79,6 +80,13 @@ class Exchange:
         self._begun = [one for one in self._begun if not one.is_over]
         self._begun.append(completion)
         return completion
+
+    async def embed(
+        self, text: str, *, model: str, terms: Terms | None = None
+    ) -> tuple[float, ...]:
+        """Return the vector that an embedding model makes of a text; raises as completions do."""
+        completion = self.run(text, model=model, terms=terms, kind="embedding", max_tokens=1)
+        return decode_vector(await completion.wait())
 
     async def cancel_all(self) -> None:
         """Cancel every completion that is running."""

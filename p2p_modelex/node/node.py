@@ -32,7 +32,7 @@ from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
-from p2p_modelex.node.shop import build_ownership
+from p2p_modelex.node.shop import build_ownership, restock
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
@@ -41,6 +41,9 @@ from p2p_modelex.units import Epoch, Millis, Wei
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
 """Jobs in hand may finish for this long; a cut job's payer owes only what it got."""
+
+WATCH_INTERVAL_S = 1.0
+"""How often a node looks whether its engines are what they were; it costs 50 us."""
 
 FLUSH_S = 3.0
 """What is queued on streams may go out for this long."""
@@ -66,6 +69,7 @@ class Node:
     def __init__(self, parts: Parts, configuration: Configuration, shop: Shop | None) -> None:
         self.parts = parts
         self._configuration = configuration
+        self._shop = shop
         deployment = parts.deployment
         identity = Identity(
             peer=parts.keys.peer.peer,
@@ -93,6 +97,7 @@ class Node:
         async with self._driver.run(), trio.open_nursery() as nursery:
             await self._advertise()
             nursery.start_soon(self._join_by_memory)
+            nursery.start_soon(self._watch_engines)
             yield
             nursery.cancel_scope.cancel()
 
@@ -204,6 +209,20 @@ class Node:
         if self.parts.chain is None or self._configuration.role == "requester":
             return None
         return await self.parts.chain.fetch_registration(self.parts.keys.peer.public_key)
+
+    async def _watch_engines(self) -> None:
+        """Sell, and advertise, what the engines have ready: one may swap its model or be down."""
+        first = last = self._shop
+        if first is None or last is None:
+            return
+        while True:
+            await trio.sleep(WATCH_INTERVAL_S)
+            shop = restock(first, last, self.parts.engines)
+            if shop != last:
+                last = shop
+                self.core.stock(shop)
+                await self._advertise()
+                log.info("restocked", models=[offer.model for offer in shop.advertised])
 
     async def _advertise(self) -> None:
         if self._configuration.role == "requester":

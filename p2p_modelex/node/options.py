@@ -74,10 +74,6 @@ def _read_switch(value: object) -> bool:
     return value
 
 
-TEXT = Kind("text", _read_text, _quote)
-SWITCH = Kind("true or false", _read_switch, lambda value: "true" if value else "false")
-
-
 def texts(at_most: int) -> Kind:
     """A list of at most so many texts."""
 
@@ -87,11 +83,35 @@ def texts(at_most: int) -> Kind:
             raise BadInput(f"{len(items)} of them")
         return items
 
-    return Kind(
-        f"list of at most {at_most} texts",
-        read,
-        lambda value: "[" + ", ".join(map(_quote, value)) + "]",
-    )
+    return Kind(f"list of at most {at_most} texts", read, _write_texts)
+
+
+def _write_texts(value: tuple[str, ...]) -> str:
+    return "[" + ", ".join(map(_quote, value)) + "]"
+
+
+def words(*values: str) -> Kind:
+    """A list of some of a few words, each once."""
+
+    def read(value: object) -> tuple[str, ...]:
+        items = _read_texts(value)
+        if len(set(items)) < len(items) or not set(items) <= set(values):
+            raise ValueError
+        return items
+
+    return Kind("list of some of " + ", ".join(map(_quote, values)), read, _write_texts)
+
+
+def _read_digest(value: object) -> str:
+    text = _read_text(value).lower()
+    if text and not re.fullmatch("[0-9a-f]{64}", text):
+        raise BadInput("a SHA-256 has 64 hexadecimal digits")
+    return text
+
+
+TEXT = Kind("text", _read_text, _quote)
+DIGEST = Kind("SHA-256 in hexadecimal", _read_digest, _quote)
+SWITCH = Kind("true or false", _read_switch, lambda value: "true" if value else "false")
 
 
 def choice(*values: str) -> Kind:

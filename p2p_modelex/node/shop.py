@@ -1,6 +1,9 @@
 """What a node sells: offers and prices from its configuration and its loaded engines."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.core.exchange.terms import Seller, Ware
@@ -72,3 +75,34 @@ def build_shop(
     slots_of = {model: engine.info.slots for model, engine in engines.items()}
     slots = sum(slots_of.values())
     return Shop(seller, tuple(ware.offer for ware in wares), slots, slots_of)
+
+
+def restock(first: Shop, last: Shop, engines: Mapping[str, Engine]) -> Shop:
+    """Return what a node sells now. first: what it sold at its start; last: until now.
+
+    The weights are those that the engines have loaded meanwhile, and only what is ready is
+    advertised. What was loaded before is still sold to those who name it: its engine serves it
+    for a while after a swap, and refuses it then.
+    """
+    infos = {model: engine.info for model, engine in engines.items()}
+    wares = tuple(
+        Ware(_renew(ware.offer, infos), digest(infos[ware.offer.model].fingerprint.encode()))
+        for ware in first.seller.wares
+    )
+    older = tuple(ware for ware in last.seller.wares if ware not in wares)[: len(wares)]
+    advertised = tuple(
+        _renew(offer, infos) for offer in first.advertised if engines[offer.model].is_ready
+    )
+    return replace(last, seller=replace(last.seller, wares=wares + older), advertised=advertised)
+
+
+def _renew(offer: Offer, infos: Mapping[str, EngineInfo]) -> Offer:
+    info = infos[offer.model]
+    return msgspec.structs.replace(
+        offer,
+        weights=info.weights,
+        kinds=info.kinds,
+        context_length=info.context_length,
+        max_tokens=min(offer.max_tokens, info.context_length),
+        features=tuple(sorted(info.features)),
+    )

@@ -51,7 +51,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """What to run. Exactly one of `text` (completion, score) and `messages` (chat) is non-empty.
 
     weights: SHA-256 of the model file, or zeros for any. temperature 0 is greedy; top_k 0 and
-    top_p 1 are off. seed: makes sampling repeatable on the same engine. grammar: GBNF or empty.
+    top_p 1 are off. seed: makes sampling repeatable on the same engine. grammar: GBNF, a JSON
+    schema (what begins with a brace, as no GBNF does), or empty.
     """
 
     model: Name
@@ -69,6 +70,18 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         Meta(max_length=limits.STOPS_MAX),
     ]
     grammar: Annotated[str, Meta(max_length=limits.GRAMMAR_BYTES)]
+
+
+def is_schema(grammar: str) -> bool:
+    """Whether a request's grammar is a JSON schema rather than GBNF."""
+    return grammar.lstrip().startswith("{")
+
+
+def features_of(request: Request) -> tuple[str, ...]:
+    """Return the features that an offer must have to serve a request."""
+    if not request.grammar:
+        return ()
+    return ("json_schema",) if is_schema(request.grammar) else ("grammar",)
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -1,6 +1,7 @@
 """The doctor names each thing that is wrong and what to do; a healthy home it calls well."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import trio
 
 from p2p_modelex.cli.doctor import EXIT_CODE
 from p2p_modelex.demo.mesh import SENTIMENT, Mesh
+from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.rows import SettingRow
 from p2p_modelex.store.sqlite import SqliteStore
-from tests.cli.conftest import Modelex, Said, edit
+from tests.cli.conftest import NETWORK, Modelex, Said, edit, new_home, nowhere
 
 
 def finding_of(said: Said, name: str) -> str:
@@ -34,7 +36,7 @@ def test_a_healthy_home_is_well(modelex: Modelex, mesh: Mesh) -> None:
 
 def test_a_healthy_provider_is_well(modelex: Modelex, mesh: Mesh) -> None:
     said = modelex("doctor", "--home", mesh.homes["ada"].path)
-    assert f"{SENTIMENT}: digests match" in said.out
+    assert f"{SENTIMENT}: digest matches" in said.out
     assert (said.code, said.out.splitlines()[-1]) == (0, "all is well"), said
 
 
@@ -48,6 +50,17 @@ def test_a_malformed_configuration(modelex: Modelex, lonely: Home) -> None:
     assert "did you mean `listen`" in finding_of(
         modelex("doctor", "--home", lonely.path), "configuration"
     )
+
+
+def test_an_upstream_that_is_not_there(modelex: Modelex, tmp_path: Path) -> None:
+    network_file = tmp_path / "nowhere.toml"
+    network_file.write_text(NETWORK)
+    away = ModelSettings(model="big", engine="upstream", upstream_url="http://127.0.0.1:1/v1")
+    configuration = replace(nowhere("provider"), models=(away,))
+    home = new_home(tmp_path / "fronting", network_file, configuration)
+    said = modelex("doctor", "--home", home.path)
+    assert "broke off" in finding_of(said, "models")
+    assert "is http://127.0.0.1:1/v1 up?" in finding_of(said, "models")
 
 
 def test_the_wrong_passphrase(

@@ -1,8 +1,10 @@
 """`modelex run` against nodes in memory: what is printed, and what Ctrl-C does."""
 
+import json
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +79,31 @@ def test_the_completion_goes_out_and_one_line_to_standard_error(
     assert said.err.count("\n") == 1
     for part in ("12D3KooW", "+8 tokens", " AI · receipt verified: "):
         assert part in said.err
+
+
+def test_a_vector_is_printed_as_numbers(modelex: Modelex, lonely: Home, serve: Serve) -> None:
+    serve(MemoryEngine(MODEL, kinds=("embedding",)))
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--kind", "embedding")
+    said = modelex(*asked)
+    assert said.code == 0, said
+    assert len(json.loads(said.out)) == 8
+    assert "1+0 tokens" in said.err
+
+
+def test_a_grammar_comes_from_a_file_and_needs_who_has_it(
+    modelex: Modelex, lonely: Home, serve: Serve, tmp_path: Path
+) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object", "title": "é"}')
+    serve(MemoryEngine(MODEL))
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--grammar", schema)
+    said = modelex(*asked)
+    assert said.code == 8, said
+    assert "chat with json_schema" in said.err
+    for content, why in ((b"\xff", "cannot read the grammar"), (b"x" * 9000, "out of bounds")):
+        schema.write_bytes(content)
+        said = modelex(*asked)
+        assert (said.code, why in said.err) == (2, True), said
 
 
 @pytest.mark.parametrize(("most", "is_rated"), [(2, False), (3, True)])

@@ -22,7 +22,7 @@ def test_any_bytes_are_a_frame_or_a_crash(raw: bytes) -> None:
 def test_round_trips() -> None:
     command = frames.Run(3, make_request("x"))
     assert frames.decode_command(frames.encode(command)[4:]) == command
-    event = frames.Ended(3, Finish.CANCELLED, 5, 6)
+    event = frames.Ended(3, Finish.CANCELLED, 5, 6, 4)
     raw = frames.encode(event)
     assert frames.parse_length(raw[:4]) == len(raw) - 4
     assert frames.decode_event(raw[4:]) == event

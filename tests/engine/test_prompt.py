@@ -75,8 +75,9 @@ def test_what_does_not_fit_is_refused() -> None:
         builder.build(make_request("12345678", max_tokens=3), tokenize)
     with pytest.raises(Unsupported, match="no chat template"):
         builder.build(chat("x"), tokenize)
-    with pytest.raises(Unsupported, match="embeddings"):
-        builder.build(make_request("x", kind="embedding"), tokenize)
+    assert spell(builder.build(make_request("x", kind="embedding", max_tokens=1), tokenize)) == "x"
+    with pytest.raises(Unsupported, match="empty"):
+        builder.build(make_request(kind="embedding", max_tokens=1), tokenize)
     assert spell(builder.build(make_request("S: \n", kind="score", max_tokens=1), tokenize)) == "S:"
     with pytest.raises(Unsupported, match="empty"):
         builder.build(make_request(" ", kind="score"), tokenize)
@@ -86,3 +87,7 @@ def test_kinds() -> None:
     assert kinds_of(header_of(), ()) == ("completion",)
     assert kinds_of(header_of(chat_template="x"), ()) == ("chat", "completion")
     assert kinds_of(header_of(), ("score",)) == ("score",)
+    # An embedding model says how it pools; it does not chat, whatever template came along.
+    pooling = header_of(chat_template="x")
+    pooling.metadata.update({"general.architecture": "bert", "bert.pooling_type": 1})
+    assert kinds_of(pooling, ()) == ("embedding",)

@@ -10,7 +10,7 @@ from p2p_modelex.errors import ConfigurationError, Unsupported
 
 
 def test_engines_are_found_by_name() -> None:
-    assert registry.engine_names() == ["ctransformers", "memory", "xllamacpp"]
+    assert registry.engine_names() == ["ctransformers", "memory", "upstream", "xllamacpp"]
     assert isinstance(registry.open_engine(EngineSpec("memory", "m")), MemoryEngine)
     assert isinstance(registry.open_engine(EngineSpec("xllamacpp", "m")), ProcessEngine)
     for opening in (registry.open_engine, registry.open_backend):

@@ -98,6 +98,30 @@ def _finish(writer: gguf.GGUFWriter, path: Path) -> Path:
     return path
 
 
+def write_adapter(
+    path: Path,
+    *,
+    rows: int = WIDTH,
+    kind: str = "lora",
+    architecture: str = "llama",
+    half: str = "",
+) -> Path:
+    """Write a LoRA adapter of rank 4 for the tiny model's first query matrix.
+
+    rows: of the outer half, which must be the model's width. half: leave the other one out.
+    """
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", kind)
+    writer.add_float32("adapter.lora.alpha", 64.0)
+    for name, shape in (("a", (4, WIDTH)), ("b", (rows, 4))):
+        if half in ("", name):
+            weights = rng.standard_normal(shape).astype(np.float32)
+            writer.add_tensor(f"blk.0.attn_q.weight.lora_{name}", weights)
+    return _finish(writer, path)
+
+
 def _add_weights(writer: gguf.GGUFWriter, words: int, seed: int, *, tied: bool = False) -> None:
     rng = np.random.default_rng(random.Random(seed).getrandbits(64))
 

@@ -21,6 +21,7 @@ from p2p_modelex.core.directory.comparison import Comparison
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.engine import frames, vetting
 from p2p_modelex.engine.catalogue import Catalogue, engines_for
+from p2p_modelex.engine.schema import build_grammar
 from p2p_modelex.engine.template import ChatTemplate
 from p2p_modelex.errors import (
     ChainUnreachable,
@@ -30,6 +31,7 @@ from p2p_modelex.errors import (
     ModelRejected,
     RemoteProtocolError,
     StoreError,
+    Unsupported,
     VerificationFailed,
 )
 from p2p_modelex.ids import Address
@@ -216,3 +218,12 @@ async def test_a_balance_over_everything_there_is() -> None:
     chain._rpc._endpoint = _Endpoint({"id": 0, "result": "0x" + "ff" * 32})
     with pytest.raises(ChainUnreachable):
         await chain.fetch_balance(chain.account)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ['{"type": "object", "required": [["a"]]}', '{"type": "array", "minItems": null}'],
+)
+def test_a_schema_with_names_or_bounds_of_other_types(schema: str) -> None:
+    with pytest.raises(Unsupported):
+        build_grammar(schema)

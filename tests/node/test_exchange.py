@@ -53,6 +53,22 @@ async def test_cancelling_from_another_task_ends_with_a_receipt_for_what_came() 
         await completion.cancel()  # over already: nothing happens
 
 
+async def test_an_embedding_is_bought_for_its_prompt() -> None:
+    world = World()
+    engine = MemoryEngine(MODEL, kinds=("embedding",))
+    async with world.provider(1, engine), world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        one = await exchange.embed("a quick fox", model=MODEL)
+        assert len(one) == 8
+        assert all(-1 <= value < 1 for value in one)
+        assert one == await exchange.embed("a quick fox", model=MODEL)
+        assert one != await exchange.embed("a slow fox", model=MODEL)
+        row = (await exchange.node.parts.store.receipts())[0]
+        receipt = row.receipt.receipt
+        assert (receipt.prompt_tokens, receipt.completion_tokens) == (3, 0)
+        assert receipt.price == 3 * PRICE
+
+
 async def test_cancelling_before_anything_came_fails_the_job() -> None:
     world = World()
     slow = MemoryEngine(MODEL, fault=Fault("hang", after_pieces=0))

@@ -8,6 +8,7 @@ from p2p_modelex.core.exchange.verification import verify_receipt
 from p2p_modelex.errors import JobRefused, RemoteProtocolError, VerificationFailed
 from p2p_modelex.ids import ChannelId, Digest, PeerId, public_key_of
 from p2p_modelex.records import codec, envelope
+from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import QUOTE_DOMAIN, Chunk, Finished, Quote, Quoted, Started
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import UnixMs, Wei, format_ai
@@ -181,6 +182,10 @@ class Intake:
         for name, is_good in checks.items():
             if not is_good:
                 raise RemoteProtocolError("EXC-16", f"the receipt's {name} is wrong")
+        if purchase.request.kind == "embedding" and not is_cancelled:
+            if self._tokens:
+                raise RemoteProtocolError("EXC-20", f"{self._tokens} tokens of a vector")
+            decode_vector(completion)
         try:
             verify_receipt(
                 finished.receipt,

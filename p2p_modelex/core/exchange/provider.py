@@ -257,7 +257,7 @@ class ProviderExchange:
                 raise
             return [*self._fetch(), *wait]
         self._serving = Serving(self.stream, self.peer, self._seller, self._till, sale)
-        return [*self._serving.open(rows, now), Generate(sale.job, sale.request), *wait]
+        return [*self._serving.open(rows, now), Generate(sale.job, sale.pinned), *wait]
 
     def _fetch(self) -> list[Effect]:
         assert self._terms is not None

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from p2p_modelex import limits
 from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.core.exchange.output import HeldOutput
@@ -10,7 +12,7 @@ from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Digest, JobId
 from p2p_modelex.records import codec, envelope, receipt
 from p2p_modelex.records.envelope import Envelope
-from p2p_modelex.records.job import QUOTE_DOMAIN, Accept, Order, Quote, Request
+from p2p_modelex.records.job import QUOTE_DOMAIN, Accept, Order, Quote, Request, features_of
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
@@ -37,6 +39,13 @@ class Sale:
 
     def __post_init__(self) -> None:
         self.output = HeldOutput(self.request.max_tokens)
+
+    @property
+    def pinned(self) -> Request:
+        """The request with the weights that the receipt will name: the engine may have others by
+        the time it runs.
+        """
+        return msgspec.structs.replace(self.request, weights=self.ware.offer.weights)
 
     @property
     def epoch(self) -> Epoch:
@@ -153,8 +162,9 @@ def find_ware(seller: Seller, request: Request) -> Ware:
                 raise JobRefused("unsupported", f"EXC-6: {request.kind} is not offered")
             if request.max_tokens > ware.offer.max_tokens:
                 raise JobRefused("unsupported", f"EXC-6: at most {ware.offer.max_tokens} tokens")
-            if request.grammar and "grammar" not in ware.offer.features:
-                raise JobRefused("unsupported", "EXC-6: grammar is not offered")
+            for feature in features_of(request):
+                if feature not in ware.offer.features:
+                    raise JobRefused("unsupported", f"EXC-6: {feature} is not offered")
             return ware
     raise JobRefused("unknown_model", "EXC-6: other weights" if named else "EXC-6: not sold here")
 

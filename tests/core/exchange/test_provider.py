@@ -119,6 +119,26 @@ def test_a_pinned_model_is_served() -> None:
     assert counter.has_generate
 
 
+def test_what_runs_are_the_weights_of_the_receipt() -> None:
+    """EXC-6: the engine may have others by then, and must not run them in their place."""
+    counter = Counter()
+    counter.send(build_order())
+    (run,) = [asked for asked in counter.p.asked if isinstance(asked, fx.Generate)]
+    assert run.request == changed(weights=OFFER.weights)
+
+
+def test_a_schema_and_a_grammar_are_features_apart() -> None:
+    """EXC-6."""
+    offer = msgspec.structs.replace(OFFER, features=("json_schema",))
+    for schema in ('{"type": "null"}', ' {"a": 1}', "{"):
+        counter = Counter(seller=build_seller(offer))
+        counter.send(build_order(changed(grammar=schema)))
+        assert counter.has_generate
+    counter = Counter(seller=build_seller(offer))
+    counter.send(build_order(changed(grammar='root ::= "{"')))
+    assert counter.received()[-1].code == "unsupported"  # type: ignore[union-attr]
+
+
 def test_a_prompt_that_does_not_fit_is_refused() -> None:
     counter = Counter(prompt_tokens=4096 - 63)
     counter.send(build_order(max_cost=Wei(10**9)))

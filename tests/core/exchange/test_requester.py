@@ -9,10 +9,12 @@ import pytest
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange import parameters
+from p2p_modelex.core.exchange.sale import compute_request_digest
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.errors import BadInput
-from p2p_modelex.records import codec
+from p2p_modelex.records import codec, envelope
+from p2p_modelex.records.embedding import encode_vector
 from p2p_modelex.records.job import (
     Ask,
     Chunk,
@@ -42,6 +44,7 @@ from tests.core.exchange.pair import (
     PAYER,
     PROVIDER_KEY,
     R_STREAM,
+    REQUEST,
     STATE,
     Pair,
     build_purchase,
@@ -212,6 +215,33 @@ def test_a_wrong_receipt_is_not_paid() -> None:
     assert buyer.r.penalties[0].offence == "bad_receipt"
     assert [type(m) for m in buyer.received()] == [Order]
     assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000
+
+
+def ask_for_vector(text: str, tokens: int) -> Buyer:
+    """Order an embedding and be sent this text for it, with a receipt that is right."""
+    request = msgspec.structs.replace(REQUEST, kind="embedding", max_tokens=1)
+    buyer = begun(build_purchase(request=request))
+    finished = build_finished(
+        request=compute_request_digest(request),
+        completion=envelope.digest(text.encode()),
+        completion_tokens=tokens,
+        price=Wei(10 + 10 * tokens),
+    )
+    buyer.send(Started(JOB, 5, Wei(20)), Chunk(JOB, 0, text, tokens), finished)
+    return buyer
+
+
+def test_a_vector_costs_its_prompt() -> None:
+    """EXC-20."""
+    done = ask_for_vector(encode_vector([0.5, -2.0]), 0).r.events[-1]
+    assert isinstance(done, fx.RunFinished)
+    assert (done.row.completion, done.paid) == ("AAAAPwAAAMA=", 10)
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("no vector", 0), (encode_vector([1.0]), 1)])
+def test_what_is_no_vector_is_not_accepted(text: str, tokens: int) -> None:
+    """EXC-20."""
+    assert ask_for_vector(text, tokens).ended().reason.startswith("EXC-20")
 
 
 def test_cancelling_a_running_job() -> None:

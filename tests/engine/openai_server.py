@@ -1,0 +1,221 @@
+"""A small real server of the OpenAI API on loopback: a MemoryEngine behind HTTP, told to misbehave.
+
+It speaks vLLM's dialect by default, with /tokenize; `ways` replaces the answer at a path.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Any
+
+import h11
+import trio
+
+from p2p_modelex.engine.abc import Done, Output, Piece, Started
+from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.errors import PromptTooLong, Unsupported
+from p2p_modelex.node.failures import flattened
+from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.receipt import Finish
+
+Send = Callable[[bytes], Awaitable[None]]
+Way = Callable[["OpenAiServer", Any, Send], Awaitable[None]]
+
+
+class OpenAiServer:
+    """Serves `engine` as model `m`. running: completions under way. seen: (path, headers, body)."""
+
+    def __init__(self, engine: MemoryEngine, owner: str = "vllm") -> None:
+        self.engine = engine
+        self.owner = owner
+        self.ways: dict[str, Way] = {}
+        self.running = 0
+        self.seen: list[tuple[str, dict[str, str], Any]] = []
+        self.url = ""
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            connection = h11.Connection(h11.SERVER)
+            try:
+                while await self._serve_one(stream, connection):
+                    connection.start_next_cycle()
+            except* (trio.BrokenResourceError, h11.RemoteProtocolError):
+                pass  # whoever asked has hung up
+
+    async def _serve_one(self, stream: trio.SocketStream, connection: h11.Connection) -> bool:
+        body, head = b"", None
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some())
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.ConnectionClosed):
+                return False
+        assert head is not None
+        path = head.target.decode()
+        asked = json.loads(body) if body else None
+        headers = {name.decode(): value.decode() for name, value in head.headers}
+        self.seen.append((path, headers, asked))
+
+        if path in self.ways:
+            # As a request may be answered with what is no HTTP, this ends the connection.
+            await self.ways[path](self, asked, stream.send_all)
+            return False
+        if path.endswith("completions"):
+            return await self._stream(path, asked, stream, connection)
+        status, content = await self._answer(path, asked)
+        await stream.send_all(_whole(connection, status, content))
+        return True
+
+    async def _answer(self, path: str, asked: Any) -> tuple[int, Any]:
+        match path:
+            case "/v1/models":
+                length = self.engine.info.context_length
+                served = {"id": "m", "object": "model", "owned_by": self.owner}
+                return 200, {"data": [{**served, "max_model_len": length}]}
+            case "/tokenize":
+                request = self._read(asked, tokens=1)
+                # A tokenizer refuses nothing for its length.
+                unbounded = MemoryEngine(context_length=2**31)
+                count = await unbounded.count_tokens(request)
+                return 200, {"count": count, "max_model_len": 4096}
+            case "/v1/embeddings":
+                vector = [float(len(asked["input"])), 0.5, -1.0]
+                return 200, {"data": [{"embedding": vector}], "usage": {"prompt_tokens": 3}}
+            case _:
+                return 404, {"error": {"message": f"nothing at {path}"}}
+
+    def _read(self, asked: Any, tokens: int) -> Request:
+        messages = tuple(Message(**one) for one in asked.get("messages", ()))
+        return Request(
+            model="m",
+            weights=bytes(32),
+            kind="chat" if messages else "completion",
+            text=asked.get("prompt", ""),
+            messages=messages,
+            max_tokens=tokens,
+            temperature=float(asked.get("temperature", 0)),
+            top_p=1.0,
+            top_k=0,
+            seed=asked.get("seed", 0),
+            stop=tuple(asked.get("stop", ())),
+            grammar="",
+        )
+
+    async def _stream(
+        self, path: str, asked: Any, stream: trio.SocketStream, connection: h11.Connection
+    ) -> bool:
+        request = self._read(asked, asked["max_tokens"])
+        is_chat = path.endswith("chat/completions")
+        self.running += 1
+        try:
+            async with (
+                trio.open_nursery() as nursery,
+                aclosing(self.engine.generate(request)) as outputs,
+                aclosing(_events(outputs, is_chat)) as parts,
+            ):
+                nursery.start_soon(_cancel_when_closed, stream, nursery.cancel_scope)
+                async for part in parts:
+                    if part is None:
+                        head = h11.Response(
+                            status_code=200, headers=[("content-type", "text/event-stream")]
+                        )
+                        await stream.send_all(connection.send(head) or b"")
+                    else:
+                        await stream.send_all(connection.send(h11.Data(data=part)) or b"")
+                nursery.cancel_scope.cancel()
+            await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
+        except* (PromptTooLong, Unsupported) as group:
+            message = str(group.exceptions[0])
+            status, fault = 400, {"error": {"message": message, "type": "invalid_request_error"}}
+            await stream.send_all(_whole(connection, status, fault))
+        finally:
+            self.running -= 1
+        return connection.our_state is h11.DONE
+
+
+async def _cancel_when_closed(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    """Servers stop their work when whoever asked hangs up."""
+    with suppress(trio.BrokenResourceError):
+        await stream.receive_some(1)
+    scope.cancel()
+
+
+async def _events(
+    outputs: AsyncGenerator[Output, None], is_chat: bool
+) -> AsyncGenerator[bytes | None, None]:
+    async for output in outputs:
+        match output:
+            case Started():
+                yield None
+            case Piece(text):
+                yield event(text, is_chat=is_chat)
+            case Done(finish, prompt, tokens):
+                yield event("", is_chat=is_chat, finish=finish is Finish.STOP)
+                yield usage(tokens, prompt)
+                yield b"data: [DONE]\n\n"
+
+
+def event(text: str, *, is_chat: bool = True, finish: bool | None = None) -> bytes:
+    """Return a chunk as an event. finish: None for more to come, whether it stopped by itself."""
+    reason = None if finish is None else "stop" if finish else "length"
+    said: Any = {"delta": {"content": text}} if is_chat else {"text": text}
+    return line({"choices": [{"index": 0, **said, "finish_reason": reason}]})
+
+
+def usage(tokens: int, prompt: int = 3) -> bytes:
+    """Return the event that says how many tokens there were."""
+    return line({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}})
+
+
+def line(content: Any) -> bytes:
+    """Return an event."""
+    return b"data: " + json.dumps(content).encode() + b"\n\n"
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+def fault(status: int, content: object, *headers: str) -> bytes:
+    """Return a whole answer of a status."""
+    body = json.dumps(content).encode()
+    head = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}", "connection: close", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def saying(*parts: bytes) -> Way:
+    """A way that sends these parts and closes."""
+
+    async def say(_: OpenAiServer, __: Any, send: Send) -> None:
+        for part in parts:
+            await send(part)
+
+    return say
+
+
+def _whole(connection: h11.Connection, status: int, content: Any) -> bytes:
+    body = json.dumps(content).encode()
+    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+    events = (
+        h11.Response(status_code=status, headers=headers),
+        h11.Data(data=body),
+        h11.EndOfMessage(),
+    )
+    return b"".join(connection.send(event) or b"" for event in events)
+
+
+@asynccontextmanager
+async def serving_openai(
+    engine: MemoryEngine, owner: str = "vllm", port: int = 0
+) -> AsyncGenerator[OpenAiServer, None]:
+    """Serve on a port of 127.0.0.1, any free one if 0, until the block ends."""
+    server = OpenAiServer(engine, owner)
+    [listener] = await trio.open_tcp_listeners(port, host="127.0.0.1")
+    server.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/v1"
+    with flattened():
+        async with engine, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, server.serve, [listener])
+            yield server
+            nursery.cancel_scope.cancel()
