@@ -1,8 +1,8 @@
 """`modelex up` and `modelex bootstrap`."""
 
 import signal
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node
 
 OpenNode = Callable[[Home, Configuration, KeyRing], AbstractAsyncContextManager[Node]]
+Beside = Callable[[Home, Configuration, Node], AbstractAsyncContextManager[None]]
 
 
 @click.command()
@@ -26,7 +27,7 @@ OpenNode = Callable[[Home, Configuration, KeyRing], AbstractAsyncContextManager[
 def up(home: Home, *, register: bool) -> None:
     """Run the node until SIGINT or SIGTERM; jobs in hand may finish, vouchers are kept."""
     configuration = read_home(home)
-    serve(home, configuration, open_node, register=register)
+    serve(home, configuration, open_node, register=register, beside=_open_gateway)
 
 
 @click.command()
@@ -40,32 +41,65 @@ def bootstrap(home: Home, listen: tuple[str, ...]) -> None:
     serve(home, role, open_node, register=False)
 
 
-def serve(home: Home, configuration: Configuration, open_node: OpenNode, *, register: bool) -> None:
-    """Run a node in the foreground until a signal; `open_node` is node.assembly's, or like it."""
+@asynccontextmanager
+async def _open_gateway(
+    home: Home, configuration: Configuration, node: Node
+) -> AsyncGenerator[None, None]:
+    """Serve the gateway beside the node, where the configuration says so."""
+    if not configuration.gateway.serve:
+        yield
+        return
+    from p2p_modelex.node.exchange import Exchange
+    from p2p_modelex.node.gateway.gateway import open_gateway
+
+    exchange = Exchange(node, configuration)
+    async with open_gateway(exchange, configuration.gateway, home) as url:
+        click.echo(f"serving {url}")
+        yield
+
+
+def serve(
+    home: Home,
+    configuration: Configuration,
+    open_node: OpenNode,
+    *,
+    register: bool,
+    beside: Beside = lambda _home, _configuration, _node: nullcontext(),
+) -> None:
+    """Run a node in the foreground until a signal; `open_node` is node.assembly's, or like it.
+
+    beside: what runs beside the node.
+    """
     from p2p_modelex.node.log import configure_log
 
     keys = unlock(home, configuration)
     configure_log(configuration.log, folder=home.logs)
-    run_trio(_run, open_node(home, configuration, keys), register)
+    opening = open_node(home, configuration, keys)
+    run_trio(_run, opening, register, lambda node: beside(home, configuration, node))
 
 
-async def _run(opening: AbstractAsyncContextManager[Node], register: bool) -> None:
+async def _run(
+    opening: AbstractAsyncContextManager[Node],
+    register: bool,
+    beside: Callable[[Node], AbstractAsyncContextManager[None]],
+) -> None:
     ready, leaving = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_watch_signals, ready, leaving, nursery.cancel_scope)
+        await nursery.start(watch_signals, ready, leaving, nursery.cancel_scope)
         async with opening as node:
             if register:
                 await node.register()
             for address in node.parts.network.addresses:
                 click.echo(f"listening on {address}/p2p/{format_peer_id(node.peer)}")
-            ready.set()
-            await leaving.wait()
-            click.echo("leaving: jobs in hand may finish (again to stop at once)", err=True)
+            async with beside(node):
+                ready.set()
+                await leaving.wait()
+                click.echo("leaving: jobs in hand may finish (again to stop at once)", err=True)
             await node.leave()
         nursery.cancel_scope.cancel()
 
 
-async def _watch_signals(
+async def watch_signals(
     ready: trio.Event,
     leaving: trio.Event,
     everything: trio.CancelScope,

@@ -141,6 +141,8 @@ class Completion:
         self.row: ReceiptRow | None = None
         """The verified receipt with what it is about, once finished."""
         self.paid = Wei(0)
+        self.failed: RunFailed | None = None
+        """What ended it, where it did not end well."""
 
     def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
@@ -189,7 +191,7 @@ class Completion:
             case RunFinished():
                 self.row, self.paid, self._is_over = event.row, event.paid, True
             case RunFailed():
-                self.paid, self._is_over = event.paid, True
+                self.paid, self.failed, self._is_over = event.paid, event, True
                 raise error_of(event)
 
     def _build(self, job: JobId) -> RunRequested:

@@ -188,6 +188,32 @@ class SettlementSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The OpenAI-style API: docs/gateway.md. `modelex gateway` serves it by itself."""
+
+    serve: bool = option(SWITCH, False, "Serve it in `modelex up` as well.")
+    host: str = option(
+        TEXT,
+        "127.0.0.1",
+        "Address to listen on. Others than this machine need a key (`modelex keys add`), and TLS "
+        "in front of it, which a reverse proxy gives.",
+        example='"0.0.0.0"',
+    )
+    port: int = option(whole(0, 65535, "the port"), 4780, "Port to listen on; 0 takes a free one.")
+    connections: int = option(
+        whole(1, 10_000, "connections"),
+        256,
+        "Most connections at once, each with one request in hand; more are turned away.",
+    )
+    max_tokens: int = option(
+        whole(1, limits.COMPLETION_TOKENS_MAX, "tokens"),
+        512,
+        "Tokens to ask for where a request does not say how many. More cost more, and fewer "
+        "providers can serve it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class KeySettings:
     """How the keystore in `keys/` is opened."""
 
@@ -237,6 +263,7 @@ class Configuration:
     mesh: MeshSettings = field(default_factory=MeshSettings)
     requester: RequesterSettings = field(default_factory=RequesterSettings)
     settlement: SettlementSettings = field(default_factory=SettlementSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)
     models: tuple[ModelSettings, ...] = ()

@@ -31,6 +31,7 @@ from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.units import Wei
 
 __all__ = [
     "Completion",
@@ -54,6 +55,11 @@ class Exchange:
         self.node = node
         self._configuration = configuration
         self._begun: list[Completion] = []
+
+    @property
+    def max_cost(self) -> Wei:
+        """What a request may cost whose terms do not say it, in wei."""
+        return self._configuration.requester.max_cost
 
     def run(
         self,

@@ -1,0 +1,85 @@
+"""What the mesh offers, as /v1/models shows it."""
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+
+import trio
+
+from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.routing.filters import NAMES_SHOWN
+from p2p_modelex.limits import NAME_BYTES
+from p2p_modelex.node.gateway.refusal import Refusal
+from p2p_modelex.node.gateway.schema import Model, ModelexModel, ModelList, PriceRange
+from p2p_modelex.node.options import PRICE_TOKENS
+from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.units import Wei, format_ai
+
+FRESH_S = 1.0
+"""A list is made at most this often: it takes milliseconds for thousands of peers."""
+WEIGHTS_MAX = 16
+"""Digests shown of one model."""
+
+
+class Shelf:
+    """The models of everybody known."""
+
+    def __init__(self, entries: Callable[[], Sequence[Entry]]) -> None:
+        """entries: everyone known who sells something."""
+        self._entries = entries
+        self._models: dict[str, Model] = {}
+        self._made_at = -FRESH_S
+
+    def list_models(self) -> ModelList:
+        """Return them all, ordered by name."""
+        return ModelList(list(self._refresh().values()))
+
+    def find(self, name: str) -> Model | None:
+        """Return one, None if nobody has it."""
+        return self._refresh().get(name)
+
+    def get_model(self, name: str) -> Model:
+        """Return one. Raises Refusal, naming the nearest, if nobody has it."""
+        model = self.find(name)
+        if model is None:
+            near = difflib.get_close_matches(name[:NAME_BYTES], self._models, NAMES_SHOWN)
+            message = f"nobody offers {name[:NAME_BYTES]}"
+            message += f"; nearest: {', '.join(near)}" if near else ""
+            raise Refusal(404, "model_not_found", message, param="model")
+        return model
+
+    def _refresh(self) -> dict[str, Model]:
+        now = trio.current_time()
+        if now - self._made_at >= FRESH_S:
+            self._made_at, self._models = now, _gather(self._entries())
+        return self._models
+
+
+def _gather(entries: Iterable[Entry]) -> dict[str, Model]:
+    found: dict[str, list[tuple[Entry, Offer]]] = {}
+    for entry in entries:
+        for offer in entry.advertisement.offers:
+            found.setdefault(offer.model, []).append((entry, offer))
+    return {name: _build_model(name, found[name]) for name in sorted(found)}
+
+
+def _build_model(name: str, found: Sequence[tuple[Entry, Offer]]) -> Model:
+    offers = [offer for _, offer in found]
+    described = ModelexModel(
+        providers=len({entry.peer for entry, _ in found}),
+        kinds=sorted({kind for offer in offers for kind in offer.kinds}),
+        features=sorted({feature for offer in offers for feature in offer.features}),
+        context_length=max(offer.context_length for offer in offers),
+        max_tokens=max(offer.max_tokens for offer in offers),
+        prompt_price=_range([offer.prompt_price for offer in offers]),
+        completion_price=_range([offer.completion_price for offer in offers]),
+        weights=sorted({offer.weights.hex() for offer in offers})[:WEIGHTS_MAX],
+    )
+    return Model(name, max(entry.advertisement.sequence for entry, _ in found) // 1000, described)
+
+
+def _range(prices: Sequence[Wei]) -> PriceRange:
+    return PriceRange(_show(min(prices)), _show(max(prices)))
+
+
+def _show(price: int) -> str:
+    return format_ai(price * PRICE_TOKENS).removesuffix(" AI")
