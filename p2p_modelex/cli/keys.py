@@ -1,5 +1,7 @@
 """`modelex keys`: who may use the gateway."""
 
+import secrets
+
 import click
 
 from p2p_modelex.cli.common import check_home, home_option, print_json, print_table, run_trio
@@ -78,10 +80,12 @@ async def _fetch_epoch(home: Home) -> Epoch:
     from p2p_modelex.chain.evm.port import EvmChain
     from p2p_modelex.cli.common import read_home
     from p2p_modelex.node.assembly import deployment_of
+    from p2p_modelex.records.signers import EvmSigner
 
     configuration = read_home(home)
     deployment = deployment_of(home, configuration)
-    async with EvmChain(configuration.network.rpc_url, deployment, None) as chain:
+    nobody = EvmSigner(secrets.token_bytes(32))  # what is only read is signed by nobody
+    async with EvmChain(configuration.network.rpc_url, deployment, nobody) as chain:
         return await chain.fetch_epoch()
 
 
