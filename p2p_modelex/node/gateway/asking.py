@@ -163,8 +163,11 @@ def _build(
     tokens: int,
     grammar: str,
 ) -> Asked:
-    # Sampled answers differ from time to time as with OpenAI, and still repeat on failover.
-    seed = secrets.randbits(62) if asked.seed is None else asked.seed % 2**63
+    temperature = 1.0 if asked.temperature is None else asked.temperature
+    seed = 0 if asked.seed is None else asked.seed % 2**63
+    if asked.seed is None and temperature > 0:
+        # Sampled answers differ from time to time as with OpenAI, and still repeat on failover.
+        seed = secrets.randbits(62)
     stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
     try:
         request = build_request(
@@ -172,7 +175,7 @@ def _build(
             model=asked.model,
             kind=kind,
             max_tokens=tokens,
-            temperature=1.0 if asked.temperature is None else asked.temperature,
+            temperature=temperature,
             top_p=asked.top_p or 1.0,
             top_k=asked.top_k or 0,
             seed=seed,

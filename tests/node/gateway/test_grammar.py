@@ -1,0 +1,102 @@
+"""Grammars of JSON schemas: what they let through, by an engine that samples under them."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from p2p_modelex.errors import BadInput
+from p2p_modelex.node.gateway.grammar import ANY_OBJECT, build_grammar
+
+POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}}
+
+
+def test_an_object_has_its_properties_in_order() -> None:
+    root = build_grammar({**POINT, "required": ["x"], "additionalProperties": False}).splitlines()
+    assert root[-1] == (
+        r'root ::= "{" space "\"x\"" space ":" space integer "," space "\"y\"" space ":" space '
+        'integer "}" space'
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "root"),
+    [
+        ({}, "value"),
+        ({"type": "string", "title": "T", "description": "d"}, "string"),
+        ({"type": ["integer", "null"]}, "(integer | null)"),
+        ({"enum": ["a b", 1, None]}, r'("\"a b\"" | "1" | "null") space'),
+        ({"const": 'q"\\'}, r'("\"q\\\"\\\\\"") space'),
+        ({"anyOf": [{"type": "null"}, {"type": "number"}]}, "(null | number)"),
+        (
+            {"type": "array", "items": {"type": "null"}},
+            '"[" space (null ("," space null)*)? "]" space',
+        ),
+        ({"type": "array"}, "array"),
+        ({"type": "object", "additionalProperties": False}, '"{" space  "}" space'),
+        ({"type": "object", "additionalProperties": {"type": "null"}}, None),
+    ],
+)
+def test_schemas_and_their_rules(schema: dict[str, Any], root: str | None) -> None:
+    if root is None:
+        with pytest.raises(BadInput, match="additionalProperties"):
+            build_grammar(schema)
+        return
+    rules = dict(line.split(" ::= ", 1) for line in build_grammar(schema).splitlines())
+    assert rules["root"] == root
+    assert _names_in(rules.values()) <= rules.keys()
+
+
+def _names_in(rules: Iterable[str]) -> set[str]:
+    """The rules that rules name, outside their texts and classes."""
+    bare = (re.sub(r'"(?:[^"\\]|\\.)*"|\[(?:[^]\\]|\\.)*]', " ", rule) for rule in rules)
+    return {name for rule in bare for name in re.findall(r"[a-z][a-z0-9-]*", rule)}
+
+
+def test_a_schema_may_refer_to_itself() -> None:
+    node = {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+    }
+    grammar = build_grammar({"$ref": "#/$defs/node", "$defs": {"node": node}})
+    assert "root ::= part-1" in grammar
+    assert grammar.count("part-1") == 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"type": "string", "pattern": "a+"}, "pattern"),
+        ({"type": "integer", "minimum": 3}, "minimum"),
+        ({"type": "string", "format": "date"}, "format"),
+        ({"oneOf": [{}]}, "oneOf"),
+        ({"type": "poem"}, "poem"),
+        ({"$ref": "#/$defs/x"}, "nowhere"),
+        ({"$ref": 3}, "nowhere"),
+        ({"$defs": 3}, "not an object"),
+        ({"enum": []}, "not empty"),
+        ({"properties": {"a": {}}}, "properties"),
+        ({"type": "object", "properties": []}, "not an object"),
+        ({"type": "object", "required": ["a"]}, "required"),
+        ({"type": "array", "items": True}, "a schema is an object"),
+        ({"enum": ["x" * 9000]}, "over"),
+    ],
+)
+def test_what_a_grammar_would_not_enforce_is_refused(schema: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        build_grammar(schema)
+
+
+def test_depth_is_bounded() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(100):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(BadInput, match="deeper"):
+        build_grammar(schema)
+
+
+def test_any_object_is_a_grammar_of_its_own() -> None:
+    assert "root ::= object" in ANY_OBJECT
+    assert json.dumps(ANY_OBJECT).isascii()
