@@ -3,12 +3,19 @@
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from p2p_modelex.engine.registry import open_engine
+from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import BadInput
 from p2p_modelex.node.gateway.grammar import ANY_OBJECT, build_grammar
+from p2p_modelex.records.receipt import Finish
+from tests.engine.asking import ask, make_request
+from tests.engine.tiny import write_tiny
 
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}}
 
@@ -100,3 +107,39 @@ def test_depth_is_bounded() -> None:
 def test_any_object_is_a_grammar_of_its_own() -> None:
     assert "root ::= object" in ANY_OBJECT
     assert json.dumps(ANY_OBJECT).isascii()
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "mood": {"enum": ["good", "bad"]},
+        "score": {"type": "integer"},
+        "sure": {"type": "boolean"},
+        "next": {"anyOf": [{"$ref": "#/$defs/point"}, {"type": "null"}]},
+    },
+    "required": ["mood", "score", "sure", "next"],
+    "additionalProperties": False,
+    "$defs": {"point": POINT},
+}
+
+
+@pytest.mark.slow
+async def test_llama_cpp_writes_what_the_schema_allows(tmp_path: Path) -> None:
+    """A model of random weights, sampled hot: nothing but the grammar makes JSON of it."""
+    path = write_tiny(tmp_path / "tiny.gguf")
+    whole = 0
+    async with open_engine(EngineSpec(engine="xllamacpp", model="m", path=path)) as engine:
+        for seed in range(12):
+            for grammar in (build_grammar(SCHEMA), ANY_OBJECT):
+                asked = make_request("x", max_tokens=400, temperature=1.0, seed=seed)
+                answer = await ask(engine, msgspec.structs.replace(asked, grammar=grammar))
+                if answer.done.finish is not Finish.STOP:
+                    continue
+                whole += 1
+                value = json.loads(answer.text)
+                assert isinstance(value, dict)
+                if grammar is not ANY_OBJECT:
+                    assert list(value) == list(SCHEMA["properties"])  # type: ignore[call-overload]
+                    assert value["mood"] in ("good", "bad")
+                    assert isinstance(value["sure"], bool)
+    assert whole > 0
