@@ -23,6 +23,7 @@ NAMES = (
     "startup",
     "idle",
     "completion",
+    "gateway",
 )
 TIMEOUT_S = 300
 

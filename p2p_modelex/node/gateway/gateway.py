@@ -153,8 +153,9 @@ class Gateway:
         finally:
             paid, epoch = answering.sum_paid()
             self._epoch = Epoch(max(self._epoch, epoch))
-            with trio.CancelScope(shield=True):
-                await account.settle(reserved, paid, epoch)
+            if account.key is not None:
+                with trio.CancelScope(shield=True):
+                    await account.settle(reserved, paid, epoch)
 
     def _ask(self, request: Request, terms: Terms) -> Run:
         """Begin nothing yet: a run begins when it is iterated over."""
