@@ -187,7 +187,8 @@ def _check_local(request: HttpRequest) -> None:
     A web page can send requests to this machine as well, by itself or under a name of its own
     (DNS rebinding); what it sends has an origin, or another host than this one.
     """
-    if not request.is_local:
+    is_forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    if not request.is_local or is_forwarded:  # a proxy on this machine speaks for others
         raise Refusal(
             401, "no_api_key", "without a key only this machine may ask: modelex keys add NAME"
         )

@@ -97,6 +97,8 @@ class TestEntry:
             for host in ("localhost", "127.0.0.1:80", "[::1]:4780"):
                 assert (await entry.admit(request(host=host))).key is None
             assert await refused(entry, request(is_local=False)) == (401, "no_api_key")
+            proxied = request(**{"x-forwarded-for": "203.0.113.7"})
+            assert await refused(entry, proxied) == (401, "no_api_key")
             assert await refused(entry, request(host="evil.example")) == (403, "browser")
             assert await refused(entry, request(origin="null")) == (403, "browser")
 
