@@ -48,7 +48,8 @@ def key_of(budget: str | None = None, rate: int | None = None, epoch: int = 0) -
 
 
 def request(*, is_local: bool = True, **headers: str) -> HttpRequest:
-    named = {"host": "localhost:4780", **headers}
+    named = {"host": "localhost:4780"}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
     return HttpRequest("GET", "/v1/models", named, b"", is_local)
 
 
@@ -97,7 +98,7 @@ class TestEntry:
             for host in ("localhost", "127.0.0.1:80", "[::1]:4780"):
                 assert (await entry.admit(request(host=host))).key is None
             assert await refused(entry, request(is_local=False)) == (401, "no_api_key")
-            proxied = request(**{"x-forwarded-for": "203.0.113.7"})
+            proxied = request(x_forwarded_for="203.0.113.7")
             assert await refused(entry, proxied) == (401, "no_api_key")
             assert await refused(entry, request(host="evil.example")) == (403, "browser")
             assert await refused(entry, request(origin="null")) == (403, "browser")
