@@ -67,17 +67,22 @@ class _Grammar:
             self._defined |= {f"#/{place}/{name}": part for name, part in found.items()}
         self._names: dict[str, str] = {"#": "root"}
         self._rules: dict[str, str] = {}
+        # Parts of a schema that may be shown; each makes more characters than one.
+        self._left = limits.GRAMMAR_BYTES
 
     def render(self, schema: dict[str, Any]) -> str:
         self._rules["root"] = self._show(schema, 0)
         lines = "\n".join(f"{name} ::= {rule}" for name, rule in self._rules.items())
         if len(lines) > limits.GRAMMAR_BYTES:
-            raise BadInput(f"its grammar is over {limits.GRAMMAR_BYTES} characters; simplify it")
+            raise _too_large()
         return lines
 
     def _show(self, schema: Any, depth: int) -> str:
         if not isinstance(schema, dict):
             raise BadInput(f"a schema is an object, not {json.dumps(schema)[:60]}")
+        self._left -= 1
+        if self._left < 0:
+            raise _too_large()
         if depth > DEPTH_MAX:
             raise BadInput(f"it is nested deeper than {DEPTH_MAX}; use $defs")
         keys = schema.keys() - _NOTES
@@ -99,7 +104,10 @@ class _Grammar:
         if kind == "object" and keys != {"type"}:
             return self._show_object(schema, depth)
         if kind == "array" and "items" in keys:
-            item = self._show(schema["items"], depth + 1)
+            # A rule of its own: written out twice, nested arrays would double at each level.
+            item = f"item-{len(self._rules)}"
+            self._rules[item] = ""
+            self._rules[item] = self._show(schema["items"], depth + 1)
             return self._use(f'"[" space ({item} ("," space {item})*)? "]" space')
         if kind is None:
             return self._use("value")
@@ -112,7 +120,9 @@ class _Grammar:
         if not isinstance(properties, dict):
             raise BadInput("properties is not an object")
         required = schema.get("required", [])
-        if not isinstance(required, list) or any(name not in properties for name in required):
+        if not isinstance(required, list) or not all(
+            isinstance(name, str) and name in properties for name in required
+        ):
             raise BadInput("required names what is not among the properties")
         if not properties and schema.get("additionalProperties", True) is not False:
             _check({"additionalProperties"} if "additionalProperties" in schema else set(), set())
@@ -126,7 +136,7 @@ class _Grammar:
 
     def _refer(self, target: Any, depth: int) -> str:
         """Return the rule of a definition, made when it is first met, so that it may recur."""
-        if target in self._names:
+        if isinstance(target, str) and target in self._names:
             return self._names[target]
         if not isinstance(target, str) or target not in self._defined:
             raise BadInput(f"$ref leads nowhere: {json.dumps(target)[:80]}")
@@ -147,6 +157,10 @@ class _Grammar:
                 self._rules[name] = _RULES[name]
                 wanted += _NEEDS.get(name, ())
         return rule
+
+
+def _too_large() -> BadInput:
+    return BadInput(f"its grammar is over {limits.GRAMMAR_BYTES} characters; simplify it")
 
 
 def _parts(values: Any) -> list[Any]:

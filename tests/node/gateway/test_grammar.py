@@ -12,7 +12,7 @@ import pytest
 from p2p_modelex.engine.registry import open_engine
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import BadInput
-from p2p_modelex.node.gateway.grammar import ANY_OBJECT, build_grammar
+from p2p_modelex.node.gateway.grammar import ANY_OBJECT, DEPTH_MAX, build_grammar
 from p2p_modelex.records.receipt import Finish
 from tests.engine.asking import ask, make_request
 from tests.engine.tiny import write_tiny
@@ -39,7 +39,7 @@ def test_an_object_has_its_properties_in_order() -> None:
         ({"anyOf": [{"type": "null"}, {"type": "number"}]}, "(null | number)"),
         (
             {"type": "array", "items": {"type": "null"}},
-            '"[" space (null ("," space null)*)? "]" space',
+            '"[" space (item-0 ("," space item-0)*)? "]" space',
         ),
         ({"type": "array"}, "array"),
         ({"type": "object", "additionalProperties": False}, '"{" space  "}" space'),
@@ -82,11 +82,13 @@ def test_a_schema_may_refer_to_itself() -> None:
         ({"type": "poem"}, "poem"),
         ({"$ref": "#/$defs/x"}, "nowhere"),
         ({"$ref": 3}, "nowhere"),
+        ({"$ref": {}}, "nowhere"),
         ({"$defs": 3}, "not an object"),
         ({"enum": []}, "not empty"),
         ({"properties": {"a": {}}}, "properties"),
         ({"type": "object", "properties": []}, "not an object"),
         ({"type": "object", "required": ["a"]}, "required"),
+        ({"type": "object", "properties": {"a": {}}, "required": [{}]}, "required"),
         ({"type": "array", "items": True}, "a schema is an object"),
         ({"enum": ["x" * 9000]}, "over"),
     ],
@@ -102,6 +104,18 @@ def test_depth_is_bounded() -> None:
         schema = {"type": "array", "items": schema}
     with pytest.raises(BadInput, match="deeper"):
         build_grammar(schema)
+
+
+def test_what_would_grow_without_bound_is_given_up_soon() -> None:
+    types: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
+    for _ in range(DEPTH_MAX // 2 - 1):
+        types = {"type": ["array"] * 100, "items": types}
+    for _ in range(DEPTH_MAX - 1):
+        arrays = {"type": "array", "items": arrays}
+    with pytest.raises(BadInput, match="over"):
+        build_grammar(types)
+    assert build_grammar(arrays).count("item-") == 3 * (DEPTH_MAX - 1)
 
 
 def test_any_object_is_a_grammar_of_its_own() -> None:
