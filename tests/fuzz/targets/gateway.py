@@ -1,4 +1,4 @@
-"""An API's request from anybody: requests that a peer would take, or a refusal in OpenAI's shape."""
+"""An API's request from anybody: requests that peers would take, or a refusal in OpenAI's shape."""
 
 from typing import Any
 
@@ -62,12 +62,16 @@ def run(content: bytes) -> None:
     try:
         asked = read(body, lambda _: 64)
     except Refusal as refusal:
-        assert refusal.status == 400
-        shown = msgspec.json.decode(refusal.body, type=ErrorAnswer)
-        assert shown.error.message
-        assert shown.error.type == "invalid_request_error"
+        _check_refusal(refusal)
         return
     assert 1 <= len(asked.requests) <= 16
     for request in asked.requests:
         encoded = codec.encode(request)
         assert codec.decode(Request, encoded, limit=limits.EXCHANGE_FRAME_BYTES) == request
+
+
+def _check_refusal(refusal: Refusal) -> None:
+    assert refusal.status == 400
+    shown = msgspec.json.decode(refusal.body, type=ErrorAnswer)
+    assert shown.error.message
+    assert shown.error.type == "invalid_request_error"
