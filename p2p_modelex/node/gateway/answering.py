@@ -18,7 +18,7 @@ from p2p_modelex.node.gateway.splice import Diverged, Splice
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei
 
-GONE = Refusal(499, "client_closed_request", "whoever asked has gone")
+_GONE = 499
 
 
 @dataclass(slots=True)
@@ -63,11 +63,15 @@ class Answering:
             async with trio.open_nursery() as nursery:
                 for choice in self._choices:
                     nursery.start_soon(self._follow, choice)
-        for choice in self._choices:
-            if choice.refusal is not None:
-                raise choice.refusal
         if self._wire.is_gone:
-            raise GONE
+            raise _gone()
+        refusals = [one.refusal for one in self._choices if one.refusal is not None]
+        # The first that failed had the others cancelled.
+        for refusal in refusals:
+            if refusal.status != _GONE:
+                raise refusal
+        if refusals:
+            raise shutting_down()
         return [_answered(choice) for choice in self._choices]
 
     async def cancel(self) -> None:
@@ -92,7 +96,7 @@ class Answering:
     async def _follow(self, choice: _Choice) -> None:
         """Run one choice to its end, however that is; a failure is left in `refusal`."""
         if self._wire.is_gone:
-            choice.refusal = GONE
+            choice.refusal = _gone()
             return
         try:
             async for piece in choice.run:
@@ -149,6 +153,15 @@ async def send_refusal(wire: Wire, refusal: Refusal) -> None:
         await wire.refuse(refusal)
 
 
+def shutting_down() -> Refusal:
+    """What whoever asks of a gateway that ends is told."""
+    return Refusal(503, "shutting_down", "the gateway is being stopped")
+
+
+def _gone() -> Refusal:
+    return Refusal(_GONE, "client_closed_request", "whoever asked has gone")
+
+
 def _diverged(choice: _Choice) -> Refusal:
     failed = ", ".join(map(format_peer_id, choice.route))
     message = (
@@ -163,6 +176,6 @@ def _answered(choice: _Choice) -> Answered:
     assert run.provider is not None
     outcome = outcome_of(run)
     if outcome.finish is Finish.CANCELLED:
-        raise Refusal(503, "shutting_down", "the gateway is being stopped")
+        raise shutting_down()
     route = (*choice.route, run.provider)
     return Answered(choice.index, run.text, outcome, run.provider, run.paid, route)

@@ -17,7 +17,7 @@ from p2p_modelex.core.ledger.splits import rescale
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.net.bounded import TokenBucket
 from p2p_modelex.node.gateway.http import HttpRequest
-from p2p_modelex.node.gateway.keyfile import ApiKey, digest_of, read_keys
+from p2p_modelex.node.gateway.keyfile import RATE_MAX, ApiKey, digest_of, read_keys
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records import codec
 from p2p_modelex.records.rows import Row, SettingRow
@@ -64,9 +64,8 @@ class Account:
     def __init__(self, key: ApiKey | None, books: Books) -> None:
         self.key = key
         self._books = books
-        # Full at first: a minute's worth may come at once.
-        rate = (key.rate or 0) if key is not None else 0
-        self._bucket = TokenBucket(float(rate), trio.current_time())
+        # Filled to the rate at the first request: a minute's worth may come at once.
+        self._bucket = TokenBucket(float(RATE_MAX), trio.current_time())
         self._reserved = 0
         self._spent = _Spent(Wei(0), 0)
 
@@ -90,7 +89,10 @@ class Account:
         """Set aside up to `wanted` wei of an epoch, and return how much that is; `settle` undoes
         it. Raises Refusal if nothing is left.
         """
-        if self.key is None or self.key.budget_wei is None:
+        if self.key is None:
+            return wanted
+        if self.key.budget_wei is None:
+            self._reserved += wanted
             return wanted
         epoch = Epoch(max(epoch, self.key.epoch, self._spent.epoch))
         budget = rescale(self.key.budget_wei, self.key.epoch, epoch)
@@ -110,8 +112,7 @@ class Account:
         """Note what was paid in place of what was set aside; durable when this returns."""
         if self.key is None:
             return
-        if self.key.budget is not None:
-            self._reserved -= reserved
+        self._reserved -= reserved
         if not paid:
             return
         newer = max(epoch, self._spent.epoch)
@@ -174,11 +175,12 @@ class Entry:
             log.warning("keys_unreadable", reason=str(error))
             raise Refusal(503, "keys_unreadable", "the gateway's keys cannot be read") from error
         self._stamp, self._keys = stamp, keys
+        # An account outlives a change of its key: it knows what is held and spent.
         self._accounts = {
-            digest: account
-            for digest, account in self._accounts.items()
-            if keys.get(digest) == account.key
+            digest: account for digest, account in self._accounts.items() if digest in keys
         }
+        for digest, account in self._accounts.items():
+            account.key = keys[digest]
 
 
 def _check_local(request: HttpRequest) -> None:

@@ -14,7 +14,7 @@ from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
 from p2p_modelex.errors import ConfigurationError, ModelexError
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.exchange import Exchange, Terms
-from p2p_modelex.node.gateway.answering import Answering, send_refusal
+from p2p_modelex.node.gateway.answering import Answering, send_refusal, shutting_down
 from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion
 from p2p_modelex.node.gateway.entry import Account, Entry
 from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
@@ -107,7 +107,7 @@ class Gateway:
             _check_method(request, "POST")
             account = await self._entry.admit(request)
             if self._is_leaving:
-                raise Refusal(503, "shutting_down", "the gateway is being stopped")
+                raise shutting_down()
             await self._answer_ask(read(request.body, self._room), account, wire)
             return
         show = self._gets.get(path)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -84,8 +85,6 @@ class TestKeyFile:
             with pytest.raises(ConfigurationError, match="damaged"):
                 read_keys(home.api_keys)
         bad = ApiKey("k", digest_of("s"), "much", 0, None)
-        import msgspec
-
         home.api_keys.write_bytes(msgspec.json.encode([bad]))
         with pytest.raises(ConfigurationError, match="damaged"):
             read_keys(home.api_keys)
@@ -172,6 +171,24 @@ class TestBudget:
         value = await books.setting(spent_setting(key_of()))
         assert read_spent(value, key_of()) == (7, 0)
         assert read_spent(None, key_of(epoch=2)) == (0, 2)
+
+
+async def test_a_key_that_is_changed_keeps_its_account(home: Home) -> None:
+    books = StoreBooks()
+    entry = Entry(home.api_keys, books)
+    secret = add_key(home.api_keys, "ada", None, NOW, None)
+    asked = request(authorization=f"Bearer {secret}")
+    account = await entry.admit(asked)
+    assert account.reserve(Wei(AI), NOW) == AI
+    [key] = read_keys(home.api_keys)
+    changed = msgspec.structs.replace(key, budget="3", rate=1)
+    home.api_keys.write_bytes(msgspec.json.encode([changed]))
+    assert await entry.admit(asked) is account
+    assert await refused(entry, asked) == (429, "rate_limit_exceeded")
+    assert account.reserve(Wei(9 * AI), NOW) == 2 * AI
+    await account.settle(Wei(AI), Wei(AI), NOW)
+    await account.settle(Wei(2 * AI), Wei(0), NOW)
+    assert account.reserve(Wei(9 * AI), NOW) == 2 * AI
 
 
 async def ask(served: Served, secret: str, **more: object) -> tuple[int, object]:

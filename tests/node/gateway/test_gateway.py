@@ -266,6 +266,28 @@ async def test_a_node_asks_its_own_engine_for_nothing() -> None:
             assert denied.status in (400, 503)
 
 
+async def test_one_choice_that_fails_fails_them_all() -> None:
+    engine = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 2))
+    async with serve(engine) as served:
+        reply = await served.chat(n=3)
+        assert (reply.status, reply.error["code"]) == (502, "engine")
+
+
+async def test_a_gateway_that_ends_before_anything_came_says_so() -> None:
+    hanging = MemoryEngine(MODEL, fault=Fault("hang", 0))
+    replies = []
+    async with trio.open_nursery() as nursery, serve(hanging) as served:
+
+        async def ask() -> None:
+            replies.append(await served.chat())
+
+        nursery.start_soon(ask)
+        with trio.fail_after(5):
+            while not hanging.statistics().running:
+                await trio.sleep(0.01)
+    assert [(reply.status, reply.error["code"]) for reply in replies] == [(503, "shutting_down")]
+
+
 async def test_a_gateway_that_ends_cancels_and_says_so() -> None:
     slow = MemoryEngine(MODEL, delay_s=0.02, length=500)
     content = msgspec.json.encode({**CHAT, "max_tokens": 500, "stream": True})
