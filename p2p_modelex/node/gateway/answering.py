@@ -57,12 +57,12 @@ class Answering:
         Raises Refusal if one failed; the others are cancelled then.
         """
         self._wire.on_gone = self.cancel
-        if self._turn is None:
-            await self._follow(self._choices[0])
-        else:
-            async with trio.open_nursery() as nursery:
-                for choice in self._choices:
-                    nursery.start_soon(self._follow, choice)
+        try:
+            await self._follow_all()
+        except BaseException:  # a bug, or the gateway's own end: nobody will read the rest
+            with trio.CancelScope(shield=True):
+                await self.cancel()
+            raise
         if self._wire.is_gone:
             raise _gone()
         refusals = [one.refusal for one in self._choices if one.refusal is not None]
@@ -92,6 +92,14 @@ class Answering:
             first = b"".join(rendering.show_first(choice.index) for choice in self._choices)
             await wire.begin((*EVENTS, request_id), first)
         await wire.end(last)
+
+    async def _follow_all(self) -> None:
+        if self._turn is None:
+            await self._follow(self._choices[0])
+            return
+        async with trio.open_nursery() as nursery:
+            for choice in self._choices:
+                nursery.start_soon(self._follow, choice)
 
     async def _follow(self, choice: _Choice) -> None:
         """Run one choice to its end, however that is; a failure is left in `refusal`."""

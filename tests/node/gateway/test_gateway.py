@@ -1,6 +1,7 @@
 """The endpoints, over a mesh in memory: answers, streams, failover, refusals, receipts."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import trio
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.engine.memory import Fault, MemoryEngine
+from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import format_peer_id
-from p2p_modelex.node.configuration import GatewaySettings
+from p2p_modelex.node.configuration import Configuration, GatewaySettings
+from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.gateway.answering import Answering
 from p2p_modelex.node.gateway.gateway import open_gateway
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.receipt import Finish
@@ -244,26 +248,86 @@ async def test_web_pages_may_not_spend_what_programs_may() -> None:
             assert (await talk.stream.receive_some(100)).startswith(b"HTTP/1.1 403 ")
 
 
-async def test_a_node_asks_its_own_engine_for_nothing() -> None:
+@asynccontextmanager
+async def serve_own(engine: MemoryEngine) -> AsyncGenerator[Served, None]:
+    """A gateway on a node that sells the model itself, and knows nobody else."""
     world = World()
-    engine = MemoryEngine(MODEL)
     async with world.provider(1, engine) as node:
-        from p2p_modelex.node.configuration import Configuration
-        from p2p_modelex.node.exchange import Exchange
-
         exchange = Exchange(node, Configuration())
         async with open_gateway(exchange, GatewaySettings(port=0), None) as url:
-            served = Served(url, world, exchange)
-            reply = await served.chat(temperature=0)
-            result = reply.json["choices"][0]["modelex"]
-            assert (result["receipt"], result["price_wei"]) == (None, "0")
-            assert result["provider"] == format_peer_id(node.peer)
-            assert "x-modelex-receipt" not in reply.headers
-            streamed = (await served.chat(temperature=0, stream=True)).events
-            assert text_of(streamed) == reply.json["choices"][0]["message"]["content"]
-            # Told to leave itself out, it has nobody.
-            denied = await served.chat(modelex={"denied": [format_peer_id(node.peer)]})
-            assert denied.status in (400, 503)
+            yield Served(url, world, exchange)
+
+
+async def test_a_node_asks_its_own_engine_for_nothing() -> None:
+    own = format_peer_id(peer_of(1))
+    async with serve_own(MemoryEngine(MODEL)) as served:
+        reply = await served.chat(temperature=0)
+        result = reply.json["choices"][0]["modelex"]
+        assert (result["receipt"], result["price_wei"]) == (None, "0")
+        assert (result["provider"], result["route"]) == (own, [own])
+        assert "x-modelex-receipt" not in reply.headers
+        streamed = (await served.chat(temperature=0, stream=True)).events
+        assert text_of(streamed) == reply.json["choices"][0]["message"]["content"]
+        stopped = await served.chat(temperature=0, stop=text_of(streamed)[:4], stream=True)
+        assert text_of(stopped.events) == ""
+        # Told to leave itself out, it has nobody.
+        denied = await served.chat(modelex={"denied": [own]})
+        assert (denied.status, denied.error["code"]) == (503, "no_provider")
+        long = await served.chat(max_tokens=5000)
+        assert (long.status, long.error["code"]) == (400, "context_length_exceeded")
+
+
+async def test_an_own_engine_is_let_go_when_nobody_waits() -> None:
+    for engine in (
+        MemoryEngine(MODEL, delay_s=0.02, length=500),
+        MemoryEngine(MODEL, fault=Fault("hang", 0)),
+    ):
+        async with serve_own(engine) as served:
+            async with served.talk() as talk:
+                body = msgspec.json.encode({**CHAT, "max_tokens": 500})
+                head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                await talk.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                with trio.fail_after(5):
+                    while not engine.statistics().running:
+                        await trio.sleep(0.01)
+            with trio.fail_after(5):
+                while engine.statistics().running:
+                    await trio.sleep(0.01)
+            assert engine.statistics().finished == 0
+
+
+async def test_an_own_engine_that_is_full_is_busy() -> None:
+    engine = MemoryEngine(MODEL, slots=1, waiting_max=0, delay_s=0.02)
+    async with serve_own(engine) as served:
+        replies = []
+
+        async def ask() -> None:
+            replies.append(await served.chat(max_tokens=20))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(ask)
+        busy, good = sorted(replies, key=lambda reply: -reply.status)
+        assert (good.status, busy.status, busy.error["code"]) == (200, 503, "busy")
+        assert int(busy.headers["retry-after"]) > 0
+
+
+async def test_a_bug_costs_a_request_and_not_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve() as served:
+        with monkeypatch.context() as patch:
+            patch.setattr(Answering, "finish", lambda *_: 1 / 0)
+            reply = await served.chat()
+            assert (reply.status, reply.error["code"]) == (500, "internal")
+            assert b'"code":"internal"' in (await served.chat(stream=True)).body
+        assert (await served.chat()).status == 200
+
+
+async def test_a_port_that_is_taken_is_a_matter_of_configuration() -> None:
+    async with serve() as served:
+        settings = GatewaySettings(port=served.port)
+        with pytest.raises(ConfigurationError, match="cannot listen"):
+            async with open_gateway(served.exchange, settings, None):
+                pass
 
 
 async def test_one_choice_that_fails_fails_them_all() -> None:
