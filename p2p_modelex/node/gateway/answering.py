@@ -1,6 +1,6 @@
 """One request's way from what is asked to its answer, whole or streamed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -19,6 +19,11 @@ from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei
 
 _GONE = 499
+BUSY_TRIES = 3
+"""Times to ask where everybody is busy and says when not to be: a burst that comes first at a
+provider finds few places for strangers, and a second later more than it needs.
+"""
+BUSY_WAIT_MAX_MS = 2_000
 
 
 @dataclass(slots=True)
@@ -26,6 +31,7 @@ class _Choice:
     """One answer being made. route: the peers that failed at it."""
 
     index: int
+    begin: Callable[[], Run]
     run: Run
     splice: Splice = field(default_factory=Splice)
     route: list[PeerId] = field(default_factory=list)
@@ -35,15 +41,20 @@ class _Choice:
 class Answering:
     """Runs a request's choices and sends what they say. Use once."""
 
-    def __init__(self, asked: Asked, runs: Sequence[Run], wire: Wire, epoch: Epoch) -> None:
-        """epoch: the token's split epoch now, in which runs without a receipt were paid."""
+    def __init__(
+        self, asked: Asked, begins: Sequence[Callable[[], Run]], wire: Wire, epoch: Epoch
+    ) -> None:
+        """begins: what gives a run of each choice, anew each time. epoch: the token's split epoch
+        now, in which runs without a receipt were paid.
+        """
         self._asked = asked
         self._wire = wire
         self._epoch = epoch
         self._rendering = Rendering(asked)
-        self._choices = [_Choice(index, run) for index, run in enumerate(runs)]
+        self._choices = [_Choice(index, begin, begin()) for index, begin in enumerate(begins)]
+        self._is_cancelled = False
         # Several choices share the wire, which takes one piece at a time.
-        self._turn = trio.Lock() if len(runs) > 1 else None
+        self._turn = trio.Lock() if len(begins) > 1 else None
 
     def sum_paid(self) -> tuple[Wei, Epoch]:
         """Return what all choices cost by now, failed ones too, in wei of the newest epoch."""
@@ -76,6 +87,7 @@ class Answering:
 
     async def cancel(self) -> None:
         """End what is under way; it is paid for what came."""
+        self._is_cancelled = True
         for choice in self._choices:
             await choice.run.cancel()
 
@@ -95,15 +107,30 @@ class Answering:
 
     async def _follow_all(self) -> None:
         if self._turn is None:
-            await self._follow(self._choices[0])
+            await self._insist(self._choices[0])
             return
         async with trio.open_nursery() as nursery:
             for choice in self._choices:
-                nursery.start_soon(self._follow, choice)
+                nursery.start_soon(self._insist, choice)
+
+    async def _insist(self, choice: _Choice) -> None:
+        """Follow a choice; again, after a while, where all were busy and nothing was begun."""
+        for left in reversed(range(BUSY_TRIES)):
+            await self._follow(choice)
+            failed = choice.run.failed
+            is_busy = failed is not None and failed.code == "busy" and not choice.run.paid
+            if failed is None or not is_busy or not left or self._is_cancelled:
+                break
+            await trio.sleep(min(failed.retry_after_ms, BUSY_WAIT_MAX_MS) / 1000)
+            choice.refusal, choice.run = None, choice.begin()
+            choice.route.clear()
+            choice.splice.restart()
+        if choice.refusal is not None:
+            await self.cancel()
 
     async def _follow(self, choice: _Choice) -> None:
         """Run one choice to its end, however that is; a failure is left in `refusal`."""
-        if self._wire.is_gone:
+        if self._wire.is_gone or self._is_cancelled:
             choice.refusal = _gone()
             return
         try:
@@ -120,8 +147,6 @@ class Answering:
             choice.refusal = _diverged(choice)
         except ModelexError as error:
             choice.refusal = choice.refusal or refusal_of(error, choice.run.failed)
-        if choice.refusal is not None:
-            await self.cancel()
 
     async def _pass_on(self, choice: _Choice, text: str) -> None:
         try:

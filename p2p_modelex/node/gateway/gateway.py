@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -133,8 +134,8 @@ class Gateway:
         count = len(asked.requests)
         reserved = account.reserve(Wei(ceiling * count), self._epoch)
         terms = replace(asked.terms, max_cost=Wei(reserved // count))
-        runs = [self._ask(one, terms) for one in asked.requests]
-        answering = Answering(asked, runs, wire, self._epoch)
+        begins = [partial(self._ask, one, terms) for one in asked.requests]
+        answering = Answering(asked, begins, wire, self._epoch)
         self._under_way.add(answering)
         try:
             answered = await self._run(answering, account, reserved)

@@ -11,14 +11,17 @@ import trio
 
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.engine.abc import Output, Started
 from p2p_modelex.engine.memory import Fault, MemoryEngine
-from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.errors import ConfigurationError, EngineBusy
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.configuration import Configuration, GatewaySettings
 from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.gateway import answering
 from p2p_modelex.node.gateway.answering import Answering
 from p2p_modelex.node.gateway.gateway import open_gateway
 from p2p_modelex.node.home import Home
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import AI, Wei, parse_ai
 from tests.node.gateway.serving import CHAT, Served, serve, text_of
@@ -158,6 +161,44 @@ async def test_a_failover_to_another_text_ends_the_stream_with_an_error() -> Non
         # Whole, the same is invisible.
         whole = (await served.chat()).json["choices"][0]["message"]["content"]
         assert whole in ("one two three", "four five six")
+
+
+async def test_a_burst_that_comes_first_is_served_whole() -> None:
+    """A provider has few places for those who never paid it; the rest come again a second later."""
+    async with serve(MemoryEngine(MODEL, delay_s=0.005, waiting_max=64)) as served:
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            statuses.append((await served.chat()).status)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(24):
+                nursery.start_soon(ask)
+        assert statuses == [200] * 24
+
+
+class FullEngine(MemoryEngine):
+    """Never has room; counts how often it was asked."""
+
+    asked = 0
+
+    async def generate(self, request: Request) -> AsyncGenerator[Output, None]:
+        self.asked += 1
+        if self.asked:
+            raise EngineBusy("full", retry_after_ms=1500)
+        yield Started(0)
+
+
+async def test_who_stays_busy_is_asked_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "BUSY_WAIT_MAX_MS", 10)
+    engine = FullEngine(MODEL)
+    async with serve(engine) as served:
+        for is_stream in (False, True):
+            engine.asked = 0
+            reply = await served.chat(stream=is_stream)
+            assert (reply.status, reply.error["code"]) == (503, "busy")
+            assert reply.headers["retry-after"] == "2"
+            assert engine.asked == answering.BUSY_TRIES
 
 
 async def test_all_providers_failing_is_a_bad_gateway() -> None:
