@@ -24,14 +24,13 @@ from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.completion import Completion, Terms, build_request
-from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.configuration import Configuration, RequesterSettings
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.job import Message, Request
-from p2p_modelex.units import Wei
 
 __all__ = [
     "Completion",
@@ -57,9 +56,9 @@ class Exchange:
         self._begun: list[Completion] = []
 
     @property
-    def max_cost(self) -> Wei:
-        """What a request may cost whose terms do not say it, in wei."""
-        return self._configuration.requester.max_cost
+    def spending(self) -> RequesterSettings:
+        """What the configuration lets requests cost whose terms do not say it."""
+        return self._configuration.requester
 
     def run(
         self,

@@ -69,6 +69,11 @@ class Account:
         self._reserved = 0
         self._spent = _Spent(Wei(0), 0)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a budget, of which no more than was reserved may be spent."""
+        return self.key is not None and self.key.budget is not None
+
     async def restore(self) -> None:
         """Take over what was spent before; call once, first."""
         if self.key is not None:

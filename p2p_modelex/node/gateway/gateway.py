@@ -62,7 +62,7 @@ class Gateway:
         self._settings = settings
         self._receipts = None if home is None else home.receipts
         self._entry = Entry(None if home is None else home.api_keys, _NodeBooks(exchange))
-        self._shelf = Shelf(exchange.nodes)
+        self._shelf = Shelf(exchange.nodes, exchange.spending)
         self._epoch = epoch
         self._under_way: set[Answering] = set()
         self._is_leaving = False
@@ -128,12 +128,13 @@ class Gateway:
         raise Refusal(404, "unknown_path", f"there is no {path[:80]}; GET /openapi.json says what")
 
     async def _answer_ask(self, asked: Asked, account: Account, wire: Wire) -> None:
-        most, wanted = self._exchange.max_cost, asked.terms.max_cost
-        # Who may ask is not who says what the node's owner risks.
-        ceiling = most if wanted is None else min(wanted, most)
-        count = len(asked.requests)
-        reserved = account.reserve(Wei(ceiling * count), self._epoch)
-        terms = replace(asked.terms, max_cost=Wei(reserved // count))
+        count, ceiling = len(asked.requests), self._find_ceiling(asked)
+        # What it can cost at all is enough to hold, so that more requests find room in a budget.
+        most = min(ceiling, self._shelf.compute_most(asked.requests[0], ceiling))
+        reserved = account.reserve(Wei(most * count), self._epoch)
+        if account.is_bounded:
+            ceiling = Wei(reserved // count)
+        terms = replace(asked.terms, max_cost=ceiling)
         begins = [partial(self._ask, one, terms) for one in asked.requests]
         answering = Answering(asked, begins, wire, self._epoch)
         self._under_way.add(answering)
@@ -146,6 +147,11 @@ class Gateway:
             if self._is_leaving:
                 async with self._quiet:
                     self._quiet.notify_all()
+
+    def _find_ceiling(self, asked: Asked) -> Wei:
+        """Who may ask is not who says what the node's owner risks: a request can only lower it."""
+        most, wanted = self._exchange.spending.max_cost, asked.terms.max_cost
+        return most if wanted is None else min(wanted, most)
 
     async def _run(self, answering: Answering, account: Account, reserved: Wei) -> list[Answered]:
         """Run to the end, and account for what was paid, before anybody is told."""

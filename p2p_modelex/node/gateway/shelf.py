@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 import trio
 
 from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.exchange.pricing import compute_cost, compute_prompt_tokens_max
 from p2p_modelex.core.routing.filters import NAMES_SHOWN
 from p2p_modelex.limits import NAME_BYTES
+from p2p_modelex.node.configuration import RequesterSettings
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.schema import Model, ModelexModel, ModelList, PriceRange
 from p2p_modelex.node.options import PRICE_TOKENS
 from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.job import Request
 from p2p_modelex.units import Wei, format_ai
 
 FRESH_S = 1.0
@@ -23,10 +26,12 @@ WEIGHTS_MAX = 16
 class Shelf:
     """The models of everybody known."""
 
-    def __init__(self, entries: Callable[[], Sequence[Entry]]) -> None:
-        """entries: everyone known who sells something."""
+    def __init__(self, entries: Callable[[], Sequence[Entry]], spending: RequesterSettings) -> None:
+        """entries: everyone known who sells something. spending: whom we would buy from."""
         self._entries = entries
+        self._spending = spending
         self._models: dict[str, Model] = {}
+        self._dearest: dict[str, tuple[int, int]] = {}
         self._made_at = -FRESH_S
 
     def list_models(self) -> ModelList:
@@ -47,19 +52,50 @@ class Shelf:
             raise Refusal(404, "model_not_found", message, param="model")
         return model
 
+    def compute_most(self, request: Request, unknown: Wei) -> int:
+        """Return the most wei that a job can cost at anybody we would buy it from; `unknown` where
+        nobody is known yet.
+        """
+        self._refresh()
+        if request.model not in self._dearest:
+            return unknown
+        prompt_price, completion_price = self._dearest[request.model]
+        return compute_cost(
+            compute_prompt_tokens_max(request),
+            request.max_tokens,
+            prompt_price=prompt_price,
+            completion_price=completion_price,
+        )
+
     def _refresh(self) -> dict[str, Model]:
         now = trio.current_time()
         if now - self._made_at >= FRESH_S:
-            self._made_at, self._models = now, _gather(self._entries())
+            found = _gather(self._entries())
+            self._made_at = now
+            self._models = {name: _build_model(name, found[name]) for name in sorted(found)}
+            self._dearest = {name: self._find_dearest(offers) for name, offers in found.items()}
         return self._models
 
+    def _find_dearest(self, found: Sequence[tuple[Entry, Offer]]) -> tuple[int, int]:
+        """The highest price of a prompt's and a completion's token that we would pay."""
+        most = self._spending.max_prompt_price, self._spending.max_completion_price
+        prices = [
+            (offer.prompt_price, offer.completion_price)
+            for _, offer in found
+            if offer.prompt_price <= most[0] and offer.completion_price <= most[1]
+        ]
+        return (
+            max((prompt for prompt, _ in prices), default=0),
+            max((completion for _, completion in prices), default=0),
+        )
 
-def _gather(entries: Iterable[Entry]) -> dict[str, Model]:
+
+def _gather(entries: Iterable[Entry]) -> dict[str, list[tuple[Entry, Offer]]]:
     found: dict[str, list[tuple[Entry, Offer]]] = {}
     for entry in entries:
         for offer in entry.advertisement.offers:
             found.setdefault(offer.model, []).append((entry, offer))
-    return {name: _build_model(name, found[name]) for name in sorted(found)}
+    return found
 
 
 def _build_model(name: str, found: Sequence[tuple[Entry, Offer]]) -> Model:

@@ -221,6 +221,21 @@ async def test_spending_is_durable_before_the_answer_and_outlives_the_gateway(ho
         assert cost < await spent_by(served, key) <= AI // 1000
 
 
+async def test_a_small_budget_has_room_for_many_at_once(home: Home) -> None:
+    """What is held is what a job can cost, which is far below the configuration's ceiling."""
+    secret = add_key(home.api_keys, "ada", Wei(AI // 1000), NOW, None)
+    async with serve(MemoryEngine(MODEL, delay_s=0.02), home=home) as served:
+        statuses: list[int] = []
+
+        async def ask_one() -> None:
+            statuses.append((await ask(served, secret, n=2))[0])
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(ask_one)
+        assert statuses == [200] * 4
+
+
 async def test_what_a_failed_job_cost_is_spent_too(home: Home) -> None:
     crashing = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 3, jobs=99))
     secret = add_key(home.api_keys, "ada", None, NOW, None)
