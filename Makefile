@@ -130,8 +130,16 @@ $(JS_STAMP): $(JS)/package.json $(JS)/package-lock.json
 	cd $(JS) && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+OPENAI_JS := tests/interop/openai
+OPENAI_JS_STAMP := $(OPENAI_JS)/node_modules/.package-lock.json
+
+$(OPENAI_JS_STAMP): $(OPENAI_JS)/package.json $(OPENAI_JS)/package-lock.json
+	@command -v npm >/dev/null || { echo "modelex: the interop tests need Node with npm" >&2; exit 1; }
+	cd $(OPENAI_JS) && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: interop
-interop: setup $(JS_STAMP) ## Meet a js-libp2p peer: vectors, streams, gossip, reconciliation, paid jobs
+interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) ## Meet a js-libp2p peer and OpenAI's npm package: streams, gossip, paid jobs
 	$(BIN)/python -m pytest tests/interop -q -m interop
 
 .PHONY: bench-gossip
@@ -163,4 +171,4 @@ demo-up: setup ## As demo, and leave the mesh running to play with
 clean: ## Remove what was built; .venv too
 	rm -rf $(VENV) $(SLITHER) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 	    contracts/out contracts/cache contracts/node_modules \
-	    tests/interop/js/node_modules tests/fuzz/work tests/fuzz/crashes
+	    tests/interop/js/node_modules tests/interop/openai/node_modules tests/fuzz/work tests/fuzz/crashes

@@ -24,6 +24,7 @@ NAMES = (
     "idle",
     "completion",
     "upstream",
+    "gateway",
 )
 TIMEOUT_S = 300
 

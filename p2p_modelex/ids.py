@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import NewType
 
 import base58
@@ -52,6 +53,7 @@ def public_key_of(peer: PeerId) -> PublicKey:
     return PublicKey(peer[len(_ED25519_PREFIX) :])
 
 
+@lru_cache(maxsize=1024)  # 18 us each, for what the same few peers are called in every answer
 def format_peer_id(peer: PeerId) -> str:
     """Return the base58 text form, as in `12D3KooW...`."""
     return base58.b58encode(peer).decode("ascii")

@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("setup", "Create a home: keys and a configuration with every option explained."),
     "up": ("serve", "Run the node."),
     "bootstrap": ("serve", "Run a node in the bootstrap role: peers meet here."),
+    "gateway": ("gateway", "Serve an OpenAI-style API in front of the mesh."),
+    "keys": ("keys", "Add, list and remove the gateway's API keys."),
     "nodes": ("nodes", "List the nodes of the mesh with models and prices."),
     "run": ("run", "Run a prompt on the mesh and pay for it as it streams."),
     "verify": ("verify", "Verify a receipt file, offline."),

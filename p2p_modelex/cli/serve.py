@@ -1,8 +1,8 @@
 """`modelex up` and `modelex bootstrap`."""
 
 import signal
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node
 
 OpenNode = Callable[[Home, Configuration, KeyRing], AbstractAsyncContextManager[Node]]
+Beside = Callable[[Home, Configuration, Node], AbstractAsyncContextManager[None]]
 
 
 @click.command()
@@ -34,7 +35,7 @@ def up(home: Home, *, register: bool) -> None:
         registry = replace(configuration.registry, register=True)
         configuration = replace(configuration, registry=registry)
         validate_configuration(configuration)
-    serve(home, configuration, open_node)
+    serve(home, configuration, open_node, beside=_open_gateway)
 
 
 @click.command()
@@ -50,30 +51,61 @@ def bootstrap(home: Home, listen: tuple[str, ...]) -> None:
     serve(home, role, open_node)
 
 
-def serve(home: Home, configuration: Configuration, open_node: OpenNode) -> None:
-    """Run a node in the foreground until a signal; `open_node` is node.assembly's, or like it."""
+@asynccontextmanager
+async def _open_gateway(
+    home: Home, configuration: Configuration, node: Node
+) -> AsyncGenerator[None, None]:
+    """Serve the gateway beside the node, where the configuration says so."""
+    if not configuration.gateway.serve:
+        yield
+        return
+    from p2p_modelex.node.exchange import Exchange
+    from p2p_modelex.node.gateway.gateway import open_gateway
+
+    exchange = Exchange(node, configuration)
+    async with open_gateway(exchange, configuration.gateway, home) as url:
+        click.echo(f"serving {url}")
+        yield
+
+
+def serve(
+    home: Home,
+    configuration: Configuration,
+    open_node: OpenNode,
+    *,
+    beside: Beside = lambda _home, _configuration, _node: nullcontext(),
+) -> None:
+    """Run a node in the foreground until a signal; `open_node` is node.assembly's, or like it.
+
+    beside: what runs beside the node.
+    """
     from p2p_modelex.node.log import configure_log
 
     keys = unlock(home, configuration)
     configure_log(configuration.log, folder=home.logs)
-    run_trio(_run, open_node(home, configuration, keys))
+    opening = open_node(home, configuration, keys)
+    run_trio(_run, opening, lambda node: beside(home, configuration, node))
 
 
-async def _run(opening: AbstractAsyncContextManager[Node]) -> None:
+async def _run(
+    opening: AbstractAsyncContextManager[Node],
+    beside: Callable[[Node], AbstractAsyncContextManager[None]],
+) -> None:
     ready, leaving = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_watch_signals, ready, leaving, nursery.cancel_scope)
+        await nursery.start(watch_signals, ready, leaving, nursery.cancel_scope)
         async with opening as node:
             for address in node.parts.network.addresses:
                 click.echo(f"listening on {address}/p2p/{format_peer_id(node.peer)}")
-            ready.set()
-            await leaving.wait()
-            click.echo("leaving: jobs in hand may finish (again to stop at once)", err=True)
+            async with beside(node):
+                ready.set()
+                await leaving.wait()
+                click.echo("leaving: jobs in hand may finish (again to stop at once)", err=True)
             await node.leave()
         nursery.cancel_scope.cancel()
 
 
-async def _watch_signals(
+async def watch_signals(
     ready: trio.Event,
     leaving: trio.Event,
     everything: trio.CancelScope,

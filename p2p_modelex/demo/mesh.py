@@ -27,6 +27,9 @@ PASSPHRASE = "demo"  # noqa: S105 - of test money
 SCRYPT_N = 2**12
 """These keys hold test money and are thrown away, so opening them need not be slow."""
 
+GATEWAY = "gateway"
+"""The home that the API's requests are paid from, so that `client` is free for commands."""
+
 SENTIMENT = "news-sentiment"
 CHAT = "smollm2-135m-instruct"
 START_TIMEOUT_S = 120.0
@@ -93,7 +96,8 @@ async def open_mesh(
         _make_home(mesh, "bootstrap", "bootstrap", ())
         async with _run_node(mesh, "bootstrap", ()) as address:
             say("bootstrap peer: up")
-            _make_home(mesh, "client", "requester", (), address)
+            for name in ("client", GATEWAY):
+                _make_home(mesh, name, "requester", (), address)
             for one in cast:
                 models_of = (_settings_of(one),)
                 _make_home(mesh, one.name, "provider", models_of, address, registers=one.registers)
@@ -112,7 +116,8 @@ async def _add_models(catalogue: Catalogue, cast: Sequence[Character], say: Say)
 def _grants(mesh: Mesh) -> dict[Address, Wei]:
     keys = mesh.keys
     grants = {keys[character.name].account.address: Wei(0) for character in mesh.cast}
-    return {keys["client"].account.address: Wei(1000 * AI), **grants}
+    buyers = {keys[name].account.address: Wei(1000 * AI) for name in ("client", GATEWAY)}
+    return {**buyers, **grants}
 
 
 def _make_home(
@@ -193,31 +198,48 @@ async def _run_cast(mesh: Mesh, say: Say) -> AsyncGenerator[None, None]:
 @asynccontextmanager
 async def _run_node(mesh: Mesh, name: str, mischief: tuple[str, ...]) -> AsyncGenerator[str, None]:
     """Run one node as a process; gives its address once it listens, and stops it at the end."""
-    home = mesh.homes[name]
     module = ["p2p_modelex", "bootstrap" if name == "bootstrap" else "up"]
     if mischief:
         module = ["p2p_modelex.demo.mischief"]
-    command = [sys.executable, "-m", *module, "--home", str(home.path), *mischief]
+    async with _run(mesh, name, (*module, *mischief), "listening on ") as address:
+        yield address
+
+
+@asynccontextmanager
+async def run_gateway(mesh: Mesh) -> AsyncGenerator[str, None]:
+    """Serve the OpenAI-style API as a process; gives its base URL, and stops it at the end."""
+    command = ("p2p_modelex", "gateway", "--port", "0")
+    async with _run(mesh, GATEWAY, command, "serving ") as url:
+        yield url
+
+
+@asynccontextmanager
+async def _run(
+    mesh: Mesh, name: str, module: Sequence[str], ready: str
+) -> AsyncGenerator[str, None]:
+    """Run a module on a home; gives what it prints after `ready`."""
+    home = mesh.homes[name]
+    command = [sys.executable, "-m", *module, "--home", str(home.path)]
     with (home.logs / "node.log").open("wb") as log:
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
         )
         mesh.processes[name] = process
         try:
-            yield await _read_address(process, home)
+            yield await _read_line(process, home, ready)
         finally:
             await _stop(process)
 
 
-async def _read_address(process: trio.Process, home: Home) -> str:
+async def _read_line(process: trio.Process, home: Home, ready: str) -> str:
     assert process.stdout is not None
     heard = b""
     with trio.move_on_after(START_TIMEOUT_S):
         async for part in process.stdout:
             heard += part
             for line in heard.decode().splitlines(keepends=True):
-                if line.startswith("listening on ") and line.endswith("\n"):
-                    return line.removeprefix("listening on ").strip()
+                if line.startswith(ready) and line.endswith("\n"):
+                    return line.removeprefix(ready).strip()
     log = (home.logs / "node.log").read_text()[-2000:]
     raise NetworkError(f"{home.path.name} did not start", hint=log)
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,16 @@ from rich.table import Table
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.core.effects import RunRestarted, RunText
 from p2p_modelex.core.exchange.verification import verify_receipt_row
-from p2p_modelex.demo.mesh import CAST, CHAT, PASSPHRASE, SENTIMENT, Mesh, open_mesh
+from p2p_modelex.demo.mesh import (
+    CAST,
+    CHAT,
+    GATEWAY,
+    PASSPHRASE,
+    SENTIMENT,
+    Mesh,
+    open_mesh,
+    run_gateway,
+)
 from p2p_modelex.engine.sources import NAMED
 from p2p_modelex.errors import ModelexError, VerificationFailed
 from p2p_modelex.node.exchange import Completion, Exchange, build_request, connect
@@ -57,21 +67,47 @@ async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> N
     async with open_mesh(folder, models, console.print) as mesh:
         console.print(f"mesh up after {time.monotonic() - began:.1f} s\n")
         before = await _read_balances(mesh)
-        async with connect(mesh.homes["client"].path, PASSPHRASE) as exchange:
+        async with (
+            _serve(mesh, console),
+            connect(mesh.homes["client"].path, PASSPHRASE) as exchange,
+        ):
             await _wait_for_cast(exchange)
             scores = await _score_headlines(mesh, exchange, console)
             chats = await _chat(mesh, exchange, console)
             deposits = exchange.node.core.payer.get_deposits(exchange.node.epoch)
         answers = [*scores, *chats]
         _verify(mesh, answers, console)
-        await _wait_for_vouchers(mesh, answers)
+        others = await _sum_by_gateway(mesh)
+        await _wait_for_vouchers(mesh, Wei(others + sum(one.completion.paid for one in answers)))
         settled = [await settle_home(mesh.homes[one.name], PASSPHRASE) for one in CAST]
         after = await _read_balances(mesh)
-        _show_money(before, after, answers, deposits, settled, console)
+        _show_money(before, after, answers, others, deposits, settled, console)
         console.print(f"\ndone in {time.monotonic() - began:.1f} s")
         if stay:
-            _show_next(mesh, console)
-            await trio.sleep_forever()
+            async with _serve(mesh, console):
+                _show_next(mesh, console)
+                await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def _serve(mesh: Mesh, console: Console) -> AsyncGenerator[None, None]:
+    """Serve the OpenAI-style API until the block ends, and say how to try it."""
+    async with run_gateway(mesh) as url:
+        asked = {
+            "model": CHAT,
+            "messages": [{"role": "user", "content": "Name three fruits."}],
+            "max_tokens": CHAT_TOKENS,
+            "stream": True,
+        }
+        body = msgspec.json.encode(asked).decode()
+        console.print(
+            f"an OpenAI-style API in front of the mesh; try it while this runs:\n"
+            f"  curl -N {url}/chat/completions -d '{body}'\n",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        yield
 
 
 async def _wait_for_cast(exchange: Exchange) -> None:
@@ -193,9 +229,15 @@ def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
         raise VerificationFailed("a forged receipt was taken for a good one")
 
 
-async def _wait_for_vouchers(mesh: Mesh, answers: Sequence[Answer]) -> None:
+async def _sum_by_gateway(mesh: Mesh) -> Wei:
+    """What whoever tried the API has paid through it."""
+    async with SqliteStore(mesh.homes[GATEWAY].database, read_only=True) as store:
+        issued = await store.issued_vouchers()
+    return Wei(sum(row.signed.voucher.amount for row in issued))
+
+
+async def _wait_for_vouchers(mesh: Mesh, paid: Wei) -> None:
     """Wait until the last vouchers, sent a moment ago, are in their nodes' stores."""
-    paid = sum(answer.completion.paid for answer in answers)
     with trio.move_on_after(JOIN_TIMEOUT_S):
         while await _sum_vouchers(mesh) < paid:
             await trio.sleep(0.1)
@@ -219,6 +261,7 @@ def _show_money(
     before: dict[str, Wei],
     after: dict[str, Wei],
     answers: Sequence[Answer],
+    others: Wei,
     deposits: Wei,
     settled: Sequence[Settled | None],
     console: Console,
@@ -239,12 +282,14 @@ def _show_money(
     paid = sum(answer.completion.paid for answer in answers)
     locked = before["client"] - after["client"]
     console.print(f"paid for {len(answers)} jobs by vouchers: {format_ai(paid)}")
+    if others:
+        console.print(f"paid through the API by vouchers:  {format_ai(others)}")
     console.print(f"earned by all nodes on chain:      {format_ai(earned)}")
     console.print(
         f"client's deposits in channels:     {format_ai(locked)}, of which unspent "
-        f"{format_ai(locked - earned)}"
+        f"{format_ai(locked - paid)}"
     )
-    if locked != deposits or earned != paid:
+    if locked != deposits or earned != paid + others:
         raise ModelexError("the money does not add up")
     console.print("the money adds up")
 

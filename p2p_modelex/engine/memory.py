@@ -189,7 +189,8 @@ class MemoryEngine(Engine):
             return [str(1 + seed[0] % 9)]
         if self._reply is not None:
             return _split(self._reply)
-        numbers = hashlib.shake_256(seed).digest(self._length)
+        # One more than is wanted says that there is more; a shorter digest begins like a longer.
+        numbers = hashlib.shake_256(seed).digest(min(self._length, request.max_tokens + 1))
         return [_WORDS[number % len(_WORDS)] + " " for number in numbers]
 
 

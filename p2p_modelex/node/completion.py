@@ -32,7 +32,7 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
-from p2p_modelex.units import Wei, rescale
+from p2p_modelex.units import Wei
 
 ATTEMPTS = 4
 _PATH = re.compile(r" - at `\$\[0\]\[(\d+)\]")
@@ -153,6 +153,8 @@ class Completion:
         """The verified receipt with what it is about, once finished."""
         self.paid = Wei(0)
         """Wei, in the split epoch of the receipt; without one, in the token's."""
+        self.failed: RunFailed | None = None
+        """What ended it, where it did not end well."""
 
     def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
@@ -201,24 +203,20 @@ class Completion:
             case RunFinished():
                 self.row, self.paid, self._is_over = event.row, event.paid, True
             case RunFailed():
-                self.paid, self._is_over = event.paid, True
+                self.paid, self.failed, self._is_over = event.paid, event, True
                 raise error_of(event)
 
     def _build(self, job: JobId) -> RunRequested:
         self._job = job
-        settings, terms = self._configuration.requester, self._terms
-        written, epoch = self._configuration.split_epoch, self._node.epoch
-
-        def move(amount: Wei) -> Wei:
-            return Wei(rescale(amount, written, epoch))
-
+        epoch, terms = self._node.epoch, self._terms
+        settings = self._configuration.spending_in(epoch)
         return RunRequested(
             job=job,
             request=self._request,
-            max_cost=move(settings.max_cost) if terms.max_cost is None else terms.max_cost,
-            max_prompt_price=move(settings.max_prompt_price),
-            max_completion_price=move(settings.max_completion_price),
-            max_window=move(settings.max_window),
+            max_cost=settings.max_cost if terms.max_cost is None else terms.max_cost,
+            max_prompt_price=settings.max_prompt_price,
+            max_completion_price=settings.max_completion_price,
+            max_window=settings.max_window,
             only=terms.only,
             denied=terms.denied,
             attempts=terms.attempts,

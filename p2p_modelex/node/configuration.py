@@ -7,7 +7,7 @@ writes and docs/configuration.md are made from it. Reading: node/configuration_f
 # `option` makes a dataclass field, which is what the rule would have here.
 # ruff: noqa: RUF009
 
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from typing import Literal
 
 from p2p_modelex import limits
@@ -26,7 +26,7 @@ from p2p_modelex.node.options import (
 )
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.registry import SECTIONS
-from p2p_modelex.units import AI, SPLITS_MAX, Wei
+from p2p_modelex.units import AI, SPLITS_MAX, Epoch, Wei, rescale
 
 Role = Literal["provider", "requester", "bootstrap"]
 
@@ -284,6 +284,32 @@ class SettlementSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The OpenAI-style API: docs/gateway.md. `modelex gateway` serves it by itself."""
+
+    serve: bool = option(SWITCH, False, "Serve it in `modelex up` as well.")
+    host: str = option(
+        TEXT,
+        "127.0.0.1",
+        "Address to listen on. Others than this machine need a key (`modelex keys add`), and TLS "
+        "in front of it, which a reverse proxy gives.",
+        example='"0.0.0.0"',
+    )
+    port: int = option(whole(0, 65535, "the port"), 4780, "Port to listen on; 0 takes a free one.")
+    connections: int = option(
+        whole(1, 10_000, "connections"),
+        256,
+        "Most connections at once, each with one request in hand; more are turned away.",
+    )
+    max_tokens: int = option(
+        whole(1, limits.COMPLETION_TOKENS_MAX, "tokens"),
+        512,
+        "Tokens to ask for where a request does not say how many. More cost more, and fewer "
+        "providers can serve it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class KeySettings:
     """How the keystore in `keys/` is opened."""
 
@@ -341,6 +367,22 @@ class Configuration:
     requester: RequesterSettings = field(default_factory=RequesterSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     settlement: SettlementSettings = field(default_factory=SettlementSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)
     models: tuple[ModelSettings, ...] = ()
+
+    def spending_in(self, epoch: Epoch) -> RequesterSettings:
+        """What requests may cost, in wei of a split epoch."""
+        spending = self.requester
+
+        def move(amount: Wei) -> Wei:
+            return Wei(rescale(amount, self.split_epoch, epoch))
+
+        return replace(
+            spending,
+            max_cost=move(spending.max_cost),
+            max_prompt_price=move(spending.max_prompt_price),
+            max_completion_price=move(spending.max_completion_price),
+            max_window=move(spending.max_window),
+        )

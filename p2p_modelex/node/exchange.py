@@ -26,7 +26,7 @@ from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.completion import Completion, Terms, build_request
-from p2p_modelex.node.configuration import Configuration
+from p2p_modelex.node.configuration import Configuration, RequesterSettings
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
@@ -62,6 +62,13 @@ class Exchange:
         self.node = node
         self._configuration = configuration
         self._begun: list[Completion] = []
+
+    @property
+    def spending(self) -> RequesterSettings:
+        """What the configuration lets requests cost whose terms do not say it, in wei of the
+        token's present split epoch.
+        """
+        return self._configuration.spending_in(self.node.epoch)
 
     def run(
         self,

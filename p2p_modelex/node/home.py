@@ -57,6 +57,11 @@ class Home:
         return self.path / "receipts"
 
     @property
+    def api_keys(self) -> Path:
+        """Who may use the gateway: node/gateway/keyfile.py."""
+        return self.path / "api-keys.json"
+
+    @property
     def exists(self) -> bool:
         """Whether `modelex init` has been here."""
         return self.configuration.is_file()

@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import trio
 from p2p_modelex import __version__
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.core.anchoring.own import SENT, AnchoringPolicy
-from p2p_modelex.core.effects import RunEvent, RunFailed, RunFinished
+from p2p_modelex.core.effects import Persist, RunEvent, RunFailed, RunFinished
 from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
@@ -167,6 +167,10 @@ class Node:
                 self._driver.forget(job)
                 if not is_over:
                     await self._driver.tell(CancelRun(job))
+
+    async def keep(self, rows: Sequence[Row]) -> None:
+        """Make rows durable, in the order of the node's own; they are when this returns."""
+        await self._driver.perform(lambda _: [Persist(tuple(rows))])
 
     async def cancel(self, job: JobId) -> None:
         """End a run early; what came is paid, and its events end as those of any other run."""

@@ -1,0 +1,315 @@
+"""The gateway: what it adds to a request and to a streamed token.
+
+Three servers take the same load in turn, each in a process of its own: a bare h11 echo (the
+floor of HTTP in Python on Trio), the gateway in front of an engine of its own node that answers at
+once, and the gateway in front of a mesh in memory, where each request is a job that is ordered,
+signed, paid and receipted, provider's end included.
+"""
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import h11
+import msgspec
+import trio
+
+from benchmarks.measuring import Result, begin, exact_cpu_seconds_of, report, resident_mib
+from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.node.configuration import Configuration, GatewaySettings, LogSettings
+from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.gateway.gateway import open_gateway
+from p2p_modelex.node.log import configure_log
+from tests.node.world import MODEL, World, wait_for_sellers
+
+TOKENS = 1
+LONG_TOKENS = 1000
+AT_ONCE = 4
+RATE = 100
+LATENCY_S = 5.0
+REQUESTS = {"echo": 6000, "engine": 3000, "mesh": 400}
+TITLES = {
+    "echo": "a bare h11 echo",
+    "engine": "the gateway and an engine of its own node",
+    "mesh": "the gateway and a mesh in memory, both ends",
+}
+
+
+def main() -> None:
+    """Measure all three servers, or be one of them."""
+    if len(sys.argv) > 1:
+        configure_log(LogSettings(level="warning"))
+        trio.run(_SERVERS[sys.argv[1]])
+        return
+    begin()
+    seen = {kind: trio.run(_measure, kind) for kind in TITLES}
+    floor = seen["echo"]
+    for kind in ("engine", "mesh"):
+        _report(TITLES[kind], seen[kind], floor, has_target=kind == "engine")
+
+
+# The servers.
+
+
+async def _serve_echo() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    _say_port(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(_echo, listeners)
+
+
+def _say_port(port: int) -> None:
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+
+
+async def _echo(stream: trio.SocketStream) -> None:
+    """Read a request and answer with its body; nothing is bounded and nothing can go wrong."""
+    state = h11.Connection(h11.SERVER)
+    body = b""
+    while True:
+        event = state.next_event()
+        if event is h11.NEED_DATA:
+            state.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+            answer = h11.Response(status_code=200, headers=headers), h11.Data(data=body)
+            parts = [state.send(part) or b"" for part in (*answer, h11.EndOfMessage())]
+            await stream.send_all(b"".join(parts))
+            state.start_next_cycle()
+            body = b""
+        elif isinstance(event, h11.ConnectionClosed):
+            return
+
+
+def _build_engine() -> MemoryEngine:
+    return MemoryEngine(
+        MODEL, slots=AT_ONCE, waiting_max=256, length=LONG_TOKENS, context_length=8192
+    )
+
+
+async def _serve_engine() -> None:
+    async with World().provider(1, _build_engine()) as node:
+        await _serve(Exchange(node, Configuration()))
+
+
+async def _serve_mesh() -> None:
+    world = World()
+    async with world.provider(1, _build_engine()), world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        await _serve(exchange)
+
+
+async def _serve(exchange: Exchange) -> None:
+    async with open_gateway(exchange, GatewaySettings(port=0), None) as url:
+        _say_port(int(url.removesuffix("/v1").rpartition(":")[2]))
+        await trio.sleep_forever()
+
+
+_SERVERS = {"echo": _serve_echo, "engine": _serve_engine, "mesh": _serve_mesh}
+
+
+# The load.
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one server did. cpu_us, token_us: of its process. p50_ms, p99_ms: at RATE a second."""
+
+    cpu_us: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    token_us: float
+    first_ms: float
+    memory_mib: float
+
+
+async def _measure(kind: str) -> Seen:
+    with _run_server(kind) as (pid, port):
+        await _saturate(port, AT_ONCE * 4)  # warm: channels are open, code is loaded
+        before, began = exact_cpu_seconds_of(pid), time.perf_counter()
+        await _saturate(port, REQUESTS[kind])
+        wall_s = time.perf_counter() - began
+        cpu_us = (exact_cpu_seconds_of(pid) - before) / REQUESTS[kind] * 1e6
+        late = await _keep_rate(port)
+        token_us = first_ms = 0.0
+        if kind != "echo":
+            token_us, first_ms = await _measure_stream(pid, port)
+        return Seen(
+            cpu_us,
+            REQUESTS[kind] / wall_s,
+            statistics.median(late),
+            statistics.quantiles(late, n=100)[98],
+            token_us,
+            first_ms,
+            resident_mib(pid),
+        )
+
+
+@contextlib.contextmanager
+def _run_server(kind: str) -> Iterator[tuple[int, int]]:
+    command = [sys.executable, "-m", "benchmarks.gateway", kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.pid, int(server.stdout.readline())
+        finally:
+            server.terminate()
+
+
+def _build_request(tokens: int, *, is_stream: bool) -> bytes:
+    asked = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Say hello to the market."}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "stream": is_stream,
+    }
+    body = msgspec.json.encode(asked)
+    # The headers of OpenAI's Python library, without which parsing would be flattered.
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:4780\r\n"
+        b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nAccept: application/json\r\n"
+        b"Content-Type: application/json\r\nUser-Agent: OpenAI/Python 3.57.0\r\n"
+        b"X-Stainless-Lang: python\r\nX-Stainless-Package-Version: 3.57.0\r\n"
+        b"X-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\nX-Stainless-Runtime: CPython\r\n"
+        b"X-Stainless-Async: false\r\nAuthorization: Bearer none\r\nContent-Length: %d\r\n\r\n"
+    )
+    return head % len(body) + body
+
+
+@asynccontextmanager
+async def _connect(port: int) -> AsyncGenerator[trio.SocketStream, None]:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        yield stream
+
+
+async def _ask(stream: trio.SocketStream, request: bytes) -> None:
+    """Send a request and read its whole answer, which says its length."""
+    await stream.send_all(request)
+    received = b""
+    while True:
+        received += await stream.receive_some(65536)
+        head, mark, body = received.partition(b"\r\n\r\n")
+        if mark:
+            assert head.startswith(b"HTTP/1.1 200 "), received
+            length = int(head.lower().rpartition(b"content-length: ")[2].partition(b"\r\n")[0])
+            if len(body) >= length:
+                return
+
+
+async def _saturate(port: int, count: int) -> None:
+    """A closed loop of AT_ONCE connections."""
+    request = _build_request(TOKENS, is_stream=False)
+
+    async def work(times: int) -> None:
+        async with _connect(port) as stream:
+            for _ in range(times):
+                await _ask(stream, request)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(work, count // AT_ONCE)
+
+
+async def _keep_rate(port: int) -> list[float]:
+    """An open loop of RATE requests a second: milliseconds from when each was due."""
+    request = _build_request(TOKENS, is_stream=False)
+    late: list[float] = []
+    connections = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(AT_ONCE)]
+    idle = list(connections)
+
+    async def ask(due: float, stream: trio.SocketStream) -> None:
+        await _ask(stream, request)
+        late.append((trio.current_time() - due) * 1000)
+        idle.append(stream)
+
+    async with trio.open_nursery() as nursery:
+        start = trio.current_time()
+        for number in range(int(RATE * LATENCY_S)):
+            due = start + number / RATE
+            await trio.sleep_until(due)
+            if idle:
+                nursery.start_soon(ask, due, idle.pop())
+    for stream in connections:
+        await stream.aclose()
+    return late
+
+
+async def _measure_stream(pid: int, port: int) -> tuple[float, float]:
+    """Return CPU microseconds a streamed token, and milliseconds to the first one."""
+    request = _build_request(LONG_TOKENS, is_stream=True)
+    tokens, firsts = [], []
+    for _ in range(4):
+        async with _connect(port) as stream:
+            before, began = exact_cpu_seconds_of(pid), time.perf_counter()
+            await stream.send_all(request)
+            received = await stream.receive_some(65536)
+            firsts.append((time.perf_counter() - began) * 1000)
+            while not received.endswith(b"0\r\n\r\n"):
+                received = received[-8:] + await stream.receive_some(65536)
+            tokens.append((exact_cpu_seconds_of(pid) - before) / LONG_TOKENS * 1e6)
+    return statistics.median(tokens[1:]), statistics.median(firsts[1:])
+
+
+def _report(what: str, seen: Seen, floor: Seen, *, has_target: bool) -> None:
+    against = TITLES["echo"]
+    request = Result(
+        f"{what}: a request",
+        seen.cpu_us,
+        "us CPU",
+        against,
+        floor.cpu_us,
+        seen.cpu_us / floor.cpu_us,
+        note=f"{seen.memory_mib:.0f} MiB",
+    )
+    rows = [
+        (request, "<= 1,000 us", seen.cpu_us <= 1000),
+        (
+            Result(
+                "  its ceiling on one core",
+                1e6 / seen.cpu_us,
+                "requests/s CPU",
+                against,
+                1e6 / floor.cpu_us,
+                floor.cpu_us / seen.cpu_us,
+                note=f"by the clock, {AT_ONCE} connections: {seen.rate:.0f}, echo {floor.rate:.0f}",
+            ),
+            ">= 1,000",
+            seen.cpu_us <= 1000,
+        ),
+        (
+            Result(f"  at {RATE} requests/s, p50", seen.p50_ms, "ms", against, floor.p50_ms),
+            "<= 2 ms more",
+            seen.p50_ms - floor.p50_ms <= 2,
+        ),
+        (
+            Result(f"  at {RATE} requests/s, p99", seen.p99_ms, "ms", against, floor.p99_ms),
+            "<= 8 ms more",
+            seen.p99_ms - floor.p99_ms <= 8,
+        ),
+        (
+            Result(
+                f"  a streamed token, of {LONG_TOKENS}",
+                seen.token_us,
+                "us CPU",
+                note=f"first after {seen.first_ms:.1f} ms",
+            ),
+            "<= 150 us",
+            seen.token_us <= 150,
+        ),
+    ]
+    for row, target, is_met in rows:
+        held = {"target": target, "is_met": is_met} if has_target else {}
+        report(msgspec.structs.replace(row, **held))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""From an API's request to requests of ours: what is taken, and what is refused rather than lost.
+
+Pure: bytes in, `Asked` out, or a Refusal that names the field.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from p2p_modelex.errors import BadInput
+from p2p_modelex.ids import PeerId, parse_peer_id
+from p2p_modelex.node.completion import ATTEMPTS, Terms, build_request
+from p2p_modelex.node.gateway.grammar import ANY_OBJECT, build_grammar
+from p2p_modelex.node.gateway.refusal import Refusal
+from p2p_modelex.node.gateway.schema import (
+    ChatMessage,
+    ChatRequest,
+    CompletionRequest,
+    ModelexTerms,
+    ResponseFormat,
+)
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.job import Message, Request
+from p2p_modelex.units import parse_ai
+
+# `developer` is what OpenAI calls the system's role since 2024.
+_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+# A field is refused unless it has one of these values, with which nothing changes.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "repetition_penalty": (None, 1),
+    "min_p": (None, 0),
+    "logit_bias": (None, {}),
+    "tools": (None, []),
+    "functions": (None, []),
+    "function_call": (None, "none", "auto"),
+    "modalities": (None, ["text"]),
+    "prediction": (None,),
+    "web_search_options": (None,),
+    "best_of": (None, 1),
+    "echo": (None, False),
+    "suffix": (None, ""),
+    "top_logprobs": (None, 0),
+}
+_FIELD = re.compile(r"^(.*?) - at `\$\.?(.*?)`$", re.DOTALL)
+R = TypeVar("R", ChatRequest, CompletionRequest)
+Room = Callable[[str], int]
+"""A model's name to the tokens generated where a request does not say how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants: one request of ours for each choice."""
+
+    requests: tuple[Request, ...]
+    terms: Terms
+    is_chat: bool
+    is_stream: bool
+    wants_usage: bool
+
+
+def read_chat(body: bytes, room: Room) -> Asked:
+    """Read a ChatRequest. Raises Refusal."""
+    asked = _decode(ChatRequest, body)
+    if asked.logprobs:
+        raise _unsupported("logprobs")
+    messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
+    tokens = asked.max_completion_tokens or asked.max_tokens or room(asked.model)
+    grammar = _read_format(asked.response_format)
+    return _build(asked, messages, "chat", tokens, grammar)
+
+
+def read_completion(body: bytes, room: Room) -> Asked:
+    """Read a CompletionRequest. Raises Refusal."""
+    asked = _decode(CompletionRequest, body)
+    if asked.logprobs is not None:
+        raise _unsupported("logprobs")
+    prompt = asked.prompt
+    if isinstance(prompt, list):
+        if len(prompt) != 1 or not isinstance(prompt[0], str):
+            message = "one prompt a request, and as text: providers have their own tokenizers"
+            raise Refusal(400, "unsupported", message, param="prompt")
+        prompt = prompt[0]
+    kind: Kind = (asked.modelex and asked.modelex.kind) or "completion"
+    return _build(asked, prompt, kind, asked.max_tokens or room(asked.model), "")
+
+
+def _decode(kind: type[R], body: bytes) -> R:
+    try:
+        asked = msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        found = _FIELD.match(str(error))
+        message, param = (found[1], found[2]) if found else (str(error), None)
+        shown = f"{param}: {message}" if param else message
+        raise Refusal(400, "invalid_value", shown, param=param) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(400, "malformed_json", f"the body is not JSON: {error}") from error
+    for name, neutral in _NEUTRAL.items():
+        value = getattr(asked, name, None)
+        is_moot = name == "tools" and getattr(asked, "tool_choice", None) == "none"
+        if value not in neutral and not is_moot:
+            raise _unsupported(name)
+    return asked
+
+
+def _unsupported(name: str) -> Refusal:
+    message = f"{name} is not supported: no provider of the mesh could honour it"
+    return Refusal(400, "unsupported", message, param=name)
+
+
+def _read_message(at: int, message: ChatMessage) -> Message:
+    param = f"messages[{at}]"
+    role = _ROLES.get(message.role)
+    if role is None or message.tool_calls or message.function_call:
+        reason = "messages of tools are not supported, by no provider of the mesh"
+        if message.role not in (*_ROLES, "tool", "function"):
+            reason = f"there is no role {message.role[:40]!r}"
+        raise Refusal(400, "unsupported", f"{param}: {reason}", param=f"{param}.role")
+    content = message.content
+    if isinstance(content, list):
+        others = sorted({part.type for part in content} - {"text"})
+        if others:
+            reason = f"{param}: only text is supported, not {', '.join(others)[:80]}"
+            raise Refusal(400, "unsupported", reason, param=f"{param}.content")
+        content = "".join(part.text for part in content)
+    if content is None:
+        reason = f"{param} has no content"
+        raise Refusal(400, "invalid_value", reason, param=f"{param}.content")
+    return Message(role, content)
+
+
+def _read_format(wanted: ResponseFormat | None) -> str:
+    """Return the grammar of an answer's format, empty for free text."""
+    if wanted is None or wanted.type == "text":
+        return ""
+    if wanted.type == "json_object":
+        return ANY_OBJECT
+    if wanted.json_schema is None or wanted.json_schema.schema is None:
+        raise Refusal(
+            400, "invalid_value", "response_format has no schema", param="response_format"
+        )
+    try:
+        return build_grammar(wanted.json_schema.schema)
+    except BadInput as error:
+        param = "response_format.json_schema.schema"
+        raise Refusal(400, "unsupported", f"{param}: {error.message}", param=param) from error
+
+
+def _build(
+    asked: ChatRequest | CompletionRequest,
+    prompt: str | Sequence[Message],
+    kind: Kind,
+    tokens: int,
+    grammar: str,
+) -> Asked:
+    temperature = 1.0 if asked.temperature is None else asked.temperature
+    seed = 0 if asked.seed is None else asked.seed % 2**63
+    if asked.seed is None and temperature > 0:
+        # Sampled answers differ from time to time as with OpenAI, and still repeat on failover.
+        seed = secrets.randbits(62)
+    stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
+    try:
+        request = build_request(
+            prompt,
+            model=asked.model,
+            kind=kind,
+            max_tokens=tokens,
+            temperature=temperature,
+            top_p=asked.top_p or 1.0,
+            top_k=asked.top_k or 0,
+            seed=seed,
+            stop=stop,
+            grammar=grammar,
+        )
+        terms, request = _read_terms(asked.modelex, request)
+    except BadInput as error:
+        raise Refusal(400, "invalid_value", error.message) from error
+    return Asked(
+        requests=tuple(
+            msgspec.structs.replace(request, seed=(seed + at) % 2**63) for at in range(asked.n or 1)
+        ),
+        terms=terms,
+        is_chat=isinstance(asked, ChatRequest),
+        is_stream=bool(asked.stream),
+        wants_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+    )
+
+
+def _read_terms(wanted: ModelexTerms | None, request: Request) -> tuple[Terms, Request]:
+    if wanted is None:
+        return Terms(), request
+    if wanted.weights is not None:
+        try:
+            weights = bytes.fromhex(wanted.weights)
+        except ValueError:
+            weights = b""
+        if len(weights) != 32:
+            raise BadInput("modelex.weights: 64 hexadecimal digits, as /v1/models has them")
+        request = msgspec.structs.replace(request, weights=weights)
+    terms = Terms(
+        max_cost=None if wanted.ceiling is None else parse_ai(wanted.ceiling),
+        only=_read_peers(wanted.only),
+        denied=_read_peers(wanted.denied),
+        attempts=wanted.attempts or ATTEMPTS,
+        is_fast=not wanted.quote,
+        section=wanted.section,
+    )
+    return terms, request
+
+
+def _read_peers(texts: Sequence[str]) -> tuple[PeerId, ...]:
+    return tuple(parse_peer_id(text) for text in texts)

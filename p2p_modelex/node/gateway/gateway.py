@@ -1,0 +1,233 @@
+"""The gateway itself: takes each request through entry, asking, answering, and accounts for it."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+from p2p_modelex import __version__
+from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
+from p2p_modelex.errors import ConfigurationError, ModelexError
+from p2p_modelex.node.configuration import GatewaySettings
+from p2p_modelex.node.exchange import Exchange, Terms
+from p2p_modelex.node.gateway.answering import Answering, send_refusal, shutting_down
+from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion
+from p2p_modelex.node.gateway.entry import Account, Entry
+from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
+from p2p_modelex.node.gateway.openapi import build_document
+from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
+from p2p_modelex.node.gateway.rendering import Answered
+from p2p_modelex.node.gateway.runs import OwnRun, Run
+from p2p_modelex.node.gateway.schema import Health
+from p2p_modelex.node.gateway.shelf import Shelf
+from p2p_modelex.node.home import Home
+from p2p_modelex.records.job import Request
+from p2p_modelex.records.rows import ReceiptRow, Row
+from p2p_modelex.units import Wei
+
+LEAVE_TIMEOUT_S = 10.0
+"""Requests in hand are cancelled when the gateway ends; this is for their receipts to come."""
+
+_MODELS = "/v1/models"
+_LATER = ("/v1/embeddings", "/v1/files", "/v1/batches")
+log = structlog.get_logger(__name__)
+
+
+class _NodeBooks:
+    """Keeps spending in the node's store."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._node = exchange.node
+
+    async def setting(self, name: str) -> bytes | None:
+        return await self._node.parts.store.setting(name)
+
+    async def keep(self, rows: Sequence[Row]) -> None:
+        await self._node.keep(rows)
+
+
+class Gateway:
+    """Answers HTTP requests by what the mesh, or the node itself, has to offer."""
+
+    def __init__(self, exchange: Exchange, settings: GatewaySettings, home: Home | None) -> None:
+        """home: where keys and receipt files are, None for neither."""
+        self._exchange = exchange
+        self._settings = settings
+        self._receipts = None if home is None else home.receipts
+        self._entry = Entry(None if home is None else home.api_keys, _NodeBooks(exchange))
+        self._shelf = Shelf(exchange)
+        self._under_way: set[Answering] = set()
+        self._is_leaving = False
+        self._quiet = trio.Condition()
+        self._posts: dict[str, Callable[[bytes, Room], Asked]] = {
+            "/v1/chat/completions": read_chat,
+            "/v1/completions": read_completion,
+        }
+        self._gets: dict[str, Callable[[], bytes]] = {
+            _MODELS: lambda: msgspec.json.encode(self._shelf.list_models()),
+            "/health": self._show_health,
+            "/openapi.json": build_document,
+        }
+
+    async def answer(self, request: HttpRequest, wire: Wire) -> None:
+        """Answer one request. Raises nothing: a bug is logged and answered as one."""
+        try:
+            await self._answer(request, wire)
+        except Refusal as refusal:
+            log.info("refused", path=request.path, status=refusal.status, reason=refusal.message)
+            await send_refusal(wire, refusal)
+        except ModelexError as error:
+            log.warning("failed", path=request.path, reason=str(error))
+            await send_refusal(wire, refusal_of(error))
+        except Exception as error:  # the border: a bug costs a request, not the gateway
+            log.exception("gateway_bug", path=request.path, error=repr(error))
+            await send_refusal(wire, Refusal(500, "internal", "a bug of the gateway; it is logged"))
+
+    async def leave(self) -> None:
+        """Take no more, and cancel what is under way; returns once it is receipted and paid."""
+        self._is_leaving = True
+        with trio.move_on_after(LEAVE_TIMEOUT_S):
+            for answering in tuple(self._under_way):
+                await answering.cancel()
+            async with self._quiet:
+                while self._under_way:
+                    await self._quiet.wait()
+
+    async def _answer(self, request: HttpRequest, wire: Wire) -> None:
+        path = request.path
+        read = self._posts.get(path)
+        if read is not None:
+            _check_method(request, "POST")
+            account = await self._entry.admit(request)
+            if self._is_leaving:
+                raise shutting_down()
+            await self._answer_ask(read(request.body, self._room), account, wire)
+            return
+        show = self._gets.get(path)
+        if show is None:
+            show = self._find(path)
+        _check_method(request, "GET")
+        if path != "/health":
+            await self._entry.admit(request)
+        await wire.respond(200, JSON, show())
+
+    def _find(self, path: str) -> Callable[[], bytes]:
+        if path.startswith(_MODELS + "/"):
+            name = path.removeprefix(_MODELS + "/")
+            return lambda: msgspec.json.encode(self._shelf.get_model(name))
+        if path.startswith(_LATER):
+            raise Refusal(404, "unsupported", f"{path[:80]} is not served by this version")
+        raise Refusal(404, "unknown_path", f"there is no {path[:80]}; GET /openapi.json says what")
+
+    async def _answer_ask(self, asked: Asked, account: Account, wire: Wire) -> None:
+        count, ceiling = len(asked.requests), self._find_ceiling(asked)
+        # What it can cost at all is enough to hold, so that more requests find room in a budget.
+        most = min(ceiling, self._shelf.compute_most(asked.requests[0], ceiling))
+        epoch = self._exchange.node.epoch
+        reserved = account.reserve(Wei(most * count), epoch)
+        if account.is_bounded:
+            ceiling = Wei(reserved // count)
+        terms = replace(asked.terms, max_cost=ceiling)
+        begins = [partial(self._ask, one, terms) for one in asked.requests]
+        answering = Answering(asked, begins, wire, epoch)
+        self._under_way.add(answering)
+        try:
+            answered = await self._run(answering, account, reserved)
+            await answering.finish(answered)
+            await self._write_receipts(answered)
+        finally:
+            self._under_way.discard(answering)
+            if self._is_leaving:
+                async with self._quiet:
+                    self._quiet.notify_all()
+
+    def _find_ceiling(self, asked: Asked) -> Wei:
+        """Who may ask is not who says what the node's owner risks: a request can only lower it."""
+        most, wanted = self._exchange.spending.max_cost, asked.terms.max_cost
+        return most if wanted is None else min(wanted, most)
+
+    async def _run(self, answering: Answering, account: Account, reserved: Wei) -> list[Answered]:
+        """Run to the end, and account for what was paid, before anybody is told."""
+        try:
+            return await answering.run()
+        finally:
+            paid, epoch = answering.sum_paid()
+            if account.key is not None:
+                with trio.CancelScope(shield=True):
+                    await account.settle(reserved, paid, epoch)
+
+    def _ask(self, request: Request, terms: Terms) -> Run:
+        """Begin nothing yet: a run begins when it is iterated over."""
+        node = self._exchange.node
+        engine = node.parts.engines.get(request.model)
+        may_own = node.peer in (terms.only or (node.peer,)) and node.peer not in terms.denied
+        if engine is not None and may_own and request.kind in engine.info.kinds:
+            return OwnRun(engine, request, node.peer)
+        return self._exchange.request(request, terms)
+
+    def _room(self, model: str) -> int:
+        """As many tokens as the configuration says, and no more than somebody generates."""
+        most = self._settings.max_tokens
+        engine = self._exchange.node.parts.engines.get(model)
+        if engine is not None:
+            return max(1, min(most, engine.info.context_length // 2))
+        offered = self._shelf.find(model)
+        if offered is None:
+            return most  # nobody has it, which the router says better
+        fits = offered.modelex.context_length // 2
+        return max(1, min(most, offered.modelex.max_tokens, fits))
+
+    async def _write_receipts(self, answered: Sequence[Answered]) -> None:
+        rows = [one.outcome.row for one in answered if one.outcome.row is not None]
+        if self._receipts is not None and rows:
+            await trio.to_thread.run_sync(_write_files, self._receipts, rows)
+
+    def _show_health(self) -> bytes:
+        return msgspec.json.encode(Health("ok", __version__, len(self._exchange.nodes())))
+
+
+def _check_method(request: HttpRequest, wanted: str) -> None:
+    if request.method != wanted:
+        message = f"{request.path[:80]} takes {wanted}, not {request.method[:20]}"
+        raise Refusal(405, "wrong_method", message)
+
+
+def _write_files(folder: Path, rows: Sequence[ReceiptRow]) -> None:
+    """Write receipt files as `modelex run` does. The database has them in any case."""
+    for row in rows:
+        try:
+            path = folder / f"{row.receipt.receipt.job.hex()}.json"
+            path.write_bytes(encode_receipt_file(row))
+        except (OSError, ModelexError) as error:
+            log.warning("receipt_not_written", reason=str(error))
+
+
+@asynccontextmanager
+async def open_gateway(
+    exchange: Exchange, settings: GatewaySettings, home: Home | None
+) -> AsyncGenerator[str, None]:
+    """Serve until the block ends; gives the base URL. ConfigurationError if it cannot listen."""
+    gateway = Gateway(exchange, settings, home)
+    try:
+        listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the gateway cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+            hint="choose another port in [gateway]",
+        ) from error
+    server = HttpServer(gateway.answer, settings.connections)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, listeners)
+        host, port = listeners[0].socket.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        try:
+            yield f"http://{shown}:{port}/v1"
+        finally:
+            with trio.CancelScope(shield=True):
+                await gateway.leave()
+            nursery.cancel_scope.cancel()

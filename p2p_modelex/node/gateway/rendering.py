@@ -1,0 +1,183 @@
+"""Answers as bytes: whole ones from their types, streams from templates filled for each piece.
+
+A piece of a stream is three constant byte strings around the text's JSON; encoding a type for each
+would cost several times as much.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from p2p_modelex.ids import PeerId, format_peer_id
+from p2p_modelex.node.gateway.asking import Asked
+from p2p_modelex.node.gateway.refusal import Refusal
+from p2p_modelex.node.gateway.runs import Outcome
+from p2p_modelex.node.gateway.schema import (
+    AnswerMessage,
+    ChatChoice,
+    ChatCompletion,
+    FinishReason,
+    ModelexResult,
+    TextChoice,
+    TextCompletion,
+    Usage,
+)
+from p2p_modelex.records.receipt import Finish
+from p2p_modelex.units import Wei, format_ai, rescale
+
+DONE = b"data: [DONE]\n\n"
+_json = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A choice that was answered. paid: wei, with what failed attempts cost. route: see schema."""
+
+    index: int
+    text: str
+    outcome: Outcome
+    provider: PeerId
+    paid: Wei
+    route: tuple[PeerId, ...]
+
+
+class Rendering:
+    """The bytes of one request's answer."""
+
+    def __init__(self, asked: Asked) -> None:
+        kind = "chatcmpl-" if asked.is_chat else "cmpl-"
+        self.id = kind + secrets.token_hex(12)
+        self._created = int(time.time())
+        self._model = asked.requests[0].model
+        self._is_chat = asked.is_chat
+        self._wants_usage = asked.wants_usage
+        name = "chat.completion.chunk" if asked.is_chat else "text_completion"
+        head = {"id": self.id, "object": name, "created": self._created, "model": self._model}
+        self._head = b"data: " + _json.encode(head)[:-1]
+        usage = b',"usage":null' if asked.wants_usage else b""
+        end = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+        self._before = b',"delta":{"content":' if asked.is_chat else b',"text":'
+        self._after = (b"}" if asked.is_chat else b"") + end
+        self._role = b',"delta":{"role":"assistant","content":"","refusal":null}' + end
+
+    def show_first(self, index: int) -> bytes:
+        """What a choice's stream begins with."""
+        if not self._is_chat:
+            return b""
+        return b'%b,"choices":[{"index":%d%b' % (self._head, index, self._role)
+
+    def show_text(self, index: int, text: str) -> bytes:
+        """A piece of a choice's text."""
+        shown = _json.encode(text)
+        parts = self._head, index, self._before, shown, self._after
+        return b'%b,"choices":[{"index":%d%b%b%b' % parts
+
+    def show_end(self, choices: Sequence[Answered]) -> bytes:
+        """What a stream ends with."""
+        events = [self._show_finish(choice) for choice in choices]
+        if self._wants_usage:
+            usage = _json.encode(_count(choices))
+            events.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._head, usage))
+        return b"".join([*events, DONE])
+
+    def _show_finish(self, choice: Answered) -> bytes:
+        nothing: dict[str, object] = {"delta": {}} if self._is_chat else {"text": ""}
+        last = {
+            "index": choice.index,
+            **nothing,
+            "logprobs": None,
+            "finish_reason": _finish_of(choice.outcome),
+            "modelex": _show_result(choice),
+        }
+        mark = _json.encode(_fingerprint(choices=[choice]))
+        usage = b',"usage":null' if self._wants_usage else b""
+        parts = self._head, mark, _json.encode(last), usage
+        return b'%b,"system_fingerprint":%b,"choices":[%b]%b}\n\n' % parts
+
+    def show_whole(self, choices: Sequence[Answered]) -> bytes:
+        """The whole answer."""
+        common = (self._created, self._model, _fingerprint(choices))
+        if self._is_chat:
+            chats = [
+                ChatChoice(
+                    choice.index,
+                    AnswerMessage("assistant", choice.text),
+                    _finish_of(choice.outcome),
+                    _show_result(choice),
+                )
+                for choice in choices
+            ]
+            return _json.encode(
+                ChatCompletion(self.id, "chat.completion", *common, chats, _count(choices))
+            )
+        texts = [
+            TextChoice(choice.index, choice.text, _finish_of(choice.outcome), _show_result(choice))
+            for choice in choices
+        ]
+        return _json.encode(
+            TextCompletion(self.id, "text_completion", *common, texts, _count(choices))
+        )
+
+
+def show_error(refusal: Refusal) -> bytes:
+    """An error in a stream that has begun: what OpenAI's libraries raise in mid-stream."""
+    return b"data: " + refusal.body + b"\n\n"
+
+
+def build_headers(choices: Sequence[Answered]) -> list[tuple[str, str]]:
+    """The `x-modelex-` headers of a whole answer."""
+    peers = (peer for choice in choices for peer in choice.route)
+    price = _sum_price(choices)
+    receipts = [receipt for choice in choices if (receipt := _receipt_of(choice))]
+    headers = [
+        ("x-modelex-provider", ", ".join(format_peer_id(choice.provider) for choice in choices)),
+        ("x-modelex-route", ", ".join(map(format_peer_id, peers))),
+        ("x-modelex-price-wei", str(price)),
+        ("x-modelex-epoch", str(_epoch_of(choices))),
+    ]
+    return [*headers, ("x-modelex-receipt", ", ".join(receipts))] if receipts else headers
+
+
+def _show_result(choice: Answered) -> ModelexResult:
+    return ModelexResult(
+        provider=format_peer_id(choice.provider),
+        receipt=_receipt_of(choice),
+        price_wei=str(int(choice.outcome.price)),
+        paid_wei=str(int(choice.paid)),
+        epoch=choice.outcome.epoch,
+        weights=choice.outcome.weights.hex(),
+        route=[format_peer_id(peer) for peer in choice.route],
+    )
+
+
+def _receipt_of(choice: Answered) -> str | None:
+    row = choice.outcome.row
+    return None if row is None else row.receipt.receipt.job.hex()
+
+
+def _finish_of(outcome: Outcome) -> FinishReason:
+    return "length" if outcome.finish is Finish.LENGTH else "stop"
+
+
+def _fingerprint(choices: Sequence[Answered]) -> str:
+    return "fp_" + choices[0].outcome.weights.hex()[:12]
+
+
+def _epoch_of(choices: Sequence[Answered]) -> int:
+    return max(choice.outcome.epoch for choice in choices)
+
+
+def _sum_price(choices: Sequence[Answered]) -> int:
+    epoch = _epoch_of(choices)
+    return sum(rescale(one.outcome.price, one.outcome.epoch, epoch) for one in choices)
+
+
+def _count(choices: Sequence[Answered]) -> Usage:
+    """OpenAI counts the prompt once for all choices; here each provider read it and was paid."""
+    prompt = sum(choice.outcome.prompt_tokens for choice in choices)
+    completion = sum(choice.outcome.completion_tokens for choice in choices)
+    cost = format_ai(_sum_price(choices)).removesuffix(" AI")
+    return Usage(prompt, completion, prompt + completion, cost)

@@ -1,0 +1,254 @@
+"""What travels over HTTP, in OpenAI's shapes; the OpenAPI document is made from these types.
+
+Fields that OpenAI knows and that change nothing here (`user`, `metadata`, `store`, ...) are not
+listed and so are ignored. Those that would change the answer and that no provider can honour yet
+are listed, to be refused when they ask for something (asking.py).
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from p2p_modelex import limits
+
+CHOICES_MAX = 16
+
+Count = Annotated[int, Meta(ge=1, le=limits.COMPLETION_TOKENS_MAX)]
+
+
+class ContentPart(msgspec.Struct, frozen=True):
+    """A part of a message. Only `text` is understood."""
+
+    type: str
+    text: str = ""
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One turn of a chat."""
+
+    role: str
+    content: str | Annotated[list[ContentPart], Meta(max_length=limits.MESSAGES_MAX)] | None = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """How a stream is to be."""
+
+    include_usage: bool = False
+
+
+class JsonSchema(msgspec.Struct, frozen=True):
+    """A schema by name."""
+
+    name: str = ""
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    """What the answer must look like."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ModelexTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`modelex` of a request: what it may cost and who may serve it.
+
+    ceiling: AI for each choice, as text such as "0.25". only, denied: peer ids. attempts: providers
+    to try at most. quote: ask for a signed quote first. weights: SHA-256 of the model's file, in
+    hexadecimal digits. kind: `score` asks a model that only scores. section: what the registry must
+    say of a provider: any, registered, whitelisted or all.
+    """
+
+    ceiling: str | None = None
+    only: Annotated[list[str], Meta(max_length=64)] = []
+    denied: Annotated[list[str], Meta(max_length=64)] = []
+    attempts: Annotated[int, Meta(ge=1, le=16)] | None = None
+    quote: bool = False
+    weights: str | None = None
+    kind: Literal["score"] | None = None
+    section: Literal["any", "registered", "whitelisted", "all"] | None = None
+
+
+class _Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """What both endpoints take. top_k: OpenAI has none, but other servers do; 0 is off."""
+
+    model: str
+    n: Annotated[int, Meta(ge=1, le=CHOICES_MAX)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    stop: (
+        str
+        | Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=limits.STOP_BYTES)]],
+            Meta(max_length=limits.STOPS_MAX),
+        ]
+        | None
+    ) = None
+    modelex: ModelexTerms | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    min_p: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+
+class ChatRequest(_Sampling, frozen=True, kw_only=True):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=limits.MESSAGES_MAX)]
+    max_completion_tokens: Count | None = None
+    response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    modalities: list[str] | None = None
+    prediction: Any = None
+    web_search_options: Any = None
+
+
+class CompletionRequest(_Sampling, frozen=True, kw_only=True):
+    """POST /v1/completions."""
+
+    prompt: str | list[Any]
+    logprobs: int | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens by the providers' own tokenizers. cost: AI, exactly, as text."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cost: str
+
+
+class ModelexResult(msgspec.Struct, frozen=True):
+    """`modelex` of a choice: who served it and for how much.
+
+    receipt: the job's id, whose receipt `modelex verify` checks; null where the node asked its own
+    engine. price_wei: 10^-18 AI, of the token's split epoch `epoch`. paid_wei: with what failed
+    attempts cost. route: the peers tried, the last one served.
+    """
+
+    provider: str
+    receipt: str | None
+    price_wei: str
+    paid_wei: str
+    epoch: int
+    weights: str
+    route: list[str]
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class AnswerMessage(msgspec.Struct, frozen=True):
+    """What the model said."""
+
+    role: str
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(msgspec.Struct, frozen=True):
+    """One answer."""
+
+    index: int
+    message: AnswerMessage
+    finish_reason: FinishReason
+    modelex: ModelexResult
+    logprobs: None = None
+
+
+class ChatCompletion(msgspec.Struct, frozen=True):
+    """Answers ChatRequest."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class TextChoice(msgspec.Struct, frozen=True):
+    """One continuation."""
+
+    index: int
+    text: str
+    finish_reason: FinishReason
+    modelex: ModelexResult
+    logprobs: None = None
+
+
+class TextCompletion(msgspec.Struct, frozen=True):
+    """Answers CompletionRequest."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[TextChoice]
+    usage: Usage
+
+
+class PriceRange(msgspec.Struct, frozen=True):
+    """AI for 1,000 tokens, as text: the cheapest and the dearest offer."""
+
+    lowest: str
+    highest: str
+
+
+class ModelexModel(msgspec.Struct, frozen=True):
+    """What the mesh offers of a model. context_length, max_tokens: the most that anybody does."""
+
+    providers: int
+    kinds: list[str]
+    features: list[str]
+    context_length: int
+    max_tokens: int
+    prompt_price: PriceRange
+    completion_price: PriceRange
+    weights: list[str]
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model of the mesh. created: when the newest of its offers was made, unix seconds."""
+
+    id: str
+    created: int
+    modelex: ModelexModel
+    object: Literal["model"] = "model"
+    owned_by: str = "modelex"
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """GET /v1/models."""
+
+    data: list[Model]
+    object: Literal["list"] = "list"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """GET /health. providers: peers that sell something. version: of this program."""
+
+    status: Literal["ok"]
+    version: str
+    providers: int

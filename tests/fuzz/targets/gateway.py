@@ -1,0 +1,77 @@
+"""An API's request from anybody: requests that peers would take, or a refusal in OpenAI's shape."""
+
+from typing import Any
+
+import msgspec
+
+from p2p_modelex import limits
+from p2p_modelex.node.gateway.asking import read_chat, read_completion
+from p2p_modelex.node.gateway.refusal import ErrorAnswer, Refusal
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import Request
+from tests.fuzz import trees
+from tests.fuzz.choices import Choices
+
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"$ref": "#/$defs/b"}, "c": {"type": ["integer", "null"]}},
+    "required": ["a"],
+    "$defs": {"b": {"anyOf": [{"enum": ["x", 1]}, {"type": "array", "items": {"$ref": "#"}}]}},
+}
+_COMMON: dict[str, Any] = {
+    "model": "m",
+    "n": 2,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "max_tokens": 5,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "seed": 3,
+    "stop": ["x"],
+    "modelex": {"ceiling": "0.5", "attempts": 2, "weights": "ab" * 32, "only": []},
+    "logit_bias": {},
+    "frequency_penalty": 0,
+}
+_CHAT: dict[str, Any] = {
+    **_COMMON,
+    "messages": [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+    ],
+    "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": _SCHEMA}},
+    "tools": [],
+}
+_COMPLETION: dict[str, Any] = {**_COMMON, "prompt": ["once"], "echo": False}
+_LIKE: tuple[Any, ...] = (
+    *(None, True, 0, 1, -1, 0.5, 2**63, -(2**63), 2**200, 1e308, "", "a" * 300, "\ud800", "\0"),
+    *([], {}, [1], ["x"], {"a": 1}, "tool", "developer", "score", "1" * 60, "#/$defs/b", "object"),
+    *({"type": "string"}, {"$ref": "#/$defs/b"}, {"type": "text", "text": "b"}),
+)
+
+
+def run(content: bytes) -> None:
+    choices = Choices(content)
+    read, good = (read_chat, _CHAT) if choices.chance(160) else (read_completion, _COMPLETION)
+    if choices.chance(48):
+        body = choices.rest()
+    else:
+        value: Any = good
+        for _ in range(choices.below(5)):
+            value = trees.bend(value, choices, _LIKE)
+        body = trees.write_json(value)
+    try:
+        asked = read(body, lambda _: 64)
+    except Refusal as refusal:
+        _check_refusal(refusal)
+        return
+    assert 1 <= len(asked.requests) <= 16
+    for request in asked.requests:
+        encoded = codec.encode(request)
+        assert codec.decode(Request, encoded, limit=limits.EXCHANGE_FRAME_BYTES) == request
+
+
+def _check_refusal(refusal: Refusal) -> None:
+    assert refusal.status == 400
+    shown = msgspec.json.decode(refusal.body, type=ErrorAnswer)
+    assert shown.error.message
+    assert shown.error.type == "invalid_request_error"

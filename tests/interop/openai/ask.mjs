@@ -1,0 +1,64 @@
+// OpenAI's own JavaScript library against a gateway: node ask.mjs BASE_URL MODEL
+// Prints one JSON object: what it saw.
+import OpenAI from "openai";
+
+const [baseURL, model] = process.argv.slice(2);
+const library = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
+const asked = {
+  model,
+  messages: [{ role: "user", content: "hello" }],
+  max_tokens: 8,
+  temperature: 0,
+};
+
+const whole = await library.chat.completions.create(asked);
+
+const streamed = [];
+let usage = null;
+const events = await library.chat.completions.create({
+  ...asked,
+  stream: true,
+  stream_options: { include_usage: true },
+});
+for await (const event of events) {
+  streamed.push(event.choices[0]?.delta?.content ?? "");
+  usage = event.usage ?? usage;
+}
+
+// Asked again and again, the provider that dies in mid-answer is met sooner or later.
+const routes = [];
+for (let number = 0; number < 8; number++) {
+  const pieces = [];
+  for await (const event of await library.chat.completions.create({ ...asked, stream: true })) {
+    pieces.push(event.choices[0].delta.content ?? "");
+    if (event.choices[0].modelex) routes.push(event.choices[0].modelex.route);
+  }
+  if (pieces.join("") !== whole.choices[0].message.content) throw new Error(pieces.join(""));
+}
+
+const models = [];
+for await (const one of library.models.list()) models.push(one.id);
+
+async function fail(change) {
+  try {
+    await library.chat.completions.create({ ...asked, ...change });
+  } catch (error) {
+    return { kind: error.constructor.name, status: error.status, code: error.code };
+  }
+  return null;
+}
+
+console.log(
+  JSON.stringify({
+    whole: whole.choices[0].message.content,
+    streamed: streamed.join(""),
+    usages: [whole.usage, usage],
+    routes,
+    models,
+    failures: [
+      await fail({ model: `${model}x` }),
+      await fail({ tools: [{ type: "function", function: { name: "f" } }] }),
+      await fail({ modelex: { ceiling: "0.000000001" } }),
+    ],
+  }),
+);

@@ -1,0 +1,42 @@
+"""What a stream may go on with after a failover."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2p_modelex.node.gateway.splice import Diverged, Splice
+
+PIECES = st.lists(st.text("ab", max_size=3), max_size=8)
+
+
+@given(PIECES, st.integers(0, 24), st.integers(0, 24), st.randoms(use_true_random=False))
+def test_the_same_text_goes_on_whatever_its_pieces(
+    pieces: list[str], first: int, second: int, rng: random.Random
+) -> None:
+    """However often it begins anew, and however it is cut, what is passed on is the text."""
+    whole = "".join(pieces)
+    splice, passed = Splice(), ""
+    for stop in (first, second, len(whole)):
+        splice.restart()
+        at = 0
+        while at < min(stop, len(whole)):
+            size = rng.randint(1, 4)
+            passed += splice.feed(whole[at : min(at + size, stop)])
+            at += size
+    splice.finish()
+    assert passed == whole
+
+
+@given(st.text("ab", min_size=1), st.text("ab", min_size=1))
+def test_another_text_is_found_out(said: str, other: str) -> None:
+    splice = Splice()
+    splice.feed(said)
+    splice.restart()
+    if other.startswith(said):
+        assert splice.feed(other) == other[len(said) :]
+        return
+    with pytest.raises(Diverged):
+        splice.feed(other)
+        splice.finish()
