@@ -1,10 +1,21 @@
 """Settings of the property tests, for the whole suite."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
+import structlog
 from hypothesis import settings
 
 # No deadline: a loaded machine is not a failure. A failing example prints how to repeat it.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """What a command or a node of one test does to the log is not another test's."""
+    kept = structlog.get_config()
+    yield
+    structlog.configure(**kept)

@@ -15,15 +15,13 @@ from p2p_modelex import limits
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.text import printable
 from p2p_modelex.core.effects import RunRestarted
-from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
 from p2p_modelex.errors import BadInput, JobFailed, StoreError
 from p2p_modelex.ids import format_peer_id
-from p2p_modelex.node.home import Home
+from p2p_modelex.node.home import Home, receipt_path, write_receipt
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
-from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai, rescale
 
 if TYPE_CHECKING:
@@ -169,7 +167,7 @@ async def _run(home: Home, asked: _Asked) -> bool:
             nursery.cancel_scope.cancel()
         epoch = exchange.node.epoch
     if completion.row is not None:
-        path = asked.save or _receipt_path(home, completion.row)
+        path = asked.save or receipt_path(home.receipts, completion.row)
         _report(completion, watch, path, epoch)
     return not watch.is_interrupted
 
@@ -211,10 +209,6 @@ async def _stream(completion: "Completion", watch: _Watch, *, is_vector: bool) -
     click.echo(json.dumps(decode_vector(completion.text)) if is_whole else "")
 
 
-def _receipt_path(home: Home, row: ReceiptRow) -> Path:
-    return home.receipts / f"{row.receipt.receipt.job.hex()}.json"
-
-
 def _report(completion: "Completion", watch: _Watch, path: Path, epoch: Epoch) -> None:
     """Write the receipt and print the one line: who, how much, how fast, for what, and proof.
 
@@ -223,7 +217,7 @@ def _report(completion: "Completion", watch: _Watch, path: Path, epoch: Epoch) -
     row = completion.row
     assert row is not None
     try:
-        path.write_bytes(encode_receipt_file(row))
+        write_receipt(path, row)
     except OSError as error:
         raise StoreError(
             f"cannot write the receipt to {path}: {error.strerror}",

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import platformdirs
 
+from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
 from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.records.rows import ReceiptRow
 
 VARIABLE = "MODELEX_HOME"
 _PID_BYTES = 32
@@ -114,3 +116,15 @@ class Home:
                 f"cannot use the data directory {self.path}: {error.strerror}",
                 hint="`modelex init` makes one; --home chooses another",
             ) from error
+
+
+def receipt_path(folder: Path, row: ReceiptRow) -> Path:
+    """Return the place of a receipt's file."""
+    return folder / f"{row.receipt.receipt.job.hex()}.json"
+
+
+def write_receipt(path: Path, row: ReceiptRow) -> None:
+    """Write a receipt file, for `modelex verify`. OSError if that fails."""
+    unfinished = path.with_name(path.name + ".partial")
+    unfinished.write_bytes(encode_receipt_file(row))
+    unfinished.replace(path)  # who looks for it never finds half a file

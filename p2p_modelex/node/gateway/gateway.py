@@ -11,7 +11,6 @@ import structlog
 import trio
 
 from p2p_modelex import __version__
-from p2p_modelex.core.exchange.receipt_file import encode_receipt_file
 from p2p_modelex.errors import ConfigurationError, ModelexError
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.exchange import Exchange, Terms
@@ -25,7 +24,7 @@ from p2p_modelex.node.gateway.rendering import Answered
 from p2p_modelex.node.gateway.runs import OwnRun, Run
 from p2p_modelex.node.gateway.schema import Health
 from p2p_modelex.node.gateway.shelf import Shelf
-from p2p_modelex.node.home import Home
+from p2p_modelex.node.home import Home, receipt_path, write_receipt
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import ReceiptRow, Row
 from p2p_modelex.units import Wei
@@ -201,8 +200,7 @@ def _write_files(folder: Path, rows: Sequence[ReceiptRow]) -> None:
     """Write receipt files as `modelex run` does. The database has them in any case."""
     for row in rows:
         try:
-            path = folder / f"{row.receipt.receipt.job.hex()}.json"
-            path.write_bytes(encode_receipt_file(row))
+            write_receipt(receipt_path(folder, row), row)
         except (OSError, ModelexError) as error:
             log.warning("receipt_not_written", reason=str(error))
 
