@@ -180,6 +180,12 @@ class Chain(ABC):
         """After the challenge period: the payer gets the unclaimed rest."""
 
     @abstractmethod
+    async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
+        """As payee: close at once, and the payer gets the unclaimed rest. Redeem before: a voucher
+        brings nothing afterwards.
+        """
+
+    @abstractmethod
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         """Register the peer under our account, or anchor a newer digest; the transaction's hash.
 

@@ -101,6 +101,9 @@ class MemoryChain(Chain):
     async def finish_close(self, terms: ChannelTerms) -> ChannelState:
         return (await self._reach()).finish_close(terms)
 
+    async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
+        return (await self._reach()).close_as_payee(self._account, terms)
+
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         ledger = await self._reach()
         return ledger.registry.put(self._account, peer, digest, sequence, uri)

@@ -170,6 +170,10 @@ class EvmChain(Chain):
         await self._send_to_channels("finishClose", _show_terms(terms))
         return await self._fetch_latest(terms)
 
+    async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
+        await self._send_to_channels("cooperativeClose", _show_terms(terms))
+        return await self._fetch_latest(terms)
+
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         known = await self._registry.fetch_entry(peer, self.account, "latest")
         if known is None:

@@ -45,6 +45,8 @@ HINTS: dict[str, str] = {
     "NoSuchTerms": "`modelex farm show` says which terms there are",
     "InvalidMember": "a member is an account, other than the farm's, named once, of weight over 0",
     "WrongPayment": "it costs {price:ai} now: look again, and pay that",
+    "OnlyPayer": "only its payer begins to close a channel; {caller} is not the payer",
+    "OnlyPayee": "only its payee closes a channel at once; {caller} is not the payee",
     "OnlyCreator": "only its creator may; {caller} is not the creator",
     "NoSuchTemplate": "`modelex templates list` has those there are",
     "TemplateExists": "publish a changed content, with --supersedes for its next version",
