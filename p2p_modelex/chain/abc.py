@@ -168,8 +168,12 @@ class Chain(ABC):
         """Claim many vouchers to one payee in one transaction; a bad one spoils only itself.
 
         It pays out too, unless a split pauses the token; what a pause left unpaid is paid out with
-        the next call. PaymentError for none, too many, or more than one payee.
+        the next call, or by `pay_out`. PaymentError for none, too many, or more than one payee.
         """
+
+    @abstractmethod
+    async def pay_out(self, payee: Address) -> Wei:
+        """Pay a payee what a split's pause left unpaid; returns that, 0 where nothing was sent."""
 
     @abstractmethod
     async def start_close(self, terms: ChannelTerms) -> ChannelState:

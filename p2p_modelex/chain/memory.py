@@ -95,6 +95,9 @@ class MemoryChain(Chain):
         find_payee(claims)
         return (await self._reach()).redeem(claims)
 
+    async def pay_out(self, payee: Address) -> Wei:
+        return (await self._reach()).pay_out(payee)
+
     async def start_close(self, terms: ChannelTerms) -> ChannelState:
         return (await self._reach()).start_close(self._account, terms)
 

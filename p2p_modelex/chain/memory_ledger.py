@@ -145,9 +145,21 @@ class MemoryLedger:
         payee = find_payee(batch)
         credited = tuple(self._claim(claim) for claim in batch)
         if not self._token.is_paused(self._next):
-            owed = self._token.read(self._unpaid.pop(payee, (0, Epoch(0))), self._next)
-            self._token.transfer(self.deployment.channels, payee, owed, self._next)
+            self._pay(payee)
         return Redemption(self._mine(), 0, credited)
+
+    def pay_out(self, payee: Address) -> Wei:
+        owed = self._pay(payee)
+        if owed:
+            self._mine()
+        return owed
+
+    def _pay(self, payee: Address) -> Wei:
+        owed = self._token.read(self._unpaid.get(payee, (0, Epoch(0))), self._next)
+        if owed:
+            self._token.transfer(self.deployment.channels, payee, owed, self._next)
+            del self._unpaid[payee]
+        return Wei(owed)
 
     def start_close(self, sender: Address, terms: ChannelTerms) -> ChannelState:
         state = self._get_unclosed(terms)

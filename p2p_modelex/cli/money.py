@@ -165,14 +165,20 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
 @click.command()
 @home_option
 def settle(home: Home) -> None:
-    """Redeem every voucher held that brings anything, in one transaction."""
+    """Redeem every voucher held that brings anything, in one transaction.
+
+    What was redeemed in the pause of a split is paid out by the next run after it.
+    """
     run_trio(_settle, home)
 
 
 async def _settle(home: Home) -> None:
     async with _open(home) as books:
         settled = await redeem_all(books)
+        paid = Wei(0) if settled else await books.chain.pay_out(books.chain.account)
         epoch = await books.chain.fetch_epoch()
+    if paid:
+        click.echo(f"paid out     {format_ai(paid, epoch)}, which a split's pause had held up")
     if settled is None:
         click.echo("there is nothing to redeem")
         return
@@ -222,6 +228,7 @@ async def _close(home: Home, channel: ChannelId) -> None:
 async def _close_as_payee(books: Books, state: ChannelState) -> None:
     """Nothing that we hold is lost: it is redeemed first, and if that fails we do not close."""
     settled = await redeem_all(books, ChannelId(state.channel))
+    await books.chain.pay_out(books.chain.account)
     closed = await books.chain.close_as_payee(state.terms)
     epoch = await books.chain.fetch_epoch()
     credited = format_ai(Wei(0) if settled is None else settled.credited, epoch)

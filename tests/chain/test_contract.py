@@ -270,6 +270,7 @@ async def test_the_payee_closes_at_once_and_the_rest_returns(world: World) -> No
         await payer.close_as_payee(terms)
     assert caught.value.arguments["caller"] == format_address(payer.account)
     assert (await payee.redeem([_claim(world, channel, signer, 4 * AI)])).credited == (4 * AI,)
+    assert await payee.pay_out(payee.account) == 0, "redeeming has paid"
     closed = await payee.close_as_payee(terms)
     assert closed.deposit == closed.claimed == 4 * AI
     assert not closed.is_open

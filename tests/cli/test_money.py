@@ -135,6 +135,27 @@ def test_the_payee_closes_at_once_and_loses_no_voucher(modelex: Modelex, clock: 
     assert (said.code, said.out) == (0, "it is closed: nothing is left in it\n")
 
 
+def test_what_a_split_held_up_is_paid_out_by_the_next_settlement(
+    modelex: Modelex, clock: Clock
+) -> None:
+    name = open_to_us(clock, 2 * AI)
+    clock.ledger.announce_split(notice=0, pause=9)
+    said = modelex("close", name)
+    assert (said.code, "TransfersPaused" in said.err) == (12, True)
+    shown = {each["channel"]: each for each in json.loads(modelex("channels", "--json").out)}
+    assert (shown[name]["state"], shown[name]["claimed_wei"]) == ("open", str(2 * AI))
+    assert "tokens   4 AI\n" in modelex("balance").out
+    clock.ledger.pass_blocks(9)
+    assert modelex("settle").out == (
+        "paid out     4 AI (split epoch 1), which a split's pause had held up\n"
+        "there is nothing to redeem\n"
+    )
+    assert "tokens   12 AI (split epoch 1)\n" in modelex("balance").out
+    assert modelex("close", name).out == (
+        "closed; 0 AI (split epoch 1) redeemed, of 4 AI (split epoch 1) in all\n"
+    )
+
+
 def test_a_moment_of_another_day_has_its_date() -> None:
     moment = datetime(2020, 2, 3, 4, 5, 6).astimezone()
     assert local_time(int(moment.timestamp())) == "04:05:06 on 2020-02-03"

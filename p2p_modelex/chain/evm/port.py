@@ -144,9 +144,7 @@ class EvmChain(Chain):
         payee = format_address(find_payee(claims))
         batch = [_show_claim(claim) for claim in claims]
         try:
-            [unpaid] = await self._ask_channels("unpaidOf", "latest", payee)
-            if unpaid:
-                await self._send_to_channels("settle", payee)
+            await self.pay_out(find_payee(claims))
             receipt = await self._send_to_channels("redeem", payee, batch)
         except Reverted as error:
             # Claiming is bookkeeping, which no pause stops; a later call pays it out.
@@ -161,6 +159,15 @@ class EvmChain(Chain):
         credit = iter(Wei(event["credit"]) for event in claimed)
         credited = tuple(Wei(0) if i in skipped else next(credit) for i in range(len(claims)))
         return Redemption(receipt.transaction, receipt.gas_used, credited)
+
+    async def pay_out(self, payee: Address) -> Wei:
+        account = format_address(payee)
+        [unpaid] = await self._ask_channels("unpaidOf", "latest", account)
+        if unpaid > UINT128_MAX:
+            raise ChainUnreachable("the endpoint sent an amount over the token's supply")
+        if unpaid:
+            await self._send_to_channels("settle", account)
+        return Wei(unpaid)
 
     async def start_close(self, terms: ChannelTerms) -> ChannelState:
         await self._send_to_channels("startClose", _show_terms(terms))
