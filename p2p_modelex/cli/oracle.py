@@ -88,8 +88,8 @@ async def ask(
 ) -> Answer:
     """Ask for a score, or with --text for a text, and pay the ceiling.
 
-    A template's fee goes off it first. What is not paid to providers is yours to `withdraw`, all of
-    it if nobody answers in time.
+    A template's fee goes off it first, as it is now and no higher. What is not paid to providers
+    is yours to `withdraw`, all of it if nobody answers in time.
     """
     from p2p_modelex.chain.contracts.questions import NOBODY, Kind, Terms, read_ask
 
@@ -103,6 +103,7 @@ async def ask(
         salt=Digest(secrets.token_bytes(32)),
         band=band,
         template=used,
+        fee_ceiling=await _fetch_fee(network, used),
         callback=callback or NOBODY,
         callback_gas=callback_gas if callback else 0,
     )
@@ -204,6 +205,15 @@ async def earned(network: "Network", account: Address | None) -> Answer:
 async def withdraw(network: "Network") -> Answer:
     """Take what this account has at the oracle."""
     return await withdraw_earned(_hub(network), network.account)
+
+
+async def _fetch_fee(network: "Network", template: Digest) -> Wei:
+    """What a template costs now, which its creator may raise before the request is mined."""
+    from p2p_modelex.chain.contracts.prompts import PromptLibrary
+
+    if template == NOTHING:
+        return Wei(0)
+    return (await PromptLibrary(network).fetch_fee(template)).wei
 
 
 def _hub(network: "Network") -> "OracleHub":

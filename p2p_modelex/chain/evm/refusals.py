@@ -62,6 +62,7 @@ HINTS: dict[str, str] = {
     "RevokedAlready": "nothing is left to do",
     "NoSuchName": "`modelex releases list` has those there are",
     "NoSuchVersion": "`modelex releases history {name}` has those there are",
+    "FeeTooHigh": "its creator has raised the fee to {fee:ai}: ask again, if it is worth that",
     "InvalidDeadline": "a request waits until {limit:moment} at most",
     "InvalidQuorum": "of 1 to {limit} providers, the quorum is at least one",
     "InvalidProvider": "name each provider once, and not the zero account",
