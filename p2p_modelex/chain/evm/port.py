@@ -22,6 +22,7 @@ from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
+from p2p_modelex.records.deposit import encode_opening, encode_top_up
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
 from p2p_modelex.records.split import SplitState
@@ -33,7 +34,6 @@ CONFIRMATIONS = 3  # our guess: deeper than all but exceptional reorgs, 36 s on 
 POLL_S = 1.0
 REGISTRY_POLL_S = 12.0  # a block of mainnet; two small requests each time
 
-_OPEN, _TOP_UP = 0, 1  # IPaymentChannels.Deposit
 _NONE, _CLOSED = 0, 3  # IPaymentChannels.Status
 
 
@@ -128,16 +128,12 @@ class EvmChain(Chain):
             found = await self._fetch_channel(terms, "latest")
             if found is not None:
                 return found
-        opening = encode(
-            ["uint8", "address", "address", "bytes32"],
-            [_OPEN, format_address(payee), format_address(signer), salt],
-        )
-        await self._deposit(deposit, opening)
+        await self._deposit(deposit, encode_opening(terms))
         return await self._fetch_latest(terms)
 
     async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
         channel = self._deployment.channel_id(terms)
-        await self._deposit(amount, encode(["uint8", "bytes32"], [_TOP_UP, channel]))
+        await self._deposit(amount, encode_top_up(channel))
         return await self._fetch_latest(terms)
 
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:

@@ -26,6 +26,8 @@ HINTS: dict[str, str] = {
     "ERC20InsufficientAllowance": "{spender} may take {allowance:ai} and wants {needed:ai}",
     "PermitExpired": "it was good until {deadline:moment}: have the holder sign another",
     "NotSignedBy": "have {signer} sign it, for this network; what was used once is used up",
+    "AuthorizationNotValidNow": "it was good until {validBefore:moment}: sign another",
+    "AuthorizationUsedAlready": "it counted once; have {authorizer} sign another",
     "OwnableUnauthorizedAccount": "only its owner may; {account} is not the owner",
     "AccessControlUnauthorizedAccount": "{account} lacks the role: `modelex registry roles show`",
     "EntryExists": "{operator} has one: `modelex registry update` anchors a newer advertisement",
