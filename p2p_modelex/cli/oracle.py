@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.oracle import OracleHub
 
 CALLBACK_GAS = 200_000
-SEARCHED_MAX = 1_000
-"""Requests among which those to one provider are looked for."""
 
 
 @click.group()
@@ -147,10 +145,7 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
     """List the newest requests, newest first."""
     hub = _hub(network)
-    searched = limit if provider is None else SEARCHED_MAX
-    asks = await hub.fetch_asks(searched, *await hub.find_range())
-    if provider is not None:
-        asks = tuple(each for each in asks if each.ask.find_provider(provider) is not None)[:limit]
+    asks = await hub.fetch_asks(limit, *await hub.find_range(), provider)
     states = await hub.fetch_requests([asked.id for asked in asks])
     return [
         {

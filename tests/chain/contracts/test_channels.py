@@ -16,7 +16,7 @@ from tests.chain.contracts.conftest import Place
 from tests.chain.contracts.scenes import ai, refused, split
 from tests.chain.worlds import new_key
 
-HOUR_S = 3600
+VALID_S = 60
 
 
 def make_terms(payer: Network, salt: int) -> ChannelTerms:
@@ -46,7 +46,7 @@ async def test_by_approve_and_by_permit(place: Place) -> None:
     assert added.event("ToppedUp") == {"channel": channel, "amount": AI}
     assert await token.fetch_allowance(payer.account, channels.address) == ai(2)
 
-    permit, signature = await token.sign_permit(channels.address, ai(3), HOUR_S)
+    permit, signature = await token.sign_permit(channels.address, ai(3), VALID_S)
     sent = await channels.deposit_with_permit(encode_opening(second), permit, signature)
     opened(sent, place.deployment, second, 3 * AI)
     assert await token.fetch_balance(payer.account) == ai(94)
@@ -55,21 +55,21 @@ async def test_by_approve_and_by_permit(place: Place) -> None:
 async def test_a_payer_without_gas_signs_and_anybody_brings_it(place: Place) -> None:
     payer, relayer = await place.newcomer(), await place.newcomer(Wei(0))
     terms = make_terms(payer, 3)
-    signed, signature = await Channels(payer).sign_deposit(encode_opening(terms), ai(4), HOUR_S)
+    signed, signature = await Channels(payer).sign_deposit(encode_opening(terms), ai(4), VALID_S)
     sent = await Channels(relayer).bring_deposit(signed, signature)
     channel = opened(sent, place.deployment, terms, 4 * AI)
     with refused("AuthorizationUsedAlready"):
         await Channels(relayer).bring_deposit(signed, signature)
 
     more = [
-        await Channels(payer).sign_deposit(encode_top_up(channel), ai(1), HOUR_S) for _ in range(3)
+        await Channels(payer).sign_deposit(encode_top_up(channel), ai(1), VALID_S) for _ in range(3)
     ]
     for each in more[:2]:
         assert (await Channels(relayer).bring_deposit(*each)).event("ToppedUp")["amount"] == AI
-    other, _ = await Channels(payer).sign_deposit(encode_top_up(channel), ai(2), HOUR_S)
+    other, _ = await Channels(payer).sign_deposit(encode_top_up(channel), ai(2), VALID_S)
     with refused("NotSignedBy"):
         await Channels(relayer).bring_deposit(other, more[2][1])
-    await place.pass_time(HOUR_S + 1)
+    await place.pass_time(VALID_S + 1)
     with refused("AuthorizationNotValidNow"):
         await Channels(relayer).bring_deposit(*more[2])
     assert await Token(payer).fetch_balance(payer.account) == ai(94)
@@ -79,8 +79,8 @@ async def test_what_was_signed_before_a_split_deposits_its_worth(splitting: Plac
     payer, relayer = await splitting.newcomer(), await splitting.newcomer(Wei(0))
     terms = make_terms(payer, 4)
     form = encode_opening(terms)
-    signed = await Channels(payer).sign_deposit(form, ai(4), HOUR_S)
-    permit = await Token(payer).sign_permit(Channels(payer).address, ai(3), HOUR_S)
+    signed = await Channels(payer).sign_deposit(form, ai(4), VALID_S)
+    permit = await Token(payer).sign_permit(Channels(payer).address, ai(3), VALID_S)
     await split(splitting)
     sent = await Channels(relayer).bring_deposit(*signed)
     opened(sent, splitting.deployment, terms, 8 * AI)
