@@ -65,6 +65,8 @@ contract OracleHub is EIP712, Credits, IOracleHub {
         // Known after the fee; the library needs a reference to this request before.
         bytes32 template = ask.terms.template;
         uint256 fee = template == bytes32(0) ? 0 : prompts.feeOf(template);
+        uint256 most = ask.terms.feeCeiling;
+        require(fee <= most, FeeTooHigh(template, fee, most));
         require(amount > fee && amount - fee <= type(uint128).max, InvalidAmount(amount));
         // Bounded by the line above.
         // forge-lint: disable-next-line(unsafe-typecast)

@@ -63,7 +63,7 @@ contract GasOracleTest is OracleBase {
         vm.prank(PAYER);
         token.transferAndCall(address(prompts), _PRICE, abi.encode(template, bytes32(0)));
         IOracleHub.Terms memory terms = _one(0);
-        terms.template = template;
+        (terms.template, terms.feeCeiling) = (template, _PRICE);
         _askFor(terms, _PRICE * 2);
         _record("request by a template");
     }

@@ -9,6 +9,20 @@ import {HostileWallet} from "./actors/Wallets.sol";
 
 /// @title Callbacks that misbehave, and submitters that starve them.
 contract OracleHubAttacks is OracleBase {
+    function test_attack_aRaisedFeeInFrontOfARequestTakesNothing() public {
+        bytes32 template = _publish(5 ether);
+        IOracleHub.Terms memory terms = _terms(1, 1);
+        (terms.template, terms.feeCeiling) = (template, 5 ether);
+        vm.prank(CREATOR);
+        prompts.setFee(template, 5 ether + 1);
+        vm.prank(PAYER);
+        vm.expectRevert(
+            abi.encodeWithSelector(IOracleHub.FeeTooHigh.selector, template, 5 ether + 1, 5 ether)
+        );
+        token.transferAndCall(address(hub), CEILING, abi.encode(terms));
+        assertEq(prompts.earnedOf(CREATOR), 0, "nothing was taken");
+    }
+
     function test_attack_aCallbackThatRevertsLosesNothing() public {
         _assertHarmless(Consumer.Mood.Reverts, 100_000);
     }

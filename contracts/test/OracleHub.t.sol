@@ -234,7 +234,7 @@ contract OracleHubTest is OracleBase {
     function test_template_feeReachesTheCreator() public {
         bytes32 template = _publish(5 ether);
         IOracleHub.Terms memory terms = _terms(1, 1);
-        terms.template = template;
+        (terms.template, terms.feeCeiling) = (template, 5 ether);
         vm.prank(PAYER);
         token.transferAndCall(address(hub), CEILING, abi.encode(terms));
         assertEq(prompts.earnedOf(CREATOR), 5 ether, "fee");
@@ -250,7 +250,7 @@ contract OracleHubTest is OracleBase {
         _refuse(
             terms, abi.encodeWithSelector(IPromptLibrary.NoSuchTemplate.selector, bytes32("none"))
         );
-        terms.template = _publish(CEILING);
+        (terms.template, terms.feeCeiling) = (_publish(CEILING), CEILING);
         _refuse(terms, abi.encodeWithSelector(IOracleHub.InvalidAmount.selector, CEILING));
     }
 

@@ -168,8 +168,12 @@ class Chain(ABC):
         """Claim many vouchers to one payee in one transaction; a bad one spoils only itself.
 
         It pays out too, unless a split pauses the token; what a pause left unpaid is paid out with
-        the next call. PaymentError for none, too many, or more than one payee.
+        the next call, or by `pay_out`. PaymentError for none, too many, or more than one payee.
         """
+
+    @abstractmethod
+    async def pay_out(self, payee: Address) -> Wei:
+        """Pay a payee what a split's pause left unpaid; returns that, 0 where nothing was sent."""
 
     @abstractmethod
     async def start_close(self, terms: ChannelTerms) -> ChannelState:
@@ -178,6 +182,12 @@ class Chain(ABC):
     @abstractmethod
     async def finish_close(self, terms: ChannelTerms) -> ChannelState:
         """After the challenge period: the payer gets the unclaimed rest."""
+
+    @abstractmethod
+    async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
+        """As payee: close at once, and the payer gets the unclaimed rest. Redeem before: a voucher
+        brings nothing afterwards.
+        """
 
     @abstractmethod
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:

@@ -95,11 +95,17 @@ class MemoryChain(Chain):
         find_payee(claims)
         return (await self._reach()).redeem(claims)
 
+    async def pay_out(self, payee: Address) -> Wei:
+        return (await self._reach()).pay_out(payee)
+
     async def start_close(self, terms: ChannelTerms) -> ChannelState:
         return (await self._reach()).start_close(self._account, terms)
 
     async def finish_close(self, terms: ChannelTerms) -> ChannelState:
         return (await self._reach()).finish_close(terms)
+
+    async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
+        return (await self._reach()).close_as_payee(self._account, terms)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         ledger = await self._reach()

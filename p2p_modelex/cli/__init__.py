@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Verify a receipt file, offline."),
     "channels": ("money", "List payment channels and what is owed on them."),
     "settle": ("money", "Redeem the vouchers held, in one transaction."),
-    "close": ("money", "Close a channel and take back what is not spent."),
+    "close": ("money", "Close a channel: its payer takes back what is not spent."),
     "balance": ("money", "Show the account's $AI, gas and channels."),
     "token": ("token", "Show, send and approve $AI; its splits and its owner."),
     "registry": ("registry", "Register a node; admit to the whitelisted section, suspend."),

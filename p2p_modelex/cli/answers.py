@@ -136,7 +136,17 @@ async def answer(
     help="The content of a template to serve; may be repeated.",
 )
 @click.option(
-    "--least", type=parse_ai, default="0", show_default=True, help="AI that an answer must bring."
+    "--least",
+    type=parse_ai,
+    required=True,
+    help="AI that an answer must bring: more than its gas is worth.",
+)
+@click.option(
+    "--gas-max",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Leave what may take more: a long prompt, a callback with much gas.",
 )
 @click.option(
     "--max-tokens",
@@ -153,6 +163,7 @@ async def serve(
     model: str,
     templates: tuple[Path, ...],
     least: Wei,
+    gas_max: int,
     max_tokens: int,
     *,
     once: bool,
@@ -173,7 +184,7 @@ async def serve(
         answering = Answering(
             _hub(network),
             engine,
-            Service(contents, least, max_tokens),
+            Service(contents, least, max_tokens, gas_max),
             confirmations=0 if is_devnet else CONFIRMATIONS,
         )
         async with aclosing(answering.run_once() if once else answering.run()) as outcomes:

@@ -165,14 +165,20 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
 @click.command()
 @home_option
 def settle(home: Home) -> None:
-    """Redeem every voucher held that brings anything, in one transaction."""
+    """Redeem every voucher held that brings anything, in one transaction.
+
+    What was redeemed in the pause of a split is paid out by the next run after it.
+    """
     run_trio(_settle, home)
 
 
 async def _settle(home: Home) -> None:
     async with _open(home) as books:
         settled = await redeem_all(books)
+        paid = Wei(0) if settled else await books.chain.pay_out(books.chain.account)
         epoch = await books.chain.fetch_epoch()
+    if paid:
+        click.echo(f"paid out     {format_ai(paid, epoch)}, which a split's pause had held up")
     if settled is None:
         click.echo("there is nothing to redeem")
         return
@@ -186,9 +192,11 @@ async def _settle(home: Home) -> None:
 @home_option
 @click.argument("channel")
 def close(home: Home, channel: str) -> None:
-    """Begin to close CHANNEL as its payer, or end it once the challenge period is over.
+    """Close CHANNEL: as its payee at once, as its payer by running this twice.
 
-    Exit code 12 while the challenge period runs, in which the payee may redeem.
+    The payee redeems what it holds of it before, and the rest goes back to the payer. The payer
+    begins, and ends it after the challenge period, in which the payee may redeem; until then the
+    exit code is 12.
     """
     try:
         raw = bytes.fromhex(channel.removeprefix("0x"))
@@ -205,14 +213,26 @@ async def _close(home: Home, channel: ChannelId) -> None:
         state = None if terms is None else await books.chain.fetch_channel(terms)
         if state is None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")
-        if state.is_open:
+        if not state.is_open and _name_state(state) == CLOSED:
+            click.echo("it is closed: nothing is left in it")
+        elif state.payee == books.chain.account:
+            await _close_as_payee(books, state)
+        elif state.is_open:
             state = await books.chain.start_close(state.terms)
             moment = f"{local_time(state.closes_at)} (unix time {state.closes_at})"
             click.echo(f"closing; run this again after {moment}")
-        elif _name_state(state) == CLOSED:
-            click.echo("it is closed: nothing is left in it")
         else:
             await _finish_close(books, state)
+
+
+async def _close_as_payee(books: Books, state: ChannelState) -> None:
+    """Nothing that we hold is lost: it is redeemed first, and if that fails we do not close."""
+    settled = await redeem_all(books, ChannelId(state.channel))
+    await books.chain.pay_out(books.chain.account)
+    closed = await books.chain.close_as_payee(state.terms)
+    epoch = await books.chain.fetch_epoch()
+    credited = format_ai(Wei(0) if settled is None else settled.credited, epoch)
+    click.echo(f"closed; {credited} redeemed, of {format_ai(closed.claimed, epoch)} in all")
 
 
 async def _find_terms(books: Books, channel: ChannelId) -> ChannelTerms | None:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.oracle import OracleHub
 
 CALLBACK_GAS = 200_000
-SEARCHED_MAX = 1_000
-"""Requests among which those to one provider are looked for."""
 
 
 @click.group()
@@ -88,8 +86,8 @@ async def ask(
 ) -> Answer:
     """Ask for a score, or with --text for a text, and pay the ceiling.
 
-    A template's fee goes off it first. What is not paid to providers is yours to `withdraw`, all of
-    it if nobody answers in time.
+    A template's fee goes off it first, as it is now and no higher. What is not paid to providers
+    is yours to `withdraw`, all of it if nobody answers in time.
     """
     from p2p_modelex.chain.contracts.questions import NOBODY, Kind, Terms, read_ask
 
@@ -103,6 +101,7 @@ async def ask(
         salt=Digest(secrets.token_bytes(32)),
         band=band,
         template=used,
+        fee_ceiling=await _fetch_fee(network, used),
         callback=callback or NOBODY,
         callback_gas=callback_gas if callback else 0,
     )
@@ -146,10 +145,7 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
     """List the newest requests, newest first."""
     hub = _hub(network)
-    searched = limit if provider is None else SEARCHED_MAX
-    asks = await hub.fetch_asks(searched, *await hub.find_range())
-    if provider is not None:
-        asks = tuple(each for each in asks if each.ask.find_provider(provider) is not None)[:limit]
+    asks = await hub.fetch_asks(limit, *await hub.find_range(), provider)
     states = await hub.fetch_requests([asked.id for asked in asks])
     return [
         {
@@ -204,6 +200,15 @@ async def earned(network: "Network", account: Address | None) -> Answer:
 async def withdraw(network: "Network") -> Answer:
     """Take what this account has at the oracle."""
     return await withdraw_earned(_hub(network), network.account)
+
+
+async def _fetch_fee(network: "Network", template: Digest) -> Wei:
+    """What a template costs now, which its creator may raise before the request is mined."""
+    from p2p_modelex.chain.contracts.prompts import PromptLibrary
+
+    if template == NOTHING:
+        return Wei(0)
+    return (await PromptLibrary(network).fetch_fee(template)).wei
 
 
 def _hub(network: "Network") -> "OracleHub":

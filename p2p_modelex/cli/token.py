@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, current, reads, sends, tell_sent
-from p2p_modelex.cli.permits import permit, use_permit
+from p2p_modelex.cli.permits import bring_deposit, permit, sign_deposit, use_permit
 from p2p_modelex.cli.vesting import vesting
 from p2p_modelex.ids import Address, parse_address
 from p2p_modelex.units import Wei, parse_ai
@@ -31,7 +31,7 @@ def token() -> None:
     """
 
 
-for _command in (permit, use_permit, vesting):
+for _command in (permit, use_permit, sign_deposit, bring_deposit, vesting):
     token.add_command(_command)
 
 

@@ -134,6 +134,14 @@ class Redeem(msgspec.Struct, frozen=True, gc=False):
     claims: tuple[Claim, ...]
 
 
+class PayOut(msgspec.Struct, frozen=True, gc=False):
+    """Have what a split's pause left unpaid paid to `payee`. No answer: the next Redeem does it
+    too, and so does the next start.
+    """
+
+    payee: Address
+
+
 class ReadRegistry(msgspec.Struct, frozen=True, gc=False):
     """Read the registry, our peer's entry first, and follow it from then on. Whatever followed it
     before ends. Answers: RegistryRead..., then RegistryChanged...; RegistryLost when that fails. A
@@ -244,6 +252,7 @@ Effect = (
     | OpenChannel
     | TopUpChannel
     | Redeem
+    | PayOut
     | ReadRegistry
     | PutAnchor
     | Penalize

@@ -1,7 +1,15 @@
 """Redeeming: when a provider goes to the chain, with its vouchers and to look at its channels."""
 
 from p2p_modelex import limits
-from p2p_modelex.core.effects import Effect, FetchChannel, Persist, Redeem, SetTimer, TimerId
+from p2p_modelex.core.effects import (
+    Effect,
+    FetchChannel,
+    PayOut,
+    Persist,
+    Redeem,
+    SetTimer,
+    TimerId,
+)
 from p2p_modelex.core.inputs import ChannelFetched, Input, Redeemed, RedeemFailed, TimerFired
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.ids import ChannelId
@@ -40,8 +48,9 @@ class Redeeming:
         self._watched: ChannelId | None = None
 
     def start(self, now: UnixMs) -> list[Effect]:
-        """Set the first timers."""
+        """Set the first timers; the pause of a split may have ended while we were not there."""
         return [
+            PayOut(self._ledger.payee),
             SetTimer(SETTLE_TIMER, UnixMs(now + SETTLE_INTERVAL_MS)),
             SetTimer(WATCH_TIMER, UnixMs(now + WATCH_INTERVAL_MS)),
         ]
@@ -65,9 +74,11 @@ class Redeeming:
                 return []
 
     def retry(self, now: UnixMs) -> list[Effect]:
-        """A split is over, whose pause may be why redeeming failed: try again at once."""
+        """A split is over, whose pause may be why redeeming failed: try again at once. What was
+        claimed in it is paid out now, whether or not there is more to redeem.
+        """
         self._failures = 0
-        return [SetTimer(SETTLE_TIMER, now)]
+        return [PayOut(self._ledger.payee), SetTimer(SETTLE_TIMER, now)]
 
     def fetch(self, channel: ChannelId, terms: ChannelTerms) -> list[Effect]:
         """Have a channel read, once for all who ask meanwhile. Answer: ChannelFetched."""

@@ -20,8 +20,12 @@ from p2p_modelex.node.completion import build_request
 from p2p_modelex.units import Wei
 
 POLL_S = 2.0
-# The newest requests, to anybody, that are looked at in one go; of a flood the oldest are left.
+# The newest requests to us that are looked at in one go; of a flood the oldest are left.
 TAKEN_MAX = 1_000
+# What an answer takes without its prompt and callback: contracts/snapshots has 67,000 to 110,000.
+ANSWER_GAS = 150_000
+# The most that a transaction pays for a byte (EIP-7623): the ask comes again with its answer.
+BYTE_GAS = 40
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +33,13 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Service:
     """What is answered. templates: contents by their SHA-256. least: wei of the current epoch that
-    an answer has to bring. max_tokens: of a text.
+    an answer has to bring. max_tokens: of a text. gas_max: that bringing one may take.
     """
 
     templates: Mapping[Digest, bytes]
     least: Wei
     max_tokens: int
+    gas_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +96,26 @@ class Answering:
         first, last = await self._hub.find_range()
         last -= self._confirmations
         first = max(first, self._next)
-        found = await self._hub.fetch_asks(TAKEN_MAX, first, last) if first <= last else ()
+        us = self._hub.network.account
+        found = await self._hub.fetch_asks(TAKEN_MAX, first, last, us) if first <= last else ()
         for asked in await self._find_waiting(found[::-1]):
             yield await self._serve(asked)
         self._next = max(first, last + 1)
 
     async def _find_waiting(self, found: Sequence[Asked]) -> list[Asked]:
         """Return those of which our answer is awaited."""
-        places = {each.id: each.ask.find_provider(self._hub.network.account) for each in found}
-        ours = [each for each in found if places[each.id] is not None]
-        states = await self._hub.fetch_requests([each.id for each in ours])
+        us = self._hub.network.account
+        states = await self._hub.fetch_requests([each.id for each in found])
         return [
             asked
-            for asked, state in zip(ours, states, strict=True)
-            if state.status is Status.OPEN and places[asked.id] not in state.answered
+            for asked, state in zip(found, states, strict=True)
+            if state.status is Status.OPEN and asked.ask.find_provider(us) not in state.answered
         ]
 
     async def _serve(self, asked: Asked) -> Outcome:
         """Run a request and bring the answer, for our equal share. ChainUnreachable."""
         try:
+            self._refuse_dear(asked.ask.terms)
             await self._refuse_poor(asked.ask.share)
             output = await self._complete(asked.ask.terms)
             text = output.encode() if isinstance(output, str) else b""
@@ -120,6 +126,14 @@ class Answering:
             return Outcome(asked.id, None, error.message)
         is_final = any(event.name == "Answered" for event in sent.events)
         return Outcome(asked.id, output, is_final=is_final)
+
+    def _refuse_dear(self, terms: Terms) -> None:
+        """Before the model runs: whoever asks chooses the prompt and the callback's gas, and we pay
+        for both.
+        """
+        gas = ANSWER_GAS + BYTE_GAS * len(terms.prompt) + terms.callback_gas
+        if gas > self._service.gas_max:
+            raise BadInput(f"its answer may take {gas} gas, over {self._service.gas_max}")
 
     async def _refuse_poor(self, share: Amount) -> None:
         paid = share.rescale(await self._token.fetch_epoch())

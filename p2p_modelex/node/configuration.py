@@ -249,8 +249,8 @@ class RegistrySettings:
         False,
         "Put a provider into the registry and keep its entry current. Then anyone can see on chain "
         "that your account runs this peer and check what it advertises, requesters that want "
-        "registered providers find it, and an authoriser can admit it. Costs gas: about 185,000 "
-        "once, 42,000 for each change. Off, the node is known to its mesh only; an entry that is "
+        "registered providers find it, and an authoriser can admit it. Costs gas: about 120,000 "
+        "once, 36,000 for each change. Off, the node is known to its mesh only; an entry that is "
         "there stays as it is.",
     )
     update_every_s: int = option(

@@ -285,6 +285,7 @@ class Driver:
             fx.OpenChannel: money.open,
             fx.TopUpChannel: money.top_up,
             fx.Redeem: money.redeem,
+            fx.PayOut: money.pay_out,
             fx.ReadRegistry: registry.read,
             fx.PutAnchor: registry.anchor,
         }

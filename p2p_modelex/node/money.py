@@ -6,7 +6,14 @@ import structlog
 import trio
 
 from p2p_modelex.chain.abc import Chain
-from p2p_modelex.core.effects import FetchChannel, FetchSplit, OpenChannel, Redeem, TopUpChannel
+from p2p_modelex.core.effects import (
+    FetchChannel,
+    FetchSplit,
+    OpenChannel,
+    PayOut,
+    Redeem,
+    TopUpChannel,
+)
 from p2p_modelex.core.inputs import (
     ChannelFetched,
     ChannelOpened,
@@ -50,6 +57,9 @@ class Money:
 
     def redeem(self, effect: Redeem) -> None:
         self._nursery.start_soon(self._redeem, effect)
+
+    def pay_out(self, effect: PayOut) -> None:
+        self._nursery.start_soon(self._pay_out, effect)
 
     def _get_chain(self) -> Chain:
         if self._chain is None:
@@ -128,3 +138,14 @@ class Money:
                 gas=redemption.gas_used,
             )
             await self._tell(Redeemed(effect.claims, redemption.credited))
+
+    async def _pay_out(self, effect: PayOut) -> None:
+        if self._chain is None:
+            return
+        try:
+            paid = await self._chain.pay_out(effect.payee)
+        except ChainError as error:
+            log.warning("pay_out_failed", reason=str(error))
+        else:
+            if paid:
+                log.info("paid_out", wei=paid)

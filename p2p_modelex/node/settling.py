@@ -67,13 +67,16 @@ async def open_books(home: Home, keys: KeyRing) -> AsyncGenerator[Books, None]:
         yield Books(chain, store, deployment, keys)
 
 
-async def settle(books: Books) -> Settled | None:
-    """Redeem the vouchers that bring anything, up to a batch in one transaction; None if there
-    are none. Where `vouchers` is REDEMPTION_VOUCHERS_MAX, more may be left.
+async def settle(books: Books, channel: ChannelId | None = None) -> Settled | None:
+    """Redeem the vouchers that bring anything, of one channel or of all, up to a batch in one
+    transaction; None if there are none. Where `vouchers` is REDEMPTION_VOUCHERS_MAX, more may be
+    left.
     """
     ledger = PayeeLedger(books.keys.account.address, books.deployment.channels_domain)
     ledger.restore(await books.rows())
     claims = ledger.claims_to_redeem(wall_clock(), is_forced=True)
+    if channel is not None:
+        claims = tuple(claim for claim in claims if claim.signed.voucher.channel == channel)
     claims = claims[: limits.REDEMPTION_VOUCHERS_MAX]
     if not claims:
         return None

@@ -317,6 +317,19 @@ class Agreement(RuleBasedStateMachine):
         if isinstance(closed, ChannelState):
             self.closed.add(ChannelId(closed.channel))
 
+    @rule(caller=accounts, place=places, is_wild=st.booleans(), is_payee=st.booleans())
+    def close_as_payee(self, caller: int, place: int, is_wild: bool, is_payee: bool) -> None:
+        """A payee redeems what it holds before."""
+        terms = self.find(place, is_wild=is_wild)
+        if terms is None:
+            return
+        if is_payee:
+            caller = self.number_of(terms.payee)
+            self.redeem_books(caller)
+        closed = self.both(caller, _then_state(lambda port: port.close_as_payee(terms)))
+        if isinstance(closed, ChannelState):
+            self.closed.add(ChannelId(closed.channel))
+
     @rule(sender=accounts, to=accounts, amount=amounts)
     def transfer(self, sender: int, to: int, amount: int) -> None:
         async def act(port: Chain) -> None:

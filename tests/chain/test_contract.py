@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from p2p_modelex.chain.abc import Chain, ChannelEvent
-from p2p_modelex.errors import PaymentError, TransactionFailed, WrongNetwork
-from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
+from p2p_modelex.errors import PaymentError, Reverted, TransactionFailed, WrongNetwork
+from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.limits import REDEMPTION_VOUCHERS_MAX
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
@@ -17,7 +17,7 @@ from p2p_modelex.records.registry import RegistrySection
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
-from tests.chain.worlds import CHALLENGE_S, World, new_key
+from tests.chain.worlds import CHALLENGE_S, FULL, World, new_key
 
 _UNKNOWN = ChannelTerms(b"\7" * 20, b"\7" * 20, b"\7" * 20, b"\7" * 32)
 
@@ -263,11 +263,39 @@ async def test_only_the_payer_starts_a_close(world: World) -> None:
         await payee.start_close(channel.terms)
 
 
+async def test_the_payee_closes_at_once_and_the_rest_returns(world: World) -> None:
+    channel, signer, payer, payee = await _open(world)
+    terms = channel.terms
+    with pytest.raises(Reverted, match="OnlyPayee") as caught:
+        await payer.close_as_payee(terms)
+    assert caught.value.arguments["caller"] == format_address(payer.account)
+    assert (await payee.redeem([_claim(world, channel, signer, 4 * AI)])).credited == (4 * AI,)
+    assert await payee.pay_out(payee.account) == 0, "redeeming has paid"
+    closed = await payee.close_as_payee(terms)
+    assert closed.deposit == closed.claimed == 4 * AI
+    assert not closed.is_open
+    assert await payer.fetch_channel(terms) == closed
+    assert await payer.fetch_balance(payer.account) == 96 * AI
+    assert (await payee.redeem([_claim(world, channel, signer, 5 * AI)])).credited == (0,)
+    for attempt in (payee.close_as_payee(terms), payer.start_close(terms)):
+        with pytest.raises(TransactionFailed, match="ChannelClosed"):
+            await attempt
+
+
+async def test_the_payee_need_not_wait_for_the_end_of_a_challenge_period(world: World) -> None:
+    channel, _, payer, payee = await _open(world)
+    closing = await payer.start_close(channel.terms)
+    closed = await payee.close_as_payee(channel.terms)
+    assert (closed.deposit, closed.closes_at) == (0, closing.closes_at)
+    assert await payer.fetch_balance(payer.account) == FULL
+
+
 async def test_what_is_not_there_cannot_be_closed_or_topped_up(world: World) -> None:
     _, port = await world.new_account()
     for attempt in (
         port.start_close(_UNKNOWN),
         port.finish_close(_UNKNOWN),
+        port.close_as_payee(_UNKNOWN),
         port.top_up(_UNKNOWN, Wei(1)),
     ):
         with pytest.raises(TransactionFailed, match="NoSuchChannel"):

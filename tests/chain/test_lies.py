@@ -86,6 +86,8 @@ _ASKS: dict[str, Ask] = {
     "open": lambda c: c.open_channel(c.account, Wei(1), c.account),
     "top_up": lambda c: c.top_up(_TERMS, Wei(1)),
     "redeem": lambda c: c.redeem([_CLAIM]),
+    "pay_out": lambda c: c.pay_out(c.account),
+    "close_as_payee": lambda c: c.close_as_payee(_TERMS),
     "terms": lambda c: c.find_terms(_NAME),
     "close": lambda c: c.start_close(_TERMS),
     "register": lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),

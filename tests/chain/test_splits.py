@@ -100,3 +100,25 @@ async def test_a_split_pauses_transfers_and_then_doubles_every_amount(fresh: Wor
     closed = await payer.finish_close(name)
     assert closed.deposit == closed.claimed == 6 * AI + 1
     assert await payer.fetch_balance(payer.account) == 2 * 99 * AI - (6 * AI + 1)
+
+
+async def test_what_was_claimed_in_the_pause_is_paid_out_without_another_voucher(
+    fresh: World,
+) -> None:
+    world = fresh
+    key, payer = await world.new_account(Wei(100 * AI))
+    payee_key, payee = await world.new_account(Wei(0))
+    _, anyone = await world.new_account(Wei(0))
+    channel = await payer.open_channel(payee_key.address, Wei(10 * AI), key.address)
+    await world.announce_split()
+    await world.pass_blocks(NOTICE)
+    claim = promise(world, channel, key, 10 * AI, 0)
+    assert (await payee.redeem([claim])).credited == (10 * AI,)
+    with pytest.raises(TransactionFailed, match="TransfersPaused"):
+        await payee.pay_out(payee.account)
+    closed = await payee.close_as_payee(channel.terms)
+    assert closed.deposit == closed.claimed, "nothing is left to transfer, so nothing is paused"
+    await world.pass_blocks(PAUSE + 1)
+    assert await anyone.pay_out(payee.account) == 20 * AI
+    assert await payee.fetch_balance(payee.account) == 20 * AI
+    assert await payee.pay_out(payee.account) == 0

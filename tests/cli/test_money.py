@@ -15,7 +15,10 @@ from p2p_modelex.cli.text import local_time
 from p2p_modelex.ids import Address
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books
-from p2p_modelex.records.rows import ChannelRow
+from p2p_modelex.records import voucher
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow
+from p2p_modelex.records.voucher import Voucher
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import AI, Wei
 from tests.cli.conftest import Modelex
@@ -31,12 +34,14 @@ class Clock:
 
     now = START
     ledger: MemoryLedger
+    store: MemoryStore
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let the commands find books with one open channel of 5 AI."""
     clock, keys, store = Clock(), make_keys(1), MemoryStore()
+    clock.store = store
     ledger = clock.ledger = MemoryLedger(DEPLOYMENT, now=lambda: clock.now, challenge_s=CHALLENGE_S)
     chain = MemoryChain(ledger, keys.account.address)
     ledger.mint(keys.account.address, Wei(9 * AI))
@@ -100,6 +105,55 @@ def test_a_period_that_is_over_is_not_called_running(modelex: Modelex, clock: Cl
     [shown] = json.loads(modelex("channels", "--json").out)
     modelex("close", shown["channel"])
     assert "\n  could be closed since " in modelex("channels").out
+
+
+def open_to_us(clock: Clock, promised: int) -> str:
+    """Another's channel of 5 AI to this home, which holds one voucher; returns its name."""
+    payer = make_keys(2).account
+    clock.ledger.mint(payer.address, Wei(5 * AI))
+
+    async def open_one() -> ChannelState:
+        chain = MemoryChain(clock.ledger, payer.address)
+        ours = make_keys(1).account.address
+        state = await chain.open_channel(ours, Wei(5 * AI), payer.address)
+        promise = Voucher(state.channel, 0, Wei(promised), 0)
+        signed = voucher.sign(promise, DEPLOYMENT.channels_domain, payer)
+        async with clock.store as store:
+            rows = [ChannelRow(state, is_payer=False, peer=None)]
+            await store.apply([*rows, ReceivedVoucherRow(signed, Wei(promised))])
+        return state
+
+    return "0x" + trio.run(open_one).channel.hex()
+
+
+def test_the_payee_closes_at_once_and_loses_no_voucher(modelex: Modelex, clock: Clock) -> None:
+    name = open_to_us(clock, 2 * AI)
+    assert modelex("close", name).out == "closed; 2 AI redeemed, of 2 AI in all\n"
+    assert "tokens   6 AI\n" in modelex("balance").out
+    assert clock.ledger.balance(make_keys(2).account.address) == 3 * AI
+    said = modelex("close", name)
+    assert (said.code, said.out) == (0, "it is closed: nothing is left in it\n")
+
+
+def test_what_a_split_held_up_is_paid_out_by_the_next_settlement(
+    modelex: Modelex, clock: Clock
+) -> None:
+    name = open_to_us(clock, 2 * AI)
+    clock.ledger.announce_split(notice=0, pause=9)
+    said = modelex("close", name)
+    assert (said.code, "TransfersPaused" in said.err) == (12, True)
+    shown = {each["channel"]: each for each in json.loads(modelex("channels", "--json").out)}
+    assert (shown[name]["state"], shown[name]["claimed_wei"]) == ("open", str(2 * AI))
+    assert "tokens   4 AI\n" in modelex("balance").out
+    clock.ledger.pass_blocks(9)
+    assert modelex("settle").out == (
+        "paid out     4 AI (split epoch 1), which a split's pause had held up\n"
+        "there is nothing to redeem\n"
+    )
+    assert "tokens   12 AI (split epoch 1)\n" in modelex("balance").out
+    assert modelex("close", name).out == (
+        "closed; 0 AI (split epoch 1) redeemed, of 4 AI (split epoch 1) in all\n"
+    )
 
 
 def test_a_moment_of_another_day_has_its_date() -> None:

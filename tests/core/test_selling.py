@@ -295,7 +295,7 @@ def test_strangers_cannot_have_us_read_any_number_of_channels(
 
 def test_vouchers_over_the_threshold_are_redeemed_once_at_a_time() -> None:
     stall = Stall(threshold=Wei(100))
-    assert kinds(stall.selling.start(NOW)) == ["SetTimer", "SetTimer"]
+    assert kinds(stall.selling.start(NOW)) == ["PayOut", "SetTimer", "SetTimer"]
     stall.receive(99)
     assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
     stall.receive(100)

@@ -33,7 +33,7 @@ __all__ = ("anvil", "contracts", "place")
 
 CONTENT = b"Rate {headline} of {day}."
 NAMED = Digest(hashlib.sha256(CONTENT).digest())
-SERVICE = Service({NAMED: CONTENT}, Wei(AI), 16)
+SERVICE = Service({NAMED: CONTENT}, Wei(AI), 16, 1_000_000)
 
 
 def engine(**more: Any) -> MemoryEngine:
@@ -122,6 +122,8 @@ async def test_what_cannot_be_answered_says_why_and_is_not_tried_again(place: Pl
         "pair": (await to(provider, kind=Kind.TEXT, providers=both, quorum=2), Wei(4 * AI)),
         "noise": (await to(provider, prompt=b"\xff"), Wei(AI)),
         "empty": (await to(provider, prompt=b""), Wei(AI)),
+        "greedy": (await to(provider, callback=new_key().address, callback_gas=850_001), Wei(AI)),
+        "long": (await to(provider, prompt=b"x" * 21_251), Wei(AI)),
         "chat": (await to(provider, kind=Kind.TEXT), Wei(AI)),
     }
     hub, ids = OracleHub(asker), {}
@@ -138,6 +140,8 @@ async def test_what_cannot_be_answered_says_why_and_is_not_tried_again(place: Pl
     assert "brought by somebody" in reasons["pair"]
     assert reasons["noise"] == "its prompt is not UTF-8"
     assert "empty" in reasons["empty"]
+    assert reasons["greedy"].endswith("gas, over 1000000")
+    assert reasons["long"] == "its answer may take 1000040 gas, over 1000000"
     assert "this model serves score" in reasons["chat"]
 
 
@@ -168,5 +172,7 @@ async def test_it_goes_on_until_it_is_stopped(place: Place) -> None:
 def test_a_parameter_cannot_bring_another() -> None:
     filled = encode_parameters({"a": "{b}", "b": "x"})
     assert fill_template("{a} {b} {C} {}", filled) == "{b} x {C} {}"
+    with pytest.raises(BadInput, match="come to more than"):
+        fill_template("{a}" * 20, encode_parameters({"a": "x" * 10_000}))
     with pytest.raises(BadInput, match="at most 16384 bytes"):
         encode_parameters({"a": "x" * 16384})

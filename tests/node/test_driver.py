@@ -166,16 +166,14 @@ async def test_events_of_a_run_that_nobody_listens_to_are_dropped() -> None:
 
 async def test_without_a_chain_every_chain_effect_fails_in_order() -> None:
     payee, channel = Address(b"p" * 20), ChannelId(b"c" * 32)
-    bench = Bench(
-        Script(
-            once(
-                fx.FetchChannel(channel, TERMS),
-                fx.OpenChannel(payee, Wei(1), Digest(bytes(32))),
-                fx.TopUpChannel(payee, TERMS, Wei(1)),
-                fx.Redeem(()),
-            )
-        )
+    respond = once(
+        fx.FetchChannel(channel, TERMS),
+        fx.OpenChannel(payee, Wei(1), Digest(bytes(32))),
+        fx.TopUpChannel(payee, TERMS, Wei(1)),
+        fx.PayOut(payee),
+        fx.Redeem(()),
     )
+    bench = Bench(Script(respond))
     async with bench.run():
         await bench.driver.tell(GO)
         assert await bench.wait_for(given.ChannelFetched) == [given.ChannelFetched(channel, None)]

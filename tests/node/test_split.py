@@ -24,7 +24,7 @@ from p2p_modelex.chain.devnet import (
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ConfigurationError, PaymentError
-from p2p_modelex.ids import Address
+from p2p_modelex.ids import Address, ChannelId
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.completion import Completion, Terms
 from p2p_modelex.node.configuration import SettlementSettings
@@ -241,6 +241,27 @@ async def test_a_chain_out_of_reach_is_asked_again_and_nothing_stops() -> None:
         await look(buyer.node)
         assert get_epoch(await buy(buyer, FIRST, "after")) == 1
         assert provider.epoch == 1
+
+
+async def test_a_provider_that_was_away_when_the_pause_ended_is_paid_when_it_starts() -> None:
+    world, eager = World(), replace(SettlementSettings(), redeem_above=Wei(1))
+    account = make_keys(FIRST).account.address
+    async with world.requester(BUYER, friends=[]) as buyer:
+        async with world.provider(FIRST, settlement=eager, friends=[BUYER]) as provider:
+            await wait_for_sellers(buyer, 1)
+            await buy(buyer, FIRST, "before")
+            world.ledger.announce_split(notice=1, pause=50)
+            world.ledger.pass_blocks(1)
+            await wait_redeemed(provider)
+            assert world.ledger.balance(account) == 0
+        world.ledger.pass_blocks(50)
+        async with world.provider(FIRST, settlement=eager) as provider:
+            with trio.fail_after(5):
+                await provider.wait_until(lambda: world.ledger.balance(account) > 0)
+            [channel] = await provider.parts.store.channels()
+            state = world.ledger.channel(ChannelId(channel.state.channel))
+            assert state is not None
+            assert world.ledger.balance(account) == 2 * state.claimed
 
 
 async def test_a_configuration_that_is_ahead_of_the_token_is_refused(world: AnvilWorld) -> None:

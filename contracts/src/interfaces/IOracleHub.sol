@@ -35,13 +35,15 @@ interface IOracleHub is ITokenReceiver, ICredits {
         address payee;
     }
 
-    /// @notice What is asked of whom. template: of the PromptLibrary, or 0. prompt: its parameters,
-    /// or the text of the prompt. quorum: how many providers must answer. band: how far a score may
+    /// @notice What is asked of whom. template: of the PromptLibrary, or 0. feeCeiling: the most that
+    /// its use may cost, in units of the token's epoch: its creator may raise the fee at any time.
+    /// prompt: the template's parameters, or the text of the prompt. quorum: how many providers must answer. band: how far a score may
     /// be from the median and still be paid. deadline: unix seconds. callback, callbackGas: who is
     /// told, and with how much gas; zero for nobody. salt: tells equal asks apart.
     struct Terms {
         Kind kind;
         bytes32 template;
+        uint128 feeCeiling;
         bytes prompt;
         Provider[] providers;
         uint8 quorum;
@@ -108,6 +110,8 @@ interface IOracleHub is ITokenReceiver, ICredits {
 
     /// @notice A request must bring between 1 and 2^128-1, and not `amount`.
     error InvalidAmount(uint256 amount);
+    /// @notice The template costs `fee` for one use, more than the request allows.
+    error FeeTooHigh(bytes32 template, uint256 fee, uint256 ceiling);
     /// @notice Between 1 and `limit` providers answer, of whom the quorum is at least one.
     error InvalidQuorum(uint256 quorum, uint256 providers, uint256 limit);
     /// @notice A provider may stand once in the list, in ascending order, and not be zero.

@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from p2p_modelex.chain.contracts.contract import Sent, check_page, read_wei
+from p2p_modelex.chain.contracts.contract import Sent, check_page, read_enum, read_wei
 from p2p_modelex.chain.contracts.credits import Credits
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address, Digest, format_address, parse_address
@@ -145,7 +145,7 @@ def _read(block: Digest, fields: tuple[Any, ...]) -> Block:
         price=Amount(read_wei(price), Epoch(epoch)),
         duration_s=duration_s,
         max_lessees=max_lessees,
-        use=Use(use),
+        use=read_enum(Use, use),
         uri=uri,
     )
     return Block(block, parse_address(creator), offer, retired, offered_at, leases)

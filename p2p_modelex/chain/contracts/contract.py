@@ -1,8 +1,9 @@
 """What every contract's wrapper is made of: ask, tell, pay, and read what the events say."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from p2p_modelex.chain.contracts.network import Network
 from p2p_modelex.chain.evm.abi import Abi, Event
@@ -14,6 +15,7 @@ from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import KIB, PAGE_ROWS_MAX
 from p2p_modelex.units import Epoch, Wei
 
+_Enum = TypeVar("_Enum", bound=IntEnum)
 # Twice a page (limits.PAGE_ROWS_MAX). Decoding multiplies what it is given where a list names one
 # text over and over: by 512 at this size.
 ANSWER_BYTES = 64 * KIB
@@ -164,6 +166,14 @@ def read_wei(value: int) -> Wei:
         return Wei(value)
     except BadInput as error:
         raise ChainUnreachable("the endpoint sent an amount over the token's supply") from error
+
+
+def read_enum(kind: type[_Enum], value: int) -> _Enum:
+    """Return a member of an enumeration that the endpoint gave; ChainUnreachable for none."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ChainUnreachable(f"the endpoint sent a {kind.__name__} that cannot be") from error
 
 
 def check_page(offset: int, limit: int) -> None:

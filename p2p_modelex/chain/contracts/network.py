@@ -7,7 +7,7 @@ from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.identify import check_contract
 from p2p_modelex.chain.evm.refusals import ask
-from p2p_modelex.chain.evm.rpc import Rpc, RpcError
+from p2p_modelex.chain.evm.rpc import AnswerTooLarge, Rpc, RpcError
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.wire import (
     Header,
@@ -23,6 +23,10 @@ from p2p_modelex.records.eip712 import AccountSigner
 
 # What a command's contracts and farms come to; a bound all the same.
 CHECKED_MAX = 256
+
+
+class LogsRefused(ChainUnreachable):
+    """The endpoint does not give the logs of so many blocks, or there are too many in them."""
 
 
 class Network:
@@ -105,7 +109,9 @@ class Network:
     async def fetch_logs(
         self, address: Address, topics: Sequence[bytes], first: int, last: int
     ) -> tuple[Log, ...]:
-        """A contract's logs with these first topics, in blocks `first` to `last`."""
+        """A contract's logs with these first topics, in blocks `first` to `last`. LogsRefused where
+        fewer blocks may do.
+        """
         wanted = {
             "address": format_address(address),
             "topics": [to_hex(topic) for topic in topics],
@@ -115,9 +121,9 @@ class Network:
         try:
             return read_logs(await self._rpc.call("eth_getLogs", wanted))
         except RpcError as error:
-            raise ChainUnreachable(
-                f"the endpoint refused to search its log: {error.text}"
-            ) from error
+            raise LogsRefused(f"the endpoint refused to search its log: {error.text}") from error
+        except AnswerTooLarge as error:
+            raise LogsRefused(error.message) from error
 
     async def send(self, to: Address | None, payload: bytes) -> TransactionReceipt:
         """Send and wait until mined; `to` None creates a contract. Errors as Sender.send."""

@@ -1,19 +1,20 @@
 """OracleHub (interfaces/IOracleHub.sol): paid prompts, and answers signed by providers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
-from p2p_modelex.chain.contracts.contract import Sent
+from p2p_modelex.chain.contracts.contract import Sent, read_enum
 from p2p_modelex.chain.contracts.credits import Credits
+from p2p_modelex.chain.contracts.network import LogsRefused
 from p2p_modelex.chain.contracts.questions import Ask, Terms, read_ask
 from p2p_modelex.chain.evm.abi import Event
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, ChainUnreachable
-from p2p_modelex.ids import Digest, format_address
+from p2p_modelex.ids import Address, Digest, format_address
 from p2p_modelex.records.eip712 import compute_domain
 from p2p_modelex.records.report import NO_COMPLETION, Report, SignedReport, sign
 
@@ -95,11 +96,10 @@ class OracleHub(Credits):
                 f"nobody asked 0x{request.hex()} in the blocks that were searched",
                 hint="name the block of the request, which asking printed: --block",
             )
-        [event] = events
-        ask = read_ask(event.arguments["ask"])
-        if ask.compute_id(self.network.deployment.chain_id, self.address) != request:
+        [asked] = map(self._read_asked, events)
+        if asked.id != request:
             raise ChainUnreachable("the endpoint sent an event that is not of this request")
-        return Asked(request, ask, event.block)
+        return asked
 
     async def find_output(self, asked: Asked) -> bytes | None:
         """Find the text that answered a request, in the last LOOKBACK_BLOCKS; None if it is not
@@ -110,11 +110,20 @@ class OracleHub(Credits):
         events = await self._search(topics, 1, max(first, asked.block), last)
         return events[0].arguments["output"] if events else None
 
-    async def fetch_asks(self, limit: int, first: int, last: int) -> tuple[Asked, ...]:
-        """The newest requests of blocks `first` to `last`, at most `limit`, newest first."""
-        events = await self._search([self.abi.topic("Requested")], limit, first, last)
-        said = [(event.arguments, event.block) for event in events]
-        return tuple(Asked(Digest(each["id"]), read_ask(each["ask"]), at) for each, at in said)
+    async def fetch_asks(
+        self, limit: int, first: int, last: int, provider: Address | None = None
+    ) -> tuple[Asked, ...]:
+        """The newest requests of blocks `first` to `last`, at most `limit`, newest first; those to
+        one provider, if it is named, however many to others there are.
+        """
+
+        def is_wanted(event: Event) -> bool:
+            if provider is None:
+                return True
+            return read_ask(event.arguments["ask"]).find_provider(provider) is not None
+
+        events = await self._search([self.abi.topic("Requested")], limit, first, last, is_wanted)
+        return tuple(map(self._read_asked, events))
 
     async def answer(self, ask: Ask, reports: Sequence[SignedReport], output: bytes = b"") -> Sent:
         """Bring reports of the ask's providers; output: the text of a text answer. BadInput for a
@@ -154,26 +163,49 @@ class OracleHub(Credits):
         last = (await self.network.fetch_head()).number
         return max(0, last - LOOKBACK_BLOCKS), last
 
+    def _read_asked(self, event: Event) -> Asked:
+        """The id is what our report will be about, so the ask makes it, and no endpoint."""
+        ask = read_ask(event.arguments["ask"])
+        found = ask.compute_id(self.network.deployment.chain_id, self.address)
+        if found != event.arguments["id"]:
+            raise ChainUnreachable("the endpoint sent a request under another's name")
+        return Asked(found, ask, event.block)
+
     async def _search(
-        self, topics: Sequence[bytes], limit: int, first: int, last: int
+        self,
+        topics: Sequence[bytes],
+        limit: int,
+        first: int,
+        last: int,
+        is_wanted: Callable[[Event], bool] = lambda _: True,
     ) -> list[Event]:
-        """Return the newest events, newest first: range by range until there are enough."""
+        """Return the newest events, newest first: range by range until there are enough. A range
+        that the endpoint does not give is halved, as strangers can fill the log.
+        """
         await self.network.check(self.artifact, self.address)
         found: list[Event] = []
-        for top in range(last, first - 1, -RANGE_BLOCKS):
-            bottom = max(first, top - RANGE_BLOCKS + 1)
-            logs = await self.network.fetch_logs(self.address, topics, bottom, top)
-            events = (self.abi.decode_event(log) for log in reversed(logs))
-            found += [event for event in events if event is not None]
-            if len(found) >= limit:
-                break
+        bottoms = range(first, last + 1, RANGE_BLOCKS)
+        ranges = [(bottom, min(last, bottom + RANGE_BLOCKS - 1)) for bottom in bottoms]
+        while ranges and len(found) < limit:
+            bottom, top = ranges.pop()
+            try:
+                logs = await self.network.fetch_logs(self.address, topics, bottom, top)
+            except LogsRefused:
+                if bottom == top:
+                    raise
+                middle = (bottom + top) // 2
+                ranges += [(bottom, middle), (middle + 1, top)]
+                continue
+            asked_for = [log for log in logs if log.topics[: len(topics)] == tuple(topics)]
+            events = (self.abi.decode_event(log) for log in reversed(asked_for))
+            found += [event for event in events if event is not None and is_wanted(event)]
         return found[:limit]
 
 
 def _read_request(fields: tuple[Any, ...], completion: bytes) -> Request:
     status, bits, score, answered_at = fields
     answered = tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
-    return Request(Status(status), answered, score, answered_at, Digest(completion))
+    return Request(read_enum(Status, status), answered, score, answered_at, Digest(completion))
 
 
 def _place(ask: Ask, signed: SignedReport) -> int:

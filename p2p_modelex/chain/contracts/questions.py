@@ -10,11 +10,11 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
-from p2p_modelex.chain.contracts.contract import read_wei
+from p2p_modelex.chain.contracts.contract import read_enum, read_wei
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, Digest, parse_address
-from p2p_modelex.limits import KIB
+from p2p_modelex.limits import KIB, PROMPT_BYTES
 from p2p_modelex.units import Epoch, Wei
 
 NOTHING = Digest(bytes(32))
@@ -25,7 +25,7 @@ PARAMETERS_BYTES = 16 * KIB
 # A parameter's place in a template's text.
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _TERMS_TYPE = (
-    "(uint8,bytes32,bytes,(address,address)[],uint8,uint128,uint64,address,uint32,bytes32)"
+    "(uint8,bytes32,uint128,bytes,(address,address)[],uint8,uint128,uint64,address,uint32,bytes32)"
 )
 _ASK_TYPE = f"(address,uint128,uint16,{_TERMS_TYPE})"
 
@@ -50,6 +50,8 @@ class Terms:
     """What is asked of whom. prompt: the text, or the parameters of `template`. quorum: how many
     must answer. band: how far from the median a score is still paid. deadline: unix seconds.
     callback: who is told, with `callback_gas`; NOBODY for none. salt: tells equal asks apart.
+    fee_ceiling: wei that the template's use may cost, of the epoch it is sent in: its creator may
+    raise the fee before this is mined.
     """
 
     kind: Kind
@@ -60,6 +62,7 @@ class Terms:
     salt: Digest
     band: int = 0
     template: Digest = NOTHING
+    fee_ceiling: Wei = Wei(0)  # noqa: RUF009  # an int
     callback: Address = NOBODY
     callback_gas: int = 0
 
@@ -73,6 +76,7 @@ class Terms:
         return (
             self.kind,
             self.template,
+            self.fee_ceiling,
             self.prompt,
             [(each.signer, each.payee) for each in providers],
             self.quorum,
@@ -113,11 +117,11 @@ class Ask:
 
 
 def read_ask(fields: tuple[Any, ...]) -> Ask:
-    """Return an ask as an event has it; BadInput if it is not one."""
-    requester, amount, epoch, (kind, template, prompt, providers, quorum, band, *rest) = fields
-    deadline, callback, callback_gas, salt = rest
+    """Return an ask as an event has it; ChainUnreachable if it cannot be one."""
+    requester, amount, epoch, (kind, template, fee_ceiling, *asked) = fields
+    prompt, providers, quorum, band, deadline, callback, callback_gas, salt = asked
     terms = Terms(
-        kind=Kind(kind),
+        kind=read_enum(Kind, kind),
         prompt=prompt,
         providers=tuple(Provider(parse_address(one), parse_address(to)) for one, to in providers),
         quorum=quorum,
@@ -125,6 +129,7 @@ def read_ask(fields: tuple[Any, ...]) -> Ask:
         salt=salt,
         band=band,
         template=template,
+        fee_ceiling=Wei(fee_ceiling),
         callback=parse_address(callback),
         callback_gas=callback_gas,
     )
@@ -163,12 +168,17 @@ def decode_parameters(encoded: bytes) -> dict[str, str]:
 def fill_template(content: str, encoded: bytes) -> str:
     """Return a template's text with each `{name}` replaced by its parameter, once.
 
-    BadInput if one is missing or left over, or the parameters are malformed.
+    BadInput if one is missing or left over, the parameters are malformed, or it gets too long.
     """
     parameters = decode_parameters(encoded)
-    named = set(_PLACE.findall(content))
-    if named != parameters.keys():
-        raise BadInput(f"the template has {sorted(named)}, the parameters {sorted(parameters)}")
+    places = _PLACE.findall(content)
+    if set(places) != parameters.keys():
+        raise BadInput(
+            f"the template has {sorted(set(places))}, the parameters {sorted(parameters)}"
+        )
+    # Before it is filled: a parameter may stand in thousands of places.
+    if len(content) + sum(len(parameters[name]) for name in places) > PROMPT_BYTES:
+        raise BadInput(f"the template and its parameters come to more than {PROMPT_BYTES} bytes")
     return _PLACE.sub(lambda match: parameters[match[1]], content)
 
 

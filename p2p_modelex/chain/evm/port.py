@@ -22,6 +22,7 @@ from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
+from p2p_modelex.records.deposit import encode_opening, encode_top_up
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
 from p2p_modelex.records.split import SplitState
@@ -33,7 +34,6 @@ CONFIRMATIONS = 3  # our guess: deeper than all but exceptional reorgs, 36 s on 
 POLL_S = 1.0
 REGISTRY_POLL_S = 12.0  # a block of mainnet; two small requests each time
 
-_OPEN, _TOP_UP = 0, 1  # IPaymentChannels.Deposit
 _NONE, _CLOSED = 0, 3  # IPaymentChannels.Status
 
 
@@ -128,25 +128,19 @@ class EvmChain(Chain):
             found = await self._fetch_channel(terms, "latest")
             if found is not None:
                 return found
-        opening = encode(
-            ["uint8", "address", "address", "bytes32"],
-            [_OPEN, format_address(payee), format_address(signer), salt],
-        )
-        await self._deposit(deposit, opening)
+        await self._deposit(deposit, encode_opening(terms))
         return await self._fetch_latest(terms)
 
     async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
         channel = self._deployment.channel_id(terms)
-        await self._deposit(amount, encode(["uint8", "bytes32"], [_TOP_UP, channel]))
+        await self._deposit(amount, encode_top_up(channel))
         return await self._fetch_latest(terms)
 
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:
         payee = format_address(find_payee(claims))
         batch = [_show_claim(claim) for claim in claims]
         try:
-            [unpaid] = await self._ask_channels("unpaidOf", "latest", payee)
-            if unpaid:
-                await self._send_to_channels("settle", payee)
+            await self.pay_out(find_payee(claims))
             receipt = await self._send_to_channels("redeem", payee, batch)
         except Reverted as error:
             # Claiming is bookkeeping, which no pause stops; a later call pays it out.
@@ -162,12 +156,25 @@ class EvmChain(Chain):
         credited = tuple(Wei(0) if i in skipped else next(credit) for i in range(len(claims)))
         return Redemption(receipt.transaction, receipt.gas_used, credited)
 
+    async def pay_out(self, payee: Address) -> Wei:
+        account = format_address(payee)
+        [unpaid] = await self._ask_channels("unpaidOf", "latest", account)
+        if unpaid > UINT128_MAX:
+            raise ChainUnreachable("the endpoint sent an amount over the token's supply")
+        if unpaid:
+            await self._send_to_channels("settle", account)
+        return Wei(unpaid)
+
     async def start_close(self, terms: ChannelTerms) -> ChannelState:
         await self._send_to_channels("startClose", _show_terms(terms))
         return await self._fetch_latest(terms)
 
     async def finish_close(self, terms: ChannelTerms) -> ChannelState:
         await self._send_to_channels("finishClose", _show_terms(terms))
+        return await self._fetch_latest(terms)
+
+    async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
+        await self._send_to_channels("cooperativeClose", _show_terms(terms))
         return await self._fetch_latest(terms)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:

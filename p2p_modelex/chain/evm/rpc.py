@@ -44,6 +44,10 @@ class RpcError(ChainError):
         self.reason = reason
 
 
+class AnswerTooLarge(ChainUnreachable):
+    """The answer has more than RESPONSE_BYTES; to a smaller question it may not."""
+
+
 class _Later(Exception):
     """Worth another attempt."""
 
@@ -152,7 +156,7 @@ class Rpc:
         try:
             status, received = await self._endpoint.post(body.encode(), RESPONSE_BYTES)
         except TooLarge as error:
-            raise ChainUnreachable(
+            raise AnswerTooLarge(
                 f"{self.name} answered more than {RESPONSE_BYTES} bytes"
             ) from error
         if status in _RETRY_STATUS:

@@ -33,7 +33,8 @@ class PayeeLedger:
     def __init__(
         self, payee: Address, domain: Digest, policy: SettlementPolicy | None = None
     ) -> None:
-        self._payee = payee
+        self.payee = payee
+        """The account that every channel here pays."""
         self._domain = domain
         self._settlement = Settlement(policy or SettlementPolicy())
         self._channels: dict[ChannelId, ChannelAccount] = {}
@@ -74,7 +75,7 @@ class PayeeLedger:
         one that never brought a voucher makes room, and is read from the chain again if it does.
         """
         channel = ChannelId(state.channel)
-        if state.payee != self._payee:
+        if state.payee != self.payee:
             return ()
         account = self._channels.get(channel)
         if account is not None:
@@ -102,7 +103,7 @@ class PayeeLedger:
         """Return the terms that name the voucher's channel to us on chain; JobRefused if they do
         not (LED-12). They cost one hash, and nothing else is believed of a channel's parties.
         """
-        whole = terms.to(self._payee)
+        whole = terms.to(self.payee)
         if compute_id(whole, self._domain) != signed.voucher.channel:
             raise JobRefused("bad_voucher", "LED-12: its channel is not that of the terms")
         return whole

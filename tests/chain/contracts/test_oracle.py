@@ -163,10 +163,15 @@ async def test_a_template_is_paid_from_the_request(place: Place) -> None:
     template = Digest(published.event("Published")["template"])
     parameters = encode_parameters({"b": "2", "a": "é"})
     assert parameters == '{"a":"é","b":"2"}'.encode()
-    terms = await make_terms(asker, [key], template=template, prompt=parameters)
+    asked_by = {"template": template, "prompt": parameters}
+    low = await make_terms(asker, [key], fee_ceiling=ai(2).wei - 1, **asked_by)
+    with refused("FeeTooHigh"):
+        await OracleHub(asker).request(low, ai(5))
+    terms = await make_terms(asker, [key], fee_ceiling=ai(2).wei, **asked_by)
     _, asked = await ask(OracleHub(asker), terms, ai(5))
     assert asked.amount == ai(3)
     assert (asked.terms.template, asked.terms.prompt) == (template, parameters)
+    assert asked.terms.fee_ceiling == ai(2).wei
     assert await PromptLibrary(asker).fetch_earned(creator.account) == ai(2)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import trio
-from eth_abi.abi import encode
 from eth_account.messages import encode_typed_data
 from eth_hash.backends.pysha3 import keccak256 as keccak
 from eth_utils.address import to_checksum_address
@@ -25,13 +24,14 @@ from x402.mechanisms.evm.types import TypedDataDomain, TypedDataField
 from x402.schemas import PaymentPayload, PaymentRequirements
 
 from p2p_modelex.chain.abc import Deployment
-from p2p_modelex.chain.contracts.contract import Contract
+from p2p_modelex.chain.contracts.channels import Channels
 from p2p_modelex.chain.contracts.network import Network
 from p2p_modelex.chain.contracts.token import Token
 from p2p_modelex.chain.devnet import CHAIN_ID, TEST_KEYS
 from p2p_modelex.chain.evm.wire import to_hex
 from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records.channel import ChannelTerms, Claim
+from p2p_modelex.records.deposit import encode_opening
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher, sign
 from p2p_modelex.units import AI, Wei
@@ -79,11 +79,6 @@ def _field(field: TypedDataField | dict[str, str]) -> dict[str, str]:
     if isinstance(field, TypedDataField):
         return {"name": field.name, "type": field.type}
     return field
-
-
-class Channels(Contract):
-    artifact = "PaymentChannels"
-    key = "channels"
 
 
 async def require(network: Network, payee: Address) -> PaymentRequirements:
@@ -258,9 +253,7 @@ async def test_an_x402_deposit_opens_a_channel_and_its_claims_redeem(place: Plac
 async def _deposit(payer: Network, relayer: Network, shapes: Shapes) -> ChannelId:
     """The payer signs x402's deposit authorisation; a relayer brings it, and pays the gas."""
     channels = Channels(relayer)
-    data = encode(
-        ["uint8", "address", "address", "bytes32"], [0, shapes.payee, shapes.signer, shapes.salt]
-    )
+    data = encode_opening(ChannelTerms(shapes.payer, shapes.payee, shapes.signer, shapes.salt))
     salt = keccak(b"authorisation")
     _, name, version, *_ = await Token(relayer).ask("eip712Domain")
     signature = Wallet(payer.signer).sign_typed_data(

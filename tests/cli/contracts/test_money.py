@@ -1,4 +1,4 @@
-"""`modelex token vesting|wrap|unwrap|permit|use-permit` and `modelex farm`."""
+"""`modelex token vesting|wrap|unwrap`, what is signed and brought by another, `modelex farm`."""
 
 import json
 from pathlib import Path
@@ -64,6 +64,27 @@ def test_a_permit_by_file(chain: Chain, tmp_path: Path) -> None:
     assert allowed == {"wei": str(5 * AI // 2), "epoch": 0}
     said = chain.run("token", "use-permit", file, by=relayer)
     said.check_error(12, "NotSignedBy", f"have {account} sign it")
+
+
+def test_a_deposit_by_file_opens_a_channel(chain: Chain, tmp_path: Path) -> None:
+    payer, account = chain.newcomer()
+    relayer, _ = chain.newcomer()
+    payee = format_address(new_key().address)
+    said = chain.run("token", "sign-deposit", payee, "2.5", "--json", by=payer)
+    signed = json.loads(said.out)
+    file = tmp_path / "deposit.json"
+    file.write_text(said.out)
+    sent = chain.json("token", "bring-deposit", file, by=relayer)
+    assert (sent["channel"], sent["payer"]) == (signed["channel"], account)
+    assert sent["deposit"] == {"wei": str(5 * AI // 2), "epoch": 0}
+    assert chain.json("token", "balance", account)["balance"]["wei"] == str(195 * AI // 2)
+    said = chain.run("token", "bring-deposit", file, by=relayer)
+    said.check_error(12, "AuthorizationUsedAlready", f"have {account} sign another")
+    file.write_text(json.dumps(signed | {"payee": account}))
+    chain.run("token", "bring-deposit", file, by=relayer).check_error(12, "NotSignedBy")
+    file.write_text(json.dumps(signed | {"salt": "0x00"}))
+    said = chain.run("token", "bring-deposit", file, by=relayer)
+    said.check_error(2, "is not a deposit", "`modelex token sign-deposit --json` makes one")
 
 
 @pytest.mark.parametrize(

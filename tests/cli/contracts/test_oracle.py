@@ -167,7 +167,7 @@ def test_a_model_answers_what_its_account_is_asked(
     prompt = "Headline: Apple shares surge on record profit\nSentiment:"
     request = ask(chain, asker, prompt, "--provider", signer)["request"]
     poor = ask(chain, asker, prompt, "--provider", signer, "--text")["request"]
-    serve = ("oracle", "serve", "--once", "--home", home.path, "--model", SENTIMENT)
+    serve = ("oracle", "serve", "--once", "--least", "0", "--home", home.path, "--model", SENTIMENT)
     said = chain.run(*serve, "--json", by=provider)
     assert said.code == 0, said
     good, bad = (json.loads(text) for text in said.out.replace("}\n{", "}\0{").split("\0"))

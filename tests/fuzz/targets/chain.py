@@ -146,6 +146,8 @@ _ASKS: tuple[Callable[[EvmChain], Awaitable[object]], ...] = (
     lambda c: _look_twice(c.channel_events(0)),
     lambda c: _look_twice(c.registry_events(0)),
     lambda c: c.fetch_registry(0, 2, 1),
+    lambda c: c.pay_out(c.account),
+    lambda c: c.close_as_payee(_TERMS),
 )
 
 
