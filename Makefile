@@ -153,10 +153,10 @@ JOBS ?= 200
 chaos: setup ## Kill and freeze real processes through JOBS paid jobs (5 minutes); SEED repeats a schedule
 	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS)
 
-STEPS ?= 20000
+STEPS ?= 10000
 
 .PHONY: agreement
-agreement: setup ## Do STEPS random acts on the ledgers in memory and on anvil, and compare (5 minutes)
+agreement: setup ## Do STEPS random acts on the ledgers in memory and on anvil, and compare (3 minutes)
 	MODELEX_AGREEMENT_STEPS=$(STEPS) $(BIN)/python -m pytest tests/chain/test_agreement.py -q
 
 .PHONY: demo

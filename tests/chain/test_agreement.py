@@ -42,7 +42,7 @@ from tests.chain.worlds import CHALLENGE_S, NOTICE, PAUSE, EvmWorld, MemoryWorld
 
 T = TypeVar("T")
 STEPS = int(os.environ.get("MODELEX_AGREEMENT_STEPS", "1500"))
-"""Acts in all; `make agreement STEPS=20000` does more."""
+"""Acts in all; `make agreement STEPS=10000` does more."""
 STEPS_EACH = 100
 CHANNELS_MAX = 6
 HELD = Wei(20 * AI)
