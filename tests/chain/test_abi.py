@@ -5,7 +5,7 @@ from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.evm.abi import Abi
-from p2p_modelex.chain.evm.sender import TIP_MIN, compute_fees
+from p2p_modelex.chain.evm.sender import TIP_MAX, TIP_MIN, compute_fees
 from p2p_modelex.chain.evm.wire import (
     Log,
     read_bytes,
@@ -102,6 +102,8 @@ def test_fees_cover_twice_the_base_and_the_median_tip() -> None:
     history = {"baseFeePerGas": ["0x1", "0x64"], "reward": [["0x5f5e100"], ["0x1"], ["0xbebc200"]]}
     assert compute_fees(history) == (10**8, 200 + 10**8)
     assert compute_fees({"baseFeePerGas": ["0x64"], "reward": None}) == (TIP_MIN, 200 + TIP_MIN)
+    greedy = {"baseFeePerGas": ["0x64"], "reward": [[hex(10**20)]]}
+    assert compute_fees(greedy) == (TIP_MAX, 200 + TIP_MAX)
 
 
 _NONSENSE: list[Any] = [

@@ -265,8 +265,9 @@ class Agreement(RuleBasedStateMachine):
     def redeem_books(self, payee: int) -> None:
         """Every unit that the books count on comes, unless the payer closed before."""
         claims = list(self.books[payee].claims_to_redeem(NOW, is_forced=True))
-        gains = [self.compute_gain(claim.signed.voucher) for claim in claims]
         credited = self.redeem(payee, claims)
+        # In the epoch of its block, which may be the first of a new one.
+        gains = [self.compute_gain(claim.signed.voucher) for claim in claims]
         for claim, gain, credit in zip(claims, gains, credited, strict=True):
             promise = claim.signed.voucher
             assert credit == (0 if self.is_closed(claim.terms) else gain)

@@ -25,6 +25,9 @@ GAS_MARGIN_PERCENT = 30
 GAS_MAX = 16_777_216  # EIP-7825, since Osaka
 FEE_BLOCKS = 5
 TIP_MIN = 10**6  # native wei a gas: 0.001 gwei, the least that layer-2 sequencers take
+# The tip is paid as offered, and a lying endpoint could have us offer all we hold. Polygon wants 25
+# gwei at least; of the base fee no more is paid than the block's.
+TIP_MAX = 500 * 10**9
 NONCE_ATTEMPTS = 3
 RECEIPT_TIMEOUT_S = 180.0  # fifteen of mainnet's blocks
 REPAIR_S = 6.0
@@ -210,7 +213,7 @@ def compute_fees(history: Any) -> tuple[int, int]:
         rewards = sorted(read_quantity(row[0]) for row in history.get("reward") or () if row)
     except (TypeError, LookupError, AttributeError) as error:
         raise ChainUnreachable("the endpoint sent a malformed fee history") from error
-    tip = max(TIP_MIN, rewards[len(rewards) // 2] if rewards else 0)
+    tip = min(TIP_MAX, max(TIP_MIN, rewards[len(rewards) // 2] if rewards else 0))
     return tip, 2 * base + tip
 
 
