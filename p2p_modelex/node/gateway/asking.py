@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from p2p_modelex.errors import BadInput
+from p2p_modelex import limits
+from p2p_modelex.engine.schema import build_grammar
+from p2p_modelex.errors import BadInput, Unsupported
 from p2p_modelex.ids import PeerId, parse_peer_id
 from p2p_modelex.node.completion import ATTEMPTS, Terms, build_request
-from p2p_modelex.node.gateway.grammar import ANY_OBJECT, build_grammar
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.schema import (
     ChatMessage,
@@ -52,6 +53,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "suffix": (None, ""),
     "top_logprobs": (None, 0),
 }
+_ANY_OBJECT = '{"type":"object"}'
 _FIELD = re.compile(r"^(.*?) - at `\$\.?(.*?)`$", re.DOTALL)
 R = TypeVar("R", ChatRequest, CompletionRequest)
 Room = Callable[[str], int]
@@ -76,8 +78,8 @@ def read_chat(body: bytes, room: Room) -> Asked:
         raise _unsupported("logprobs")
     messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
     tokens = asked.max_completion_tokens or asked.max_tokens or room(asked.model)
-    grammar = _read_format(asked.response_format)
-    return _build(asked, messages, "chat", tokens, grammar)
+    schema = _read_format(asked.response_format)
+    return _build(asked, messages, "chat", tokens, schema)
 
 
 def read_completion(body: bytes, room: Room) -> Asked:
@@ -140,20 +142,29 @@ def _read_message(at: int, message: ChatMessage) -> Message:
 
 
 def _read_format(wanted: ResponseFormat | None) -> str:
-    """Return the grammar of an answer's format, empty for free text."""
+    """Return the JSON schema of an answer's format, empty for free text.
+
+    It travels as it is, for the provider's server to hold to; made a grammar here only to see
+    that every provider can.
+    """
     if wanted is None or wanted.type == "text":
         return ""
     if wanted.type == "json_object":
-        return ANY_OBJECT
+        return _ANY_OBJECT
     if wanted.json_schema is None or wanted.json_schema.schema is None:
         raise Refusal(
             400, "invalid_value", "response_format has no schema", param="response_format"
         )
+    schema = msgspec.json.encode(wanted.json_schema.schema).decode()
+    param = "response_format.json_schema.schema"
+    if len(schema) > limits.GRAMMAR_BYTES:
+        message = f"{param}: it is over {limits.GRAMMAR_BYTES} characters; simplify it"
+        raise Refusal(400, "unsupported", message, param=param)
     try:
-        return build_grammar(wanted.json_schema.schema)
-    except BadInput as error:
-        param = "response_format.json_schema.schema"
+        build_grammar(schema)
+    except Unsupported as error:
         raise Refusal(400, "unsupported", f"{param}: {error.message}", param=param) from error
+    return schema
 
 
 def _build(

@@ -6,7 +6,7 @@ import pytest
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.gateway.asking import Asked, read_chat, read_completion
 from p2p_modelex.node.gateway.refusal import Refusal
-from p2p_modelex.records.job import Message
+from p2p_modelex.records.job import Message, features_of
 from p2p_modelex.units import AI
 from tests.node.world import peer_of
 
@@ -102,6 +102,23 @@ def test_what_changes_nothing_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "schema"),
+    [
+        ({"type": "text"}, ""),
+        ({"type": "json_object"}, '{"type":"object"}'),
+        (
+            {"type": "json_schema", "json_schema": {"schema": {"enum": ["b", "a"]}}},
+            '{"enum":["b","a"]}',
+        ),
+    ],
+)
+def test_a_schema_travels_as_it_is(wanted: dict[str, object], schema: str) -> None:
+    [request] = chat(response_format=wanted).requests
+    assert request.grammar == schema
+    assert features_of(request) == (("json_schema",) if schema else ())
+
+
+@pytest.mark.parametrize(
     ("more", "code", "param"),
     [
         ({"frequency_penalty": 1}, "unsupported", "frequency_penalty"),
@@ -141,6 +158,16 @@ def test_what_changes_nothing_is_ignored() -> None:
                 "response_format": {
                     "type": "json_schema",
                     "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "a+"}},
+                }
+            },
+            "unsupported",
+            "response_format.json_schema.schema",
+        ),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": {"enum": ["x" * 9000]}},
                 }
             },
             "unsupported",
