@@ -16,7 +16,7 @@ from p2p_modelex.errors import ConfigurationError, ModelexError
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.exchange import Exchange, Terms
 from p2p_modelex.node.gateway.answering import Answering, send_refusal, shutting_down
-from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion
+from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion, read_embedding
 from p2p_modelex.node.gateway.entry import Account, Entry
 from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
 from p2p_modelex.node.gateway.openapi import build_document
@@ -34,7 +34,7 @@ LEAVE_TIMEOUT_S = 10.0
 """Requests in hand are cancelled when the gateway ends; this is for their receipts to come."""
 
 _MODELS = "/v1/models"
-_LATER = ("/v1/embeddings", "/v1/files", "/v1/batches")
+_LATER = ("/v1/files", "/v1/batches")
 log = structlog.get_logger(__name__)
 
 
@@ -67,6 +67,7 @@ class Gateway:
         self._posts: dict[str, Callable[[bytes, Room], Asked]] = {
             "/v1/chat/completions": read_chat,
             "/v1/completions": read_completion,
+            "/v1/embeddings": read_embedding,
         }
         self._gets: dict[str, Callable[[], bytes]] = {
             _MODELS: lambda: msgspec.json.encode(self._shelf.list_models()),
@@ -127,7 +128,8 @@ class Gateway:
     async def _answer_ask(self, asked: Asked, account: Account, wire: Wire) -> None:
         count, ceiling = len(asked.requests), self._find_ceiling(asked)
         # What it can cost at all is enough to hold, so that more requests find room in a budget.
-        most = min(ceiling, self._shelf.compute_most(asked.requests[0], ceiling))
+        dearest = max(self._shelf.compute_most(one, ceiling) for one in asked.requests)
+        most = min(ceiling, dearest)
         epoch = self._exchange.node.epoch
         reserved = account.reserve(Wei(most * count), epoch)
         if account.is_bounded:

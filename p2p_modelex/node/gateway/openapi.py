@@ -14,6 +14,8 @@ _TYPES = (
     schema.ChatCompletion,
     schema.CompletionRequest,
     schema.TextCompletion,
+    schema.EmbeddingRequest,
+    schema.EmbeddingList,
     schema.ModelList,
     schema.Model,
     schema.Health,
@@ -31,8 +33,9 @@ def build_document() -> bytes:
         "openapi": "3.1.0",
         "info": {"title": "Modelex gateway", "version": __version__},
         "paths": {
-            "/v1/chat/completions": {"post": _post("ChatRequest", "ChatCompletion")},
-            "/v1/completions": {"post": _post("CompletionRequest", "TextCompletion")},
+            "/v1/chat/completions": {"post": _stream("ChatRequest", "ChatCompletion")},
+            "/v1/completions": {"post": _stream("CompletionRequest", "TextCompletion")},
+            "/v1/embeddings": {"post": _post("EmbeddingRequest", "EmbeddingList")},
             "/v1/models": {"get": _get("ModelList")},
             "/v1/models/{model}": {"get": {**_get("Model"), "parameters": [_NAME]}},
             "/health": {"get": {**_get("Health"), "security": []}},
@@ -61,7 +64,11 @@ def _get(answer: str) -> dict[str, Any]:
 
 
 def _post(asked: str, answer: str) -> dict[str, Any]:
-    described = _get(answer)
+    return {"requestBody": {"required": True, "content": _content(asked)}, **_get(answer)}
+
+
+def _stream(asked: str, answer: str) -> dict[str, Any]:
+    described = _post(asked, answer)
     # With `stream` the same answer comes in pieces.
     described["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    return {"requestBody": {"required": True, "content": _content(asked)}, **described}
+    return described

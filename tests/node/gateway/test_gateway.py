@@ -269,7 +269,7 @@ async def test_other_paths_and_methods() -> None:
         for method, path, status, code in (
             ("GET", "/v1/chat/completions", 405, "wrong_method"),
             ("POST", "/v1/models", 405, "wrong_method"),
-            ("POST", "/v1/embeddings", 404, "unsupported"),
+            ("POST", "/v1/batches", 404, "unsupported"),
             ("GET", "/", 404, "unknown_path"),
         ):
             reply = await served.ask(method, path)

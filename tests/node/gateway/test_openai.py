@@ -1,5 +1,7 @@
 """OpenAI's own Python library against the gateway, over a mesh in memory."""
 
+from decimal import Decimal
+
 import openai
 import pytest
 import trio
@@ -56,6 +58,35 @@ async def test_completions_models_and_extras() -> None:
 
     async with serve() as served:
         await served.use(work)
+
+
+async def test_embeddings_by_one_and_by_many() -> None:
+    texts = [f"headline {number}" for number in range(20)]
+
+    def work(library: openai.OpenAI) -> None:
+        one = library.embeddings.create(model=MODEL, input=texts[3])  # asks for base64
+        many = library.embeddings.create(model=MODEL, input=texts, encoding_format="float")
+        assert [found.index for found in many.data] == list(range(20))
+        assert many.data[3].embedding == one.data[0].embedding
+        assert len({tuple(found.embedding) for found in many.data}) == 20
+        assert (one.usage.prompt_tokens, many.usage.total_tokens) == (2, 40)
+        assert one.usage.model_extra is not None
+        assert many.usage.model_extra is not None
+        costs = [Decimal(said.model_extra["cost"]) for said in (one.usage, many.usage)]
+        assert costs[1] == 20 * costs[0] > 0
+        assert one.data[0].model_extra is not None
+        assert one.data[0].model_extra["modelex"]["receipt"]
+        with pytest.raises(openai.BadRequestError, match="dimensions"):
+            library.embeddings.create(model=MODEL, input="x", dimensions=2)
+        with pytest.raises(openai.BadRequestError) as caught:
+            library.chat.completions.create(
+                model=MODEL, messages=[{"role": "user", "content": HELLO}]
+            )
+        assert caught.value.code == "unsupported"
+
+    async with serve(MemoryEngine(MODEL, kinds=("embedding",))) as served:
+        await served.use(work)
+        assert len(await served.exchange.node.parts.store.receipts()) == 21
 
 
 async def test_errors_come_as_the_librarys_own() -> None:
