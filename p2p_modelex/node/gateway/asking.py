@@ -59,7 +59,7 @@ _ANY_WEIGHTS = bytes(32)
 _ANY_OBJECT = '{"type":"object"}'
 _FIELD = re.compile(r"^(.*?) - at `\$\.?(.*?)`$", re.DOTALL)
 _TEXT_ONLY = "as text: providers have their own tokenizers"
-R = TypeVar("R", ChatRequest, CompletionRequest, EmbeddingRequest)
+R = TypeVar("R", bound=msgspec.Struct)
 Shape = Literal["chat", "text", "float", "base64"]
 """What the answers look like: those of a chat, texts, or vectors written in one of two ways."""
 Room = Callable[[str], int]
@@ -79,7 +79,7 @@ class Asked:
 
 def read_chat(body: bytes, room: Room) -> Asked:
     """Read a ChatRequest. Raises Refusal."""
-    asked = _decode(ChatRequest, body)
+    asked = decode(ChatRequest, body)
     if asked.logprobs:
         raise _unsupported("logprobs")
     messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
@@ -90,7 +90,7 @@ def read_chat(body: bytes, room: Room) -> Asked:
 
 def read_completion(body: bytes, room: Room) -> Asked:
     """Read a CompletionRequest. Raises Refusal."""
-    asked = _decode(CompletionRequest, body)
+    asked = decode(CompletionRequest, body)
     if asked.logprobs is not None:
         raise _unsupported("logprobs")
     prompt = asked.prompt
@@ -105,7 +105,7 @@ def read_completion(body: bytes, room: Room) -> Asked:
 
 def read_embedding(body: bytes, _room: Room) -> Asked:
     """Read an EmbeddingRequest. Raises Refusal."""
-    asked = _decode(EmbeddingRequest, body)
+    asked = decode(EmbeddingRequest, body)
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     for at, text in enumerate(texts):
         if not isinstance(text, str):
@@ -123,7 +123,8 @@ def read_embedding(body: bytes, _room: Room) -> Asked:
     return Asked(tuple(requests), terms, asked.encoding_format or "float")
 
 
-def _decode(kind: type[R], body: bytes) -> R:
+def decode(kind: type[R], body: bytes) -> R:
+    """Read what was asked. Raises Refusal, naming the field, also for what nobody can honour."""
     try:
         asked = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

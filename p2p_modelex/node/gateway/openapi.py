@@ -7,6 +7,7 @@ import msgspec
 
 from p2p_modelex import __version__
 from p2p_modelex.node.gateway import schema
+from p2p_modelex.node.gateway.batches import shapes
 from p2p_modelex.node.gateway.refusal import ErrorAnswer
 
 _TYPES = (
@@ -19,10 +20,15 @@ _TYPES = (
     schema.ModelList,
     schema.Model,
     schema.Health,
+    shapes.FileObject,
+    shapes.FileList,
+    shapes.FileDeleted,
+    shapes.BatchRequest,
+    shapes.Batch,
+    shapes.BatchList,
     ErrorAnswer,
 )
 _REFERENCE = "#/components/schemas/{name}"
-_NAME = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 @cache
@@ -37,7 +43,17 @@ def build_document() -> bytes:
             "/v1/completions": {"post": _stream("CompletionRequest", "TextCompletion")},
             "/v1/embeddings": {"post": _post("EmbeddingRequest", "EmbeddingList")},
             "/v1/models": {"get": _get("ModelList")},
-            "/v1/models/{model}": {"get": {**_get("Model"), "parameters": [_NAME]}},
+            "/v1/models/{model}": {"get": _get("Model"), **_named("model")},
+            "/v1/files": {"get": _get("FileList"), "post": _upload()},
+            "/v1/files/{file}": {
+                "get": _get("FileObject"),
+                "delete": _get("FileDeleted"),
+                **_named("file"),
+            },
+            "/v1/files/{file}/content": {"get": _download(), **_named("file")},
+            "/v1/batches": {"get": _get("BatchList"), "post": _post("BatchRequest", "Batch")},
+            "/v1/batches/{batch}": {"get": _get("Batch"), **_named("batch")},
+            "/v1/batches/{batch}/cancel": {"post": _get("Batch"), **_named("batch")},
             "/health": {"get": {**_get("Health"), "security": []}},
         },
         "components": {
@@ -61,6 +77,24 @@ def _get(answer: str) -> dict[str, Any]:
             "default": {"description": "An error.", "content": _content("ErrorAnswer")},
         }
     }
+
+
+def _named(what: str) -> dict[str, Any]:
+    name = {"name": what, "in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [name]}
+
+
+def _upload() -> dict[str, Any]:
+    fields = {"purpose": {"const": "batch"}, "file": {"type": "string", "format": "binary"}}
+    form = {"type": "object", "properties": fields, "required": ["purpose", "file"]}
+    content = {"multipart/form-data": {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}, **_get("FileObject")}
+
+
+def _download() -> dict[str, Any]:
+    described = _get("FileObject")
+    described["responses"]["200"]["content"] = {"application/octet-stream": {}}
+    return described
 
 
 def _post(asked: str, answer: str) -> dict[str, Any]:

@@ -72,7 +72,10 @@ async def test_embeddings_by_one_and_by_many() -> None:
         assert (one.usage.prompt_tokens, many.usage.total_tokens) == (2, 40)
         assert one.usage.model_extra is not None
         assert many.usage.model_extra is not None
-        costs = [Decimal(said.model_extra["cost"]) for said in (one.usage, many.usage)]
+        costs = [
+            Decimal(one.usage.model_extra["cost"]),
+            Decimal(many.usage.model_extra["cost"]),
+        ]
         assert costs[1] == 20 * costs[0] > 0
         assert one.data[0].model_extra is not None
         assert one.data[0].model_extra["modelex"]["receipt"]
