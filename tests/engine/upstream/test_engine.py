@@ -280,13 +280,13 @@ async def test_connections_are_kept_and_replaced() -> None:
     async with fronting() as (engine, _):
         for _turn in range(3):
             await ask(engine, chat("hello", max_tokens=2))
-        [kept] = engine._server._idle
+        [kept] = engine._server._host.idle
         # The server closed it in the moment in which it is used.
         await trio.aclose_forcefully(kept.stream)
         kept.socket.is_readable = lambda: False  # type: ignore[method-assign]
         await ask(engine, chat("hello again", max_tokens=2))
-        assert len(engine._server._idle) == 1
-        assert engine._server._idle != [kept]
+        assert len(engine._server._host.idle) == 1
+        assert engine._server._host.idle != [kept]
 
 
 async def test_a_server_that_goes_is_unready_until_it_comes_back(
