@@ -1,4 +1,6 @@
-"""An API's request from anybody: requests that peers would take, or a refusal in OpenAI's shape."""
+"""An API's request from anybody, or a batch's form: requests that peers would take, or a refusal in
+OpenAI's shape.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +9,8 @@ import msgspec
 
 from p2p_modelex import limits
 from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion, read_embedding
+from p2p_modelex.node.gateway.batches.form import read_form
+from p2p_modelex.node.gateway.batches.running import LINES_MAX, read_lines
 from p2p_modelex.node.gateway.refusal import ErrorAnswer, Refusal
 from p2p_modelex.node.gateway.schema import CHOICES_MAX, INPUTS_MAX
 from p2p_modelex.records import codec
@@ -59,7 +63,11 @@ _LIKE: tuple[Any, ...] = (
 
 def run(content: bytes) -> None:
     choices = Choices(content)
-    read, good, most = _choose(choices.byte())
+    number = choices.byte()
+    if number < 8:
+        _upload(choices.rest())
+        return
+    read, good, most = _choose(number)
     if choices.chance(48):
         body = choices.rest()
     else:
@@ -76,6 +84,15 @@ def run(content: bytes) -> None:
     for request in asked.requests:
         encoded = codec.encode(request)
         assert codec.decode(Request, encoded, limit=limits.EXCHANGE_FRAME_BYTES) == request
+
+
+def _upload(body: bytes) -> None:
+    try:
+        for part in read_form("multipart/form-data; boundary=b", b"--b\r\n" + body).values():
+            lines = read_lines(part.content, "/v1/embeddings")
+            assert 1 <= len(lines) <= LINES_MAX
+    except Refusal as refusal:
+        _check_refusal(refusal)
 
 
 def _choose(number: int) -> tuple[Callable[[bytes, Room], Asked], dict[str, Any], int]:

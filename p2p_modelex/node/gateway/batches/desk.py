@@ -73,8 +73,10 @@ class Desk:
                 await self.batches.cancel(self._find_batch(name, owner).batch.id)
                 shown = self._find_batch(name, owner).batch
             case _:
+                is_known = kind in ("files", "batches") and len(rest) < 2
+                status, code = (405, "wrong_method") if is_known else (404, "unknown_path")
                 message = f"there is no {request.method[:20]} {request.path[:80]}"
-                raise Refusal(405, "wrong_method", message)
+                raise Refusal(status, code, message)
         await wire.respond(200, JSON, msgspec.json.encode(shown))
 
     async def _take(self, request: HttpRequest, owner: str) -> FileObject:

@@ -11,6 +11,7 @@ import trio
 from openai.types import Batch
 
 from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.node.gateway.batches.cabinet import name_outputs
 from p2p_modelex.node.gateway.keyfile import add_key, remove_key
 from p2p_modelex.node.home import Home
 from p2p_modelex.units import AI, Epoch
@@ -183,6 +184,23 @@ async def test_everybody_sees_their_own_and_pays_from_their_budget(home: Home) -
         assert (await served.ask("GET", "/v1/batches")).status == 401
 
 
+@pytest.mark.slow
+async def test_a_key_that_is_removed_pays_for_nothing_more(home: Home) -> None:
+    ada, _ = (add_key(home.api_keys, name, AI, Epoch(0), None) for name in ("ada", "bob"))
+    slow = MemoryEngine(MODEL, delay_s=0.02, slots=1)
+    async with serve(slow, home=home) as served:
+        begun = await served.use(submit(*map(line, range(20))), ada)
+        remove_key(home.api_keys, "ada")
+        _, errors = name_outputs(begun.id)
+        with trio.fail_after(20):
+            while not await trio.Path(home.batches / f"{errors}.file").exists():
+                await trio.sleep(0.02)
+        content = await trio.Path(home.batches / f"{errors}.content").read_text()
+        refused = content.count('"invalid_api_key"')
+        assert refused >= 12  # eight were under way at most
+        assert refused + len(await served.exchange.node.parts.store.receipts()) == 20
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
@@ -207,7 +225,9 @@ async def test_bad_uploads_and_names(home: Home) -> None:
     async with serve(home=home) as served:
         for method, path, status, code in (
             ("POST", "/v1/files", 400, "invalid_value"),
-            ("GET", "/v1/files/../keys", 405, "wrong_method"),
+            ("GET", "/v1/files/../keys", 404, "unknown_path"),
+            ("GET", "/v1/filesystem", 404, "unknown_path"),
+            ("DELETE", "/v1/batches/b", 405, "wrong_method"),
             ("GET", "/v1/files/..", 404, "file_not_found"),
             ("POST", "/v1/batches/b/cancel", 404, "batch_not_found"),
             ("POST", "/v1/batches", 400, "malformed_json"),
