@@ -1,6 +1,8 @@
 """OpenAI's own Python library against the gateway, over a mesh in memory."""
 
+import json
 from decimal import Decimal
+from pathlib import Path
 
 import openai
 import pytest
@@ -8,7 +10,10 @@ import trio
 from openai.types.chat import ChatCompletionChunk
 
 from p2p_modelex.engine.memory import Fault, MemoryEngine
+from p2p_modelex.engine.registry import open_engine
+from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.ids import format_peer_id
+from tests.engine.tiny import write_tiny
 from tests.node.gateway.serving import serve
 from tests.node.world import MODEL, peer_of
 
@@ -90,6 +95,30 @@ async def test_embeddings_by_one_and_by_many() -> None:
     async with serve(MemoryEngine(MODEL, kinds=("embedding",))) as served:
         await served.use(work)
         assert len(await served.exchange.node.parts.store.receipts()) == 21
+
+
+@pytest.mark.slow
+async def test_a_schema_holds_the_answer_of_a_provider(tmp_path: Path) -> None:
+    """A model of random weights, on the mesh: nothing but the schema makes JSON of what it says."""
+    path = await trio.to_thread.run_sync(write_tiny, tmp_path / "tiny.gguf")
+    schema = {"type": "array", "items": {"enum": [7]}, "minItems": 2, "maxItems": 2}
+
+    def work(library: openai.OpenAI) -> str | None:
+        answer = library.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": HELLO}],
+            max_tokens=40,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "sevens", "schema": schema, "strict": True},
+            },
+        )
+        return answer.choices[0].message.content
+
+    async with serve(open_engine(EngineSpec("xllamacpp", MODEL, path))) as served:
+        said = await served.use(work)
+        assert said is not None
+        assert json.loads(said) == [7, 7]
 
 
 async def test_errors_come_as_the_librarys_own() -> None:
