@@ -1,9 +1,10 @@
 """The gateway: what it adds to a request and to a streamed token.
 
-Three servers take the same load in turn, each in a process of its own: a bare h11 echo (the
+Five servers take the same load in turn, each in a process of its own: a bare h11 echo (the
 floor of HTTP in Python on Trio), the gateway in front of an engine of its own node that answers at
-once, and the gateway in front of a mesh in memory, where each request is a job that is ordered,
-signed, paid and receipted, provider's end included.
+once, a server of the OpenAI API that does so as a stream, the gateway in front of that server (HTTP
+in, HTTP out), and the gateway in front of a mesh in memory, where each request is a job that is
+ordered, signed, paid and receipted, provider's end included.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -21,10 +22,13 @@ import trio
 
 from benchmarks.measuring import Result, begin, exact_cpu_seconds_of, report, resident_mib
 from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
+from p2p_modelex.engine.upstream.engine import UpstreamEngine
 from p2p_modelex.node.configuration import Configuration, GatewaySettings, LogSettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.gateway.gateway import open_gateway
 from p2p_modelex.node.log import configure_log
+from tests.engine.openai_server import serving_openai
 from tests.node.world import MODEL, World, wait_for_sellers
 
 TOKENS = 1
@@ -32,10 +36,12 @@ LONG_TOKENS = 1000
 AT_ONCE = 4
 RATE = 100
 LATENCY_S = 5.0
-REQUESTS = {"echo": 6000, "engine": 3000, "mesh": 400}
+REQUESTS = {"echo": 6000, "engine": 3000, "server": 2000, "upstream": 2000, "mesh": 400}
 TITLES = {
     "echo": "a bare h11 echo",
     "engine": "the gateway and an engine of its own node",
+    "server": "a server asked directly, as a stream",
+    "upstream": "the gateway before that server",
     "mesh": "the gateway and a mesh in memory, both ends",
 }
 
@@ -44,13 +50,12 @@ def main() -> None:
     """Measure all three servers, or be one of them."""
     if len(sys.argv) > 1:
         configure_log(LogSettings(level="warning"))
-        trio.run(_SERVERS[sys.argv[1]])
+        trio.run(_SERVERS[sys.argv[1]], *sys.argv[2:])
         return
     begin()
     seen = {kind: trio.run(_measure, kind) for kind in TITLES}
-    floor = seen["echo"]
-    for kind in ("engine", "mesh"):
-        _report(TITLES[kind], seen[kind], floor, has_target=kind == "engine")
+    for kind, against in (("engine", "echo"), ("upstream", "server"), ("mesh", "echo")):
+        _report(kind, seen[kind], against, seen[against], has_target=kind != "mesh")
 
 
 # The servers.
@@ -106,13 +111,36 @@ async def _serve_mesh() -> None:
         await _serve(exchange)
 
 
-async def _serve(exchange: Exchange) -> None:
-    async with open_gateway(exchange, GatewaySettings(port=0), None) as url:
-        _say_port(int(url.removesuffix("/v1").rpartition(":")[2]))
+async def _serve_server() -> None:
+    async with serving_openai(_build_engine()) as server:
+        _say_port(_port_of(server.url))
         await trio.sleep_forever()
 
 
-_SERVERS = {"echo": _serve_echo, "engine": _serve_engine, "mesh": _serve_mesh}
+async def _serve_upstream(port: str) -> None:
+    upstream = UpstreamSpec(f"http://127.0.0.1:{port}/v1", "m")
+    engine = UpstreamEngine(EngineSpec("upstream", MODEL, upstream=upstream))
+    async with World().provider(1, engine) as node:
+        await _serve(Exchange(node, Configuration()))
+
+
+async def _serve(exchange: Exchange) -> None:
+    async with open_gateway(exchange, GatewaySettings(port=0), None) as url:
+        _say_port(_port_of(url))
+        await trio.sleep_forever()
+
+
+def _port_of(url: str) -> int:
+    return int(url.removesuffix("/v1").rpartition(":")[2])
+
+
+_SERVERS: dict[str, Callable[..., Awaitable[None]]] = {
+    "echo": _serve_echo,
+    "engine": _serve_engine,
+    "server": _serve_server,
+    "upstream": _serve_upstream,
+    "mesh": _serve_mesh,
+}
 
 
 # The load.
@@ -132,13 +160,16 @@ class Seen:
 
 
 async def _measure(kind: str) -> Seen:
-    with _run_server(kind) as (pid, port):
-        await _saturate(port, AT_ONCE * 4)  # warm: channels are open, code is loaded
+    request = _build_request(TOKENS, is_stream=kind == "server")
+    with contextlib.ExitStack() as stack:
+        fronted = [stack.enter_context(_run_server("server"))[1]] if kind == "upstream" else []
+        pid, port = stack.enter_context(_run_server(kind, *fronted))
+        await _saturate(port, request, AT_ONCE * 4)  # warm: channels are open, code is loaded
         before, began = exact_cpu_seconds_of(pid), time.perf_counter()
-        await _saturate(port, REQUESTS[kind])
+        await _saturate(port, request, REQUESTS[kind])
         wall_s = time.perf_counter() - began
         cpu_us = (exact_cpu_seconds_of(pid) - before) / REQUESTS[kind] * 1e6
-        late = await _keep_rate(port)
+        late = await _keep_rate(port, request)
         token_us = first_ms = 0.0
         if kind != "echo":
             token_us, first_ms = await _measure_stream(pid, port)
@@ -154,8 +185,8 @@ async def _measure(kind: str) -> Seen:
 
 
 @contextlib.contextmanager
-def _run_server(kind: str) -> Iterator[tuple[int, int]]:
-    command = [sys.executable, "-m", "benchmarks.gateway", kind]
+def _run_server(kind: str, *ports: int) -> Iterator[tuple[int, int]]:
+    command = [sys.executable, "-m", "benchmarks.gateway", kind, *map(str, ports)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -192,7 +223,7 @@ async def _connect(port: int) -> AsyncGenerator[trio.SocketStream, None]:
 
 
 async def _ask(stream: trio.SocketStream, request: bytes) -> None:
-    """Send a request and read its whole answer, which says its length."""
+    """Send a request and read its whole answer, which says its length or comes in chunks."""
     await stream.send_all(request)
     received = b""
     while True:
@@ -200,14 +231,17 @@ async def _ask(stream: trio.SocketStream, request: bytes) -> None:
         head, mark, body = received.partition(b"\r\n\r\n")
         if mark:
             assert head.startswith(b"HTTP/1.1 200 "), received
+            if b"content-length: " not in head.lower():
+                if body.endswith(b"0\r\n\r\n"):
+                    return
+                continue
             length = int(head.lower().rpartition(b"content-length: ")[2].partition(b"\r\n")[0])
             if len(body) >= length:
                 return
 
 
-async def _saturate(port: int, count: int) -> None:
+async def _saturate(port: int, request: bytes, count: int) -> None:
     """A closed loop of AT_ONCE connections."""
-    request = _build_request(TOKENS, is_stream=False)
 
     async def work(times: int) -> None:
         async with _connect(port) as stream:
@@ -219,9 +253,8 @@ async def _saturate(port: int, count: int) -> None:
             nursery.start_soon(work, count // AT_ONCE)
 
 
-async def _keep_rate(port: int) -> list[float]:
+async def _keep_rate(port: int, request: bytes) -> list[float]:
     """An open loop of RATE requests a second: milliseconds from when each was due."""
-    request = _build_request(TOKENS, is_stream=False)
     late: list[float] = []
     connections = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(AT_ONCE)]
     idle = list(connections)
@@ -259,10 +292,11 @@ async def _measure_stream(pid: int, port: int) -> tuple[float, float]:
     return statistics.median(tokens[1:]), statistics.median(firsts[1:])
 
 
-def _report(what: str, seen: Seen, floor: Seen, *, has_target: bool) -> None:
-    against = TITLES["echo"]
+def _report(kind: str, seen: Seen, beside: str, floor: Seen, *, has_target: bool) -> None:
+    against = TITLES[beside]
+    rates = f"{seen.rate:.0f}, {beside} {floor.rate:.0f}"
     request = Result(
-        f"{what}: a request",
+        f"{TITLES[kind]}: a request",
         seen.cpu_us,
         "us CPU",
         against,
@@ -280,7 +314,7 @@ def _report(what: str, seen: Seen, floor: Seen, *, has_target: bool) -> None:
                 against,
                 1e6 / floor.cpu_us,
                 floor.cpu_us / seen.cpu_us,
-                note=f"by the clock, {AT_ONCE} connections: {seen.rate:.0f}, echo {floor.rate:.0f}",
+                note=f"by the clock, {AT_ONCE} connections: {rates}",
             ),
             ">= 1,000",
             seen.cpu_us <= 1000,
@@ -300,6 +334,8 @@ def _report(what: str, seen: Seen, floor: Seen, *, has_target: bool) -> None:
                 f"  a streamed token, of {LONG_TOKENS}",
                 seen.token_us,
                 "us CPU",
+                against if floor.token_us else "",
+                floor.token_us or None,
                 note=f"first after {seen.first_ms:.1f} ms",
             ),
             "<= 150 us",

@@ -33,7 +33,7 @@ class Result(msgspec.Struct, frozen=True):
     """One row of the table.
 
     measured, limit: in `unit`; limit is what `against` did in the same run. ratio: as `reads` says,
-    None if there is no peer. target: what issue 3 asks of `measured` or `ratio`, in words; is_met:
+    None if there is no peer. target: what is asked of `measured` or `ratio`, in words; is_met:
     whether this run did, None without a target.
     """
 

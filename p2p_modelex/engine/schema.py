@@ -22,7 +22,7 @@ REPEATS_MAX = 1024
 
 _NOTES = frozenset(
     ("$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated")
-)
+) | {"readOnly", "writeOnly", "$defs", "definitions"}
 """What a schema may say that no document can break."""
 
 _COMMON = """\
@@ -93,11 +93,13 @@ class _Converter:
         """Return the name of the rule, or a literal, that makes what a schema allows."""
         if depth > DEPTH_MAX:
             raise Unsupported(f"the JSON schema is nested over {DEPTH_MAX} deep")
-        if schema is True or schema == {}:
+        if schema is True:
             return "value"
         if not isinstance(schema, dict):
             raise Unsupported(f"a JSON schema cannot be {json.dumps(schema)[:40]}")
-        keys = {key for key in schema if key not in _NOTES and key not in ("$defs", "definitions")}
+        keys = set(schema) - _NOTES
+        if not keys:
+            return "value"
         for key, visit in self._special().items():
             if key in keys:
                 _only(keys, {key, "type"} if key in ("enum", "const") else {key})
@@ -145,6 +147,7 @@ class _Converter:
         if isinstance(kind, list) and all(isinstance(one, str) for one in kind):
             return self._any_of([_narrow(schema, one) for one in kind], depth)
         if not isinstance(kind, str) or kind not in _KEYS:
+            _only(keys, {"type"}.union(*_KEYS.values()))
             raise Unsupported(f"a JSON schema without a type that is known: {str(kind)[:40]}")
         _only(keys, {"type", *_KEYS[kind]})
         match kind:

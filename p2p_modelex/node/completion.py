@@ -84,6 +84,7 @@ def build_request(
     seed: int = 0,
     stop: Sequence[str] = (),
     grammar: str = "",
+    weights: bytes = bytes(32),
 ) -> Request:
     """Return a request; a text of kind `chat` becomes one user message.
 
@@ -98,7 +99,7 @@ def build_request(
         text = prompt
     request = Request(
         model=model,
-        weights=bytes(32),
+        weights=weights,
         kind=kind,
         text=text,
         messages=messages,

@@ -64,6 +64,11 @@ class Home:
         return self.path / "api-keys.json"
 
     @property
+    def batches(self) -> Path:
+        """Files and batches of the gateway: node/gateway/batches/cabinet.py."""
+        return self.path / "batches"
+
+    @property
     def exists(self) -> bool:
         """Whether `modelex init` has been here."""
         return self.configuration.is_file()

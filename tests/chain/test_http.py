@@ -108,7 +108,7 @@ async def test_a_connection_is_kept_and_one_closed_meanwhile_replaced() -> None:
         assert len(streams) == 1
         await trio.testing.wait_all_tasks_blocked()
         await streams[0].send_eof()
-        while not endpoint._idle[0].socket.is_readable():
+        while not endpoint._host.idle[0].socket.is_readable():
             await trio.lowlevel.checkpoint()
         assert await endpoint.post(b"{}", 1000) == (200, _ANSWER)
         assert len(streams) == 2

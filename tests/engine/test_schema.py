@@ -160,6 +160,7 @@ LIST = {
         ({"type": "object", "additionalProperties": {"const": 1}}, ["{}", '{"a":1}'], ['{"a":2}']),
         ({"type": "object", "additionalProperties": False}, ["{}"], ['{"a":1}']),
         ({}, ["[1,{}]", '{"a":[null]}'], ["nul", "[1"]),
+        ({"title": "Anything", "readOnly": True, "$defs": {}}, ["1", "[{}]"], ["x"]),
         (
             {"type": "object", "properties": {"a": True, "b": {"const": 2}}, "required": ["b"]},
             ['{"a":[],"b":2}', '{"b":2}'],
@@ -177,6 +178,11 @@ def test_a_grammar_makes_what_its_schema_allows(
 DEEP = {"type": "array", "items": {"type": "array"}}
 for _ in range(40):
     DEEP = {"type": "array", "items": DEEP}
+
+
+MANY: dict[str, Any] = {}
+for _ in range(11):
+    MANY = {"type": ["array"] * 100, "items": MANY}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,10 @@ for _ in range(40):
         ('{"type": "object", "required": [["a"]]}', "no text"),
         ('{"type": "object", "properties": {"a": {}}, "additionalProperties": {}}', "beside"),
         (json.dumps(DEEP), "nested"),
+        ('{"oneOf": [{}]}', "'oneOf'"),
+        ('{"$ref": 3}', "another document"),
         (json.dumps({"enum": ["x" * 70_000]}), "over 65536 bytes"),
+        (json.dumps(MANY), "over 65536 bytes"),
     ],
 )
 def test_what_no_grammar_can_hold_is_refused(schema: str, why: str) -> None:

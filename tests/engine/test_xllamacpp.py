@@ -1,3 +1,4 @@
+import json
 from contextlib import aclosing
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import trio
 
 from p2p_modelex.engine.abc import Piece, Started
 from p2p_modelex.errors import ModelRejected
+from p2p_modelex.records.receipt import Finish
 from tests.engine.asking import ask, make_request
 from tests.engine.conftest import Opening
 
@@ -33,6 +35,45 @@ async def test_what_llama_cpp_refuses_is_named(
     with pytest.raises(ModelRejected, match="could not load"):
         async with opening("xllamacpp", path=broken):
             pass
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "mood": {"enum": ["good", "bad"]},
+        "score": {"type": "integer"},
+        "sure": {"type": "boolean"},
+        "next": {"anyOf": [{"$ref": "#/$defs/point"}, {"type": "null"}]},
+    },
+    "required": ["mood", "score", "sure", "next"],
+    "additionalProperties": False,
+    "$defs": {"point": {"type": "object", "properties": {"x": {"type": "integer"}}}},
+}
+
+
+@pytest.mark.slow
+async def test_it_writes_what_a_schema_allows(opening: Opening) -> None:
+    """A model of random weights, sampled hot: nothing but the schema makes JSON of it."""
+    whole = 0
+    async with opening("xllamacpp") as engine:
+        for seed in range(12):
+            for schema in (SCHEMA, {"type": "object"}):
+                answer = await ask(
+                    engine,
+                    make_request(
+                        "x", max_tokens=400, temperature=1.0, seed=seed, grammar=json.dumps(schema)
+                    ),
+                )
+                if answer.done.finish is not Finish.STOP:
+                    continue
+                whole += 1
+                value = json.loads(answer.text)
+                assert isinstance(value, dict)
+                if schema is SCHEMA:
+                    assert list(value) == ["mood", "score", "sure", "next"]
+                    assert value["mood"] in ("good", "bad")
+                    assert isinstance(value["sure"], bool)
+    assert whole > 0
 
 
 async def test_the_tokenizers_port_is_closed_to_others(tiny: Path) -> None:

@@ -30,7 +30,7 @@ An unknown option, a wrong type and a wrong unit are refused, with the line and 
 | `MODELEX_LOG_LEVEL` | overrides `log.level` |
 
 The data directory holds `modelex.toml`, `keys/` (0700, both files encrypted), `modelex.sqlite`
-(channels, vouchers, receipts: back it up), `models/`, `logs/`, `receipts/` and `lock`.
+(channels, vouchers, receipts: back it up), `models/`, `logs/`, `receipts/`, `batches/` and `lock`.
 One node uses it at a time; other commands may read it meanwhile.
 """
 

@@ -13,8 +13,9 @@ from typing import Any, Self
 
 import trio
 
-from p2p_modelex.chain.evm.http import FAILURES, HttpEndpoint, TooLarge
+from p2p_modelex.chain.evm.http import HttpEndpoint, TooLarge
 from p2p_modelex.errors import ChainError, ChainUnreachable
+from p2p_modelex.kept import FAILURES
 from p2p_modelex.limits import MIB
 
 TIMEOUT_S = 10.0

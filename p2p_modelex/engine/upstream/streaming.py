@@ -50,11 +50,11 @@ async def complete(
             with suppress(Unreachable):
                 # The end of the stream, so that the connection can be used again.
                 await answer.read_some(LAST_WORDS_S)
-        finish = streamed.finish
-        # One digit is the whole answer: the limit of one token has not cut anything.
-        finish = Finish.STOP if request.kind == "score" else finish
-        cached = min(max(streamed.cached_tokens, 0), prompt_tokens)
-        yield Done(finish, prompt_tokens, streamed.tokens, cached)
+    # Said after the connection is given back: who has heard it may leave, which would close it.
+    # One digit is the whole answer: the limit of one token has not cut anything.
+    finish = Finish.STOP if request.kind == "score" else streamed.finish
+    cached = min(max(streamed.cached_tokens, 0), prompt_tokens)
+    yield Done(finish, prompt_tokens, streamed.tokens, cached)
 
 
 async def _read(answer: Answer, streamed: StreamedAnswer, stall_s: float) -> bytes:

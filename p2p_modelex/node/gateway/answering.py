@@ -23,6 +23,8 @@ BUSY_TRIES = 3
 provider finds few places for strangers, and a second later more than it needs.
 """
 BUSY_WAIT_MAX_MS = 2_000
+AT_ONCE = 8
+"""Choices that run at once: as many places as a provider has for one that never paid it."""
 
 
 @dataclass(slots=True)
@@ -109,8 +111,13 @@ class Answering:
             await self._insist(self._choices[0])
             return
         async with trio.open_nursery() as nursery:
+            places = trio.Semaphore(AT_ONCE)
             for choice in self._choices:
-                nursery.start_soon(self._insist, choice)
+                nursery.start_soon(self._wait_and_insist, choice, places)
+
+    async def _wait_and_insist(self, choice: _Choice, places: trio.Semaphore) -> None:
+        async with places:
+            await self._insist(choice)
 
     async def _insist(self, choice: _Choice) -> None:
         """Follow a choice; again, after a while, where all were busy and nothing was begun."""

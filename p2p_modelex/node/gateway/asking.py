@@ -11,15 +11,17 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from p2p_modelex.errors import BadInput
+from p2p_modelex import limits
+from p2p_modelex.engine.schema import build_grammar
+from p2p_modelex.errors import BadInput, Unsupported
 from p2p_modelex.ids import PeerId, parse_peer_id
 from p2p_modelex.node.completion import ATTEMPTS, Terms, build_request
-from p2p_modelex.node.gateway.grammar import ANY_OBJECT, build_grammar
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.schema import (
     ChatMessage,
     ChatRequest,
     CompletionRequest,
+    EmbeddingRequest,
     ModelexTerms,
     ResponseFormat,
 )
@@ -51,51 +53,78 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "echo": (None, False),
     "suffix": (None, ""),
     "top_logprobs": (None, 0),
+    "dimensions": (None,),
 }
+_ANY_WEIGHTS = bytes(32)
+_ANY_OBJECT = '{"type":"object"}'
 _FIELD = re.compile(r"^(.*?) - at `\$\.?(.*?)`$", re.DOTALL)
-R = TypeVar("R", ChatRequest, CompletionRequest)
+_TEXT_ONLY = "as text: providers have their own tokenizers"
+R = TypeVar("R", bound=msgspec.Struct)
+Shape = Literal["chat", "text", "float", "base64"]
+"""What the answers look like: those of a chat, texts, or vectors written in one of two ways."""
 Room = Callable[[str], int]
 """A model's name to the tokens generated where a request does not say how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody wants: one request of ours for each choice."""
+    """What somebody wants: one request of ours for each choice, or text to embed."""
 
     requests: tuple[Request, ...]
     terms: Terms
-    is_chat: bool
-    is_stream: bool
-    wants_usage: bool
+    shape: Shape
+    is_stream: bool = False
+    wants_usage: bool = False
 
 
 def read_chat(body: bytes, room: Room) -> Asked:
     """Read a ChatRequest. Raises Refusal."""
-    asked = _decode(ChatRequest, body)
+    asked = decode(ChatRequest, body)
     if asked.logprobs:
         raise _unsupported("logprobs")
     messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
     tokens = asked.max_completion_tokens or asked.max_tokens or room(asked.model)
-    grammar = _read_format(asked.response_format)
-    return _build(asked, messages, "chat", tokens, grammar)
+    schema = _read_format(asked.response_format)
+    return _build(asked, messages, "chat", tokens, schema)
 
 
 def read_completion(body: bytes, room: Room) -> Asked:
     """Read a CompletionRequest. Raises Refusal."""
-    asked = _decode(CompletionRequest, body)
+    asked = decode(CompletionRequest, body)
     if asked.logprobs is not None:
         raise _unsupported("logprobs")
     prompt = asked.prompt
     if isinstance(prompt, list):
         if len(prompt) != 1 or not isinstance(prompt[0], str):
-            message = "one prompt a request, and as text: providers have their own tokenizers"
+            message = f"one prompt a request, and {_TEXT_ONLY}"
             raise Refusal(400, "unsupported", message, param="prompt")
         prompt = prompt[0]
     kind: Kind = (asked.modelex and asked.modelex.kind) or "completion"
     return _build(asked, prompt, kind, asked.max_tokens or room(asked.model), "")
 
 
-def _decode(kind: type[R], body: bytes) -> R:
+def read_embedding(body: bytes, _room: Room) -> Asked:
+    """Read an EmbeddingRequest. Raises Refusal."""
+    asked = decode(EmbeddingRequest, body)
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise Refusal(400, "unsupported", f"input is taken {_TEXT_ONLY}", param="input")
+        if not text:
+            raise Refusal(400, "invalid_value", f"input[{at}] is empty", param="input")
+    try:
+        terms, weights = _read_terms(asked.modelex)
+        requests = [
+            build_request(text, model=asked.model, kind="embedding", max_tokens=1, weights=weights)
+            for text in texts
+        ]
+    except BadInput as error:
+        raise Refusal(400, "invalid_value", error.message) from error
+    return Asked(tuple(requests), terms, asked.encoding_format or "float")
+
+
+def decode(kind: type[R], body: bytes) -> R:
+    """Read what was asked. Raises Refusal, naming the field, also for what nobody can honour."""
     try:
         asked = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -140,20 +169,29 @@ def _read_message(at: int, message: ChatMessage) -> Message:
 
 
 def _read_format(wanted: ResponseFormat | None) -> str:
-    """Return the grammar of an answer's format, empty for free text."""
+    """Return the JSON schema of an answer's format, empty for free text.
+
+    It travels as it is, for the provider's server to hold to; made a grammar here only to see
+    that every provider can.
+    """
     if wanted is None or wanted.type == "text":
         return ""
     if wanted.type == "json_object":
-        return ANY_OBJECT
+        return _ANY_OBJECT
     if wanted.json_schema is None or wanted.json_schema.schema is None:
         raise Refusal(
             400, "invalid_value", "response_format has no schema", param="response_format"
         )
+    schema = msgspec.json.encode(wanted.json_schema.schema).decode()
+    param = "response_format.json_schema.schema"
+    if len(schema) > limits.GRAMMAR_BYTES:
+        message = f"{param}: it is over {limits.GRAMMAR_BYTES} characters; simplify it"
+        raise Refusal(400, "unsupported", message, param=param)
     try:
-        return build_grammar(wanted.json_schema.schema)
-    except BadInput as error:
-        param = "response_format.json_schema.schema"
+        build_grammar(schema)
+    except Unsupported as error:
         raise Refusal(400, "unsupported", f"{param}: {error.message}", param=param) from error
+    return schema
 
 
 def _build(
@@ -170,6 +208,7 @@ def _build(
         seed = secrets.randbits(62)
     stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
     try:
+        terms, weights = _read_terms(asked.modelex)
         request = build_request(
             prompt,
             model=asked.model,
@@ -181,8 +220,8 @@ def _build(
             seed=seed,
             stop=stop,
             grammar=grammar,
+            weights=weights,
         )
-        terms, request = _read_terms(asked.modelex, request)
     except BadInput as error:
         raise Refusal(400, "invalid_value", error.message) from error
     return Asked(
@@ -190,15 +229,17 @@ def _build(
             msgspec.structs.replace(request, seed=(seed + at) % 2**63) for at in range(asked.n or 1)
         ),
         terms=terms,
-        is_chat=isinstance(asked, ChatRequest),
+        shape="chat" if kind == "chat" else "text",
         is_stream=bool(asked.stream),
         wants_usage=bool(asked.stream_options and asked.stream_options.include_usage),
     )
 
 
-def _read_terms(wanted: ModelexTerms | None, request: Request) -> tuple[Terms, Request]:
+def _read_terms(wanted: ModelexTerms | None) -> tuple[Terms, bytes]:
+    """Return the terms and the digest of the weights, which is zeros for any."""
+    weights = _ANY_WEIGHTS
     if wanted is None:
-        return Terms(), request
+        return Terms(), weights
     if wanted.weights is not None:
         try:
             weights = bytes.fromhex(wanted.weights)
@@ -206,7 +247,6 @@ def _read_terms(wanted: ModelexTerms | None, request: Request) -> tuple[Terms, R
             weights = b""
         if len(weights) != 32:
             raise BadInput("modelex.weights: 64 hexadecimal digits, as /v1/models has them")
-        request = msgspec.structs.replace(request, weights=weights)
     terms = Terms(
         max_cost=None if wanted.ceiling is None else parse_ai(wanted.ceiling),
         only=_read_peers(wanted.only),
@@ -215,7 +255,7 @@ def _read_terms(wanted: ModelexTerms | None, request: Request) -> tuple[Terms, R
         is_fast=not wanted.quote,
         section=wanted.section,
     )
-    return terms, request
+    return terms, weights
 
 
 def _read_peers(texts: Sequence[str]) -> tuple[PeerId, ...]:

@@ -69,6 +69,11 @@ class Account:
         self._spent = _Spent(Wei(0), 0)
 
     @property
+    def owner(self) -> str:
+        """Whose files and batches are whose: the key's digest, empty where there are no keys."""
+        return "" if self.key is None else self.key.digest
+
+    @property
     def is_bounded(self) -> bool:
         """Whether there is a budget, of which no more than was reserved may be spent."""
         return self.key is not None and self.key.budget is not None
@@ -155,12 +160,25 @@ class Entry:
         key = self._keys.get(digest_of(secret.strip()))
         if key is None:
             raise Refusal(401, "invalid_api_key", "there is no such key; modelex keys add NAME")
+        account = await self._account_of(key)
+        account.enter()
+        return account
+
+    async def find(self, owner: str) -> Account:
+        """Return whose owner that is, who asked before. Raises Refusal if the key is gone."""
+        key = self._keys.get(owner) if self.has_keys else None
+        if key is not None:
+            return await self._account_of(key)
+        if self.has_keys or owner:
+            raise Refusal(401, "invalid_api_key", "the key with which this was asked is gone")
+        return self._nobody
+
+    async def _account_of(self, key: ApiKey) -> Account:
         account = self._accounts.get(key.digest)
         if account is None:
             account = Account(key, self._books)
             await account.restore()
             account = self._accounts.setdefault(key.digest, account)
-        account.enter()
         return account
 
     def _refresh(self) -> None:

@@ -1,6 +1,6 @@
 """The gateway itself: takes each request through entry, asking, answering, and accounts for it."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,10 @@ from p2p_modelex.errors import ConfigurationError, ModelexError
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.exchange import Exchange, Terms
 from p2p_modelex.node.gateway.answering import Answering, send_refusal, shutting_down
-from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion
+from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion, read_embedding
+from p2p_modelex.node.gateway.batches.cabinet import Cabinet
+from p2p_modelex.node.gateway.batches.desk import Desk
+from p2p_modelex.node.gateway.batches.shapes import Line
 from p2p_modelex.node.gateway.entry import Account, Entry
 from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
 from p2p_modelex.node.gateway.openapi import build_document
@@ -33,7 +36,7 @@ LEAVE_TIMEOUT_S = 10.0
 """Requests in hand are cancelled when the gateway ends; this is for their receipts to come."""
 
 _MODELS = "/v1/models"
-_LATER = ("/v1/embeddings", "/v1/files", "/v1/batches")
+_DEFERRED = ("/v1/files", "/v1/batches")
 log = structlog.get_logger(__name__)
 
 
@@ -60,12 +63,14 @@ class Gateway:
         self._receipts = None if home is None else home.receipts
         self._entry = Entry(None if home is None else home.api_keys, _NodeBooks(exchange))
         self._shelf = Shelf(exchange)
+        self._desk = None if home is None else Desk(Cabinet(home.batches), self._answer_line)
         self._under_way: set[Answering] = set()
         self._is_leaving = False
         self._quiet = trio.Condition()
         self._posts: dict[str, Callable[[bytes, Room], Asked]] = {
             "/v1/chat/completions": read_chat,
             "/v1/completions": read_completion,
+            "/v1/embeddings": read_embedding,
         }
         self._gets: dict[str, Callable[[], bytes]] = {
             _MODELS: lambda: msgspec.json.encode(self._shelf.list_models()),
@@ -75,22 +80,40 @@ class Gateway:
 
     async def answer(self, request: HttpRequest, wire: Wire) -> None:
         """Answer one request. Raises nothing: a bug is logged and answered as one."""
+        await self._guard(request.path, wire, self._answer(request, wire))
+
+    async def load(self) -> None:
+        """Read what earlier runs left; call once, first. Raises ConfigurationError."""
+        if self._desk is not None:
+            try:
+                await self._desk.load()
+            except OSError as error:
+                raise ConfigurationError(f"cannot read the gateway's batches: {error}") from error
+
+    def resume(self, nursery: trio.Nursery) -> None:
+        """Go on with the batches that a restart cut off; later ones run in the nursery as well."""
+        if self._desk is not None:
+            self._desk.batches.resume(nursery)
+
+    async def _guard(self, path: str, wire: Wire, answering: Awaitable[None]) -> None:
         try:
-            await self._answer(request, wire)
+            await answering
         except Refusal as refusal:
-            log.info("refused", path=request.path, status=refusal.status, reason=refusal.message)
+            log.info("refused", path=path, status=refusal.status, reason=refusal.message)
             await send_refusal(wire, refusal)
         except ModelexError as error:
-            log.warning("failed", path=request.path, reason=str(error))
+            log.warning("failed", path=path, reason=str(error))
             await send_refusal(wire, refusal_of(error))
         except Exception as error:  # the border: a bug costs a request, not the gateway
-            log.exception("gateway_bug", path=request.path, error=repr(error))
+            log.exception("gateway_bug", path=path, error=repr(error))
             await send_refusal(wire, Refusal(500, "internal", "a bug of the gateway; it is logged"))
 
     async def leave(self) -> None:
         """Take no more, and cancel what is under way; returns once it is receipted and paid."""
         self._is_leaving = True
         with trio.move_on_after(LEAVE_TIMEOUT_S):
+            if self._desk is not None:
+                await self._desk.batches.leave()
             for answering in tuple(self._under_way):
                 await answering.cancel()
             async with self._quiet:
@@ -107,6 +130,12 @@ class Gateway:
                 raise shutting_down()
             await self._answer_ask(read(request.body, self._room), account, wire)
             return
+        if self._desk is not None and path.startswith(_DEFERRED):
+            account = await self._entry.admit(request)
+            if self._is_leaving:
+                raise shutting_down()
+            await self._desk.answer(request, account.owner, wire)
+            return
         show = self._gets.get(path)
         if show is None:
             show = self._find(path)
@@ -119,14 +148,24 @@ class Gateway:
         if path.startswith(_MODELS + "/"):
             name = path.removeprefix(_MODELS + "/")
             return lambda: msgspec.json.encode(self._shelf.get_model(name))
-        if path.startswith(_LATER):
-            raise Refusal(404, "unsupported", f"{path[:80]} is not served by this version")
         raise Refusal(404, "unknown_path", f"there is no {path[:80]}; GET /openapi.json says what")
+
+    async def _answer_line(self, owner: str, line: Line, wire: Wire) -> None:
+        """Answer a line of a batch, on its owner's account."""
+
+        async def answer() -> None:
+            asked = self._posts[line.url](bytes(line.body), self._room)
+            if asked.is_stream:
+                raise Refusal(400, "unsupported", "a batch has no streams", param="stream")
+            await self._answer_ask(asked, await self._entry.find(owner), wire)
+
+        await self._guard(line.url, wire, answer())
 
     async def _answer_ask(self, asked: Asked, account: Account, wire: Wire) -> None:
         count, ceiling = len(asked.requests), self._find_ceiling(asked)
         # What it can cost at all is enough to hold, so that more requests find room in a budget.
-        most = min(ceiling, self._shelf.compute_most(asked.requests[0], ceiling))
+        dearest = max(self._shelf.compute_most(one, ceiling) for one in asked.requests)
+        most = min(ceiling, dearest)
         epoch = self._exchange.node.epoch
         reserved = account.reserve(Wei(most * count), epoch)
         if account.is_bounded:
@@ -211,6 +250,7 @@ async def open_gateway(
 ) -> AsyncGenerator[str, None]:
     """Serve until the block ends; gives the base URL. ConfigurationError if it cannot listen."""
     gateway = Gateway(exchange, settings, home)
+    await gateway.load()
     try:
         listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
     except OSError as error:
@@ -220,6 +260,7 @@ async def open_gateway(
         ) from error
     server = HttpServer(gateway.answer, settings.connections)
     async with trio.open_nursery() as nursery:
+        gateway.resume(nursery)
         nursery.start_soon(server.serve, listeners)
         host, port = listeners[0].socket.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

@@ -5,7 +5,6 @@ What a key has spent is not here but in the node's database (entry.py).
 """
 
 import hashlib
-import os
 import re
 import secrets
 from pathlib import Path
@@ -16,6 +15,7 @@ from msgspec import Meta
 
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.limits import KIB
+from p2p_modelex.node.files import replace_file
 from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai
 
 KEYS_MAX = 1000
@@ -91,14 +91,8 @@ def remove_key(path: Path, name: str) -> None:
 
 
 def _write(path: Path, keys: tuple[ApiKey, ...]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(keys), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(keys), indent=2) + b"\n")
     except OSError as error:
         raise ConfigurationError(
             f"cannot write {path}: {error.strerror}", hint="check owner and free space"

@@ -7,6 +7,7 @@ import msgspec
 
 from p2p_modelex import __version__
 from p2p_modelex.node.gateway import schema
+from p2p_modelex.node.gateway.batches import shapes
 from p2p_modelex.node.gateway.refusal import ErrorAnswer
 
 _TYPES = (
@@ -14,13 +15,20 @@ _TYPES = (
     schema.ChatCompletion,
     schema.CompletionRequest,
     schema.TextCompletion,
+    schema.EmbeddingRequest,
+    schema.EmbeddingList,
     schema.ModelList,
     schema.Model,
     schema.Health,
+    shapes.FileObject,
+    shapes.FileList,
+    shapes.FileDeleted,
+    shapes.BatchRequest,
+    shapes.Batch,
+    shapes.BatchList,
     ErrorAnswer,
 )
 _REFERENCE = "#/components/schemas/{name}"
-_NAME = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 @cache
@@ -31,10 +39,21 @@ def build_document() -> bytes:
         "openapi": "3.1.0",
         "info": {"title": "Modelex gateway", "version": __version__},
         "paths": {
-            "/v1/chat/completions": {"post": _post("ChatRequest", "ChatCompletion")},
-            "/v1/completions": {"post": _post("CompletionRequest", "TextCompletion")},
+            "/v1/chat/completions": {"post": _stream("ChatRequest", "ChatCompletion")},
+            "/v1/completions": {"post": _stream("CompletionRequest", "TextCompletion")},
+            "/v1/embeddings": {"post": _post("EmbeddingRequest", "EmbeddingList")},
             "/v1/models": {"get": _get("ModelList")},
-            "/v1/models/{model}": {"get": {**_get("Model"), "parameters": [_NAME]}},
+            "/v1/models/{model}": {"get": _get("Model"), **_named("model")},
+            "/v1/files": {"get": _get("FileList"), "post": _upload()},
+            "/v1/files/{file}": {
+                "get": _get("FileObject"),
+                "delete": _get("FileDeleted"),
+                **_named("file"),
+            },
+            "/v1/files/{file}/content": {"get": _download(), **_named("file")},
+            "/v1/batches": {"get": _get("BatchList"), "post": _post("BatchRequest", "Batch")},
+            "/v1/batches/{batch}": {"get": _get("Batch"), **_named("batch")},
+            "/v1/batches/{batch}/cancel": {"post": _get("Batch"), **_named("batch")},
             "/health": {"get": {**_get("Health"), "security": []}},
         },
         "components": {
@@ -60,8 +79,30 @@ def _get(answer: str) -> dict[str, Any]:
     }
 
 
+def _named(what: str) -> dict[str, Any]:
+    name = {"name": what, "in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [name]}
+
+
+def _upload() -> dict[str, Any]:
+    fields = {"purpose": {"const": "batch"}, "file": {"type": "string", "format": "binary"}}
+    form = {"type": "object", "properties": fields, "required": ["purpose", "file"]}
+    content = {"multipart/form-data": {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}, **_get("FileObject")}
+
+
+def _download() -> dict[str, Any]:
+    described = _get("FileObject")
+    described["responses"]["200"]["content"] = {"application/octet-stream": {}}
+    return described
+
+
 def _post(asked: str, answer: str) -> dict[str, Any]:
-    described = _get(answer)
+    return {"requestBody": {"required": True, "content": _content(asked)}, **_get(answer)}
+
+
+def _stream(asked: str, answer: str) -> dict[str, Any]:
+    described = _post(asked, answer)
     # With `stream` the same answer comes in pieces.
     described["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    return {"requestBody": {"required": True, "content": _content(asked)}, **described}
+    return described

@@ -12,23 +12,33 @@ from dataclasses import dataclass
 import msgspec
 
 from p2p_modelex.ids import PeerId, format_peer_id
-from p2p_modelex.node.gateway.asking import Asked
+from p2p_modelex.node.gateway.asking import Asked, Shape
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.runs import Outcome
 from p2p_modelex.node.gateway.schema import (
+    CHOICES_MAX,
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
+    Embedding,
+    EmbeddingList,
     FinishReason,
     ModelexResult,
     TextChoice,
     TextCompletion,
     Usage,
 )
+from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Wei, format_ai, rescale
 
 DONE = b"data: [DONE]\n\n"
+_PREFIXES: dict[Shape, str] = {
+    "chat": "chatcmpl-",
+    "text": "cmpl-",
+    "float": "embd-",
+    "base64": "embd-",
+}
 _json = msgspec.json.Encoder()
 
 
@@ -48,19 +58,19 @@ class Rendering:
     """The bytes of one request's answer."""
 
     def __init__(self, asked: Asked) -> None:
-        kind = "chatcmpl-" if asked.is_chat else "cmpl-"
-        self.id = kind + secrets.token_hex(12)
+        self._shape = asked.shape
+        self._is_chat = is_chat = asked.shape == "chat"
+        self.id = _PREFIXES[asked.shape] + secrets.token_hex(12)
         self._created = int(time.time())
         self._model = asked.requests[0].model
-        self._is_chat = asked.is_chat
         self._wants_usage = asked.wants_usage
-        name = "chat.completion.chunk" if asked.is_chat else "text_completion"
+        name = "chat.completion.chunk" if is_chat else "text_completion"
         head = {"id": self.id, "object": name, "created": self._created, "model": self._model}
         self._head = b"data: " + _json.encode(head)[:-1]
         usage = b',"usage":null' if asked.wants_usage else b""
         end = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
-        self._before = b',"delta":{"content":' if asked.is_chat else b',"text":'
-        self._after = (b"}" if asked.is_chat else b"") + end
+        self._before = b',"delta":{"content":' if is_chat else b',"text":'
+        self._after = (b"}" if is_chat else b"") + end
         self._role = b',"delta":{"role":"assistant","content":"","refusal":null}' + end
 
     def show_first(self, index: int) -> bytes:
@@ -99,6 +109,9 @@ class Rendering:
 
     def show_whole(self, choices: Sequence[Answered]) -> bytes:
         """The whole answer."""
+        if self._shape in ("float", "base64"):
+            vectors = [_show_vector(choice, self._shape) for choice in choices]
+            return _json.encode(EmbeddingList(self._model, vectors, _count(choices)))
         common = (self._created, self._model, _fingerprint(choices))
         if self._is_chat:
             chats = [
@@ -128,17 +141,29 @@ def show_error(refusal: Refusal) -> bytes:
 
 
 def build_headers(choices: Sequence[Answered]) -> list[tuple[str, str]]:
-    """The `x-modelex-` headers of a whole answer."""
-    peers = (peer for choice in choices for peer in choice.route)
-    price = _sum_price(choices)
-    receipts = [receipt for choice in choices if (receipt := _receipt_of(choice))]
+    """The `x-modelex-` headers of a whole answer; of many texts only what they cost together, since
+    heads are bounded.
+    """
     headers = [
-        ("x-modelex-provider", ", ".join(format_peer_id(choice.provider) for choice in choices)),
-        ("x-modelex-route", ", ".join(map(format_peer_id, peers))),
-        ("x-modelex-price-wei", str(price)),
+        ("x-modelex-price-wei", str(_sum_price(choices))),
         ("x-modelex-epoch", str(_epoch_of(choices))),
     ]
+    if len(choices) > CHOICES_MAX:
+        return headers
+    providers = (format_peer_id(choice.provider) for choice in choices)
+    route = (format_peer_id(peer) for choice in choices for peer in choice.route)
+    receipts = [receipt for choice in choices if (receipt := _receipt_of(choice))]
+    headers += [
+        ("x-modelex-provider", ", ".join(providers)),
+        ("x-modelex-route", ", ".join(route)),
+    ]
     return [*headers, ("x-modelex-receipt", ", ".join(receipts))] if receipts else headers
+
+
+def _show_vector(choice: Answered, shape: Shape) -> Embedding:
+    # A provider's text is base64 already.
+    vector = choice.text if shape == "base64" else decode_vector(choice.text)
+    return Embedding(choice.index, vector, _show_result(choice))
 
 
 def _show_result(choice: Answered) -> ModelexResult:

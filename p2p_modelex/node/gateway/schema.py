@@ -5,6 +5,7 @@ listed and so are ignored. Those that would change the answer and that no provid
 are listed, to be refused when they ask for something (asking.py).
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +14,8 @@ from msgspec import Meta
 from p2p_modelex import limits
 
 CHOICES_MAX = 16
+INPUTS_MAX = 256
+"""Texts of one request for embeddings, each a job of its own."""
 
 Count = Annotated[int, Meta(ge=1, le=limits.COMPLETION_TOKENS_MAX)]
 
@@ -128,6 +131,16 @@ class CompletionRequest(_Sampling, frozen=True, kw_only=True):
     suffix: str | None = None
 
 
+class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /v1/embeddings."""
+
+    model: str
+    input: str | Annotated[list[Any], Meta(min_length=1, max_length=INPUTS_MAX)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+    modelex: ModelexTerms | None = None
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens by the providers' own tokenizers. cost: AI, exactly, as text."""
 
@@ -207,6 +220,24 @@ class TextCompletion(msgspec.Struct, frozen=True):
     system_fingerprint: str
     choices: list[TextChoice]
     usage: Usage
+
+
+class Embedding(msgspec.Struct, frozen=True):
+    """One text's vector. embedding: numbers, or base64 of 32-bit floats, little-endian."""
+
+    index: int
+    embedding: Sequence[float] | str
+    modelex: ModelexResult
+    object: Literal["embedding"] = "embedding"
+
+
+class EmbeddingList(msgspec.Struct, frozen=True):
+    """Answers EmbeddingRequest."""
+
+    model: str
+    data: list[Embedding]
+    usage: Usage
+    object: Literal["list"] = "list"
 
 
 class PriceRange(msgspec.Struct, frozen=True):

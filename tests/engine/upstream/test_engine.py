@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2p_modelex.engine.abc import Piece, Started
+from p2p_modelex.engine.abc import Done, Piece, Started
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
 from p2p_modelex.engine.upstream import engine as upstream_engine
@@ -280,13 +280,24 @@ async def test_connections_are_kept_and_replaced() -> None:
     async with fronting() as (engine, _):
         for _turn in range(3):
             await ask(engine, chat("hello", max_tokens=2))
-        [kept] = engine._server._idle
+        [kept] = engine._server._host.idle
         # The server closed it in the moment in which it is used.
         await trio.aclose_forcefully(kept.stream)
         kept.socket.is_readable = lambda: False  # type: ignore[method-assign]
         await ask(engine, chat("hello again", max_tokens=2))
-        assert len(engine._server._idle) == 1
-        assert engine._server._idle != [kept]
+        assert len(engine._server._host.idle) == 1
+        assert engine._server._host.idle != [kept]
+
+
+async def test_who_leaves_at_the_end_leaves_the_connection() -> None:
+    async with fronting() as (engine, _):
+        await ask(engine, chat("hello", max_tokens=2))
+        [kept] = engine._server._host.idle
+        async with aclosing(engine.generate(chat("hello", max_tokens=2))) as stream:
+            async for output in stream:
+                if isinstance(output, Done):
+                    break
+        assert engine._server._host.idle == [kept]
 
 
 async def test_a_server_that_goes_is_unready_until_it_comes_back(

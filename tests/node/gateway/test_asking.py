@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from p2p_modelex.ids import format_peer_id
-from p2p_modelex.node.gateway.asking import Asked, read_chat, read_completion
+from p2p_modelex.node.gateway.asking import Asked, read_chat, read_completion, read_embedding
 from p2p_modelex.node.gateway.refusal import Refusal
-from p2p_modelex.records.job import Message
+from p2p_modelex.records.job import Message, features_of
 from p2p_modelex.units import AI
 from tests.node.world import peer_of
 
@@ -22,6 +22,11 @@ def chat(**more: object) -> Asked:
 def completion(**more: object) -> Asked:
     body = {"model": "m", "prompt": "hello", **more}
     return read_completion(msgspec.json.encode(body), lambda _: ROOM)
+
+
+def embedding(**more: object) -> Asked:
+    body = {"model": "m", "input": "hello", **more}
+    return read_embedding(msgspec.json.encode(body), lambda _: ROOM)
 
 
 def test_what_openai_takes_for_granted() -> None:
@@ -102,6 +107,23 @@ def test_what_changes_nothing_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "schema"),
+    [
+        ({"type": "text"}, ""),
+        ({"type": "json_object"}, '{"type":"object"}'),
+        (
+            {"type": "json_schema", "json_schema": {"schema": {"enum": ["b", "a"]}}},
+            '{"enum":["b","a"]}',
+        ),
+    ],
+)
+def test_a_schema_travels_as_it_is(wanted: dict[str, object], schema: str) -> None:
+    [request] = chat(response_format=wanted).requests
+    assert request.grammar == schema
+    assert features_of(request) == (("json_schema",) if schema else ())
+
+
+@pytest.mark.parametrize(
     ("more", "code", "param"),
     [
         ({"frequency_penalty": 1}, "unsupported", "frequency_penalty"),
@@ -146,6 +168,16 @@ def test_what_changes_nothing_is_ignored() -> None:
             "unsupported",
             "response_format.json_schema.schema",
         ),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": {"enum": ["x" * 9000]}},
+                }
+            },
+            "unsupported",
+            "response_format.json_schema.schema",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(more: dict[str, object], code: str, param: str | None) -> None:
@@ -171,6 +203,40 @@ def test_what_a_completion_refuses(more: dict[str, object], param: str) -> None:
     with pytest.raises(Refusal) as caught:
         completion(**more)
     assert (caught.value.code, caught.value.param) == ("unsupported", param)
+
+
+def test_texts_to_embed_are_a_job_each() -> None:
+    asked = embedding(
+        input=["a", "b"], encoding_format="base64", modelex={"ceiling": "1", "weights": "ab" * 32}
+    )
+    assert [(one.kind, one.text, one.max_tokens) for one in asked.requests] == [
+        ("embedding", "a", 1),
+        ("embedding", "b", 1),
+    ]
+    assert {one.weights for one in asked.requests} == {b"\xab" * 32}
+    assert (asked.shape, asked.terms.max_cost) == ("base64", AI)
+    assert embedding().shape == "float"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "param"),
+    [
+        ({"dimensions": 256}, "unsupported", "dimensions"),
+        ({"input": [1, 2, 3]}, "unsupported", "input"),
+        ({"input": [["a"]]}, "unsupported", "input"),
+        ({"input": ""}, "invalid_value", "input"),
+        ({"input": ["a", ""]}, "invalid_value", "input"),
+        ({"input": []}, "invalid_value", "input"),
+        ({"input": ["a"] * 257}, "invalid_value", "input"),
+        ({"input": "a" * 200_000}, "invalid_value", None),
+        ({"encoding_format": "hex"}, "invalid_value", "encoding_format"),
+    ],
+)
+def test_what_is_not_embedded(more: dict[str, object], code: str, param: str | None) -> None:
+    with pytest.raises(Refusal) as caught:
+        embedding(**more)
+    refusal = caught.value
+    assert (refusal.status, refusal.code, refusal.param) == (400, code, param)
 
 
 @pytest.mark.parametrize(

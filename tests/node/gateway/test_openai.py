@@ -1,12 +1,19 @@
 """OpenAI's own Python library against the gateway, over a mesh in memory."""
 
+import json
+from decimal import Decimal
+from pathlib import Path
+
 import openai
 import pytest
 import trio
 from openai.types.chat import ChatCompletionChunk
 
 from p2p_modelex.engine.memory import Fault, MemoryEngine
+from p2p_modelex.engine.registry import open_engine
+from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.ids import format_peer_id
+from tests.engine.tiny import write_tiny
 from tests.node.gateway.serving import serve
 from tests.node.world import MODEL, peer_of
 
@@ -56,6 +63,62 @@ async def test_completions_models_and_extras() -> None:
 
     async with serve() as served:
         await served.use(work)
+
+
+async def test_embeddings_by_one_and_by_many() -> None:
+    texts = [f"headline {number}" for number in range(20)]
+
+    def work(library: openai.OpenAI) -> None:
+        one = library.embeddings.create(model=MODEL, input=texts[3])  # asks for base64
+        many = library.embeddings.create(model=MODEL, input=texts, encoding_format="float")
+        assert [found.index for found in many.data] == list(range(20))
+        assert many.data[3].embedding == one.data[0].embedding
+        assert len({tuple(found.embedding) for found in many.data}) == 20
+        assert (one.usage.prompt_tokens, many.usage.total_tokens) == (2, 40)
+        assert one.usage.model_extra is not None
+        assert many.usage.model_extra is not None
+        costs = [
+            Decimal(one.usage.model_extra["cost"]),
+            Decimal(many.usage.model_extra["cost"]),
+        ]
+        assert costs[1] == 20 * costs[0] > 0
+        assert one.data[0].model_extra is not None
+        assert one.data[0].model_extra["modelex"]["receipt"]
+        with pytest.raises(openai.BadRequestError, match="dimensions"):
+            library.embeddings.create(model=MODEL, input="x", dimensions=2)
+        with pytest.raises(openai.BadRequestError) as caught:
+            library.chat.completions.create(
+                model=MODEL, messages=[{"role": "user", "content": HELLO}]
+            )
+        assert caught.value.code == "unsupported"
+
+    async with serve(MemoryEngine(MODEL, kinds=("embedding",))) as served:
+        await served.use(work)
+        assert len(await served.exchange.node.parts.store.receipts()) == 21
+
+
+@pytest.mark.slow
+async def test_a_schema_holds_the_answer_of_a_provider(tmp_path: Path) -> None:
+    """A model of random weights, on the mesh: nothing but the schema makes JSON of what it says."""
+    path = await trio.to_thread.run_sync(write_tiny, tmp_path / "tiny.gguf")
+    schema = {"type": "array", "items": {"enum": [7]}, "minItems": 2, "maxItems": 2}
+
+    def work(library: openai.OpenAI) -> str | None:
+        answer = library.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": HELLO}],
+            max_tokens=40,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "sevens", "schema": schema, "strict": True},
+            },
+        )
+        return answer.choices[0].message.content
+
+    async with serve(open_engine(EngineSpec("xllamacpp", MODEL, path))) as served:
+        said = await served.use(work)
+        assert said is not None
+        assert json.loads(said) == [7, 7]
 
 
 async def test_errors_come_as_the_librarys_own() -> None:
