@@ -103,10 +103,8 @@ def _capitalise(digits: str) -> str:
     """Return an address's digits with the capitals that EIP-55 gives them: a letter is large where
     its place in the hash of the small ones has a digit of 8 or more.
     """
-    places = keccak(digits.encode()).hex()
-    return "".join(
-        digit.upper() if place >= "8" else digit for digit, place in zip(digits, places, strict=False)
-    )
+    pairs = zip(digits, keccak(digits.encode()).hex()[: len(digits)], strict=True)
+    return "".join(digit.upper() if place >= "8" else digit for digit, place in pairs)
 
 
 def network_id_of(chain_id: int, registry: Address) -> NetworkId:

@@ -11,10 +11,12 @@ from p2p_modelex.cli.contracts import (
     Answer,
     Fields,
     current,
+    fetch_epoch,
     read_digest,
     reads,
     sends,
     serves,
+    show_as_of,
     tell_sent,
 )
 from p2p_modelex.cli.files import EXISTING_FILE, read_sha256, read_small
@@ -71,7 +73,7 @@ async def sign(
     output = _read_output(score, text_file)
     signed = await _hub(network).sign(subject, output, wanted)
     write_report(network, signed, out)
-    return {"report": str(out), **tell_report(signed)}
+    return {"report": str(out), **await tell_report(network, signed)}
 
 
 @click.command()
@@ -115,12 +117,15 @@ async def answer(
     sent = await hub.answer(ask, signed, output if isinstance(output, bytes) else b"")
     names = [event.name for event in sent.events]
     said = sent.event("Answered") if "Answered" in names else None
+    paid = None
+    if said is not None:
+        paid = show_as_of(Amount(Wei(said["paid"]), ask.amount.epoch), await fetch_epoch(network))
     return tell_sent(
         sent,
         request=request,
         status="open" if said is None else "answered",
         score=None if said is None or text_file else str(said["score"]),
-        paid=None if said is None else Amount(Wei(said["paid"]), ask.amount.epoch),
+        paid=paid,
         outliers=names.count("Outlier"),
         callback_failed="CallbackFailed" in names,
     )
@@ -197,7 +202,7 @@ async def verify(
         raise _bad(report, f"is about 0x{signed.report.subject.hex()}")
     if not await _hub(network).verify(signed):
         raise _bad(report, f"is not signed by 0x{signed.signer.hex()}")
-    return {"verified": True, **tell_report(signed)}
+    return {"verified": True, **await tell_report(network, signed)}
 
 
 def _tell_outcome(outcome: "Outcome") -> Fields:

@@ -115,10 +115,8 @@ async def offer(
 @reads
 async def show(network: "Network", block: Digest) -> Answer:
     """Show a block, and what a lease costs now."""
-    contract = _blocks(network)
-    found = await contract.fetch_block(block)
+    found = await _blocks(network).fetch_block(block)
     return _row(found) | {
-        "price": await contract.fetch_price(block),
         "creator": found.creator,
         "manifest": found.offer.manifest,
         "terms": found.offer.terms,
@@ -130,7 +128,7 @@ async def show(network: "Network", block: Digest) -> Answer:
 @page_option
 @reads
 async def list_blocks(network: "Network", page: int) -> Answer:
-    """List blocks, oldest first; prices as they were set."""
+    """List blocks, oldest first, and what a lease costs now."""
     contract = _blocks(network)
     return await fetch_page(page, await contract.fetch_count(), contract.fetch_page, _row)
 

@@ -34,7 +34,7 @@ from p2p_modelex.errors import BadInput, KeystoreError
 from p2p_modelex.ids import Address, Digest, PeerId, PublicKey, parse_peer_id, public_key_of
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.node.home import Home
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai
 
 if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
     from p2p_modelex.chain.abc import Deployment
@@ -234,11 +234,23 @@ page_option = click.option(
 )
 
 
-async def current(network: "Network", wei: Wei) -> Amount:
-    """Return an amount as people write them: in AI of the token's current epoch."""
+async def fetch_epoch(network: "Network") -> Epoch:
+    """The token's current split epoch."""
     from p2p_modelex.chain.contracts.token import Token
 
-    return Amount(wei, await Token(network).fetch_epoch())
+    return await Token(network).fetch_epoch()
+
+
+async def current(network: "Network", wei: Wei) -> Amount:
+    """Return an amount as people write them: in AI of the token's current epoch."""
+    return Amount(wei, await fetch_epoch(network))
+
+
+def show_as_of(amount: Amount, epoch: Epoch) -> Amount:
+    """Return an amount as people read them: in units of the current epoch. One of an epoch to come,
+    which a stranger may have signed, stays as it is and says so.
+    """
+    return amount.rescale(max(amount.epoch, epoch))
 
 
 async def fetch_page(

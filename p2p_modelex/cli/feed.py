@@ -127,7 +127,7 @@ async def sign(network: "Network", address: Address, score: str, out: Path) -> A
     free = await current(network, Wei(0))
     signed = await OracleHub(network).sign(settings.subject, units, free)
     write_report(network, signed, out)
-    return {"report": str(out), **tell_report(signed)}
+    return {"report": str(out), **await tell_report(network, signed)}
 
 
 @feed.command()

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.answers import answer, serve, sign, verify
-from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import (
+    Answer,
+    Moment,
+    current,
+    fetch_epoch,
+    reads,
+    sends,
+    show_as_of,
+    tell_sent,
+)
 from p2p_modelex.cli.listing import LIMIT, tell_earned, withdraw_earned
 from p2p_modelex.cli.questions import (
     NOTHING,
@@ -134,7 +143,7 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
         "request": request,
         "status": state.status.name.lower(),
         **tell_answer(asked.ask, state, output),
-        **tell_ask(asked.ask),
+        **tell_ask(asked.ask, await fetch_epoch(network)),
         "block": asked.block,
     }
 
@@ -151,13 +160,14 @@ async def list_requests(network: "Network", provider: Address | None, limit: int
     if provider is not None:
         asks = tuple(each for each in asks if each.ask.find_provider(provider) is not None)[:limit]
     states = await hub.fetch_requests([asked.id for asked in asks])
+    epoch = await fetch_epoch(network)
     return [
         {
             "request": asked.id,
             "block": asked.block,
             "status": state.status.name.lower(),
             "kind": asked.ask.terms.kind.name.lower(),
-            "ceiling": asked.ask.amount,
+            "ceiling": show_as_of(asked.ask.amount, epoch),
             "deadline": Moment(asked.ask.terms.deadline),
         }
         for asked, state in zip(asks, states, strict=True)
@@ -172,7 +182,9 @@ async def refund(network: "Network", request: Digest, block: int | None) -> Answ
     """After the deadline, give the requester everything back, to `withdraw`."""
     hub = _hub(network)
     ask = (await hub.find_ask(request, block)).ask
-    return tell_sent(await hub.refund(ask), request=request, refunded=ask.amount)
+    sent = await hub.refund(ask)
+    refunded = show_as_of(ask.amount, await fetch_epoch(network))
+    return tell_sent(sent, request=request, refunded=refunded)
 
 
 @oracle.command()

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment, read_digest
+from p2p_modelex.cli.contracts import Fields, Moment, read_digest, show_as_of
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES
+from p2p_modelex.units import Epoch
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.oracle import Request
@@ -87,15 +88,15 @@ def tell_answer(ask: "Ask", state: "Request", output: bytes | None) -> Fields:
     }
 
 
-def tell_ask(ask: "Ask") -> Fields:
-    """Return what was asked of whom."""
+def tell_ask(ask: "Ask", epoch: Epoch) -> Fields:
+    """Return what was asked of whom. epoch: the token's, which amounts are shown in."""
     terms = ask.terms
     return {
         "kind": terms.kind.name.lower(),
         "prompt": terms.prompt.decode(errors="replace"),
         "template": terms.template if terms.template != NOTHING else None,
         "requester": ask.requester,
-        "ceiling": ask.amount,
+        "ceiling": show_as_of(ask.amount, epoch),
         "providers": ["0x" + each.signer.hex() for each in terms.providers],
         "quorum": terms.quorum,
         "band": str(terms.band),

@@ -86,13 +86,12 @@ async def publish(
 @reads
 async def show(network: "Network", template: Digest) -> Answer:
     """Show a template, and what a use costs now."""
-    library = _library(network)
-    found = await library.fetch_template(template)
+    found = await _library(network).fetch_template(template)
     return {
         "template": found.id,
         "creator": found.creator,
         "version": found.version,
-        "fee": await library.fetch_fee(template),
+        "fee": found.fee,
         "max_completion_tokens": found.max_completion_tokens,
         "content": found.content,
         "schema": _or_none(found.schema),
@@ -109,7 +108,7 @@ async def show(network: "Network", template: Digest) -> Answer:
 @page_option
 @reads
 async def list_templates(network: "Network", page: int) -> Answer:
-    """List templates, oldest first; fees as they were set."""
+    """List templates, oldest first, and what a use costs now."""
     library = _library(network)
     return await fetch_page(page, await library.fetch_count(), library.fetch_page, _row)
 

@@ -74,7 +74,7 @@ def _verify_all(paths: Sequence[Path], domain: Digest) -> None:
         else:
             signed = row.receipt.receipt
             tokens = f"{signed.prompt_tokens}+{signed.completion_tokens} tokens"
-            said = f"{row.request.model}, {tokens}, {format_ai(signed.price)}"
+            said = f"{row.request.model}, {tokens}, {format_ai(signed.price, signed.epoch)}"
             click.echo(printable(f"good  {path}: {said}"))
     if bad:
         names = ", ".join(map(str, bad))
@@ -92,4 +92,4 @@ def _print(row: ReceiptRow) -> None:
     model = printable(row.request.model)
     click.echo(f"  model      {model}, weights sha256 {signed.weights.hex()}")
     click.echo(f"  tokens     {signed.prompt_tokens} prompt, {signed.completion_tokens} completion")
-    click.echo(f"  price      {format_ai(signed.price)}")
+    click.echo(f"  price      {format_ai(signed.price, signed.epoch)}")
