@@ -86,16 +86,16 @@ def _read_permit(path: Path) -> "tuple[Permit, bytes]":
 
     try:
         told = msgspec.json.decode(read_file(path, FILE_BYTES), type=_PermitFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        made = Permit(
+            parse_address(told.holder),
+            parse_address(told.spender),
+            Wei(int(told.allowance.wei)),
+            Epoch(told.allowance.epoch),
+            told.nonce,
+            told.deadline,
+        )
+    except (BadInput, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(
             f"{path} is not a permit: {error}", hint="`modelex token permit --json` makes one"
         ) from error
-    made = Permit(
-        parse_address(told.holder),
-        parse_address(told.spender),
-        Wei(int(told.allowance.wei)),
-        Epoch(told.allowance.epoch),
-        told.nonce,
-        told.deadline,
-    )
     return made, bytes.fromhex(told.signature.removeprefix("0x"))

@@ -45,12 +45,14 @@ def write_report(network: "Network", signed: SignedReport, path: Path) -> None:
 
 
 def read_report(network: "Network", path: Path) -> SignedReport:
-    """Read a report for this network; VerificationFailed, naming the file, if it is not one."""
+    """Read a report; BadInput, naming the file, if it is not one, VerificationFailed if it is for
+    another network.
+    """
     content = read_small(path, FILE_BYTES)
     try:
         return decode_report_file(content, network.deployment.chain_id, network.find("oracle"))
-    except VerificationFailed as error:
-        raise VerificationFailed(
+    except (BadInput, VerificationFailed) as error:
+        raise type(error)(
             f"{path}: {error.message}", hint="give a file that `sign` wrote, for this network"
         ) from error
 
