@@ -38,6 +38,7 @@ from p2p_modelex.units import Wei, parse_ai
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
     from p2p_modelex.chain.contracts.oracle import OracleHub
+    from p2p_modelex.chain.contracts.questions import Ask
     from p2p_modelex.node.answering import Outcome
 
 _score = click.option("--score", type=int, help="The answer, a whole number of the asker's units.")
@@ -66,10 +67,10 @@ async def sign(
 
     The price is a request's equal share unless another is given; where nobody asked, nothing.
     """
-    if price is not None:
-        wanted = await current(network, price)
-    else:
-        wanted = await _find_share(network, subject, block)
+    ask = await _find_ask(network, subject, block)
+    if ask is not None:
+        ask.find_place(network.account)
+    wanted = await _find_price(network, price, ask)
     output = _read_output(score, text_file)
     signed = await _hub(network).sign(subject, output, wanted)
     write_report(network, signed, out)
@@ -112,7 +113,7 @@ async def answer(
         signed = read_reports(network, reports)
     else:
         output = _read_output(score, text_file)
-        wanted = ask.share if price is None else await current(network, price)
+        wanted = await _find_price(network, price, ask)
         signed = [await hub.sign(request, output, wanted)]
     sent = await hub.answer(ask, signed, output if isinstance(output, bytes) else b"")
     names = [event.name for event in sent.events]
@@ -230,13 +231,25 @@ def _read_text(path: Path) -> bytes:
     return read_small(path, PROMPT_BYTES)
 
 
-async def _find_share(network: "Network", subject: Digest, block: int | None) -> Amount:
+async def _find_ask(network: "Network", subject: Digest, block: int | None) -> "Ask | None":
+    """Return what was asked; None if nobody did."""
     from p2p_modelex.chain.contracts.oracle import Status
 
     hub = _hub(network)
     if (await hub.fetch_request(subject)).status is Status.NONE:
-        return await current(network, Wei(0))
-    return (await hub.find_ask(subject, block)).ask.share
+        return None
+    return (await hub.find_ask(subject, block)).ask
+
+
+async def _find_price(network: "Network", price: Wei | None, ask: "Ask | None") -> Amount:
+    """Return what a report asks: the share, or the user's price, of which no more is paid."""
+    if price is None:
+        return await current(network, Wei(0)) if ask is None else ask.share
+    wanted = await current(network, price)
+    share = None if ask is None else show_as_of(ask.share, wanted.epoch)
+    if share is not None and share.wei < wanted.wei:
+        click.echo(f"{share} will be paid, an equal share, not {wanted}", err=True)
+    return wanted
 
 
 def _hub(network: "Network") -> "OracleHub":

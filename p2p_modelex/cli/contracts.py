@@ -30,7 +30,7 @@ from p2p_modelex.cli.common import (
 )
 from p2p_modelex.cli.text import local_time, printable
 from p2p_modelex.core.ledger.amount import Amount
-from p2p_modelex.errors import BadInput, KeystoreError
+from p2p_modelex.errors import BadInput, ConfigurationError, KeystoreError
 from p2p_modelex.ids import Address, Digest, PeerId, PublicKey, parse_peer_id, public_key_of
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.node.home import Home
@@ -187,8 +187,7 @@ def _build(
         key_file: Path | None = None,
         **arguments: Any,
     ) -> None:
-        if rpc is None or network_file is None or (is_sending and key_file is None):
-            check_home(home)
+        _check_place(home, rpc, network_file, key_file if is_sending else home)
         network = _Place(home, rpc, network_file, key_file).open(is_sending=is_sending)
         run_trio(_run, network, follow, home, arguments)
 
@@ -196,6 +195,17 @@ def _build(
     if is_sending:
         command = _key_option(command)
     return home_option(_rpc_option(_network_option(_json_option(command))))
+
+
+def _check_place(home: Home, rpc: object, network_file: object, key: object) -> None:
+    """Raise ConfigurationError if something is to be the home's, and there is none."""
+    options = {"--rpc URL": rpc, "--network-file FILE": network_file, "--key-file FILE": key}
+    missing = [option for option, given in options.items() if given is None]
+    if missing and not home.exists:
+        raise ConfigurationError(
+            f"{home.path} is not a home of Modelex",
+            hint=f"give {' and '.join(missing)}, or make a home: modelex init",
+        )
 
 
 async def _run(

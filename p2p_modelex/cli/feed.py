@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, Moment, current, read_digest, reads, sends, tell_sent
-from p2p_modelex.cli.listing import LIMIT
+from p2p_modelex.cli.listing import LIMIT, check_once
 from p2p_modelex.cli.reports import (
     out_option,
     read_reports,
@@ -17,7 +17,7 @@ from p2p_modelex.cli.reports import (
 )
 from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest, format_address, parse_address
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.units import Wei
 
@@ -68,6 +68,7 @@ async def deploy(
     moved = parse_score(deviation, decimals)
     if moved < 0:
         raise BadInput("a deviation is not negative")
+    check_once(signers, "signer")
     settings = Settings(subject, description, decimals, heartbeat, moved)
     made, sent = await ScoreFeed.establish(
         network, settings, signers, quorum, owner or network.account
@@ -122,7 +123,13 @@ async def sign(network: "Network", address: Address, score: str, out: Path) -> A
     """Sign a report of this moment's score, as one of the feed's signers; nothing is sent."""
     from p2p_modelex.chain.contracts.oracle import OracleHub
 
-    settings = (await _open(network, address).fetch_state()).settings
+    state = await _open(network, address).fetch_state()
+    if network.account not in state.signers:
+        raise BadInput(
+            f"{format_address(network.account)} is none of the feed's signers",
+            hint="`modelex feed show` lists them",
+        )
+    settings = state.settings
     units = parse_score(score, settings.decimals)
     free = await current(network, Wei(0))
     signed = await OracleHub(network).sign(settings.subject, units, free)
@@ -152,6 +159,7 @@ async def set_signers(
     network: "Network", address: Address, signers: tuple[Address, ...], quorum: int
 ) -> Answer:
     """As the owner, replace all signers."""
+    check_once(signers, "signer")
     sent = await _open(network, address).set_signers(signers, quorum)
     return tell_sent(sent, feed=address, quorum=quorum)
 

@@ -16,7 +16,7 @@ from p2p_modelex.cli.contracts import (
     show_as_of,
     tell_sent,
 )
-from p2p_modelex.cli.listing import LIMIT, tell_earned, withdraw_earned
+from p2p_modelex.cli.listing import LIMIT, check_once, tell_earned, withdraw_earned
 from p2p_modelex.cli.questions import (
     NOTHING,
     block_option,
@@ -28,6 +28,8 @@ from p2p_modelex.cli.questions import (
     tell_ask,
 )
 from p2p_modelex.cli.text import parse_duration
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import BadInput, PaymentError
 from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.units import UINT128_MAX, Wei, parse_ai
@@ -103,11 +105,18 @@ async def ask(
     from p2p_modelex.chain.contracts.questions import NOBODY, Kind, Terms, read_ask
 
     used, content = read_question(prompt, template, parameters)
+    asked = tuple(map(parse_provider, providers))
+    check_once([each.signer for each in asked], "provider")
+    if quorum is not None and quorum > len(asked):
+        raise BadInput(
+            f"a quorum of {quorum} takes as many providers, not {len(asked)}",
+            hint="name more with --provider, or lower --quorum",
+        )
     terms = Terms(
         kind=Kind.TEXT if is_text else Kind.SCORE,
         prompt=content,
-        providers=tuple(map(parse_provider, providers)),
-        quorum=quorum or len(providers),
+        providers=asked,
+        quorum=quorum or len(asked),
         deadline=(await network.fetch_head()).timestamp + within,
         salt=Digest(secrets.token_bytes(32)),
         band=band,
@@ -116,6 +125,8 @@ async def ask(
         callback_gas=callback_gas if callback else 0,
     )
     paid = await current(network, ceiling)
+    if template is not None:
+        await _check_fee(network, template, paid)
     sent = await _hub(network).request(terms, paid)
     said = sent.event("Requested")
     for_providers = read_ask(said["ask"]).amount
@@ -216,6 +227,18 @@ async def earned(network: "Network", account: Address | None) -> Answer:
 async def withdraw(network: "Network") -> Answer:
     """Take what this account has at the oracle."""
     return await withdraw_earned(_hub(network), network.account)
+
+
+async def _check_fee(network: "Network", template: Digest, paid: Amount) -> None:
+    """Raise PaymentError if a template's fee leaves nothing for the providers."""
+    from p2p_modelex.chain.contracts.prompts import PromptLibrary
+
+    fee = await PromptLibrary(network).fetch_fee(template)
+    if fee.wei >= paid.wei:
+        raise PaymentError(
+            f"the fee is {fee}, which leaves the providers nothing of the ceiling",
+            hint="raise --ceiling",
+        )
 
 
 def _hub(network: "Network") -> "OracleHub":

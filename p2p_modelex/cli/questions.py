@@ -60,7 +60,10 @@ def read_question(
     from p2p_modelex.chain.contracts.questions import encode_parameters
 
     if (prompt is None) == (template is None) or (parameters and template is None):
-        raise BadInput("give a PROMPT, or a --template with its --parameter values")
+        raise BadInput(
+            "a question is a PROMPT, or a --template with its --parameter values",
+            hint='give one of the two, such as "Is it so?"',
+        )
     if prompt is None or template is not None:
         return template or NOTHING, encode_parameters(dict(parameters))
     try:

@@ -20,7 +20,7 @@ from p2p_modelex.cli.contracts import (
     sends,
     tell_sent,
 )
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import (
     Address,
     Digest,
@@ -140,7 +140,7 @@ async def show(
     since: int,
 ) -> Answer:
     """Show the mean of the newest ratings by those whom you believe."""
-    believed = evaluators or (network.account,)
+    believed = evaluators or (_find_own(network),)
     summary = await _ratings(network).summarise(peer, operator, believed, since)
     return {
         "peer": _name(peer),
@@ -169,6 +169,14 @@ def _ratings(network: "Network") -> "Ratings":
     from p2p_modelex.chain.contracts.ratings import Ratings
 
     return Ratings(network)
+
+
+def _find_own(network: "Network") -> Address:
+    try:
+        return network.account
+    except ConfigurationError as error:
+        error.hint = "name whom you believe: --by ACCOUNT, or give --home"
+        raise
 
 
 def _name(peer: PublicKey) -> str:

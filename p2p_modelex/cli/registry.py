@@ -17,7 +17,15 @@ from p2p_modelex.cli.contracts import (
     tell_sent,
 )
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, PublicKey, format_peer_id, parse_address, peer_id_of
+from p2p_modelex.ids import (
+    Address,
+    Digest,
+    PublicKey,
+    format_address,
+    format_peer_id,
+    parse_address,
+    peer_id_of,
+)
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -205,7 +213,13 @@ async def revoke(network: "Network", role: str, account: Address) -> Answer:
 @sends
 async def renounce(network: "Network", role: str) -> Answer:
     """Give up a role of this account; nobody may be left who can give it back."""
-    return tell_sent(await _registry(network).renounce_role(_role(role)), role=role)
+    registry = _registry(network)
+    if not await registry.has_role(_role(role), network.account):
+        raise BadInput(
+            f"{format_address(network.account)} has not the role {role}",
+            hint="`modelex registry roles show` says which it has",
+        )
+    return tell_sent(await registry.renounce_role(_role(role)), role=role)
 
 
 def _registry(network: "Network") -> "Registry":
