@@ -12,7 +12,6 @@ from p2p_modelex.cli.contracts import (
     Fields,
     current,
     fetch_epoch,
-    read_digest,
     reads,
     sends,
     serves,
@@ -20,6 +19,7 @@ from p2p_modelex.cli.contracts import (
     tell_sent,
 )
 from p2p_modelex.cli.files import EXISTING_FILE, read_sha256, read_small
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST
 from p2p_modelex.cli.questions import block_option, request_argument
 from p2p_modelex.cli.reports import (
     out_option,
@@ -30,10 +30,10 @@ from p2p_modelex.cli.reports import (
 )
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import COMPLETION_TOKENS_MAX, PROMPT_BYTES
 from p2p_modelex.node.home import Home
-from p2p_modelex.units import Wei, parse_ai
+from p2p_modelex.units import Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 
 _score = click.option("--score", type=int, help="The answer, a whole number of the asker's units.")
 _text = click.option("--text-file", type=EXISTING_FILE, help="The answer, a text.")
-_price = click.option("--price", type=parse_ai, help="AI. [default: an equal share of the ceiling]")
+_price = click.option("--price", type=AMOUNT, help="AI. [default: an equal share of the ceiling]")
 
 
 @click.command()
-@click.argument("subject", metavar="SUBJECT", type=read_digest)
+@click.argument("subject", metavar="SUBJECT", type=DIGEST)
 @_score
 @_text
 @_price
@@ -142,7 +142,7 @@ async def answer(
     help="The content of a template to serve; may be repeated.",
 )
 @click.option(
-    "--least", type=parse_ai, default="0", show_default=True, help="AI that an answer must bring."
+    "--least", type=AMOUNT, default="0", show_default=True, help="AI that an answer must bring."
 )
 @click.option(
     "--max-tokens",
@@ -189,8 +189,8 @@ async def serve(
 
 @click.command()
 @click.argument("report", type=EXISTING_FILE)
-@click.option("--signer", type=parse_address, help="It must be signed by this account.")
-@click.option("--subject", type=read_digest, help="It must be about this.")
+@click.option("--signer", type=ADDRESS, help="It must be signed by this account.")
+@click.option("--subject", type=DIGEST, help="It must be about this.")
 @reads
 async def verify(
     network: "Network", report: Path, signer: Address | None, subject: Digest | None

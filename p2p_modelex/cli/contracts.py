@@ -3,12 +3,11 @@
 A command is an async function of a Network that returns what it has to say:
 
     @token.command()
-    @click.argument("account", type=parse_address)
+    @click.argument("account", type=ADDRESS)
     @reads
     async def balance(network: "Network", account: Address) -> Answer: ...
 """
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from p2p_modelex.cli.common import (
 from p2p_modelex.cli.text import local_time, printable
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, ConfigurationError, KeystoreError
-from p2p_modelex.ids import Address, Digest, PeerId, PublicKey, parse_peer_id, public_key_of
+from p2p_modelex.ids import Address, PeerId, public_key_of
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.node.home import Home
 from p2p_modelex.units import Epoch, Wei, format_ai
@@ -68,19 +67,6 @@ class Moment(int):
 
 class Percent(int):
     """Hundredths of a per cent."""
-
-
-def read_peer(text: str) -> PublicKey:
-    """Parse a peer id; BadInput if it is not one of an Ed25519 key."""
-    return public_key_of(parse_peer_id(text))
-
-
-def read_digest(text: str) -> Digest:
-    """Parse a digest: 64 hexadecimal digits, with or without 0x."""
-    digits = text.removeprefix("0x")
-    if re.fullmatch("[0-9a-fA-F]{64}", digits) is None:
-        raise BadInput(f"not a digest: {text[:80]!r}", hint="write 64 hexadecimal digits")
-    return Digest(bytes.fromhex(digits))
 
 
 def read_file(path: Path, limit: int) -> bytes:

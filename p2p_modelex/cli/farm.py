@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, Moment, reads, sends, tell_sent
+from p2p_modelex.cli.kinds import ADDRESS
 from p2p_modelex.cli.listing import check_once
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, format_address, parse_address
@@ -24,7 +25,7 @@ def _read_member(text: str) -> tuple[Address, int]:
     return parse_address(account), int(weight)
 
 
-_farm = click.argument("farm", type=parse_address)
+_farm = click.argument("farm", type=ADDRESS)
 _members = click.option(
     "--member",
     "members",
@@ -46,7 +47,7 @@ def farm() -> None:
 
 @farm.command()
 @_members
-@click.option("--owner", type=parse_address, metavar="ACCOUNT", help="[default: this account]")
+@click.option("--owner", type=ADDRESS, metavar="ACCOUNT", help="[default: this account]")
 @click.option(
     "--notice",
     "notice_s",
@@ -146,7 +147,7 @@ async def begin(network: "Network", farm: Address) -> Answer:
 
 @farm.command()
 @_farm
-@click.argument("member", type=parse_address, required=False)
+@click.argument("member", type=ADDRESS, required=False)
 @click.option("--first", type=click.IntRange(1, 2**32 - 1), help="[default: the current terms]")
 @click.option("--last", type=click.IntRange(1, 2**32 - 1), help="[default: the current terms]")
 @sends

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2p_modelex.cli.contracts import Answer, tell_sent
+from p2p_modelex.cli.kinds import AMOUNT
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, PaymentError
 from p2p_modelex.ids import Address, format_address
-from p2p_modelex.units import Wei, parse_ai
+from p2p_modelex.units import Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.credits import Credits
@@ -20,7 +21,7 @@ LIMIT = 20
 
 def ceiling_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--ceiling AI`, given to the command as Wei or None."""
-    return click.option("--ceiling", type=parse_ai, help="The most to pay, AI. [default: any]")(
+    return click.option("--ceiling", type=AMOUNT, help="The most to pay, AI. [default: any]")(
         command
     )
 

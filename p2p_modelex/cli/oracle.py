@@ -16,6 +16,7 @@ from p2p_modelex.cli.contracts import (
     show_as_of,
     tell_sent,
 )
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DURATION
 from p2p_modelex.cli.listing import LIMIT, check_once, tell_earned, withdraw_earned
 from p2p_modelex.cli.questions import (
     NOTHING,
@@ -27,12 +28,11 @@ from p2p_modelex.cli.questions import (
     tell_answer,
     tell_ask,
 )
-from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, PaymentError
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import PAGE_ROWS_MAX
-from p2p_modelex.units import UINT128_MAX, Wei, parse_ai
+from p2p_modelex.units import UINT128_MAX, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -67,9 +67,9 @@ for _command in (sign, answer, serve, verify):
 )
 @click.option("--quorum", type=click.IntRange(1, 32), help="How many must answer. [default: all]")
 @click.option(
-    "--ceiling", type=parse_ai, required=True, help="To pay in all, AI: a template's fee included."
+    "--ceiling", type=AMOUNT, required=True, help="To pay in all, AI: a template's fee included."
 )
-@click.option("--within", type=parse_duration, required=True, help="To be answered, such as 1h.")
+@click.option("--within", type=DURATION, required=True, help="To be answered, such as 1h.")
 @click.option("--text", "is_text", is_flag=True, help="Ask for a text, the same from the quorum.")
 @click.option(
     "--band",
@@ -78,7 +78,7 @@ for _command in (sign, answer, serve, verify):
     show_default=True,
     help="How far from the median a score is still paid.",
 )
-@click.option("--callback", type=parse_address, help="The contract whose onAnswer is called.")
+@click.option("--callback", type=ADDRESS, help="The contract whose onAnswer is called.")
 @click.option(
     "--callback-gas", type=click.IntRange(0, 1_000_000), default=CALLBACK_GAS, show_default=True
 )
@@ -160,7 +160,7 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
 
 
 @oracle.command("list")
-@click.option("--provider", type=parse_address, help="Only what this signer is asked.")
+@click.option("--provider", type=ADDRESS, help="Only what this signer is asked.")
 @click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=LIMIT, show_default=True)
 @reads
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
@@ -215,7 +215,7 @@ async def subject(
 
 
 @oracle.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def earned(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT has at the oracle, by answers or refunds; by default the home's."""

@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from p2p_modelex.cli.contracts import Answer, Moment, current, read_file, sends, tell_sent
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, parse_address
 from p2p_modelex.limits import KIB
-from p2p_modelex.units import Epoch, Wei, parse_ai
+from p2p_modelex.units import Epoch, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -39,8 +40,8 @@ class _PermitFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @click.command()
-@click.argument("spender", type=parse_address)
-@click.argument("amount", type=parse_ai)
+@click.argument("spender", type=ADDRESS)
+@click.argument("amount", type=AMOUNT)
 @click.option(
     "--valid",
     "valid_s",

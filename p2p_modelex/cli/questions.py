@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment, read_digest, show_as_of
+from p2p_modelex.cli.contracts import Fields, Moment, show_as_of
+from p2p_modelex.cli.kinds import DIGEST
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 NOTHING = Digest(bytes(32))
 """Stands for no template."""
 
-request_argument = click.argument("request", metavar="REQUEST", type=read_digest)
+request_argument = click.argument("request", metavar="REQUEST", type=DIGEST)
 block_option = click.option(
     "--block", type=click.IntRange(min=0), help="Of the request, to find it fast."
 )
@@ -33,7 +34,7 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 def question_options(command: Any) -> Any:
     """Add PROMPT, or `--template` with `--parameter`."""
     prompt = click.argument("prompt", required=False)
-    template = click.option("--template", type=read_digest, help="In place of PROMPT.")
+    template = click.option("--template", type=DIGEST, help="In place of PROMPT.")
     parameters = click.option(
         "--parameter",
         "parameters",

@@ -15,18 +15,17 @@ from p2p_modelex.cli.contracts import (
     fetch_page,
     page_option,
     read_file,
-    read_peer,
     reads,
     sends,
     tell_sent,
 )
+from p2p_modelex.cli.kinds import ADDRESS, PEER
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import (
     Address,
     Digest,
     PublicKey,
     format_peer_id,
-    parse_address,
     peer_id_of,
 )
 from p2p_modelex.limits import MIB
@@ -53,8 +52,8 @@ def _read_score(text: str) -> Percent:
     return Percent(hundredths)
 
 
-_peer = click.argument("peer", type=read_peer)
-_operator = click.argument("operator", type=parse_address)
+_peer = click.argument("peer", type=PEER)
+_operator = click.argument("operator", type=ADDRESS)
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -123,7 +122,7 @@ async def bar(network: "Network", receipt: Path) -> Answer:
 @click.option(
     "--by",
     "evaluators",
-    type=parse_address,
+    type=ADDRESS,
     metavar="ACCOUNT",
     multiple=True,
     help="Whom to believe; may be given up to 256 times. [default: the home's account]",

@@ -16,8 +16,9 @@ from p2p_modelex.cli.contracts import (
     tell_sent,
 )
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256, read_size
+from p2p_modelex.cli.kinds import ADDRESS
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.ids import Address
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -146,7 +147,7 @@ def handover() -> None:
 
 @handover.command("offer")
 @_name
-@click.argument("successor", type=parse_address)
+@click.argument("successor", type=ADDRESS)
 @sends
 async def offer_handover(network: "Network", name: str, successor: Address) -> Answer:
     """As the publisher, offer NAME; the zero account takes the offer back."""
