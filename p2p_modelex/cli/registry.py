@@ -54,7 +54,9 @@ def registry() -> None:
 async def register(
     network: "Network", peer: PublicKey, digest: Digest | None, sequence: int | None, uri: str
 ) -> Answer:
-    """Make this account's entry for a peer. Without --digest it anchors no advertisement yet."""
+    """Make this account's entry for a peer. Without --digest it anchors no advertisement, which
+    `modelex nodes` shows as no anchor; a running node of this account anchors its own.
+    """
     if (digest is None) != (sequence is None):
         raise BadInput("--digest and --sequence are of one advertisement: give both or neither")
     anchored = digest or Digest(bytes(32))

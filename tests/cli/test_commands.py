@@ -70,6 +70,11 @@ def test_nodes_show_what_the_registry_says_of_them(modelex: Modelex, mesh: Mesh)
     said = modelex("nodes", "--home", mesh.homes["client"].path)
     assert f"{format_peer_id(ada.peer.peer)}  registered, " in said.out
     assert f"  anchored by {account}: current\n" in said.out
+    beside = ("--home", mesh.homes["bert"].path)
+    assert modelex("registry", "register", *beside).code == 0
+    said = modelex("nodes", "--home", mesh.homes["client"].path)
+    assert modelex("registry", "leave", *beside).code == 0
+    assert f"  registered by {format_address(bert.account.address)}: no anchor\n" in said.out
 
 
 def test_a_run_is_kept_to_a_section_of_the_registry(modelex: Modelex, mesh: Mesh) -> None:
