@@ -255,9 +255,19 @@ async def fetch_page(
     fetch: Callable[[int, int], Awaitable[Sequence[Any]]],
     describe: Callable[[Any], Fields],
 ) -> Page:
-    """Return page `number`, from 1, of a list. fetch: given offset and limit."""
+    """Return page `number`, from 1, of a list; BadInput for one after the last. fetch: given offset
+    and limit.
+    """
+    pages = _count_pages(total)
+    if number > pages:
+        raise BadInput(f"there is no page {number}", hint=f"the last one is --page {pages}")
     rows = await fetch((number - 1) * PAGE_ROWS_MAX, PAGE_ROWS_MAX)
     return Page([describe(row) for row in rows], number, total)
+
+
+def _count_pages(total: int) -> int:
+    """An empty list has one, of no rows."""
+    return max(1, -(-total // PAGE_ROWS_MAX))
 
 
 def tell_sent(sent: "Sent", **more: Any) -> Fields:
@@ -277,7 +287,7 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     elif isinstance(answer, Page):
         print_answer(answer.rows, as_json=False)
         if answer.total > len(answer.rows):
-            pages = -(-answer.total // PAGE_ROWS_MAX)
+            pages = _count_pages(answer.total)
             click.echo(f"page {answer.number} of {pages}, {answer.total} in all", err=True)
     elif isinstance(answer, Mapping):
         width = max(map(len, answer))

@@ -1,9 +1,11 @@
 """What was set before a split is shown as what it is now."""
 
+import json
 from pathlib import Path
 
 from p2p_modelex.units import AI
 from tests.chain.contracts.conftest import NOTICE_BLOCKS, PAUSE_BLOCKS
+from tests.cli.conftest import Modelex, edit, new_home, nowhere
 from tests.cli.contracts.conftest import OWNER, Chain
 
 SPLITS = 4
@@ -38,3 +40,18 @@ def test_amounts_of_before_are_shown_as_they_are_now(splitting: Chain, tmp_path:
     assert chain.json("oracle", "verify", report)["price"] == now(8)
     assert chain.json("oracle", "answer", request, "--report", report, by=key)["paid"] == now(8)
     assert chain.json("oracle", "earned", signer)["earned"] == now(8)
+
+
+def test_the_doctor_says_until_when_nothing_is_transferred(
+    splitting: Chain, modelex: Modelex, tmp_path: Path
+) -> None:
+    chain, home = splitting, new_home(tmp_path / "home", splitting.network_file, nowhere())
+    edit(home, ("http://127.0.0.1:1", chain.url))
+    account = json.loads(modelex("token", "balance", "--home", home.path, "--json").out)["account"]
+    chain.json("token", "transfer", account, "2", by=OWNER)
+    chain.rpc("anvil_setBalance", account, hex(10**18))
+    assert "account: 2 AI, and gas\n" in modelex("doctor", "--home", home.path).out
+    block = chain.json("token", "split", "announce", by=OWNER)["splits_at"]
+    chain.mine(NOTICE_BLOCKS)
+    said = modelex("doctor", "--home", home.path).out
+    assert f"account: 2 AI, and gas; $AI is not transferred before block {block}, " in said
