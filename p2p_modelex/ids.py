@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NewType
 
 import base58
+from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.errors import BadInput
 
@@ -61,28 +62,49 @@ def format_peer_id(peer: PeerId) -> str:
 
 def parse_peer_id(text: str) -> PeerId:
     """Parse the base58 text form; BadInput if it is not an Ed25519 peer id."""
+    hint = "`modelex nodes` lists peers; their ids begin with 12D3KooW"
     try:
         peer = PeerId(base58.b58decode(text[:_PEER_ID_TEXT_MAX]))
+        public_key_of(peer)
     except ValueError as error:
-        raise BadInput(f"not a peer id: {text[:80]!r}") from error
-    public_key_of(peer)
+        raise BadInput(f"not a peer id: {text[:80]!r}", hint=hint) from error
+    except BadInput as error:
+        raise BadInput(f"not an Ed25519 peer id: {text[:80]!r}", hint=hint) from error
     if format_peer_id(peer) != text:
-        raise BadInput(f"not the plain form of a peer id: {text[:80]!r}")
+        raise BadInput(f"not the plain form of a peer id: {text[:80]!r}", hint=hint)
     return peer
 
 
 def parse_address(text: str) -> Address:
-    """Parse `0x` and 40 hexadecimal digits; BadInput otherwise."""
+    """Parse `0x` and 40 hexadecimal digits; BadInput otherwise.
+
+    Capitals among small letters are a checksum (EIP-55), and BadInput if it is wrong: what is sent
+    to a mistyped account is lost.
+    """
     if _ADDRESS_TEXT.fullmatch(text) is None:
         raise BadInput(
             f"not an EVM address: {text[:80]!r}", hint="write 0x and 40 hexadecimal digits"
         )
-    return Address(bytes.fromhex(text[2:]))
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper(), _capitalise(digits.lower())):
+        raise BadInput(
+            f"{text} is mistyped: its capitals are not those of its digits (EIP-55)",
+            hint="copy the address again from where you have it",
+        )
+    return Address(bytes.fromhex(digits))
 
 
 def format_address(address: Address) -> str:
     """Return `0x` and 40 lower-case hexadecimal digits."""
     return "0x" + address.hex()
+
+
+def _capitalise(digits: str) -> str:
+    """Return an address's digits with the capitals that EIP-55 gives them: a letter is large where
+    its place in the hash of the small ones has a digit of 8 or more.
+    """
+    pairs = zip(digits, keccak(digits.encode()).hex()[: len(digits)], strict=True)
+    return "".join(digit.upper() if place >= "8" else digit for digit, place in pairs)
 
 
 def network_id_of(chain_id: int, registry: Address) -> NetworkId:

@@ -1,7 +1,10 @@
 """Identifiers parse from one text form each and from nothing else."""
 
+import re
+
 import base58
 import pytest
+from eth_utils.address import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,8 +65,9 @@ def test_peer_ids_of_another_kind_are_refused(peer: bytes) -> None:
     ids=["empty", "alphabet", "not ASCII", "short", "long", "space", "zero", "huge", "kind"],
 )
 def test_what_is_no_peer_id_is_refused(text: str) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput, match=re.escape(repr(text[:80]))) as caught:
         parse_peer_id(text)
+    assert caught.value.hint
 
 
 @given(st.binary(min_size=20, max_size=20).map(Address))
@@ -79,6 +83,43 @@ def test_an_address_survives_text(address: Address) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         parse_address(text)
+
+
+# The vectors of EIP-55.
+CAPITALS = (
+    "0x52908400098527886E0F7030069857D2E4169EE7",
+    "0x8617E340B3D01FA5F11F306F4090FD50E238070D",
+    "0xde709f2102306220921060314715629080e2fb77",
+    "0x27b1fdb04752bbc536007a920d24acb045561c26",
+    "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+    "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+    "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
+    "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
+)
+
+
+@pytest.mark.parametrize("text", CAPITALS)
+def test_capitals_that_are_right_are_read(text: str) -> None:
+    assert parse_address(text) == parse_address(text.lower()) == bytes.fromhex(text[2:])
+
+
+@pytest.mark.parametrize("text", CAPITALS[4:])
+def test_a_digit_or_a_capital_that_is_wrong_is_refused(text: str) -> None:
+    """Each letter in turn, the other way; and a digit that became another."""
+    for place, digit in enumerate(text):
+        if place >= 2 and digit.isalpha():
+            with pytest.raises(BadInput, match=r"is mistyped.*EIP-55"):
+                parse_address(text[:place] + digit.swapcase() + text[place + 1 :])
+    for place in range(2, len(text)):
+        other = "0" if text[place] != "0" else "1"
+        with pytest.raises(BadInput, match="is mistyped") as caught:
+            parse_address(text[:place] + other + text[place + 1 :])
+    assert caught.value.hint
+
+
+@given(st.binary(min_size=20, max_size=20).map(Address))
+def test_capitals_are_as_other_wallets_write_them(address: Address) -> None:
+    assert parse_address(to_checksum_address(address)) == address
 
 
 def test_networks_differ_by_chain_and_by_registry() -> None:

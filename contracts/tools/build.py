@@ -141,23 +141,25 @@ def build() -> dict[str, str]:
     return {name: json.dumps(content, indent=1) + "\n" for name, content in shipped.items()}
 
 
-def find_differences() -> list[str]:
+def find_differences(built: dict[str, str]) -> list[str]:
     """Return the names of shipped files that differ from a rebuild, or should not be there."""
-    built = build()
     shipped = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
     return sorted(n for n in built.keys() | shipped.keys() if built.get(n) != shipped.get(n))
 
 
 def main() -> int:
     """Write the artifacts, or compare them with `--check`; the exit status."""
+    built = build()
+    different = find_differences(built)
     if "--check" in sys.argv:
-        different = find_differences()
         for name in different:
             print(f"{name} differs from a rebuild: run `make contracts` and commit the result")
         return 1 if different else 0
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    for name, text in build().items():
+    for name, text in built.items():
         (ARTIFACTS / name).write_text(text)
+    print(f"wrote {len(built)} files to {ARTIFACTS.relative_to(ROOT.parent)}")
+    print(f"changed: {', '.join(different) or 'nothing'}")
     return 0
 
 

@@ -11,13 +11,15 @@ from p2p_modelex.cli.contracts import (
     Answer,
     Fields,
     current,
-    read_digest,
+    fetch_epoch,
     reads,
     sends,
     serves,
+    show_as_of,
     tell_sent,
 )
 from p2p_modelex.cli.files import EXISTING_FILE, read_sha256, read_small
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST
 from p2p_modelex.cli.questions import block_option, request_argument
 from p2p_modelex.cli.reports import (
     out_option,
@@ -28,23 +30,24 @@ from p2p_modelex.cli.reports import (
 )
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import COMPLETION_TOKENS_MAX, PROMPT_BYTES
 from p2p_modelex.node.home import Home
-from p2p_modelex.units import Wei, parse_ai
+from p2p_modelex.units import Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
     from p2p_modelex.chain.contracts.oracle import OracleHub
+    from p2p_modelex.chain.contracts.questions import Ask
     from p2p_modelex.node.answering import Outcome
 
 _score = click.option("--score", type=int, help="The answer, a whole number of the asker's units.")
 _text = click.option("--text-file", type=EXISTING_FILE, help="The answer, a text.")
-_price = click.option("--price", type=parse_ai, help="AI. [default: an equal share of the ceiling]")
+_price = click.option("--price", type=AMOUNT, help="AI. [default: an equal share of the ceiling]")
 
 
 @click.command()
-@click.argument("subject", metavar="SUBJECT", type=read_digest)
+@click.argument("subject", metavar="SUBJECT", type=DIGEST)
 @_score
 @_text
 @_price
@@ -64,14 +67,14 @@ async def sign(
 
     The price is a request's equal share unless another is given; where nobody asked, nothing.
     """
-    if price is not None:
-        wanted = await current(network, price)
-    else:
-        wanted = await _find_share(network, subject, block)
+    ask = await _find_ask(network, subject, block)
+    if ask is not None:
+        ask.find_place(network.account)
+    wanted = await _find_price(network, price, ask)
     output = _read_output(score, text_file)
     signed = await _hub(network).sign(subject, output, wanted)
     write_report(network, signed, out)
-    return {"report": str(out), **tell_report(signed)}
+    return {"report": str(out), **await tell_report(network, signed)}
 
 
 @click.command()
@@ -110,17 +113,20 @@ async def answer(
         signed = read_reports(network, reports)
     else:
         output = _read_output(score, text_file)
-        wanted = ask.share if price is None else await current(network, price)
+        wanted = await _find_price(network, price, ask)
         signed = [await hub.sign(request, output, wanted)]
     sent = await hub.answer(ask, signed, output if isinstance(output, bytes) else b"")
     names = [event.name for event in sent.events]
     said = sent.event("Answered") if "Answered" in names else None
+    paid = None
+    if said is not None:
+        paid = show_as_of(Amount(Wei(said["paid"]), ask.amount.epoch), await fetch_epoch(network))
     return tell_sent(
         sent,
         request=request,
         status="open" if said is None else "answered",
         score=None if said is None or text_file else str(said["score"]),
-        paid=None if said is None else Amount(Wei(said["paid"]), ask.amount.epoch),
+        paid=paid,
         outliers=names.count("Outlier"),
         callback_failed="CallbackFailed" in names,
     )
@@ -137,9 +143,9 @@ async def answer(
 )
 @click.option(
     "--least",
-    type=parse_ai,
+    type=AMOUNT,
     required=True,
-    help="AI that an answer must bring: more than its gas is worth.",
+    help="That an answer must bring: more than its gas is worth.",
 )
 @click.option(
     "--gas-max",
@@ -194,8 +200,8 @@ async def serve(
 
 @click.command()
 @click.argument("report", type=EXISTING_FILE)
-@click.option("--signer", type=parse_address, help="It must be signed by this account.")
-@click.option("--subject", type=read_digest, help="It must be about this.")
+@click.option("--signer", type=ADDRESS, help="It must be signed by this account.")
+@click.option("--subject", type=DIGEST, help="It must be about this.")
 @reads
 async def verify(
     network: "Network", report: Path, signer: Address | None, subject: Digest | None
@@ -208,7 +214,7 @@ async def verify(
         raise _bad(report, f"is about 0x{signed.report.subject.hex()}")
     if not await _hub(network).verify(signed):
         raise _bad(report, f"is not signed by 0x{signed.signer.hex()}")
-    return {"verified": True, **tell_report(signed)}
+    return {"verified": True, **await tell_report(network, signed)}
 
 
 def _tell_outcome(outcome: "Outcome") -> Fields:
@@ -236,13 +242,25 @@ def _read_text(path: Path) -> bytes:
     return read_small(path, PROMPT_BYTES)
 
 
-async def _find_share(network: "Network", subject: Digest, block: int | None) -> Amount:
+async def _find_ask(network: "Network", subject: Digest, block: int | None) -> "Ask | None":
+    """Return what was asked; None if nobody did."""
     from p2p_modelex.chain.contracts.oracle import Status
 
     hub = _hub(network)
     if (await hub.fetch_request(subject)).status is Status.NONE:
-        return await current(network, Wei(0))
-    return (await hub.find_ask(subject, block)).ask.share
+        return None
+    return (await hub.find_ask(subject, block)).ask
+
+
+async def _find_price(network: "Network", price: Wei | None, ask: "Ask | None") -> Amount:
+    """Return what a report asks: the share, or the user's price, of which no more is paid."""
+    if price is None:
+        return await current(network, Wei(0)) if ask is None else ask.share
+    wanted = await current(network, price)
+    share = None if ask is None else show_as_of(ask.share, wanted.epoch)
+    if share is not None and share.wei < wanted.wei:
+        click.echo(f"{share} will be paid, an equal share, not {wanted}", err=True)
+    return wanted
 
 
 def _hub(network: "Network") -> "OracleHub":

@@ -12,7 +12,6 @@ from p2p_modelex.cli.contracts import (
     current,
     fetch_page,
     page_option,
-    read_digest,
     reads,
     sends,
     tell_sent,
@@ -24,16 +23,16 @@ from p2p_modelex.cli.files import (
     read_manifest,
     read_sha256,
 )
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST, DURATION
 from p2p_modelex.cli.listing import (
     ceiling_option,
     check_ceiling,
     tell_earned,
     withdraw_earned,
 )
-from p2p_modelex.cli.text import parse_duration
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.records.manifest import compute_digest
-from p2p_modelex.units import Wei, parse_ai
+from p2p_modelex.units import Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.blocks import Block, Blocks
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 USES = ("raw", "fine-tune")
 """In the order of the contract's Use."""
 
-_block = click.argument("block", metavar="ID", type=read_digest)
+_block = click.argument("block", metavar="ID", type=DIGEST)
 _weights = click.option("--weights", type=EXISTING_FILE, required=True, help="The model's file.")
 
 
@@ -68,8 +67,8 @@ def manifest(path: Path, *, as_json: bool) -> None:
 
 @blocks.command()
 @click.argument("path", type=EXISTING_PATH)
-@click.option("--price", type=parse_ai, required=True, help="Of one lease, AI.")
-@click.option("--duration", type=parse_duration, required=True, help="Of one lease, such as 30d.")
+@click.option("--price", type=AMOUNT, required=True, help="Of one lease, AI.")
+@click.option("--duration", type=DURATION, required=True, help="Of one lease, such as 30d.")
 @click.option(
     "--max-lessees",
     type=click.IntRange(min=0),
@@ -115,10 +114,8 @@ async def offer(
 @reads
 async def show(network: "Network", block: Digest) -> Answer:
     """Show a block, and what a lease costs now."""
-    contract = _blocks(network)
-    found = await contract.fetch_block(block)
+    found = await _blocks(network).fetch_block(block)
     return _row(found) | {
-        "price": await contract.fetch_price(block),
         "creator": found.creator,
         "manifest": found.offer.manifest,
         "terms": found.offer.terms,
@@ -130,7 +127,7 @@ async def show(network: "Network", block: Digest) -> Answer:
 @page_option
 @reads
 async def list_blocks(network: "Network", page: int) -> Answer:
-    """List blocks, oldest first; prices as they were set."""
+    """List blocks, oldest first, and what a lease costs now."""
     contract = _blocks(network)
     return await fetch_page(page, await contract.fetch_count(), contract.fetch_page, _row)
 
@@ -148,7 +145,7 @@ async def verify(network: "Network", path: Path, block: Digest) -> Answer:
 
 @blocks.command()
 @_block
-@click.option("--lessee", type=parse_address, help="Who gets it. [default: this account]")
+@click.option("--lessee", type=ADDRESS, help="Who gets it. [default: this account]")
 @ceiling_option
 @sends
 async def lease(
@@ -167,7 +164,7 @@ async def lease(
 
 @blocks.command("has-lease")
 @_block
-@click.argument("lessee", type=parse_address, required=False)
+@click.argument("lessee", type=ADDRESS, required=False)
 @reads
 async def has_lease(network: "Network", block: Digest, lessee: Address | None) -> Answer:
     """Say whether LESSEE may use a block now; by default the home's account."""
@@ -181,7 +178,7 @@ async def has_lease(network: "Network", block: Digest, lessee: Address | None) -
 
 @blocks.command("set-price")
 @_block
-@click.argument("price", type=parse_ai)
+@click.argument("price", type=AMOUNT)
 @sends
 async def set_price(network: "Network", block: Digest, price: Wei) -> Answer:
     """As the creator, change what leases to come cost."""
@@ -200,7 +197,7 @@ async def retire(network: "Network", block: Digest) -> Answer:
 @blocks.command("sign-off")
 @_block
 @_weights
-@click.option("--maker", type=parse_address, required=True, help="The lessee who made it.")
+@click.option("--maker", type=ADDRESS, required=True, help="The lessee who made it.")
 @sends
 async def sign_off(network: "Network", block: Digest, weights: Path, maker: Address) -> Answer:
     """As the creator, stand by a model that a lessee made from the block."""
@@ -238,7 +235,7 @@ async def derivative(network: "Network", block: Digest, weights: Path) -> Answer
 
 
 @blocks.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def earned(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT earned with leases; by default the home's."""

@@ -3,12 +3,11 @@
 A command is an async function of a Network that returns what it has to say:
 
     @token.command()
-    @click.argument("account", type=parse_address)
+    @click.argument("account", type=ADDRESS)
     @reads
     async def balance(network: "Network", account: Address) -> Answer: ...
 """
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ from p2p_modelex.cli.common import (
 )
 from p2p_modelex.cli.text import local_time, printable
 from p2p_modelex.core.ledger.amount import Amount
-from p2p_modelex.errors import BadInput, KeystoreError
-from p2p_modelex.ids import Address, Digest, PeerId, PublicKey, parse_peer_id, public_key_of
+from p2p_modelex.errors import BadInput, ConfigurationError, KeystoreError
+from p2p_modelex.ids import Address, PeerId, public_key_of
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.node.home import Home
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai
 
 if TYPE_CHECKING:  # imported where it is used: it brings the codecs of the chain
     from p2p_modelex.chain.abc import Deployment
@@ -68,19 +67,6 @@ class Moment(int):
 
 class Percent(int):
     """Hundredths of a per cent."""
-
-
-def read_peer(text: str) -> PublicKey:
-    """Parse a peer id; BadInput if it is not one of an Ed25519 key."""
-    return public_key_of(parse_peer_id(text))
-
-
-def read_digest(text: str) -> Digest:
-    """Parse a digest: 64 hexadecimal digits, with or without 0x."""
-    digits = text.removeprefix("0x")
-    if re.fullmatch("[0-9a-fA-F]{64}", digits) is None:
-        raise BadInput(f"not a digest: {text[:80]!r}", hint="write 64 hexadecimal digits")
-    return Digest(bytes.fromhex(digits))
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -187,8 +173,7 @@ def _build(
         key_file: Path | None = None,
         **arguments: Any,
     ) -> None:
-        if rpc is None or network_file is None or (is_sending and key_file is None):
-            check_home(home)
+        _check_place(home, rpc, network_file, key_file if is_sending else home)
         network = _Place(home, rpc, network_file, key_file).open(is_sending=is_sending)
         run_trio(_run, network, follow, home, arguments)
 
@@ -196,6 +181,17 @@ def _build(
     if is_sending:
         command = _key_option(command)
     return home_option(_rpc_option(_network_option(_json_option(command))))
+
+
+def _check_place(home: Home, rpc: object, network_file: object, key: object) -> None:
+    """Raise ConfigurationError if something is to be the home's, and there is none."""
+    options = {"--rpc URL": rpc, "--network-file FILE": network_file, "--key-file FILE": key}
+    missing = [option for option, given in options.items() if given is None]
+    if missing and not home.exists:
+        raise ConfigurationError(
+            f"{home.path} is not a home of Modelex",
+            hint=f"give {' and '.join(missing)}, or make a home: modelex init",
+        )
 
 
 async def _run(
@@ -234,11 +230,23 @@ page_option = click.option(
 )
 
 
-async def current(network: "Network", wei: Wei) -> Amount:
-    """Return an amount as people write them: in AI of the token's current epoch."""
+async def fetch_epoch(network: "Network") -> Epoch:
+    """The token's current split epoch."""
     from p2p_modelex.chain.contracts.token import Token
 
-    return Amount(wei, await Token(network).fetch_epoch())
+    return await Token(network).fetch_epoch()
+
+
+async def current(network: "Network", wei: Wei) -> Amount:
+    """Return an amount as people write them: in AI of the token's current epoch."""
+    return Amount(wei, await fetch_epoch(network))
+
+
+def show_as_of(amount: Amount, epoch: Epoch) -> Amount:
+    """Return an amount as people read them: in units of the current epoch. One of an epoch to come,
+    which a stranger may have signed, stays as it is and says so.
+    """
+    return amount.rescale(max(amount.epoch, epoch))
 
 
 async def fetch_page(
@@ -247,9 +255,19 @@ async def fetch_page(
     fetch: Callable[[int, int], Awaitable[Sequence[Any]]],
     describe: Callable[[Any], Fields],
 ) -> Page:
-    """Return page `number`, from 1, of a list. fetch: given offset and limit."""
+    """Return page `number`, from 1, of a list; BadInput for one after the last. fetch: given offset
+    and limit.
+    """
+    pages = _count_pages(total)
+    if number > pages:
+        raise BadInput(f"there is no page {number}", hint=f"the last one is --page {pages}")
     rows = await fetch((number - 1) * PAGE_ROWS_MAX, PAGE_ROWS_MAX)
     return Page([describe(row) for row in rows], number, total)
+
+
+def _count_pages(total: int) -> int:
+    """An empty list has one, of no rows."""
+    return max(1, -(-total // PAGE_ROWS_MAX))
 
 
 def tell_sent(sent: "Sent", **more: Any) -> Fields:
@@ -269,7 +287,7 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     elif isinstance(answer, Page):
         print_answer(answer.rows, as_json=False)
         if answer.total > len(answer.rows):
-            pages = -(-answer.total // PAGE_ROWS_MAX)
+            pages = _count_pages(answer.total)
             click.echo(f"page {answer.number} of {pages}, {answer.total} in all", err=True)
     elif isinstance(answer, Mapping):
         width = max(map(len, answer))

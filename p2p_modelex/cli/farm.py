@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, Moment, reads, sends, tell_sent
+from p2p_modelex.cli.kinds import ADDRESS
+from p2p_modelex.cli.listing import check_once
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.ids import Address, format_address, parse_address
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.farm import Farm, Member
@@ -23,7 +25,7 @@ def _read_member(text: str) -> tuple[Address, int]:
     return parse_address(account), int(weight)
 
 
-_farm = click.argument("farm", type=parse_address)
+_farm = click.argument("farm", type=ADDRESS)
 _members = click.option(
     "--member",
     "members",
@@ -45,7 +47,7 @@ def farm() -> None:
 
 @farm.command()
 @_members
-@click.option("--owner", type=parse_address, metavar="ACCOUNT", help="[default: this account]")
+@click.option("--owner", type=ADDRESS, metavar="ACCOUNT", help="[default: this account]")
 @click.option(
     "--notice",
     "notice_s",
@@ -145,7 +147,7 @@ async def begin(network: "Network", farm: Address) -> Answer:
 
 @farm.command()
 @_farm
-@click.argument("member", type=parse_address, required=False)
+@click.argument("member", type=ADDRESS, required=False)
 @click.option("--first", type=click.IntRange(1, 2**32 - 1), help="[default: the current terms]")
 @click.option("--last", type=click.IntRange(1, 2**32 - 1), help="[default: the current terms]")
 @sends
@@ -156,8 +158,20 @@ async def release(
     found = _open(network, farm)
     current = (await found.fetch_standing()).current
     payee = member or network.account
-    sent = await found.release(payee, first or current, last or current)
+    first, last = first or current, last or current
+    if first == last:
+        await _check_member(found, payee, last)
+    sent = await found.release(payee, first, last)
     return tell_sent(sent, member=payee, released=sent.sum_amounts("Released"))
+
+
+async def _check_member(farm: "Farm", account: Address, terms: int) -> None:
+    members = (await farm.fetch_terms(terms)).members
+    if account not in [member.account for member in members]:
+        raise BadInput(
+            f"{format_address(account)} is no member by the farm's terms {terms}",
+            hint="`modelex farm members` lists them; --first and --last name other terms",
+        )
 
 
 def _open(network: "Network", address: Address) -> "Farm":
@@ -169,4 +183,5 @@ def _open(network: "Network", address: Address) -> "Farm":
 def _list(members: tuple[tuple[Address, int], ...]) -> "list[Member]":
     from p2p_modelex.chain.contracts.farm import Member
 
+    check_once([account for account, _ in members], "member")
     return [Member(account, weight) for account, weight in members]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, current, read_digest, reads, sends, tell_sent
-from p2p_modelex.cli.listing import LIMIT
+from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
+from p2p_modelex.cli.kinds import ADDRESS, DIGEST, DURATION
+from p2p_modelex.cli.listing import LIMIT, check_once
 from p2p_modelex.cli.reports import (
     out_option,
     read_reports,
@@ -15,9 +16,8 @@ from p2p_modelex.cli.reports import (
     tell_report,
     write_report,
 )
-from p2p_modelex.cli.text import parse_duration
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest, format_address
 from p2p_modelex.limits import PAGE_ROWS_MAX
 from p2p_modelex.units import Wei
 
@@ -29,9 +29,9 @@ DECIMALS_MAX = 18
 # 2^127 has 39 digits.
 _SCORE = re.compile(r"(-?)([0-9]{1,39})(?:\.([0-9]{1,18}))?")
 
-_feed = click.argument("address", metavar="FEED", type=parse_address)
+_feed = click.argument("address", metavar="FEED", type=ADDRESS)
 _signers = click.option(
-    "--signer", "signers", type=parse_address, multiple=True, required=True, help="May report."
+    "--signer", "signers", type=ADDRESS, multiple=True, required=True, help="May report."
 )
 _quorum = click.option("--quorum", type=click.IntRange(1, 255), required=True, help="Must report.")
 
@@ -42,14 +42,14 @@ def feed() -> None:
 
 
 @feed.command()
-@click.option("--subject", type=read_digest, required=True, help="`modelex oracle subject` has it.")
+@click.option("--subject", type=DIGEST, required=True, help="`modelex oracle subject` has it.")
 @click.option("--description", required=True)
 @click.option("--decimals", type=click.IntRange(0, DECIMALS_MAX), default=2, show_default=True)
-@click.option("--heartbeat", type=parse_duration, required=True, help="A round is due, such as 1h.")
+@click.option("--heartbeat", type=DURATION, required=True, help="A round is due, such as 1h.")
 @click.option("--deviation", required=True, help="Makes a round due before, such as 0.05.")
 @_signers
 @_quorum
-@click.option("--owner", type=parse_address, help="Who changes signers. [default: this account]")
+@click.option("--owner", type=ADDRESS, help="Who changes signers. [default: this account]")
 @sends
 async def deploy(
     network: "Network",
@@ -68,6 +68,7 @@ async def deploy(
     moved = parse_score(deviation, decimals)
     if moved < 0:
         raise BadInput("a deviation is not negative")
+    check_once(signers, "signer")
     settings = Settings(subject, description, decimals, heartbeat, moved)
     made, sent = await ScoreFeed.establish(
         network, settings, signers, quorum, owner or network.account
@@ -122,12 +123,18 @@ async def sign(network: "Network", address: Address, score: str, out: Path) -> A
     """Sign a report of this moment's score, as one of the feed's signers; nothing is sent."""
     from p2p_modelex.chain.contracts.oracle import OracleHub
 
-    settings = (await _open(network, address).fetch_state()).settings
+    state = await _open(network, address).fetch_state()
+    if network.account not in state.signers:
+        raise BadInput(
+            f"{format_address(network.account)} is none of the feed's signers",
+            hint="`modelex feed show` lists them",
+        )
+    settings = state.settings
     units = parse_score(score, settings.decimals)
     free = await current(network, Wei(0))
     signed = await OracleHub(network).sign(settings.subject, units, free)
     write_report(network, signed, out)
-    return {"report": str(out), **tell_report(signed)}
+    return {"report": str(out), **await tell_report(network, signed)}
 
 
 @feed.command()
@@ -152,6 +159,7 @@ async def set_signers(
     network: "Network", address: Address, signers: tuple[Address, ...], quorum: int
 ) -> Answer:
     """As the owner, replace all signers."""
+    check_once(signers, "signer")
     sent = await _open(network, address).set_signers(signers, quorum)
     return tell_sent(sent, feed=address, quorum=quorum)
 
@@ -163,7 +171,7 @@ def own() -> None:
 
 @own.command()
 @_feed
-@click.argument("to", type=parse_address)
+@click.argument("to", type=ADDRESS)
 @sends
 async def offer(network: "Network", address: Address, to: Address) -> Answer:
     """As the owner, offer the feed to TO; the zero account takes an offer back."""

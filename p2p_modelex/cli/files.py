@@ -64,6 +64,8 @@ def read_manifest(path: Path) -> bytes:
         return encode_manifest([_read_part(path, path.name)])
     files = islice(_walk(path), FILES_MAX + 1)
     parts = [_read_part(file, file.relative_to(path).as_posix()) for file in files]
+    if not parts:
+        raise BadInput(f"there is no file under {path}", hint="check the path")
     return encode_manifest(parts)
 
 

@@ -12,7 +12,7 @@ from p2p_modelex.cli.text import local_time
 from p2p_modelex.errors import BadInput, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.node.home import Home
-from p2p_modelex.node.settling import Books, open_books
+from p2p_modelex.node.settling import Books, Settled, open_books
 from p2p_modelex.node.settling import settle as redeem_all
 from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, ReceivedVoucherRow, Row
@@ -164,19 +164,23 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
 
 @click.command()
 @home_option
-def settle(home: Home) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def settle(home: Home, *, as_json: bool) -> None:
     """Redeem every voucher held that brings anything, in one transaction.
 
     What was redeemed in the pause of a split is paid out by the next run after it.
     """
-    run_trio(_settle, home)
+    run_trio(_settle, home, as_json)
 
 
-async def _settle(home: Home) -> None:
+async def _settle(home: Home, as_json: bool) -> None:
     async with _open(home) as books:
         settled = await redeem_all(books)
         paid = Wei(0) if settled else await books.chain.pay_out(books.chain.account)
         epoch = await books.chain.fetch_epoch()
+    if as_json:
+        print_json(_show_settled(settled, paid, epoch))
+        return
     if paid:
         click.echo(f"paid out     {format_ai(paid, epoch)}, which a split's pause had held up")
     if settled is None:
@@ -186,6 +190,21 @@ async def _settle(home: Home) -> None:
     click.echo(f"vouchers     {settled.vouchers}, skipped {settled.skipped}")
     click.echo(f"credited     {format_ai(settled.credited, epoch)}")
     click.echo(f"gas          {settled.gas_used}")
+
+
+def _show_settled(settled: Settled | None, paid: Wei, epoch: Epoch) -> dict[str, str | int | None]:
+    """A settlement for programs; without a transaction where there was nothing to redeem. paid:
+    what a split's pause had held up.
+    """
+    return {
+        "transaction": "0x" + settled.transaction.hex() if settled else None,
+        "vouchers": settled.vouchers if settled else 0,
+        "skipped": settled.skipped if settled else 0,
+        "credited_wei": str(int(settled.credited)) if settled else "0",
+        "paid_out_wei": str(int(paid)),
+        "split_epoch": epoch,
+        "gas_used": settled.gas_used if settled else 0,
+    }
 
 
 @click.command()

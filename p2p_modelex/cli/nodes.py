@@ -7,7 +7,7 @@ import click
 import trio
 
 from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
-from p2p_modelex.core.anchoring.marks import Mark
+from p2p_modelex.core.anchoring.marks import Freshness, Mark
 from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
 from p2p_modelex.node.home import Home
@@ -31,7 +31,8 @@ def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
 
     A node's section is the registry's word on it and on an account that it proves to have, read
     from the chain; what it claims of itself is only in the JSON. An anchor is current if the entry
-    is of what the node advertises now. Latency is a round trip from here, for the first 64 nodes.
+    is of what the node advertises now; an entry that was made without one has none. Latency is a
+    round trip from here, for the first 64 nodes.
     """
     quiet_log()
     run_trio(_list_nodes, home, model, as_json)
@@ -85,7 +86,7 @@ def _print_node(entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch
     latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
     click.echo(f"{format_peer_id(entry.peer)}  {mark.standing.name.lower()}, {latency}")
     if mark.operator is not None:
-        click.echo(f"  anchored by {format_address(mark.operator)}: {mark.anchor}")
+        click.echo(f"  {_describe_entry(mark.operator, mark.anchor)}")
     rows = [
         (
             offer.model,
@@ -98,6 +99,12 @@ def _print_node(entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch
         for offer in _get_offers(entry, epoch)
     ]
     print_table(COLUMNS, rows, indent="  ")
+
+
+def _describe_entry(operator: Address, anchor: Freshness) -> str:
+    if anchor is Freshness.NONE:
+        return f"registered by {format_address(operator)}: no anchor"
+    return f"anchored by {format_address(operator)}: {anchor}"
 
 
 def _get_offers(entry: Entry, epoch: Epoch) -> list[Offer]:

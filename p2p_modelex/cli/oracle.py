@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.answers import answer, serve, sign, verify
-from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
-from p2p_modelex.cli.listing import LIMIT, tell_earned, withdraw_earned
+from p2p_modelex.cli.contracts import (
+    Answer,
+    Moment,
+    current,
+    fetch_epoch,
+    reads,
+    sends,
+    show_as_of,
+    tell_sent,
+)
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DURATION
+from p2p_modelex.cli.listing import LIMIT, check_once, tell_earned, withdraw_earned
 from p2p_modelex.cli.questions import (
     NOTHING,
     block_option,
@@ -18,10 +28,11 @@ from p2p_modelex.cli.questions import (
     tell_answer,
     tell_ask,
 )
-from p2p_modelex.cli.text import parse_duration
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.errors import BadInput, PaymentError
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import PAGE_ROWS_MAX
-from p2p_modelex.units import UINT128_MAX, Wei, parse_ai
+from p2p_modelex.units import UINT128_MAX, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -54,9 +65,9 @@ for _command in (sign, answer, serve, verify):
 )
 @click.option("--quorum", type=click.IntRange(1, 32), help="How many must answer. [default: all]")
 @click.option(
-    "--ceiling", type=parse_ai, required=True, help="To pay in all, AI: a template's fee included."
+    "--ceiling", type=AMOUNT, required=True, help="To pay in all, AI: a template's fee included."
 )
-@click.option("--within", type=parse_duration, required=True, help="To be answered, such as 1h.")
+@click.option("--within", type=DURATION, required=True, help="To be answered, such as 1h.")
 @click.option("--text", "is_text", is_flag=True, help="Ask for a text, the same from the quorum.")
 @click.option(
     "--band",
@@ -65,7 +76,7 @@ for _command in (sign, answer, serve, verify):
     show_default=True,
     help="How far from the median a score is still paid.",
 )
-@click.option("--callback", type=parse_address, help="The contract whose onAnswer is called.")
+@click.option("--callback", type=ADDRESS, help="The contract whose onAnswer is called.")
 @click.option(
     "--callback-gas", type=click.IntRange(0, 1_000_000), default=CALLBACK_GAS, show_default=True
 )
@@ -92,20 +103,27 @@ async def ask(
     from p2p_modelex.chain.contracts.questions import NOBODY, Kind, Terms, read_ask
 
     used, content = read_question(prompt, template, parameters)
+    asked = tuple(map(parse_provider, providers))
+    check_once([each.signer for each in asked], "provider")
+    if quorum is not None and quorum > len(asked):
+        raise BadInput(
+            f"a quorum of {quorum} takes as many providers, not {len(asked)}",
+            hint="name more with --provider, or lower --quorum",
+        )
+    paid = await current(network, ceiling)
     terms = Terms(
         kind=Kind.TEXT if is_text else Kind.SCORE,
         prompt=content,
-        providers=tuple(map(parse_provider, providers)),
-        quorum=quorum or len(providers),
+        providers=asked,
+        quorum=quorum or len(asked),
         deadline=(await network.fetch_head()).timestamp + within,
         salt=Digest(secrets.token_bytes(32)),
         band=band,
         template=used,
-        fee_ceiling=await _fetch_fee(network, used),
+        fee_ceiling=await _fetch_fee(network, used, paid),
         callback=callback or NOBODY,
         callback_gas=callback_gas if callback else 0,
     )
-    paid = await current(network, ceiling)
     sent = await _hub(network).request(terms, paid)
     said = sent.event("Requested")
     for_providers = read_ask(said["ask"]).amount
@@ -133,13 +151,13 @@ async def show(network: "Network", request: Digest, block: int | None) -> Answer
         "request": request,
         "status": state.status.name.lower(),
         **tell_answer(asked.ask, state, output),
-        **tell_ask(asked.ask),
+        **tell_ask(asked.ask, await fetch_epoch(network)),
         "block": asked.block,
     }
 
 
 @oracle.command("list")
-@click.option("--provider", type=parse_address, help="Only what this signer is asked.")
+@click.option("--provider", type=ADDRESS, help="Only what this signer is asked.")
 @click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=LIMIT, show_default=True)
 @reads
 async def list_requests(network: "Network", provider: Address | None, limit: int) -> Answer:
@@ -147,13 +165,14 @@ async def list_requests(network: "Network", provider: Address | None, limit: int
     hub = _hub(network)
     asks = await hub.fetch_asks(limit, *await hub.find_range(), provider)
     states = await hub.fetch_requests([asked.id for asked in asks])
+    epoch = await fetch_epoch(network)
     return [
         {
             "request": asked.id,
             "block": asked.block,
             "status": state.status.name.lower(),
             "kind": asked.ask.terms.kind.name.lower(),
-            "ceiling": asked.ask.amount,
+            "ceiling": show_as_of(asked.ask.amount, epoch),
             "deadline": Moment(asked.ask.terms.deadline),
         }
         for asked, state in zip(asks, states, strict=True)
@@ -168,7 +187,9 @@ async def refund(network: "Network", request: Digest, block: int | None) -> Answ
     """After the deadline, give the requester everything back, to `withdraw`."""
     hub = _hub(network)
     ask = (await hub.find_ask(request, block)).ask
-    return tell_sent(await hub.refund(ask), request=request, refunded=ask.amount)
+    sent = await hub.refund(ask)
+    refunded = show_as_of(ask.amount, await fetch_epoch(network))
+    return tell_sent(sent, request=request, refunded=refunded)
 
 
 @oracle.command()
@@ -188,7 +209,7 @@ async def subject(
 
 
 @oracle.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def earned(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT has at the oracle, by answers or refunds; by default the home's."""
@@ -202,13 +223,21 @@ async def withdraw(network: "Network") -> Answer:
     return await withdraw_earned(_hub(network), network.account)
 
 
-async def _fetch_fee(network: "Network", template: Digest) -> Wei:
-    """What a template costs now, which its creator may raise before the request is mined."""
+async def _fetch_fee(network: "Network", template: Digest, paid: Amount) -> Wei:
+    """What a template costs now, which its creator may raise before the request is mined.
+    PaymentError if it leaves nothing for the providers.
+    """
     from p2p_modelex.chain.contracts.prompts import PromptLibrary
 
     if template == NOTHING:
         return Wei(0)
-    return (await PromptLibrary(network).fetch_fee(template)).wei
+    fee = await PromptLibrary(network).fetch_fee(template)
+    if fee.wei >= paid.wei:
+        raise PaymentError(
+            f"the fee is {fee}, which leaves the providers nothing of the ceiling",
+            hint="raise --ceiling",
+        )
+    return fee.wei
 
 
 def _hub(network: "Network") -> "OracleHub":

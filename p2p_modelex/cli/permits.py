@@ -3,33 +3,27 @@ by a signature, which costs no gas.
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import click
 import msgspec
 from msgspec import Meta
 
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Moment,
-    current,
-    read_digest,
-    read_file,
-    sends,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import Answer, Moment, current, read_file, sends, tell_sent
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import KIB
-from p2p_modelex.units import SPLITS_MAX, Epoch, Wei, parse_ai
+from p2p_modelex.units import SPLITS_MAX, Epoch, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
     from p2p_modelex.records.deposit import Authorization
     from p2p_modelex.records.permit import Permit
 
-_File = TypeVar("_File")
 FILE_BYTES = 4 * KIB
 
 _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -82,8 +76,8 @@ _valid = click.option(
 
 
 @click.command()
-@click.argument("spender", type=parse_address)
-@click.argument("amount", type=parse_ai)
+@click.argument("spender", type=ADDRESS)
+@click.argument("amount", type=AMOUNT)
 @_valid
 @sends
 async def permit(network: "Network", spender: Address, amount: Wei, valid_s: int) -> Answer:
@@ -118,9 +112,9 @@ async def use_permit(network: "Network", file: Path) -> Answer:
 
 
 @click.command("sign-deposit")
-@click.argument("payee", type=parse_address)
-@click.argument("amount", type=parse_ai)
-@click.option("--signer", type=parse_address, help="Whose vouchers count. [default: the account]")
+@click.argument("payee", type=ADDRESS)
+@click.argument("amount", type=AMOUNT)
+@click.option("--signer", type=ADDRESS, help="Whose vouchers count. [default: the account]")
 @_valid
 @sends
 async def sign_deposit(
@@ -169,41 +163,47 @@ def _read_deposit(path: Path, channels: Address) -> "tuple[Authorization, bytes]
     from p2p_modelex.records.channel import ChannelTerms
     from p2p_modelex.records.deposit import Authorization, encode_opening
 
-    told = _decode(path, _DepositFile, "deposit", "sign-deposit")
-    payer, payee, signer = map(parse_address, (told.payer, told.payee, told.signer))
-    form = encode_opening(ChannelTerms(payer, payee, signer, read_digest(told.salt)))
-    made = Authorization(
-        payer=payer,
-        channels=channels,
-        wei=Wei(int(told.deposit.wei)),
-        epoch=Epoch(told.deposit.epoch),
-        form=form,
-        salt=read_digest(told.nonce_salt),
-        valid_before=told.valid_before,
-    )
-    return made, bytes.fromhex(told.signature.removeprefix("0x"))
+    with _naming(path, "deposit", "sign-deposit"):
+        told = msgspec.json.decode(read_file(path, FILE_BYTES), type=_DepositFile)
+        payer, payee, signer = map(parse_address, (told.payer, told.payee, told.signer))
+        made = Authorization(
+            payer=payer,
+            channels=channels,
+            wei=Wei(int(told.deposit.wei)),
+            epoch=Epoch(told.deposit.epoch),
+            form=encode_opening(ChannelTerms(payer, payee, signer, _unhex(told.salt))),
+            salt=Digest(_unhex(told.nonce_salt)),
+            valid_before=told.valid_before,
+        )
+    return made, _unhex(told.signature)
 
 
-def _decode(path: Path, form: type[_File], what: str, command: str) -> _File:
-    """Return what a file says; BadInput if it is not of that form."""
+@contextmanager
+def _naming(path: Path, what: str, command: str) -> Iterator[None]:
+    """Let whatever is wrong with a file's content name the file, and what makes one."""
     try:
-        return msgspec.json.decode(read_file(path, FILE_BYTES), type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        yield
+    except (BadInput, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(
             f"{path} is not a {what}: {error}", hint=f"`modelex token {command} --json` makes one"
         ) from error
 
 
+def _unhex(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
 def _read_permit(path: Path) -> "tuple[Permit, bytes]":
     from p2p_modelex.records.permit import Permit
 
-    told = _decode(path, _PermitFile, "permit", "permit")
-    made = Permit(
-        parse_address(told.holder),
-        parse_address(told.spender),
-        Wei(int(told.allowance.wei)),
-        Epoch(told.allowance.epoch),
-        told.nonce,
-        told.deadline,
-    )
-    return made, bytes.fromhex(told.signature.removeprefix("0x"))
+    with _naming(path, "permit", "permit"):
+        told = msgspec.json.decode(read_file(path, FILE_BYTES), type=_PermitFile)
+        made = Permit(
+            parse_address(told.holder),
+            parse_address(told.spender),
+            Wei(int(told.allowance.wei)),
+            Epoch(told.allowance.epoch),
+            told.nonce,
+            told.deadline,
+        )
+    return made, _unhex(told.signature)

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment, read_digest
+from p2p_modelex.cli.contracts import Fields, Moment, show_as_of
+from p2p_modelex.cli.kinds import DIGEST
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES
+from p2p_modelex.units import Epoch
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.oracle import Request
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 NOTHING = Digest(bytes(32))
 """Stands for no template."""
 
-request_argument = click.argument("request", metavar="REQUEST", type=read_digest)
+request_argument = click.argument("request", metavar="REQUEST", type=DIGEST)
 block_option = click.option(
     "--block", type=click.IntRange(min=0), help="Of the request, to find it fast."
 )
@@ -32,7 +34,7 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 def question_options(command: Any) -> Any:
     """Add PROMPT, or `--template` with `--parameter`."""
     prompt = click.argument("prompt", required=False)
-    template = click.option("--template", type=read_digest, help="In place of PROMPT.")
+    template = click.option("--template", type=DIGEST, help="In place of PROMPT.")
     parameters = click.option(
         "--parameter",
         "parameters",
@@ -59,7 +61,10 @@ def read_question(
     from p2p_modelex.chain.contracts.questions import encode_parameters
 
     if (prompt is None) == (template is None) or (parameters and template is None):
-        raise BadInput("give a PROMPT, or a --template with its --parameter values")
+        raise BadInput(
+            "a question is a PROMPT, or a --template with its --parameter values",
+            hint='give one of the two, such as "Is it so?"',
+        )
     if prompt is None or template is not None:
         return template or NOTHING, encode_parameters(dict(parameters))
     try:
@@ -87,15 +92,15 @@ def tell_answer(ask: "Ask", state: "Request", output: bytes | None) -> Fields:
     }
 
 
-def tell_ask(ask: "Ask") -> Fields:
-    """Return what was asked of whom."""
+def tell_ask(ask: "Ask", epoch: Epoch) -> Fields:
+    """Return what was asked of whom. epoch: the token's, which amounts are shown in."""
     terms = ask.terms
     return {
         "kind": terms.kind.name.lower(),
         "prompt": terms.prompt.decode(errors="replace"),
         "template": terms.template if terms.template != NOTHING else None,
         "requester": ask.requester,
-        "ceiling": ask.amount,
+        "ceiling": show_as_of(ask.amount, epoch),
         "providers": ["0x" + each.signer.hex() for each in terms.providers],
         "quorum": terms.quorum,
         "band": str(terms.band),

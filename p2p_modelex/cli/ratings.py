@@ -15,18 +15,17 @@ from p2p_modelex.cli.contracts import (
     fetch_page,
     page_option,
     read_file,
-    read_peer,
     reads,
     sends,
     tell_sent,
 )
-from p2p_modelex.errors import BadInput
+from p2p_modelex.cli.kinds import ADDRESS, PEER
+from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import (
     Address,
     Digest,
     PublicKey,
     format_peer_id,
-    parse_address,
     peer_id_of,
 )
 from p2p_modelex.limits import MIB
@@ -53,8 +52,8 @@ def _read_score(text: str) -> Percent:
     return Percent(hundredths)
 
 
-_peer = click.argument("peer", type=read_peer)
-_operator = click.argument("operator", type=parse_address)
+_peer = click.argument("peer", type=PEER)
+_operator = click.argument("operator", type=ADDRESS)
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -123,7 +122,7 @@ async def bar(network: "Network", receipt: Path) -> Answer:
 @click.option(
     "--by",
     "evaluators",
-    type=parse_address,
+    type=ADDRESS,
     metavar="ACCOUNT",
     multiple=True,
     help="Whom to believe; may be given up to 256 times. [default: the home's account]",
@@ -140,7 +139,7 @@ async def show(
     since: int,
 ) -> Answer:
     """Show the mean of the newest ratings by those whom you believe."""
-    believed = evaluators or (network.account,)
+    believed = evaluators or (_find_own(network),)
     summary = await _ratings(network).summarise(peer, operator, believed, since)
     return {
         "peer": _name(peer),
@@ -169,6 +168,14 @@ def _ratings(network: "Network") -> "Ratings":
     from p2p_modelex.chain.contracts.ratings import Ratings
 
     return Ratings(network)
+
+
+def _find_own(network: "Network") -> Address:
+    try:
+        return network.account
+    except ConfigurationError as error:
+        error.hint = "name whom you believe: --by ACCOUNT, or give --home"
+        raise
 
 
 def _name(peer: PublicKey) -> str:

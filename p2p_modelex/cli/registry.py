@@ -10,14 +10,20 @@ from p2p_modelex.cli.contracts import (
     Moment,
     fetch_page,
     page_option,
-    read_digest,
-    read_peer,
     reads,
     sends,
     tell_sent,
 )
+from p2p_modelex.cli.kinds import ADDRESS, DIGEST, PEER
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, PublicKey, format_peer_id, parse_address, peer_id_of
+from p2p_modelex.ids import (
+    Address,
+    Digest,
+    PublicKey,
+    format_address,
+    format_peer_id,
+    peer_id_of,
+)
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -26,8 +32,8 @@ if TYPE_CHECKING:
 SECTIONS = ("public", "whitelisted", "suspended")
 ROLES = ("admin", "authoriser")
 
-_peer = click.argument("peer", type=read_peer, required=False)
-_peer_option = click.option("--peer", type=read_peer, metavar="PEER", help="[default: the home's]")
+_peer = click.argument("peer", type=PEER, required=False)
+_peer_option = click.option("--peer", type=PEER, metavar="PEER", help="[default: the home's]")
 
 
 @click.group()
@@ -41,16 +47,16 @@ def registry() -> None:
 
 @registry.command()
 @_peer
-@click.option(
-    "--digest", type=read_digest, metavar="HEX", help="Of what the advertisement says (ANC-1)."
-)
+@click.option("--digest", type=DIGEST, help="Of what the advertisement says (ANC-1).")
 @click.option("--sequence", type=click.IntRange(0, 2**64 - 1), help="The advertisement's.")
 @click.option("--uri", default="", help="Where a registration file is; at most 256 bytes.")
 @sends
 async def register(
     network: "Network", peer: PublicKey, digest: Digest | None, sequence: int | None, uri: str
 ) -> Answer:
-    """Make this account's entry for a peer. Without --digest it anchors no advertisement yet."""
+    """Make this account's entry for a peer. Without --digest it anchors no advertisement, which
+    `modelex nodes` shows as no anchor; a running node of this account anchors its own.
+    """
     if (digest is None) != (sequence is None):
         raise BadInput("--digest and --sequence are of one advertisement: give both or neither")
     anchored = digest or Digest(bytes(32))
@@ -60,7 +66,7 @@ async def register(
 
 @registry.command()
 @_peer
-@click.option("--digest", type=read_digest, metavar="HEX", required=True)
+@click.option("--digest", type=DIGEST, required=True)
 @click.option("--sequence", type=click.IntRange(0, 2**64 - 1), required=True)
 @sends
 async def update(network: "Network", peer: PublicKey, digest: Digest, sequence: int) -> Answer:
@@ -81,7 +87,7 @@ async def uri(network: "Network", peer: PublicKey, uri: str) -> Answer:
 
 @registry.command()
 @_peer
-@click.option("--operator", type=parse_address, metavar="ACCOUNT", help="[default: the home's]")
+@click.option("--operator", type=ADDRESS, metavar="ACCOUNT", help="[default: the home's]")
 @reads
 async def show(network: "Network", peer: PublicKey, operator: Address | None) -> Answer:
     """Show the entry of a peer and its operator."""
@@ -125,7 +131,7 @@ def handover() -> None:
 
 
 @handover.command()
-@click.argument("successor", type=parse_address)
+@click.argument("successor", type=ADDRESS)
 @_peer_option
 @sends
 async def offer(network: "Network", successor: Address, peer: PublicKey) -> Answer:
@@ -135,7 +141,7 @@ async def offer(network: "Network", successor: Address, peer: PublicKey) -> Answ
 
 
 @handover.command()
-@click.argument("operator", type=parse_address)
+@click.argument("operator", type=ADDRESS)
 @_peer_option
 @sends
 async def accept(network: "Network", operator: Address, peer: PublicKey) -> Answer:
@@ -148,8 +154,8 @@ def _add_move(move: "Move", section: str, meaning: str) -> None:
     """Add the command of an authoriser's `move`, after which the entry is in `section`."""
 
     @registry.command(move, help=f"As an authoriser, {meaning}.")
-    @click.argument("peer", type=read_peer)
-    @click.argument("operator", type=parse_address)
+    @click.argument("peer", type=PEER)
+    @click.argument("operator", type=ADDRESS)
     @click.option("--reason", required=True, help="For everybody to read; at most 256 bytes.")
     @sends
     async def _(network: "Network", peer: PublicKey, operator: Address, reason: str) -> Answer:
@@ -169,7 +175,7 @@ def roles() -> None:
 
 
 @roles.command("show")
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def show_roles(network: "Network", account: Address | None) -> Answer:
     """Show which roles ACCOUNT has; by default the home's."""
@@ -182,7 +188,7 @@ async def show_roles(network: "Network", account: Address | None) -> Answer:
 
 @roles.command()
 @click.argument("role", type=click.Choice(ROLES))
-@click.argument("account", type=parse_address)
+@click.argument("account", type=ADDRESS)
 @sends
 async def grant(network: "Network", role: str, account: Address) -> Answer:
     """As an admin, give ACCOUNT a role: a person, a TimelockController, a Governor."""
@@ -192,7 +198,7 @@ async def grant(network: "Network", role: str, account: Address) -> Answer:
 
 @roles.command()
 @click.argument("role", type=click.Choice(ROLES))
-@click.argument("account", type=parse_address)
+@click.argument("account", type=ADDRESS)
 @sends
 async def revoke(network: "Network", role: str, account: Address) -> Answer:
     """As an admin, take a role from ACCOUNT."""
@@ -205,7 +211,13 @@ async def revoke(network: "Network", role: str, account: Address) -> Answer:
 @sends
 async def renounce(network: "Network", role: str) -> Answer:
     """Give up a role of this account; nobody may be left who can give it back."""
-    return tell_sent(await _registry(network).renounce_role(_role(role)), role=role)
+    registry = _registry(network)
+    if not await registry.has_role(_role(role), network.account):
+        raise BadInput(
+            f"{format_address(network.account)} has not the role {role}",
+            hint="`modelex registry roles show` says which it has",
+        )
+    return tell_sent(await registry.renounce_role(_role(role)), role=role)
 
 
 def _registry(network: "Network") -> "Registry":

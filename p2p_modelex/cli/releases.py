@@ -1,5 +1,6 @@
 """`modelex releases`: which weights a model's name stands for."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,29 @@ from p2p_modelex.cli.contracts import (
     tell_sent,
 )
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256, read_size
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.cli.kinds import ADDRESS
+from p2p_modelex.errors import BadInput
+from p2p_modelex.ids import Address
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
     from p2p_modelex.chain.contracts.releases import ModelReleases, Release
+
+
+_NAME = re.compile(r"[a-z0-9._/-]{1,64}")  # IModelReleases.InvalidName
+
+
+def read_name(text: str) -> str:
+    """Return the name of a model; BadInput if it cannot be one."""
+    if _NAME.fullmatch(text) is None:
+        raise BadInput(
+            f"not a release's name: {text[:80]!r}",
+            hint="a name has 1 to 64 of a-z, 0-9, `.`, `-`, `_` and `/`",
+        )
+    return text
+
+
+_name = click.argument("name", type=read_name)
 
 
 @click.group()
@@ -33,7 +52,7 @@ def releases() -> None:
 
 @releases.command()
 @click.argument("file", type=EXISTING_FILE)
-@click.argument("name")
+@_name
 @click.argument("version")
 @click.option("--licence", required=True, help="SPDX identifier, such as Apache-2.0.")
 @click.option("--uri", default="", help="Where the weights can be had.")
@@ -53,7 +72,7 @@ async def publish(
 
 
 @releases.command()
-@click.argument("name")
+@_name
 @click.argument("version", required=False)
 @reads
 async def show(network: "Network", name: str, version: str | None) -> Answer:
@@ -67,7 +86,7 @@ async def show(network: "Network", name: str, version: str | None) -> Answer:
 
 
 @releases.command()
-@click.argument("name")
+@_name
 @page_option
 @reads
 async def history(network: "Network", name: str, page: int) -> Answer:
@@ -91,7 +110,7 @@ async def list_names(network: "Network", page: int) -> Answer:
 
 @releases.command()
 @click.argument("file", type=EXISTING_FILE)
-@click.argument("name")
+@_name
 @click.argument("version")
 @reads
 async def verify(network: "Network", file: Path, name: str, version: str) -> Answer:
@@ -111,7 +130,7 @@ async def verify(network: "Network", file: Path, name: str, version: str) -> Ans
 
 
 @releases.command()
-@click.argument("name")
+@_name
 @click.argument("version")
 @click.option("--reason", required=True, help="Why nobody should load it.")
 @sends
@@ -127,8 +146,8 @@ def handover() -> None:
 
 
 @handover.command("offer")
-@click.argument("name")
-@click.argument("successor", type=parse_address)
+@_name
+@click.argument("successor", type=ADDRESS)
 @sends
 async def offer_handover(network: "Network", name: str, successor: Address) -> Answer:
     """As the publisher, offer NAME; the zero account takes the offer back."""
@@ -137,7 +156,7 @@ async def offer_handover(network: "Network", name: str, successor: Address) -> A
 
 
 @handover.command("accept")
-@click.argument("name")
+@_name
 @sends
 async def accept_handover(network: "Network", name: str) -> Answer:
     """Take over NAME, which was offered to this account."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment
+from p2p_modelex.cli.contracts import Fields, Moment, fetch_epoch, show_as_of
 from p2p_modelex.cli.files import EXISTING_FILE, read_small, write_file
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.records.report import SignedReport
 from p2p_modelex.records.report_file import FILE_BYTES, decode_report_file, encode_report_file
+from p2p_modelex.units import Epoch
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -44,12 +45,14 @@ def write_report(network: "Network", signed: SignedReport, path: Path) -> None:
 
 
 def read_report(network: "Network", path: Path) -> SignedReport:
-    """Read a report for this network; VerificationFailed, naming the file, if it is not one."""
+    """Read a report; BadInput, naming the file, if it is not one, VerificationFailed if it is for
+    another network.
+    """
     content = read_small(path, FILE_BYTES)
     try:
         return decode_report_file(content, network.deployment.chain_id, network.find("oracle"))
-    except VerificationFailed as error:
-        raise VerificationFailed(
+    except (BadInput, VerificationFailed) as error:
+        raise type(error)(
             f"{path}: {error.message}", hint="give a file that `sign` wrote, for this network"
         ) from error
 
@@ -61,7 +64,7 @@ def read_reports(network: "Network", paths: Sequence[Path]) -> list[SignedReport
     return [read_report(network, path) for path in paths]
 
 
-def tell_report(signed: SignedReport) -> Fields:
+async def tell_report(network: "Network", signed: SignedReport) -> Fields:
     """Return a report's fields to print; the score is text, as JSON's numbers are inexact."""
     report = signed.report
     return {
@@ -69,6 +72,6 @@ def tell_report(signed: SignedReport) -> Fields:
         "signer": signed.signer,
         "score": str(report.score),
         "completion": report.completion if any(report.completion) else None,
-        "price": Amount(report.price, report.epoch),
+        "price": show_as_of(Amount(report.price, Epoch(report.epoch)), await fetch_epoch(network)),
         "observed_at": Moment(report.observed_at),
     }

@@ -11,21 +11,21 @@ from p2p_modelex.cli.contracts import (
     current,
     fetch_page,
     page_option,
-    read_digest,
     reads,
     sends,
     tell_sent,
 )
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST
 from p2p_modelex.cli.listing import (
     ceiling_option,
     check_ceiling,
     tell_earned,
     withdraw_earned,
 )
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import COMPLETION_TOKENS_MAX
-from p2p_modelex.units import Wei, parse_ai
+from p2p_modelex.units import Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -44,7 +44,7 @@ def templates() -> None:
 
 @templates.command()
 @click.argument("file", type=EXISTING_FILE)
-@click.option("--fee", type=parse_ai, default="0", show_default=True, help="For one use, AI.")
+@click.option("--fee", type=AMOUNT, default="0", show_default=True, help="For one use, AI.")
 @click.option(
     "--max-completion-tokens",
     "tokens",
@@ -54,7 +54,7 @@ def templates() -> None:
 )
 @click.option("--schema", type=EXISTING_FILE, help="The schema of its parameters.")
 @click.option("--uri", default="", help="Where the content can be had.")
-@click.option("--supersedes", type=read_digest, help="The version before, of this account.")
+@click.option("--supersedes", type=DIGEST, help="The version before, of this account.")
 @sends
 async def publish(
     network: "Network",
@@ -82,17 +82,16 @@ async def publish(
 
 
 @templates.command()
-@click.argument("template", metavar="ID", type=read_digest)
+@click.argument("template", metavar="ID", type=DIGEST)
 @reads
 async def show(network: "Network", template: Digest) -> Answer:
     """Show a template, and what a use costs now."""
-    library = _library(network)
-    found = await library.fetch_template(template)
+    found = await _library(network).fetch_template(template)
     return {
         "template": found.id,
         "creator": found.creator,
         "version": found.version,
-        "fee": await library.fetch_fee(template),
+        "fee": found.fee,
         "max_completion_tokens": found.max_completion_tokens,
         "content": found.content,
         "schema": _or_none(found.schema),
@@ -109,14 +108,14 @@ async def show(network: "Network", template: Digest) -> Answer:
 @page_option
 @reads
 async def list_templates(network: "Network", page: int) -> Answer:
-    """List templates, oldest first; fees as they were set."""
+    """List templates, oldest first, and what a use costs now."""
     library = _library(network)
     return await fetch_page(page, await library.fetch_count(), library.fetch_page, _row)
 
 
 @templates.command()
 @click.argument("file", type=EXISTING_FILE)
-@click.argument("template", metavar="ID", type=read_digest)
+@click.argument("template", metavar="ID", type=DIGEST)
 @reads
 async def verify(network: "Network", file: Path, template: Digest) -> Answer:
     """Check that FILE is the content of a template. Exit code 14 if it is not."""
@@ -126,8 +125,8 @@ async def verify(network: "Network", file: Path, template: Digest) -> Answer:
 
 
 @templates.command("set-fee")
-@click.argument("template", metavar="ID", type=read_digest)
-@click.argument("fee", type=parse_ai)
+@click.argument("template", metavar="ID", type=DIGEST)
+@click.argument("fee", type=AMOUNT)
 @sends
 async def set_fee(network: "Network", template: Digest, fee: Wei) -> Answer:
     """As the creator, change what one use costs."""
@@ -138,7 +137,7 @@ async def set_fee(network: "Network", template: Digest, fee: Wei) -> Answer:
 
 
 @templates.command()
-@click.argument("template", metavar="ID", type=read_digest)
+@click.argument("template", metavar="ID", type=DIGEST)
 @sends
 async def deprecate(network: "Network", template: Digest) -> Answer:
     """As the creator, advise against a template; it can still be paid for."""
@@ -146,8 +145,8 @@ async def deprecate(network: "Network", template: Digest) -> Answer:
 
 
 @templates.command()
-@click.argument("template", metavar="ID", type=read_digest)
-@click.option("--reference", type=read_digest, help="Yours, 32 bytes, such as a job's.")
+@click.argument("template", metavar="ID", type=DIGEST)
+@click.option("--reference", type=DIGEST, help="Yours, 32 bytes, such as a job's.")
 @ceiling_option
 @sends
 async def use(
@@ -163,7 +162,7 @@ async def use(
 
 
 @templates.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def earned(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT earned with templates; by default the home's."""

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, current, reads, sends, tell_sent
+from p2p_modelex.cli.kinds import ADDRESS, AMOUNT
 from p2p_modelex.cli.permits import bring_deposit, permit, sign_deposit, use_permit
 from p2p_modelex.cli.vesting import vesting
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.ids import Address
 from p2p_modelex.units import Wei, parse_ai
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def info(network: "Network") -> Answer:
 
 
 @token.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def balance(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT holds; by default the home's."""
@@ -66,8 +67,8 @@ async def balance(network: "Network", account: Address | None) -> Answer:
 
 
 @token.command()
-@click.argument("to", type=parse_address)
-@click.argument("amount", type=parse_ai)
+@click.argument("to", type=ADDRESS)
+@click.argument("amount", type=AMOUNT)
 @sends
 async def transfer(network: "Network", to: Address, amount: Wei) -> Answer:
     """Send AMOUNT of AI to an account."""
@@ -76,7 +77,7 @@ async def transfer(network: "Network", to: Address, amount: Wei) -> Answer:
 
 
 @token.command()
-@click.argument("spender", type=parse_address)
+@click.argument("spender", type=ADDRESS)
 @click.argument("amount", type=_read_allowance)
 @sends
 async def approve(network: "Network", spender: Address, amount: Wei | None) -> Answer:
@@ -87,8 +88,8 @@ async def approve(network: "Network", spender: Address, amount: Wei | None) -> A
 
 
 @token.command()
-@click.argument("spender", type=parse_address)
-@click.argument("holder", type=parse_address, required=False)
+@click.argument("spender", type=ADDRESS)
+@click.argument("holder", type=ADDRESS, required=False)
 @reads
 async def allowance(network: "Network", spender: Address, holder: Address | None) -> Answer:
     """Show what SPENDER may take of HOLDER; by default of the home's account."""
@@ -98,7 +99,7 @@ async def allowance(network: "Network", spender: Address, holder: Address | None
 
 
 @token.command()
-@click.argument("amount", type=parse_ai)
+@click.argument("amount", type=AMOUNT)
 @sends
 async def wrap(network: "Network", amount: Wei) -> Answer:
     """Turn AMOUNT of AI into wAI, whose balance no split changes: for AMMs and bridges."""
@@ -107,7 +108,7 @@ async def wrap(network: "Network", amount: Wei) -> Answer:
 
 
 @token.command()
-@click.argument("wrapped", type=parse_ai)
+@click.argument("wrapped", type=AMOUNT)
 @sends
 async def unwrap(network: "Network", wrapped: Wei) -> Answer:
     """Turn an amount of wAI back into AI."""
@@ -152,7 +153,7 @@ def own() -> None:
 
 
 @own.command()
-@click.argument("to", type=parse_address)
+@click.argument("to", type=ADDRESS)
 @sends
 async def offer(network: "Network", to: Address) -> Answer:
     """As the owner, offer the ownership to TO; the zero account takes an offer back."""

@@ -7,11 +7,12 @@ import click
 
 from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.cli.common import home_option, read_home
+from p2p_modelex.cli.files import read_small
 from p2p_modelex.cli.text import printable
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
-from p2p_modelex.errors import ConfigurationError, VerificationFailed
+from p2p_modelex.errors import BadInput, ConfigurationError, VerificationFailed
 from p2p_modelex.ids import Address, Digest, PublicKey, format_address, format_peer_id, peer_id_of
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.rows import ReceiptRow
@@ -53,12 +54,16 @@ def verify(home: Home, receipts: tuple[Path, ...], network_file: Path | None) ->
 
 
 def verify_file(path: Path, domain: Digest) -> ReceiptRow:
-    """Return what a receipt file holds; VerificationFailed unless it is good, in the domain of a
-    network's registry.
+    """Return what a receipt file holds; BadInput if it is not one, VerificationFailed unless it is
+    good, in the domain of a network's registry.
     """
-    with path.open("rb") as file:
-        # One byte more than a receipt may have is enough to refuse what is too long.
-        row = decode_receipt_file(file.read(parameters.RECEIPT_FILE_BYTES + 1))
+    content = read_small(path, parameters.RECEIPT_FILE_BYTES)
+    try:
+        row = decode_receipt_file(content)
+    except VerificationFailed as error:
+        raise BadInput(
+            f"{path}: {error.message}", hint="give a file that `modelex run --receipt` wrote, whole"
+        ) from error
     verify_receipt_row(row, domain, None)
     return row
 
@@ -68,13 +73,14 @@ def _verify_all(paths: Sequence[Path], domain: Digest) -> None:
     for path in paths:
         try:
             row = verify_file(path, domain)
-        except VerificationFailed as error:
+        except (BadInput, VerificationFailed) as error:
             bad.append(path)
-            click.echo(printable(f"BAD   {path}: {error.message}"))
+            why = error.message.removeprefix(f"{path}: ")
+            click.echo(printable(f"BAD   {path}: {why}"))
         else:
             signed = row.receipt.receipt
             tokens = f"{signed.prompt_tokens}+{signed.completion_tokens} tokens"
-            said = f"{row.request.model}, {tokens}, {format_ai(signed.price)}"
+            said = f"{row.request.model}, {tokens}, {format_ai(signed.price, signed.epoch)}"
             click.echo(printable(f"good  {path}: {said}"))
     if bad:
         names = ", ".join(map(str, bad))
@@ -92,4 +98,4 @@ def _print(row: ReceiptRow) -> None:
     model = printable(row.request.model)
     click.echo(f"  model      {model}, weights sha256 {signed.weights.hex()}")
     click.echo(f"  tokens     {signed.prompt_tokens} prompt, {signed.completion_tokens} completion")
-    click.echo(f"  price      {format_ai(signed.price)}")
+    click.echo(f"  price      {format_ai(signed.price, signed.epoch)}")

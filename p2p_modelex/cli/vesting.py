@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.contracts import Answer, Moment, Percent, reads, sends, tell_sent
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.cli.kinds import ADDRESS
+from p2p_modelex.ids import Address
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
@@ -37,7 +38,7 @@ async def grants(network: "Network") -> Answer:
 
 
 @vesting.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @reads
 async def releasable(network: "Network", account: Address | None) -> Answer:
     """Show what ACCOUNT was given and may have now; by default the home's."""
@@ -51,7 +52,7 @@ async def releasable(network: "Network", account: Address | None) -> Answer:
 
 
 @vesting.command()
-@click.argument("account", type=parse_address, required=False)
+@click.argument("account", type=ADDRESS, required=False)
 @sends
 async def release(network: "Network", account: Address | None) -> Answer:
     """Pay ACCOUNT what is due; by default this account. Anyone may: it goes nowhere else."""

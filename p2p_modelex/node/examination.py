@@ -145,15 +145,16 @@ class Examination:
         async with EvmChain(url, self._deployment, self._keys.account) as chain:
             tokens = await chain.fetch_balance(account)
             gas = await chain.fetch_gas_balance(account)
-            epoch = await chain.fetch_epoch()
-        validate_split_epoch(self._configuration, epoch)
+            split = await chain.fetch_split()
+        validate_split_epoch(self._configuration, split.epoch)
         network_file = self._home.path / self._configuration.network.deployment
         fund = f"send it some; on a devnet: {write_grant_command(account, url, network_file)}"
         if not gas:
             raise ConfigurationError("no coin for gas: it cannot open or redeem", hint=fund)
         if not tokens and self._configuration.role == "requester":
             raise ConfigurationError("no $AI: it cannot open a channel", hint=fund)
-        return f"{format_ai(tokens, epoch)}, and gas"
+        pause = f"; $AI is not transferred before block {split.splits_at}, where it splits"
+        return f"{format_ai(tokens, split.epoch)}, and gas" + (pause if split.is_paused else "")
 
     async def _check_models(self) -> str:
         if self._configuration is None or self._configuration.role != "provider":

@@ -25,7 +25,7 @@ from p2p_modelex.core.inputs import (
 )
 from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.units import Epoch, Wei, format_ai
 
 log = structlog.get_logger(__name__)
 READS_AT_ONCE = 8
@@ -42,6 +42,7 @@ class Money:
         self._tell = tell
         self._nursery = nursery
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
+        self._epoch: Epoch | None = None  # the last that was told; None before the first look
 
     def fetch(self, effect: FetchChannel) -> None:
         self._nursery.start_soon(self._fetch, effect)
@@ -83,7 +84,14 @@ class Money:
                     split = await self._chain.fetch_split()
             except ChainError as error:
                 log.warning("split_unreadable", reason=str(error))
+        if split is not None:
+            self._log_split(split.epoch)
         await self._tell(SplitFetched(split))
+
+    def _log_split(self, epoch: Epoch) -> None:
+        if self._epoch is not None and epoch > self._epoch:
+            log.info("split", old_epoch=self._epoch, new_epoch=epoch)
+        self._epoch = epoch
 
     async def _deposit(self, effect: OpenChannel | TopUpChannel) -> None:
         try:
@@ -126,6 +134,7 @@ class Money:
 
     async def _redeem(self, effect: Redeem) -> None:
         try:
+            epoch = await self._get_chain().fetch_epoch()
             redemption = await self._get_chain().redeem(effect.claims)
         except (ChainError, PaymentError) as error:
             log.warning("redeem_failed", vouchers=len(effect.claims), reason=str(error))
@@ -135,6 +144,7 @@ class Money:
                 "redeemed",
                 transaction="0x" + redemption.transaction.hex(),
                 wei=sum(redemption.credited),
+                epoch=epoch,
                 gas=redemption.gas_used,
             )
             await self._tell(Redeemed(effect.claims, redemption.credited))

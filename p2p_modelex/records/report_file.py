@@ -34,18 +34,19 @@ def encode_report_file(signed: SignedReport, chain_id: int, oracle: Address) -> 
 
 
 def decode_report_file(content: bytes, chain_id: int, oracle: Address) -> SignedReport:
-    """Parse a report for this chain and hub; VerificationFailed, saying why, if it is not one.
+    """Parse a report; BadInput, saying why, if it is not one, VerificationFailed if it is for
+    another chain or hub.
 
     The signature is not looked at: report.validate.
     """
     if len(content) > FILE_BYTES:
-        raise VerificationFailed(f"file: larger than {FILE_BYTES} bytes")
+        raise BadInput(f"file: larger than {FILE_BYTES} bytes")
     try:
         shown = json.loads(content)
         if not isinstance(shown, dict) or shown.get("format") != FORMAT:
-            raise VerificationFailed("file: not a Modelex report")
+            raise BadInput("file: not a Modelex report")
         if shown["version"] != VERSION:
-            raise VerificationFailed(f"file: not of version {VERSION}")
+            raise BadInput(f"file: not of version {VERSION}")
         if (_read_number(shown["chain_id"]), _read_bytes(shown["oracle"])) != (chain_id, oracle):
             raise VerificationFailed("file: a report for another network's oracle")
         report = _read_report(shown["report"])
@@ -53,9 +54,7 @@ def decode_report_file(content: bytes, chain_id: int, oracle: Address) -> Signed
         return SignedReport(report, signer, _read_bytes(shown["signature"]))
     # Hostile JSON can hold anything; each of these is what one kind of it raises.
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise VerificationFailed(f"file: malformed: {error!r}") from error
-    except BadInput as error:
-        raise VerificationFailed(f"file: {error.message}") from error
+        raise BadInput(f"file: malformed: {error!r}") from error
 
 
 def _read_report(shown: dict[str, Any]) -> Report:

@@ -70,6 +70,11 @@ def test_nodes_show_what_the_registry_says_of_them(modelex: Modelex, mesh: Mesh)
     said = modelex("nodes", "--home", mesh.homes["client"].path)
     assert f"{format_peer_id(ada.peer.peer)}  registered, " in said.out
     assert f"  anchored by {account}: current\n" in said.out
+    beside = ("--home", mesh.homes["bert"].path)
+    assert modelex("registry", "register", *beside).code == 0
+    said = modelex("nodes", "--home", mesh.homes["client"].path)
+    assert modelex("registry", "leave", *beside).code == 0
+    assert f"  registered by {format_address(bert.account.address)}: no anchor\n" in said.out
 
 
 def test_a_run_is_kept_to_a_section_of_the_registry(modelex: Modelex, mesh: Mesh) -> None:
@@ -130,8 +135,7 @@ def test_a_file_that_is_no_receipt_is_refused(
     path = tmp_path / "receipt.json"
     path.write_bytes(change)
     said = modelex("verify", path, "--home", lonely.path)
-    assert said.code == 14
-    assert "Traceback" not in said.err
+    said.check_error(2, f"{path}: file: ", "--receipt")
 
 
 def test_several_receipts_get_a_line_each_and_the_bad_one_is_named(
@@ -155,6 +159,11 @@ def test_several_receipts_get_a_line_each_and_the_bad_one_is_named(
     assert said.out.startswith(f"BAD   {one}: ")
     assert f"\ngood  {two}: " in said.out
     assert said.err == f"error: 1 of 2 receipts is bad: {one}\n"
+    one.write_text("{}")
+    said = modelex("verify", one, two, "--home", home.path)
+    assert (said.code, said.out.startswith(f"BAD   {one}: file: not a")) == (14, True)
+    said = modelex("verify", one, "--home", home.path)
+    said.check_error(2, f"{one}: file: not a Modelex receipt", "--receipt")
     said = modelex("verify", two, tmp_path / "three.json", "--home", home.path)
     assert (said.code, said.out) == (2, "")
     assert f"{tmp_path / 'three.json'}" in " ".join(said.err.split())

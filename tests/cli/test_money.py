@@ -100,6 +100,18 @@ def test_after_a_split_amounts_are_those_of_now_and_say_so(modelex: Modelex, clo
     assert modelex("close", shown["channel"]).out == "closed; 10 AI (split epoch 1) came back\n"
 
 
+def test_nothing_to_settle_is_told_to_people_and_programs(modelex: Modelex, clock: Clock) -> None:
+    assert modelex("settle").out == "there is nothing to redeem\n"
+    assert json.loads(modelex("settle", "--json").out) == {
+        "transaction": None,
+        "vouchers": 0,
+        "skipped": 0,
+        "credited_wei": "0",
+        "split_epoch": 0,
+        "gas_used": 0,
+    }
+
+
 def test_a_period_that_is_over_is_not_called_running(modelex: Modelex, clock: Clock) -> None:
     clock.now = START - 2 * CHALLENGE_S
     [shown] = json.loads(modelex("channels", "--json").out)

@@ -238,7 +238,11 @@ async def test_a_chain_out_of_reach_is_asked_again_and_nothing_stops() -> None:
         world.ledger.unreachable = False
         world.ledger.announce_split(notice=1, pause=1)
         world.ledger.pass_blocks(2)
-        await look(buyer.node)
+        with capture_logs() as logs:
+            await look(buyer.node)
+        assert [line for line in logs if line["event"] == "split"] == [
+            {"event": "split", "log_level": "info", "old_epoch": 0, "new_epoch": 1}
+        ]
         assert get_epoch(await buy(buyer, FIRST, "after")) == 1
         assert provider.epoch == 1
 
@@ -262,6 +266,22 @@ async def test_a_provider_that_was_away_when_the_pause_ended_is_paid_when_it_sta
             state = world.ledger.channel(ChannelId(channel.state.channel))
             assert state is not None
             assert world.ledger.balance(account) == 2 * state.claimed
+
+
+async def test_what_was_redeemed_is_told_with_its_epoch() -> None:
+    world, eager = World(), replace(SettlementSettings(), redeem_above=Wei(1))
+    async with (
+        world.provider(FIRST, settlement=eager) as provider,
+        world.requester(BUYER, friends=[FIRST]) as buyer,
+    ):
+        await wait_for_sellers(buyer, 1)
+        world.ledger.announce_split(notice=1, pause=1)
+        world.ledger.pass_blocks(2)
+        await look(provider)
+        with capture_logs() as logs:
+            await buy(buyer, FIRST, "after")
+            await wait_redeemed(provider)
+        assert {line["epoch"] for line in logs if line["event"] == "redeemed"} == {1}
 
 
 async def test_a_configuration_that_is_ahead_of_the_token_is_refused(world: AnvilWorld) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from p2p_modelex.chain.contracts.contract import Sent, check_page, read_enum, read_wei
+from p2p_modelex.chain.contracts.contract import Answers, Sent, check_page, read_enum
 from p2p_modelex.chain.contracts.credits import Credits
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address, Digest, format_address, parse_address
-from p2p_modelex.units import Epoch
 
 
 class Use(IntEnum):
@@ -24,8 +23,8 @@ class Use(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a creator says of a block. manifest: digest of its manifest. terms: SHA-256 of the
-    licence. price: of one lease. duration_s: of one lease. max_lessees: at the same time, 0 for any
-    number.
+    licence. price: of one lease, now. duration_s: of one lease. max_lessees: at the same time, 0
+    for any number.
     """
 
     manifest: Digest
@@ -133,16 +132,16 @@ class Blocks(Credits):
     async def _fetch(self, ids: Sequence[bytes]) -> tuple[Block, ...]:
         answers = await self.ask_all(*(("blockOf", each) for each in ids))
         pairs = zip(ids, answers.values, strict=True)
-        return tuple(_read(Digest(each), fields) for each, fields in pairs)
+        return tuple(_read(Digest(each), fields, answers) for each, fields in pairs)
 
 
-def _read(block: Digest, fields: tuple[Any, ...]) -> Block:
+def _read(block: Digest, fields: tuple[Any, ...], answers: Answers) -> Block:
     creator, duration_s, epoch, max_lessees, use, retired, price, offered_at, leases, *rest = fields
     manifest, terms, uri = rest
     offer = Offer(
         manifest=manifest,
         terms=terms,
-        price=Amount(read_wei(price), Epoch(epoch)),
+        price=answers.rescale(price, epoch),
         duration_s=duration_s,
         max_lessees=max_lessees,
         use=read_enum(Use, use),

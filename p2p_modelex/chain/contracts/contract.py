@@ -60,6 +60,12 @@ class Answers:
         """Return the value at a place as an amount."""
         return Amount(read_wei(self.values[place]), self.epoch)
 
+    def rescale(self, wei: int, epoch: int) -> Amount:
+        """Return what a contract keeps in units of an earlier epoch, in those of now."""
+        if epoch > self.epoch:
+            raise ChainUnreachable("the endpoint sent an amount of a split epoch to come")
+        return Amount(read_wei(wei), Epoch(epoch)).rescale(self.epoch)
+
 
 class Contract:
     """One contract of ours on a network. Its code is checked before it is first used.

@@ -14,7 +14,7 @@ from p2p_modelex.chain.contracts.questions import Ask, Terms, read_ask
 from p2p_modelex.chain.evm.abi import Event
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, ChainUnreachable
-from p2p_modelex.ids import Address, Digest, format_address
+from p2p_modelex.ids import Address, Digest
 from p2p_modelex.records.eip712 import compute_domain
 from p2p_modelex.records.report import NO_COMPLETION, Report, SignedReport, sign
 
@@ -130,7 +130,8 @@ class OracleHub(Credits):
         report by somebody who is not asked.
         """
         signed = [
-            (report_fields(each.report), _place(ask, each), each.signature) for each in reports
+            (report_fields(each.report), ask.find_place(each.signer), each.signature)
+            for each in reports
         ]
         return await self.tell("answer", ask.fields(), signed, output)
 
@@ -206,16 +207,6 @@ def _read_request(fields: tuple[Any, ...], completion: bytes) -> Request:
     status, bits, score, answered_at = fields
     answered = tuple(place for place in range(bits.bit_length()) if bits >> place & 1)
     return Request(read_enum(Status, status), answered, score, answered_at, Digest(completion))
-
-
-def _place(ask: Ask, signed: SignedReport) -> int:
-    place = ask.find_provider(signed.signer)
-    if place is None:
-        raise BadInput(
-            f"{format_address(signed.signer)} is none of the request's providers",
-            hint="`modelex oracle show` lists them",
-        )
-    return place
 
 
 def report_fields(report: Report) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
 """What contracts with an owner have in common (OpenZeppelin's Ownable2Step)."""
 
 from p2p_modelex.chain.contracts.contract import Contract, Sent
-from p2p_modelex.ids import Address, parse_address
+from p2p_modelex.errors import Reverted
+from p2p_modelex.ids import Address, format_address, parse_address
 
 
 class Owned(Contract):
@@ -18,4 +19,10 @@ class Owned(Contract):
 
     async def accept_ownership(self) -> Sent:
         """As the one it was offered to."""
-        return await self.tell("acceptOwnership")
+        try:
+            return await self.tell("acceptOwnership")
+        except Reverted as error:
+            if error.name == "OwnableUnauthorizedAccount":  # the same as for what owners may
+                shown = format_address(self.network.account)
+                error.hint = f"it was not offered to {shown}: its owner does that first"
+            raise

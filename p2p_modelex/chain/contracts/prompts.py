@@ -6,11 +6,10 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from p2p_modelex.chain.contracts.contract import Sent, check_page, read_wei
+from p2p_modelex.chain.contracts.contract import Answers, Sent, check_page
 from p2p_modelex.chain.contracts.credits import Credits
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.ids import Address, Digest, parse_address
-from p2p_modelex.units import Epoch
 
 NOTHING = Digest(bytes(32))
 """Stands for no template, no schema, no reference."""
@@ -32,7 +31,7 @@ class TemplateDraft:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A published template. published_at: unix seconds. uses: paid so far."""
+    """A published template. fee: of one use now. published_at: unix seconds. uses: paid so far."""
 
     id: Digest
     creator: Address
@@ -102,10 +101,10 @@ class PromptLibrary(Credits):
     async def _fetch(self, ids: Sequence[bytes]) -> tuple[Template, ...]:
         answers = await self.ask_all(*(("templateOf", each) for each in ids))
         pairs = zip(ids, answers.values, strict=True)
-        return tuple(_read(Digest(each), fields) for each, fields in pairs)
+        return tuple(_read(Digest(each), fields, answers) for each, fields in pairs)
 
 
-def _read(template: Digest, fields: tuple[Any, ...]) -> Template:
+def _read(template: Digest, fields: tuple[Any, ...], answers: Answers) -> Template:
     creator, tokens, version, epoch, deprecated, fee, published_at, uses, *rest = fields
     content, schema, supersedes, superseded_by, uri = rest
     return Template(
@@ -113,7 +112,7 @@ def _read(template: Digest, fields: tuple[Any, ...]) -> Template:
         creator=parse_address(creator),
         version=version,
         deprecated=deprecated,
-        fee=Amount(read_wei(fee), Epoch(epoch)),
+        fee=answers.rescale(fee, epoch),
         max_completion_tokens=tokens,
         published_at=published_at,
         uses=uses,

@@ -13,7 +13,7 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 from p2p_modelex.chain.contracts.contract import read_enum, read_wei
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Address, Digest, parse_address
+from p2p_modelex.ids import Address, Digest, format_address, parse_address
 from p2p_modelex.limits import KIB, PROMPT_BYTES
 from p2p_modelex.units import Epoch, Wei
 
@@ -105,6 +105,16 @@ class Ask:
         """Return a provider's number by its signer; None if it is not asked."""
         signers = [each.signer for each in self.terms.providers]
         return signers.index(signer) if signer in signers else None
+
+    def find_place(self, signer: Address) -> int:
+        """Return a provider's number by its signer; BadInput if it is not asked."""
+        place = self.find_provider(signer)
+        if place is None:
+            raise BadInput(
+                f"{format_address(signer)} is none of the request's providers",
+                hint="`modelex oracle show` lists them",
+            )
+        return place
 
     def fields(self) -> tuple[Any, ...]:
         """The struct's fields in the contract's order."""

@@ -19,6 +19,7 @@ from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.evm.artifacts import Artifact, load_contracts, mask_immutables
 from p2p_modelex.chain.evm.journal import Created, Journal, open_journal
 from p2p_modelex.chain.evm.plan import Step, Terms, build_plan
+from p2p_modelex.chain.evm.refusals import find_lack_of_coin
 from p2p_modelex.chain.evm.transaction import encode_rlp
 from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed, WrongNetwork
 from p2p_modelex.ids import Address, format_address, parse_address
@@ -256,4 +257,5 @@ def _connect(url: str, private_key: bytes) -> Iterator[tuple[Any, Any]]:
             arguments=refusal.arguments,
         ) from error
     except (Web3Exception, ValueError) as error:
-        raise TransactionFailed(f"deploying failed: {error}") from error
+        lack = find_lack_of_coin(str(error), EvmSigner(private_key).address)
+        raise lack or TransactionFailed(f"deploying failed: {error}") from error

@@ -14,16 +14,17 @@ from p2p_modelex.errors import ChainError, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, format_address
 from p2p_modelex.units import format_ai
 
-# A contract's error -> what to do. Fields are the error's arguments, shown as the word after the
-# colon says: `ai` an amount in whole tokens, `hex` bytes, `moment` unix seconds, `block` a block's
-# number with about when it comes.
-HINTS: dict[str, str] = {
+# A contract's error -> what to do; several where errors of one name differ in their arguments.
+# Fields are the error's arguments, shown as the word after the colon says: `ai` an amount in whole
+# tokens, `hex` bytes, `moment` unix seconds, `block` a block's number with about when it comes.
+HINTS: dict[str, str | tuple[str, ...]] = {
     "TransfersPaused": "the token splits 2:1; repeat it from block {splitsAt:block} on",
     "SplitPending": "one is announced; it takes place at block {splitsAt:block}",
     "NoSplitToCancel": "`modelex token split status` says whether one is announced or has begun",
     "NoMoreSplits": "{limit} splits are all there can be",
     "ERC20InsufficientBalance": "{sender} holds {balance:ai}, it takes {needed:ai}",
     "ERC20InsufficientAllowance": "{spender} may take {allowance:ai} and wants {needed:ai}",
+    "ERC20InvalidReceiver": "{receiver} takes no $AI: check the account to pay",
     "PermitExpired": "it was good until {deadline:moment}: have the holder sign another",
     "NotSignedBy": "have {signer} sign it, for this network; what was used once is used up",
     "AuthorizationNotValidNow": "it was good until {validBefore:moment}: sign another",
@@ -31,18 +32,25 @@ HINTS: dict[str, str] = {
     "OwnableUnauthorizedAccount": "only its owner may; {account} is not the owner",
     "AccessControlUnauthorizedAccount": "{account} lacks the role: `modelex registry roles show`",
     "EntryExists": "{operator} has one: `modelex registry update` anchors a newer advertisement",
-    "NoEntry": "only the operator of an entry may change it, and {operator} has none for this peer",
+    "NoEntry": "{operator} has no entry for this peer: `modelex registry list` shows all",
+    "NoAgent": "no entry of this account for this peer: `modelex registry register` makes one",
     "StaleSequence": "anchor an advertisement of a sequence over {current}",
     "UriTooLong": "a URI has at most {limit} bytes",
     "InvalidReason": "give a reason of 1 to {limit} bytes",
     "WrongSection": "`modelex registry show` says in which section the entry is",
-    "NotOffered": "{operator} offers it first: `modelex registry handover offer`",
+    "NotOffered": (
+        "{operator} offers it first: `modelex registry handover offer`",
+        "its publisher offers it first: `modelex releases handover offer`",
+    ),
     "SelfRating": "{evaluator} operates or signs for this node; others rate it",
     "ScoreTooHigh": "scores are hundredths of a per cent, at most {limit}",
     "NotRated": "{evaluator} has no rating of this node to take back",
     "NoGrant": "`modelex token vesting grants` lists who has a grant",
     "TooSmall": "the least that can be wrapped is {unit} wei",
-    "TooEarly": "the announced terms may begin at {beginsAt:moment}",
+    "TooEarly": (
+        "the announced terms may begin at {beginsAt:moment}",
+        "it may be answered until {deadline:moment}: repeat it after that",
+    ),
     "NothingAnnounced": "the farm's owner announces them first: `modelex farm announce`",
     "NoSuchTerms": "`modelex farm show` says which terms there are",
     "InvalidMember": "a member is an account, other than the farm's, named once, of weight over 0",
@@ -63,6 +71,7 @@ HINTS: dict[str, str] = {
     "VersionExists": "give the release another version",
     "RevokedAlready": "nothing is left to do",
     "NoSuchName": "`modelex releases list` has those there are",
+    "AllRevoked": "its publisher revoked every one: `modelex releases history {name}`",
     "NoSuchVersion": "`modelex releases history {name}` has those there are",
     "FeeTooHigh": "its creator has raised the fee to {fee:ai}: ask again, if it is worth that",
     "InvalidDeadline": "a request waits until {limit:moment} at most",
@@ -121,9 +130,9 @@ class _Words(string.Formatter):
 
 
 def show_moment(unix_s: int) -> str:
-    """Return a moment of the chain's clock in universal time."""
+    """Return a moment of the chain's clock as this machine's shows it."""
     try:
-        return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{datetime.fromtimestamp(unix_s, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
     except (ValueError, OverflowError, OSError):  # a contract may be given anything
         return f"unix time {unix_s}"
 
@@ -132,17 +141,33 @@ async def explain_refusal(rpc: Rpc, errors: Abi, reason: bytes, happened: str) -
     """Return the error for revert bytes. happened: what the message begins with."""
     said = errors.decode_error(reason)
     hint = ""
-    template = HINTS.get(said.name)
-    if template is not None and said.arguments.keys() >= find_fields(template):
+    fitting = (each for each in find_hints(said.name) if find_fields(each) <= said.arguments.keys())
+    if template := next(fitting, ""):
         pace = await _measure(rpc) if ":block}" in template else None
         hint = _Words(pace).vformat(template, (), said.arguments)
     message = f"{happened}: {said.text}"
     return Reverted(message, name=said.name, arguments=said.arguments, hint=hint)
 
 
+def find_hints(name: str) -> tuple[str, ...]:
+    """Return what the table has for an error."""
+    found = HINTS.get(name, ())
+    return (found,) if isinstance(found, str) else found
+
+
 def find_fields(template: str) -> set[str]:
     """Return the arguments that a hint shows."""
     return {field for _, field, _, _ in string.Formatter().parse(template) if field}
+
+
+def find_lack_of_coin(text: str, account: Address) -> TransactionFailed | None:
+    """Return the error for an endpoint's words, if they are that an account cannot pay for gas."""
+    if "insufficient funds" not in text.lower():
+        return None
+    shown = format_address(account)
+    return TransactionFailed(
+        f"{shown} cannot pay for gas", hint=f"send some of the chain's coin to {shown}"
+    )
 
 
 async def ask(

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from p2p_modelex.chain.evm.abi import Abi
-from p2p_modelex.chain.evm.refusals import explain_refusal
+from p2p_modelex.chain.evm.refusals import explain_refusal, find_lack_of_coin
 from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
 from p2p_modelex.chain.evm.transaction import SignedTransaction, Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_quantity, read_receipt, to_hex
@@ -195,12 +195,8 @@ class Sender:
         if error.reason:
             would = "it would revert"
             return await explain_refusal(self._rpc, self._errors, error.reason, would)
-        if "insufficient funds" in error.text.lower():
-            account = format_address(self._signer.address)
-            return TransactionFailed(
-                f"{account} cannot pay for gas", hint=f"send some native coin to {account}"
-            )
-        return TransactionFailed(f"the endpoint refused it: {error.text}")
+        lack = find_lack_of_coin(error.text, self._signer.address)
+        return lack or TransactionFailed(f"the endpoint refused it: {error.text}")
 
 
 def compute_fees(history: Any) -> tuple[int, int]:

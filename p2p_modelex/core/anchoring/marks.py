@@ -8,7 +8,7 @@ import msgspec
 
 from p2p_modelex.core.anchoring.registrations import Registration, Registrations
 from p2p_modelex.core.anchoring.substance import compute_anchor
-from p2p_modelex.ids import Address, PeerId, public_key_of
+from p2p_modelex.ids import Address, Digest, PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement
 from p2p_modelex.records.registry import RegistrySection, Standing
 
@@ -21,8 +21,12 @@ _STANDINGS: Mapping[RegistrySection, Standing] = MappingProxyType(
 )
 
 
+NOTHING = Digest(bytes(32))
+"""The digest of an entry that anchors no advertisement."""
+
+
 class Freshness(StrEnum):
-    """How the anchored advertisement compares with the one we hold (ANC-7)."""
+    """How the anchored advertisement compares with the one we hold (ANC-7); NONE: none is."""
 
     NONE = "none"
     CURRENT = "current"
@@ -78,6 +82,8 @@ def _find(
 
 
 def _compare(registration: Registration, advertisement: Advertisement) -> Freshness:
+    if registration.digest == NOTHING:
+        return Freshness.NONE
     if registration.digest == compute_anchor(advertisement):
         return Freshness.CURRENT
     is_newer = registration.sequence > advertisement.sequence

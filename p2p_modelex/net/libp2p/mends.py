@@ -24,6 +24,7 @@ from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer import muxer_multistream
+from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import PeerId
@@ -117,7 +118,10 @@ def _contain_gossip_stream(original: Any) -> Any:
         try:
             await original(self, stream)
         except Exception as error:  # not protobuf: drop the peer's gossip, keep everyone else's
-            _log.info("gossip from %s is malformed: %r", stream.muxed_conn.peer_id, error)
+            if isinstance(error, MuxedStreamError):  # it left, as anybody may
+                _log.debug("gossip from %s has ended: %r", stream.muxed_conn.peer_id, error)
+            else:
+                _log.info("gossip from %s is malformed: %r", stream.muxed_conn.peer_id, error)
             await stream.reset()
             self._handle_dead_peer(stream.muxed_conn.peer_id)
 

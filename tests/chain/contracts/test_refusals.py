@@ -1,5 +1,7 @@
 """What a refusal says: the table of hints against the contracts' errors, and the rarer paths."""
 
+import time
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,14 @@ from p2p_modelex.chain.contracts.token import Token
 from p2p_modelex.chain.contracts.vesting import Vesting
 from p2p_modelex.chain.devnet import Devnet
 from p2p_modelex.chain.evm.artifacts import load_contracts
-from p2p_modelex.chain.evm.refusals import HINTS, ask, explain_refusal, find_fields, show_moment
+from p2p_modelex.chain.evm.refusals import (
+    HINTS,
+    ask,
+    explain_refusal,
+    find_fields,
+    find_hints,
+    show_moment,
+)
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import (
@@ -29,15 +38,39 @@ from tests.chain.contracts.conftest import NOTICE_BLOCKS, PAUSE_BLOCKS, Place, r
 from tests.chain.endpoint import error, fake_endpoint, result
 from tests.chain.worlds import new_key
 
+
+@pytest.fixture(autouse=True)
+def _in_universal_time(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 ERRORS = load_contracts().errors
 PAUSED = keccak(b"TransfersPaused(uint64)")[:4] + (77).to_bytes(32, "big")
 ONE, HUNDRED = (Amount(Wei(number * AI), Epoch(0)) for number in (1, 100))
 
 
-@pytest.mark.parametrize("name", HINTS)
-def test_each_hint_is_of_an_error_that_has_its_arguments(name: str) -> None:
-    fields = find_fields(HINTS[name])
+@pytest.mark.parametrize(("name", "hint"), [(name, h) for name in HINTS for h in find_hints(name)])
+def test_each_hint_is_of_an_error_that_has_its_arguments(name: str, hint: str) -> None:
+    fields = find_fields(hint)
     assert any(name == error and fields <= set(names) for error, names in ERRORS.errors())
+
+
+@pytest.mark.parametrize(
+    ("signature", "part"),
+    [
+        ("TooEarly(uint64)", "the announced terms may begin at "),
+        ("TooEarly(bytes32,uint64)", "it may be answered until "),
+    ],
+)
+async def test_errors_of_one_name_have_their_own_hints(signature: str, part: str) -> None:
+    reason = keccak(signature.encode())[:4] + bytes(32 * signature.count(",")) + bytes(32)
+    async with Rpc("http://127.0.0.1:1") as rpc:
+        said = await explain_refusal(rpc, ERRORS, reason, "it would revert")
+    assert said.hint.startswith(part + "1970-01-01 00:00:00 UTC")
 
 
 async def test_a_closing_channel_says_from_when() -> None:
@@ -123,8 +156,14 @@ async def test_a_chain_of_one_block_has_no_pace() -> None:
     assert said.hint == "the token splits 2:1; repeat it from block 77 on"
 
 
-def test_moments_of_no_calendar_are_numbers() -> None:
+def test_moments_are_of_this_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     assert show_moment(0) == "1970-01-01 00:00:00 UTC"
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    assert show_moment(0) == "1970-01-01 01:00:00 CET"
+
+
+def test_moments_of_no_calendar_are_numbers() -> None:
     assert show_moment(2**64) == f"unix time {2**64}"
 
 

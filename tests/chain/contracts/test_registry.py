@@ -125,7 +125,7 @@ async def test_refusals_name_what_is_wrong(place: Place) -> None:
     )
     await refused("UriTooLong", registry.set_uri(peer, node.account, "x" * 257))
     error = await refused("NoEntry", registry.leave(new_peer()))
-    assert f"0x{node.account.hex()} has none" in error.hint
+    assert f"0x{node.account.hex()} has no entry" in error.hint
 
 
 async def test_a_reader_cannot_send(place: Place) -> None:

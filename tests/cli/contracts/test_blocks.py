@@ -73,6 +73,9 @@ def test_a_folder_is_what_was_offered_or_it_is_not(
     chain.run("blocks", "verify", data, block).check_error(14, "the chain has 0x")
     (data / "link").symlink_to("/etc/passwd")
     modelex("blocks", "manifest", data).check_error(2, "link is no plain file")
+    (data / "empty").mkdir()
+    said = modelex("blocks", "manifest", data / "empty")
+    said.check_error(2, f"there is no file under {data / 'empty'}", "check the path")
     single = modelex("blocks", "manifest", data / "deep" / "é.txt").out.splitlines()
     assert single[1].endswith(" 3 é.txt")
 

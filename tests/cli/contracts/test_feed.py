@@ -64,21 +64,31 @@ def test_signers_and_owner_change(chain: Chain, tmp_path: Path) -> None:
     (owner, _), (heir, other), old, new = (chain.newcomer() for _ in range(4))
     feed = deploy(chain, owner, [old], 1)
     words = ("feed", "set-signers", feed, "--signer", new[1], "--quorum", 1)
-    chain.run(*words, by=heir).check_error(12, "OwnableUnauthorizedAccount")
+    reports = sign(chain, feed, tmp_path, [old], ["1"])
+    said = chain.run(*words, by=heir)
+    said.check_error(12, "OwnableUnauthorizedAccount", "only its owner may")
+    said = chain.run("feed", "own", "accept", feed, by=heir)
+    said.check_error(12, "OwnableUnauthorizedAccount", f"it was not offered to {other}")
     chain.json("feed", "own", "offer", feed, other, by=owner)
     assert chain.json("feed", "show", feed)["offered_to"] == other
     chain.json("feed", "own", "accept", feed, by=heir)
     chain.json(*words, by=heir)
     assert chain.json("feed", "show", feed)["signers"] == [new[1]]
-    [report] = sign(chain, feed, tmp_path, [old], ["1"])
-    said = chain.run("feed", "submit", feed, report, by=heir)
+    said = chain.run("feed", "submit", feed, reports[0], by=heir)
     said.check_error(12, "NotASigner", "modelex feed show")
+    report = tmp_path / "late.json"
+    said = chain.run("feed", "sign", feed, "--score", "1", "--out", report, by=old[0])
+    said.check_error(2, "is none of the feed's signers", "modelex feed show")
+    assert not report.exists()
+    said = chain.run(*words, "--signer", new[1], by=heir)
+    said.check_error(2, "is named twice", "name each signer once")
     said = chain.run("feed", "sign", feed, "--score", "0.001", "--out", report, by=new[0])
     said.check_error(2, "not a score of 2 decimals: '0.001'")
 
 
 def test_what_is_no_feed_is_named(chain: Chain) -> None:
-    chain.run("feed", "show", "0x" + "07" * 20).check_error(12, "there is no ScoreFeed at")
+    said = chain.run("feed", "show", "0x" + "07" * 20)
+    said.check_error(12, "there is no ScoreFeed at", "check the address")
     said = chain.run("feed", "show", "0x" + chain.deployment.token.hex())
     said.check_error(12, "is not this version's ScoreFeed")
 

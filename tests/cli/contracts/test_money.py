@@ -92,6 +92,8 @@ def test_a_deposit_by_file_opens_a_channel(chain: Chain, tmp_path: Path) -> None
     [
         {"signature": "0x00"},
         {"holder": 7},
+        {"holder": "0x12"},
+        {"allowance": {"wei": "9" * 39, "epoch": 0}},
         {"allowance": {"wei": "1.5", "epoch": 0}},
         {"deadline": -1},
         {"more": 1},
@@ -109,7 +111,9 @@ def test_a_file_that_is_no_permit(chain: Chain, tmp_path: Path, change: dict[str
     }
     file = tmp_path / "permit.json"
     file.write_text(json.dumps(good | change))
-    chain.run("token", "use-permit", file, by=OWNER).check_error(2, "is not a permit")
+    chain.run("token", "use-permit", file, by=OWNER).check_error(
+        2, f"{file} is not a permit", "permit --json"
+    )
     file.write_text("[" * 5000)
     chain.run("token", "use-permit", file, by=OWNER).check_error(2, "is larger than 4096 bytes")
 
@@ -130,7 +134,10 @@ def test_a_farm_from_its_founding_to_other_members(chain: Chain) -> None:
         {"member": two, "weight": 1, "due": ai(2)},
     ]
     assert chain.json("farm", "release", farm, one, by=OWNER)["released"] == ai(6)
-    assert chain.json("farm", "release", farm, by=OWNER)["released"] is None
+    said = chain.run("farm", "release", farm, by=OWNER)
+    said.check_error(2, "is no member by the farm's terms 1", "modelex farm members")
+    again = ("farm", "release", farm, one, "--first", 1, "--last", 1)
+    assert chain.json(*again, by=OWNER)["released"] is None
 
     announced = chain.json("farm", "announce", farm, "--member", f"{two}:1", by=owner)
     assert announced["terms"] == 2
@@ -141,7 +148,12 @@ def test_a_farm_from_its_founding_to_other_members(chain: Chain) -> None:
     chain.json("farm", "announce", farm, *members, by=owner)
     assert chain.json("farm", "cancel", farm, by=owner)["cancelled"] == 3
     chain.run("farm", "show", farm, "--terms", 9).check_error(12, "NoSuchTerms")
-    chain.run("farm", "show", one).check_error(12, "there is no Farm")
+    said = chain.run("farm", "show", one)
+    said.check_error(12, "there is no Farm", "check the address")
+    assert "devnet" not in said.err
+    twice = ("--member", f"{one}:3", "--member", f"{one}:1")
+    said = chain.run("farm", "deploy", *twice, by=owner)
+    said.check_error(2, f"{one} is named twice", "name each member once")
 
 
 @pytest.mark.parametrize("member", ["0x11", "0x" + "11" * 20, "0x" + "11" * 20 + ":0", ":1"])

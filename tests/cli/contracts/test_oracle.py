@@ -62,7 +62,8 @@ def test_nobody_answers_and_the_money_comes_back(chain: Chain) -> None:
     ask(chain, asker, "Is it?", "--provider", account)
     [row] = chain.json("oracle", "list", "--provider", signer, "--limit", 1)
     assert (row["request"], row["status"]) == (request, "open")
-    assert "TooEarly(" in chain.run("oracle", "refund", request, by=asker).err
+    said = chain.run("oracle", "refund", request, by=asker)
+    said.check_error(12, "TooEarly(", "it may be answered until ")
     trio.run(advance_time, chain.url, 3601)
     said = chain.run("oracle", "answer", request, "--score", "1", by=provider)
     said.check_error(12, "TooLate", "modelex oracle refund")
@@ -115,9 +116,15 @@ def test_a_report_that_nobody_asked_for_is_verified(chain: Chain, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("ask",), ("give a PROMPT, or a --template",)),
-        (("ask", "x", "--template", "0x" + "01" * 32), ("give a PROMPT, or a --template",)),
-        (("ask", "x", "--parameter", "a=1"), ("give a PROMPT, or a --template",)),
+        (("ask",), ("a question is a PROMPT, or a --template", "try: give one")),
+        (
+            ("ask", "x", "--template", "0x" + "01" * 32),
+            ("a question is a PROMPT, or a --template", "try: give one"),
+        ),
+        (
+            ("ask", "x", "--parameter", "a=1"),
+            ("a question is a PROMPT, or a --template", "try: give one"),
+        ),
         (("ask", "x", "--parameter", "a"), ("not a parameter: 'a'", "name=value")),
         (("ask", "x", "--provider", "0x1"), ("not an EVM address",)),
         (("ask", "\udcff"), ("the prompt is not Unicode",)),
@@ -148,9 +155,46 @@ def test_an_answer_without_sense_is_refused(chain: Chain, tmp_path: Path) -> Non
     said = chain.run(*answer, "--report", path, "--score", "1", by=asker)
     said.check_error(2, "reports have their score")
     said = chain.run(*answer, "--report", path, by=asker)
-    said.check_error(14, f"{path}: file: not a Modelex report")
+    said.check_error(2, f"{path}: file: not a Modelex report", "`sign` wrote")
     said = chain.run("oracle", "show", "0x" + "07" * 32)
     said.check_error(2, "nobody asked 0x0707", "--block")
+
+
+def test_a_fee_over_the_ceiling_is_named(chain: Chain, tmp_path: Path) -> None:
+    (asker, _), (creator, signer) = chain.newcomer(), chain.newcomer()
+    file = tmp_path / "template"
+    file.write_text(new_private_key().hex())
+    publish = ("templates", "publish", file, "--fee", 8, "--max-completion-tokens", 8)
+    template = chain.json(*publish, by=creator)["template"]
+    words = ("oracle", "ask", "--template", template, "--provider", signer, "--within", "1h")
+    for ceiling in (3, 8):
+        said = chain.run(*words, "--ceiling", ceiling, by=asker)
+        said.check_error(11, "the fee is 8 AI", "raise --ceiling")
+
+
+def test_providers_are_named_once_and_enough_for_the_quorum(chain: Chain) -> None:
+    key, signer = chain.newcomer()
+    words = ("oracle", "ask", "x", "--ceiling", 1, "--within", "1h", "--provider", signer)
+    said = chain.run(*words, "--provider", f"{signer}:0x{'11' * 20}", by=key)
+    said.check_error(2, f"{signer} is named twice", "name each provider once")
+    said = chain.run(*words, "--quorum", 2, by=key)
+    said.check_error(2, "a quorum of 2 takes as many providers, not 1", "lower --quorum")
+
+
+def test_a_report_that_would_bring_nothing_is_not_signed(chain: Chain, tmp_path: Path) -> None:
+    (asker, _), (provider, signer) = chain.newcomer(), chain.newcomer()
+    request = ask(chain, asker, "x", "--provider", signer)["request"]
+    path = tmp_path / "r.json"
+    words = ("oracle", "sign", request, "--score", "1", "--out", path, "--price")
+    said = chain.run(*words, "1", by=asker)
+    said.check_error(2, "is none of the request's providers", "modelex oracle show")
+    assert not path.exists()
+    assert chain.run(*words, "3", by=provider).err == ""
+    said = chain.run(*words, "5", by=provider)
+    assert said.err == "3 AI will be paid, an equal share, not 5 AI\n"
+    said = chain.run("oracle", "answer", request, "--score", "1", "--price", "5", by=provider)
+    assert (said.code, said.err) == (0, "3 AI will be paid, an equal share, not 5 AI\n")
+    assert chain.json("oracle", "earned", signer)["earned"] == wei(3 * AI)
 
 
 def test_nothing_is_asked_of_an_endpoint_for_what_can_be_seen_here(modelex: Modelex) -> None:

@@ -86,6 +86,11 @@ def test_a_rating_from_its_making_to_its_end(chain: Chain, node: Node, tmp_path:
     chain.run("ratings", "retract", *node.name, by=other).check_error(12, "NotRated", second)
 
 
+def test_a_reader_says_whom_to_believe(chain: Chain, tmp_path: Path) -> None:
+    words = ("ratings", "show", new_peer(), "0x" + "11" * 20, "--home", tmp_path / "none")
+    chain.run(*words).check_error(3, "whose account?", "--by ACCOUNT")
+
+
 def test_who_signs_for_a_node_does_not_rate_it(chain: Chain, node: Node) -> None:
     chain.json("ratings", "rate", *node.name, *GOOD, by=node.delegate)
     barred = chain.json("ratings", "bar", node.receipt, by=OWNER)["barred"]

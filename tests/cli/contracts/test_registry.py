@@ -90,9 +90,11 @@ def test_lists_come_in_pages(chain: Chain) -> None:
     assert said["rows"][-1]["peer"] == peers[-1]
     assert said["rows"][-1]["operator"] == operator
     assert peers[-1] in chain.run("registry", "list", "--page", page).out
-    beyond = chain.run("registry", "list", "--page", 10**6)
-    assert (beyond.code, beyond.out) == (0, "")
-    assert "there are none" in beyond.err
+    last = -(-chain.json("registry", "list")["total"] // 50)
+    beyond = chain.run("registry", "list", "--page", last + 1)
+    beyond.check_error(2, f"there is no page {last + 1}", f"the last one is --page {last}")
+    none = chain.run("ratings", "list", new_peer(), operator)
+    assert (none.code, none.out, none.err) == (0, "", "there are none\n")
 
 
 def test_roles(chain: Chain) -> None:
@@ -102,6 +104,8 @@ def test_roles(chain: Chain) -> None:
     chain.json("registry", "roles", "grant", "authoriser", council, by=OWNER)
     assert chain.run(*show).out.endswith("authoriser  yes\nadmin       no\n")
     chain.json("registry", "roles", "renounce", "authoriser", by=key)
+    said = chain.run("registry", "roles", "renounce", "authoriser", by=key)
+    said.check_error(2, f"{council} has not the role authoriser", "modelex registry roles show")
     chain.json("registry", "roles", "grant", "admin", council, by=OWNER)
     chain.json("registry", "roles", "revoke", "admin", council, by=OWNER)
     assert chain.json(*show) == {"account": council, "authoriser": False, "admin": False}
@@ -140,6 +144,22 @@ def test_bad_input_is_refused(chain: Chain, words: tuple[str, ...], part: str) -
     assert part in said.err
 
 
-def test_without_a_key_nothing_is_sent(chain: Chain, tmp_path: Path) -> None:
-    said = chain.run("registry", "leave", new_peer(), "--home", tmp_path / "none")
-    said.check_error(3, "is not a home of Modelex")
+def test_without_a_key_nothing_is_sent(chain: Chain, modelex: Modelex, tmp_path: Path) -> None:
+    none = ("--home", tmp_path / "none")
+    said = chain.run("registry", "leave", new_peer(), *none)
+    said.check_error(3, "is not a home of Modelex", "give --key-file FILE, or")
+    said = modelex("token", "info", "--rpc", chain.url, *none)
+    said.check_error(3, "is not a home of Modelex", "give --network-file FILE, or")
+
+
+def test_what_has_no_entry_is_named(chain: Chain) -> None:
+    key, account = chain.newcomer()
+    node, shown = (new_peer(), account), f"{account} has no entry for this peer"
+    said = chain.run("registry", "admit", *node, "--reason", "x", by=OWNER)
+    said.check_error(12, "NoEntry", shown, "modelex registry list")
+    scores = ("--accuracy", 1, "--response", 1, "--uptime", 1)
+    chain.run("ratings", "rate", *node, *scores, by=OWNER).check_error(12, "NoEntry", shown)
+    said = chain.run("registry", "uri", node[0], "ipfs://x", by=key)
+    said.check_error(12, "NoAgent", "modelex registry register")
+    said = chain.run("registry", "leave", "notapeer", by=key)
+    said.check_error(2, "not an Ed25519 peer id: 'notapeer'")

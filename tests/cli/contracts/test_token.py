@@ -75,6 +75,14 @@ def test_a_split_from_its_announcement_to_its_end(splitting: Chain) -> None:
     assert sent["amount"] == {"wei": str(AI), "epoch": 1}
 
 
+def test_who_can_take_none_is_told_apart(chain: Chain) -> None:
+    said = chain.run("token", "transfer", "0x" + "00" * 20, "1", by=OWNER)
+    said.check_error(12, "ERC20InvalidReceiver", "check the account to pay")
+    typo = "0x70997970C51812dc3A010C7d01b50e0d17dc79c8"
+    said = chain.run("token", "transfer", typo, "1", by=OWNER)
+    said.check_error(2, f"{typo} is mistyped", "copy the address again")
+
+
 def test_a_split_is_cancelled(splitting: Chain) -> None:
     splitting.json("token", "split", "announce", by=OWNER)
     assert splitting.json("token", "split", "cancel", by=OWNER)["cancelled"] == 1
@@ -82,7 +90,8 @@ def test_a_split_is_cancelled(splitting: Chain) -> None:
 
 def test_the_owner_hands_the_token_over(splitting: Chain) -> None:
     key, heir = splitting.newcomer()
-    splitting.run("token", "own", "accept", by=key).check_error(12, "OwnableUnauthorizedAccount")
+    said = splitting.run("token", "own", "accept", by=key)
+    said.check_error(12, "OwnableUnauthorizedAccount", f"it was not offered to {heir}")
     splitting.json("token", "own", "offer", heir, by=OWNER)
     assert splitting.json("token", "info")["offered_to"] == heir
     assert splitting.json("token", "own", "accept", by=key)["owner"] == heir
@@ -100,7 +109,7 @@ def test_a_home_gives_network_account_and_key(
     said = modelex("token", "balance", "--home", home.path)
     assert said.out == f"account  {account}\nbalance  2 AI\nwrapped  0\n"
     said = modelex("token", "approve", account, "1", "--home", home.path)
-    said.check_error(12, f"{account} cannot pay for gas", "send some native coin")
+    said.check_error(12, f"{account} cannot pay for gas", f"coin to {account}")
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,12 @@ def judge_entries() -> list[Case]:
     return [
         mark("nobody", "unregistered", "none"),
         mark("registered", "registered", "current", entries=[HELD]),
+        mark(
+            "registered before it advertised",
+            "registered",
+            "none",
+            entries=[entry(digest=Digest(bytes(32)), sequence=0)],
+        ),
         mark("signed anew", "registered", "current", entries=[HELD], told=renewed(AD)),
         mark("an older anchor", "registered", "older", entries=[entry(digest=OLD, sequence=1)]),
         mark("another digest of one sequence", "registered", "older", entries=[entry(digest=OLD)]),
@@ -201,7 +207,7 @@ def mark(
         "entries": [show_entry(one) for one in entries],
         "events": [show_event(one) for one in (*events, *back)],
         "name": name,
-        "operator": "" if anchor == "none" else text(operator),
+        "operator": "" if standing == "unregistered" else text(operator),
         "standing": standing,
     }
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from p2p_modelex.errors import VerificationFailed
+from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.ids import Address, Digest
 from p2p_modelex.records import eip712
 from p2p_modelex.records.report import NO_COMPLETION, Report, sign, validate
@@ -47,7 +47,7 @@ def run(content: bytes) -> None:
     try:
         signed = decode_report_file(shown, _CHAIN, _HUB)
         validate(signed, _DOMAIN)
-    except VerificationFailed:
+    except (BadInput, VerificationFailed):
         return
     if signed.signer == _SIGNED.signer:
         assert signed == _SIGNED, "a forged report verifies"

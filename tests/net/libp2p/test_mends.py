@@ -7,17 +7,19 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+from google.protobuf.message import DecodeError
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.pubsub import gossipsub, pubsub
 from libp2p.security.noise import transport as noise_transport
-from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.exceptions import MuxedStreamError, MuxedStreamReset
 from libp2p.utils import encode_varint_prefixed
 
 from p2p_modelex.errors import ConfigurationError, DialFailed
@@ -93,6 +95,33 @@ async def test_bytes_that_kill_the_host(
             else:
                 await wait_seen(victim, witness.peer, "disconnected")
                 await wait_until(lambda: victim.statistics().restarts > 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "told"),
+    [
+        (MuxedStreamReset("the stream was reset"), logging.DEBUG, "has ended"),
+        (DecodeError("no protobuf"), logging.INFO, "is malformed"),
+    ],
+    ids=["reset", "malformed"],
+)
+async def test_who_leaves_is_not_called_malformed(
+    error: Exception, level: int, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead: list[str] = []
+    owner = SimpleNamespace(_handle_dead_peer=dead.append)
+    stream = SimpleNamespace(
+        muxed_conn=SimpleNamespace(peer_id="somebody"), reset=trio.lowlevel.checkpoint
+    )
+
+    async def fail(_pubsub: Any, _stream: Any) -> None:
+        raise error
+
+    with caplog.at_level(logging.DEBUG, logger=mends.__name__):
+        await mends._contain_gossip_stream(fail)(owner, stream)
+    [record] = caplog.records
+    assert (record.levelno, dead) == (level, ["somebody"])
+    assert told in record.getMessage()
 
 
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "unmended"])

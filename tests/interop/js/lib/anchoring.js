@@ -67,9 +67,11 @@ export function markOf (registry, peer, advertisement) {
     if (entry === undefined) continue
     const standing = SECTIONS[entry.section]
     if (RANK.indexOf(standing) <= RANK.indexOf(mark.standing)) continue
+    const isNothing = /^(0x0*)?$/.test(entry.digest)
     const isCurrent = entry.digest === hex(anchorOf(advertisement))
     const isNewer = BigInt(entry.sequence) > advertisement.sequence
-    mark = { standing, anchor: isCurrent ? 'current' : isNewer ? 'newer' : 'older', operator }
+    const held = isCurrent ? 'current' : isNewer ? 'newer' : 'older'
+    mark = { standing, anchor: isNothing ? 'none' : held, operator }
   }
   return mark
 }
