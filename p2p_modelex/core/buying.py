@@ -39,7 +39,6 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
-from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.core.wants import build_want, compute_ceiling, compute_window_max
@@ -66,7 +65,6 @@ class Buying:
         registry_domain: Digest,
         choosing: Choosing,
         circuits: Circuits,
-        history: History,
         ledger: PayerLedger,
         budget: Budget,
         next_stream: Callable[[], StreamId],
@@ -76,7 +74,6 @@ class Buying:
         self._registry_domain = registry_domain
         self._choosing = choosing
         self._circuits = circuits
-        self._history = history
         self._ledger = ledger
         self._funding = Funding(ledger, budget)
         self._next_stream = next_stream
@@ -294,13 +291,13 @@ class Buying:
     def _on_event(self, run: Run, event: RunEvent, now: UnixMs) -> list[Effect]:
         event = msgspec.structs.replace(event, job=run.job)
         if isinstance(event, RunText):
-            self._history.on_text(run.job, now)
+            self._choosing.router.on_text(run.job, now)
         if isinstance(event, RunFailed):
             return self._on_failed(run, event, now)
         if isinstance(event, RunFinished):
             assert run.current is not None
             self._circuits.on_success(run.current.peer)
-            self._history.on_end(run.job, is_good=True)
+            self._choosing.router.on_end(run.job, run.current.peer, is_good=True)
             del self._runs[run.job]
             event = msgspec.structs.replace(event, paid=Wei(event.paid + run.spent))
         return [Emit(event)]
@@ -310,7 +307,8 @@ class Buying:
         assert current is not None
         run.spent += failed.paid
         run.last = failed
-        self._history.on_end(run.job, is_good=False if is_at_fault(failed) else None)
+        is_good = False if is_at_fault(failed) else None
+        self._choosing.router.on_end(run.job, current.peer, is_good=is_good)
         if is_at_fault(failed):
             unreached = current.advertisement.sequence if failed.code == "dial" else None
             self._circuits.on_failure(current.peer, now, unreached=unreached)

@@ -184,12 +184,12 @@ class NodeCore:
             if shop
             else None
         )
-        circuits, loads, history = Circuits(), ProbeBook(), History()
+        circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
         self._choosing = Choosing(
             self.directory,
-            Router(rng, circuits, loads, history, policies.routing),
+            Router(rng, circuits, loads, History(), policies.routing),
             self._probes,
             rng,
             self.anchoring.get_standing,
@@ -199,7 +199,6 @@ class NodeCore:
             identity.registry_domain,
             self._choosing,
             circuits,
-            history,
             self.payer,
             policies.budget,
             next_stream,

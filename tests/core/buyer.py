@@ -128,7 +128,6 @@ class Buyer:
                 lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
             ),
             self.circuits,
-            self.history,
             self.payer,
             budget,
             next_stream,

@@ -11,6 +11,9 @@ from p2p_modelex.units import UnixMs
 
 FRESH_MS = 2_000
 """Older answers say nothing: Prequal (Wydrowski et al., NSDI 2024) lets probes live about 1 s."""
+RECENT_MS = 250
+"""An answer so young is not asked for again. In simulation (`python -m benchmarks balance`) 2,000
+instead make the slowest hundredth at 85 % load three times as slow."""
 PEERS_MAX = 1024
 
 
@@ -41,12 +44,24 @@ class ProbeBook:
         known = self._loads.get(peer)
         return known.load if known is not None and now - known.at <= FRESH_MS else None
 
+    def is_recent(self, peer: PeerId, now: UnixMs) -> bool:
+        """Whether the peer need not be asked."""
+        known = self._loads.get(peer)
+        return known is not None and now - known.at <= RECENT_MS
+
     def note_order(self, peer: PeerId) -> None:
         """An order of ours goes there: it runs one more than it said (RTE-17)."""
         known = self._loads.get(peer)
         if known is not None:
             known.uses += 1
             known.load = msgspec.structs.replace(known.load, running=known.load.running + 1)
+
+    def note_end(self, peer: PeerId) -> None:
+        """An order of ours there is over."""
+        known = self._loads.get(peer)
+        if known is not None:
+            running = max(known.load.running - 1, 0)
+            known.load = msgspec.structs.replace(known.load, running=running)
 
     def get_uses(self, peer: PeerId) -> int:
         """Return how many orders of ours went by the peer's last answer."""

@@ -51,6 +51,15 @@ class Router:
         self.loads.note_order(peer)
         self._history.on_order(job, peer, now)
 
+    def on_text(self, job: JobId, now: UnixMs) -> None:
+        """Text of an order came."""
+        self._history.on_text(job, now)
+
+    def on_end(self, job: JobId, peer: PeerId, *, is_good: bool | None) -> None:
+        """An order is over: well, badly, or (None) in a way that says nothing of the peer."""
+        self.loads.note_end(peer)
+        self._history.on_end(job, is_good=is_good)
+
     def _look(self, now: UnixMs) -> Sight:
         return Sight(self._circuits, self.loads, self._history, now)
 

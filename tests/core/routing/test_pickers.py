@@ -73,18 +73,16 @@ def fastest(loads: dict[int, tuple[int, int]], seed: int = 1) -> tuple[Scene, li
 
 def test_the_quickest_of_the_cold_is_taken() -> None:
     """RTE-20."""
-    pool = {1: (1, 90), 2: (2, 40), 3: (9, 10), 4: (1, 200)}
-    for seed in range(5):
-        scene, kept = fastest(pool, seed)
-        sight_order = scene.router.rank(kept, kept, WANT, NOW)
-        # Of four, int(0.84 * 4) = 3: the limit is the busiest's load, so nobody is hot.
-        assert [one.peer for one in sight_order] == [peer(3), peer(2), peer(1), peer(4)]
-    crowd = {number: (1, 100 + number) for number in range(1, 8)} | {8: (9, 1)}
-    scene, kept = fastest(crowd)
+    scene, kept = fastest({1: (1, 90), 2: (1, 40), 3: (3, 35), 4: (4, 10), 5: (5, 1)})
+    ranked = scene.router.rank(kept, kept, WANT, NOW)
+    # 3 is quick, but not at its load; 4 and 5 have no free slot, though they say they are quick.
+    assert [one.peer for one in ranked] == [peer(number) for number in (2, 3, 1, 4, 5)]
     assert hot_cold.compute_limit([1.0] * 7 + [9.0]) == 1.0
+    crowd = {number: (0, 100 + number) for number in range(1, 8)} | {8: (3, 1)}
+    scene, kept = fastest(crowd)
     ranked = scene.router.rank(kept, kept, WANT, NOW)
     assert ranked[0].peer == peer(1)
-    assert ranked[-1].peer == peer(8)  # hot, though it says that it is quick
+    assert ranked[-1].peer == peer(8)  # busier than most
     assert hot_cold.compute_limit([]) == 0
 
 
@@ -133,6 +131,18 @@ def test_an_answer_is_reused_a_few_times_and_counts_our_own_orders() -> None:
     assert scene.loads.get_uses(peer(5)) == 0
 
 
+def test_an_order_that_is_over_runs_no_more() -> None:
+    scene, _ = fastest({1: (1, 5)})
+    for who, expected in ((1, 0), (1, 0), (2, 0)):
+        scene.router.on_order(JOB, peer(who), NOW)
+        scene.router.on_text(JOB, NOW)
+        scene.router.on_end(JOB, peer(who), is_good=True)
+        scene.router.on_end(JOB, peer(who), is_good=None)
+        known = scene.loads.get(peer(1), NOW)
+        assert known is not None
+        assert known.running == expected
+
+
 def test_the_newest_answers_are_the_pool() -> None:
     scene, _ = fastest({1: (0, 5), 2: (0, 5), 3: (0, 5)})
     assert scene.loads.get_newest(NOW, 2) == [peer(3), peer(2)]
@@ -144,7 +154,7 @@ def test_the_newest_answers_are_the_pool() -> None:
 @pytest.mark.parametrize(
     ("pool", "why"),
     [
-        ({1: (1, 90), 2: (1, 40)}, "the quickest, 40 ms, of the cold among 2; hot begins above"),
+        ({1: (1, 90), 2: (1, 40)}, "the quickest, 51 ms at its load, of the cold among 2"),
         ({}, "none of 2 has told its load; the highest score"),
     ],
 )

@@ -1,7 +1,8 @@
 """Prequal's rule (Wydrowski et al., "Load is not what you should balance", NSDI 2024).
 
 A pool of answers to probes that are sent along with requests, not waited for. Who has more requests
-than most of the pool is hot; of those who are cold the quickest serves, of hot ones the least busy.
+than most of the pool, or no free slot, is hot; of the cold the quickest serves, of the hot the
+least busy.
 """
 
 from collections.abc import Sequence
@@ -79,10 +80,11 @@ class HotCold:
         loads = [(count_load(one.candidate, sight), one) for one in shortlist]
         known = [(load, one) for load, one in loads if load is not None]
         limit = compute_limit([load for load, _ in known])
-        keys = [
-            (load > limit, load if load > limit else _latency(one, sight), rng.random(), at)
-            for at, (load, one) in enumerate(known)
-        ]
+        keys = []
+        for at, (load, one) in enumerate(known):
+            is_hot = _is_hot(load, limit)
+            worth = load if is_hot else _latency(one, load, sight)
+            keys.append((is_hot, worth, rng.random(), at))
         silent = [one for load, one in loads if load is None]
         return [known[at][1] for *_, at in sorted(keys)] + order_by_total(silent, rng)
 
@@ -92,13 +94,10 @@ class HotCold:
         if loads[0] is None:
             return f"none of {len(order)} has told its load; the highest score"
         limit = compute_limit([load for load in loads if load is not None])
-        latency_ms = _latency(order[0], sight)
-        if loads[0] > limit:
+        if _is_hot(loads[0], limit):
             return f"all of {len(order)} are hot; the least busy, {loads[0]:.2f} requests a slot"
-        return (
-            f"the quickest, {latency_ms:.0f} ms, of the cold among {len(order)}; hot begins above "
-            f"{limit:.2f} requests a slot"
-        )
+        latency_ms = _latency(order[0], loads[0], sight)
+        return f"the quickest, {latency_ms:.0f} ms at its load, of the cold among {len(order)}"
 
 
 def compute_reuse(peers: int) -> int:
@@ -115,8 +114,18 @@ def compute_limit(loads: Sequence[float]) -> float:
     return sorted(loads)[min(int(HOT_QUANTILE * len(loads)), len(loads) - 1)] if loads else 0.0
 
 
-def _latency(one: Scored, sight: Sight) -> float:
-    return expect_latency(one.candidate.peer, sight) or 0.0
+def _is_hot(load: float, limit: float) -> bool:
+    """Busier than most, or without a free slot: in a small pool everybody may be so."""
+    return load > limit or load >= 1
+
+
+def _latency(one: Scored, load: float, sight: Sight) -> float:
+    """Return the ms to expect at a load: what is told is the median of all that were served.
+
+    Without the load all requesters would run to the same one until it says otherwise.
+    """
+    expected = expect_latency(one.candidate.peer, sight) or 0.0
+    return (1.0 + expected) * (1.0 + load)
 
 
 def _badness(candidate: Candidate, sight: Sight) -> float:
