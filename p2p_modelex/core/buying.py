@@ -39,6 +39,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.retries import RetryBudget
 from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.core.wants import build_want, compute_ceiling, compute_window_max
@@ -78,6 +79,7 @@ class Buying:
         self._funding = Funding(ledger, budget)
         self._next_stream = next_stream
         self._splits = splits
+        self._retries = RetryBudget()
         self._runs: dict[JobId, Run] = {}
         # At most one for each run: an exchange is forgotten when it is over.
         self._by_stream: dict[StreamId, tuple[Run, RequesterExchange]] = {}
@@ -136,6 +138,7 @@ class Buying:
         if len(self._runs) >= RUNS_MAX or run.job in self._runs:
             return [Emit(run.build_failure("busy", "too many runs at once"))]
         self._runs[run.job] = run
+        self._retries.on_run()
         return self._select(run, now)
 
     def _select(self, run: Run, now: UnixMs) -> list[Effect]:
@@ -150,13 +153,19 @@ class Buying:
 
     def _try_next(self, run: Run, now: UnixMs) -> list[Effect]:
         """Order at the next candidate that can be paid. Passing one over is no attempt."""
-        while run.order and run.tried < run.wanted.attempts:
+        may_try = self._may_try(run)
+        while may_try and run.order:
             run.current = run.order.pop(0)
             try:
                 return self._order(run, run.current, now)
             except PaymentError as error:
                 run.last = run.build_failure("no_channel", str(error))
         return self._end(run, run.last or run.build_failure("no_provider", "none is left"))
+
+    def _may_try(self, run: Run) -> bool:
+        """Whether the run has attempts left, and all runs together have one to spare (RTE-25)."""
+        is_left = bool(run.order) and run.tried < run.wanted.attempts
+        return is_left and (not run.tried or self._retries.spend())
 
     def _order(
         self, run: Run, candidate: Candidate, now: UnixMs, *, is_funded: bool = False
