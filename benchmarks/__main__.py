@@ -16,6 +16,8 @@ from benchmarks.measuring import Conditions, Result
 NAMES = (
     "signatures",
     "directory",
+    "routing",
+    "balance",
     "jobs",
     "transport",
     "connections",

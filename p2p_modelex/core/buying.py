@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.choosing import Choosing
 from p2p_modelex.core.effects import (
     Effect,
     Emit,
@@ -18,6 +18,7 @@ from p2p_modelex.core.effects import (
     RunFailed,
     RunFinished,
     RunRestarted,
+    RunText,
     StreamId,
 )
 from p2p_modelex.core.exchange import parameters
@@ -36,18 +37,16 @@ from p2p_modelex.core.inputs import (
     StreamReady,
 )
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
-from p2p_modelex.core.routing.candidate import Candidate, build_candidates
+from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
-from p2p_modelex.core.routing.probes import ProbeMachine
-from p2p_modelex.core.routing.router import Router
+from p2p_modelex.core.routing.retries import RetryBudget
 from p2p_modelex.core.runs import Run, is_at_fault
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.core.wants import build_want, compute_ceiling, compute_window_max
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId, PeerId
-from p2p_modelex.records.advertisement import Advertisement, Offer, move_offer
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
+from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.registry import Standing
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -65,27 +64,22 @@ class Buying:
         self,
         network: NetworkId,
         registry_domain: Digest,
-        directory: Directory,
-        router: Router,
+        choosing: Choosing,
         circuits: Circuits,
-        probes: ProbeMachine,
         ledger: PayerLedger,
         budget: Budget,
         next_stream: Callable[[], StreamId],
-        get_standing: Callable[[PeerId, Advertisement], Standing],
         splits: SplitWatch,
     ) -> None:
         self._network = network
         self._registry_domain = registry_domain
-        self._directory = directory
-        self._router = router
+        self._choosing = choosing
         self._circuits = circuits
-        self._probes = probes
         self._ledger = ledger
         self._funding = Funding(ledger, budget)
         self._next_stream = next_stream
-        self._get_standing = get_standing
         self._splits = splits
+        self._retries = RetryBudget()
         self._runs: dict[JobId, Run] = {}
         # At most one for each run: an exchange is forgotten when it is over.
         self._by_stream: dict[StreamId, tuple[Run, RequesterExchange]] = {}
@@ -132,10 +126,11 @@ class Buying:
         """Go on with the runs whose probes are all answered; call after each step of the probes."""
         effects: list[Effect] = []
         for run in [run for run in self._runs.values() if run.is_probing]:
-            if not self._probes.is_waiting([candidate.peer for candidate in run.shortlist]):
+            assert run.look is not None
+            if self._choosing.is_ready(run.look):
                 run.is_probing = False
                 want = build_want(run.wanted, self._splits.epoch)
-                run.order = list(self._router.rank(run.shortlist, run.kept, want, now))
+                run.order = list(self._choosing.rank(run.look, want, now))
                 effects += self._try_next(run, now)
         return effects
 
@@ -143,49 +138,34 @@ class Buying:
         if len(self._runs) >= RUNS_MAX or run.job in self._runs:
             return [Emit(run.build_failure("busy", "too many runs at once"))]
         self._runs[run.job] = run
+        self._retries.on_run()
         return self._select(run, now)
 
     def _select(self, run: Run, now: UnixMs) -> list[Effect]:
-        epoch = self._splits.epoch
-        want = build_want(run.wanted, epoch)
-        found = self._directory.find(model=want.model, kind=want.kind, features=want.features)
-        if not found:
-            found = self._directory.entries()  # so that the filters can say what is missing
-        candidates = [
-            candidate
-            for entry in found
-            if entry.advertisement.accounts and entry.peer != self._directory.own
-            for candidate in build_candidates(
-                entry.peer,
-                entry.advertisement,
-                entry.expires_at,
-                epoch,
-                self._get_standing(entry.peer, entry.advertisement),
-            )
-        ]
-        selection = self._router.select(candidates, want, now)
-        if not selection.kept:
-            is_behind = any(candidate.offer.epoch > epoch for candidate in candidates)
-            if is_behind and not run.has_looked:
+        look = self._choosing.look(build_want(run.wanted, self._splits.epoch), now)
+        if not look.selection.kept:
+            if look.is_behind and not run.has_looked:
                 return self._look(run, now)
-            return self._end(run, run.build_failure("no_provider", selection.why_none))
-        run.kept = selection.kept
-        run.shortlist = self._router.shortlist(selection.kept, want)
+            return self._end(run, run.build_failure("no_provider", look.selection.why_none))
+        run.look = look
         run.is_probing = True
-        # Who has no rival is asked nothing: no answer would change the order (RTE-12).
-        asked = run.shortlist if len(run.shortlist) > 1 else ()
-        targets = [(c.peer, c.advertisement.addresses) for c in asked]
-        return [*self._probes.ask(targets, now), *self.after_probes(now)]
+        return [*self._choosing.ask(look, now), *self.after_probes(now)]
 
     def _try_next(self, run: Run, now: UnixMs) -> list[Effect]:
         """Order at the next candidate that can be paid. Passing one over is no attempt."""
-        while run.order and run.tried < run.wanted.attempts:
+        may_try = self._may_try(run)
+        while may_try and run.order:
             run.current = run.order.pop(0)
             try:
                 return self._order(run, run.current, now)
             except PaymentError as error:
                 run.last = run.build_failure("no_channel", str(error))
         return self._end(run, run.last or run.build_failure("no_provider", "none is left"))
+
+    def _may_try(self, run: Run) -> bool:
+        """Whether the run has attempts left, and all runs together have one to spare (RTE-25)."""
+        is_left = bool(run.order) and run.tried < run.wanted.attempts
+        return is_left and (not run.tried or self._retries.spend())
 
     def _order(
         self, run: Run, candidate: Candidate, now: UnixMs, *, is_funded: bool = False
@@ -229,6 +209,7 @@ class Buying:
         run.move(lane.epoch)
         stream = self._next_stream()
         self._circuits.begin_trial(candidate.peer, now)
+        self._choosing.router.on_order(run.job, candidate.peer, now)
         run.exchange = RequesterExchange(stream, candidate.peer, purchase, lane)
         run.channel = lane.channel
         self._by_stream[stream] = run, run.exchange
@@ -318,11 +299,14 @@ class Buying:
 
     def _on_event(self, run: Run, event: RunEvent, now: UnixMs) -> list[Effect]:
         event = msgspec.structs.replace(event, job=run.job)
+        if isinstance(event, RunText):
+            self._choosing.router.on_text(run.job, now)
         if isinstance(event, RunFailed):
             return self._on_failed(run, event, now)
         if isinstance(event, RunFinished):
             assert run.current is not None
             self._circuits.on_success(run.current.peer)
+            self._choosing.router.on_end(run.job, run.current.peer, is_good=True)
             del self._runs[run.job]
             event = msgspec.structs.replace(event, paid=Wei(event.paid + run.spent))
         return [Emit(event)]
@@ -332,6 +316,8 @@ class Buying:
         assert current is not None
         run.spent += failed.paid
         run.last = failed
+        is_good = False if is_at_fault(failed) else None
+        self._choosing.router.on_end(run.job, current.peer, is_good=is_good)
         if is_at_fault(failed):
             unreached = current.advertisement.sequence if failed.code == "dial" else None
             self._circuits.on_failure(current.peer, now, unreached=unreached)

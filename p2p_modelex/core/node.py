@@ -15,11 +15,12 @@ from p2p_modelex import limits
 from p2p_modelex.core.anchoring.machine import AnchoringMachine
 from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.buying import Buying
+from p2p_modelex.core.choosing import Choosing, Look
 from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.index import Rng
 from p2p_modelex.core.directory.machine import (
     ANNOUNCEMENTS_TOPIC,
     DirectoryMachine,
-    Rng,
 )
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.directory.settings import DirectorySettings
@@ -52,11 +53,15 @@ from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.decision import Decision
+from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
+from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.wants import build_want
 from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
 from p2p_modelex.records.advertisement import Offer, move_offer
@@ -117,6 +122,7 @@ class Policies:
     settlement: SettlementPolicy = field(default_factory=SettlementPolicy)
     directory: DirectorySettings = field(default_factory=DirectorySettings)
     anchoring: AnchoringPolicy = field(default_factory=AnchoringPolicy)
+    routing: Profile = PROFILES["default"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +187,21 @@ class NodeCore:
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
+        self._choosing = Choosing(
+            self.directory,
+            Router(rng, circuits, loads, History(), policies.routing),
+            self._probes,
+            rng,
+            self.anchoring.get_standing,
+        )
         self._buying = Buying(
             identity.network,
             identity.registry_domain,
-            self.directory,
-            Router(rng, circuits, loads),
+            self._choosing,
             circuits,
-            self._probes,
             self.payer,
             policies.budget,
             next_stream,
-            self.anchoring.get_standing,
             self.splits,
         )
 
@@ -262,6 +272,19 @@ class NodeCore:
         """Tell the mesh that we are leaving."""
         self._told = None
         return [*self.mesh.withdraw(now), *self.anchoring.advertise(None, now)]
+
+    def look(self, wanted: RunRequested, now: UnixMs) -> tuple[Look, tuple[Effect, ...]]:
+        """Look for providers without ordering; `explain` says whom it would be once `is_ready`."""
+        look = self._choosing.look(build_want(wanted, self.splits.epoch), now)
+        return look, self._choosing.ask(look, now)
+
+    def is_ready(self, look: Look) -> bool:
+        """Whether those who were asked have answered, or did not in time."""
+        return self._choosing.is_ready(look)
+
+    def explain(self, look: Look, now: UnixMs) -> Decision:
+        """Say who would be tried in which order, and why."""
+        return self._choosing.explain(look, now)
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from p2p_modelex.core.choosing import Look
 from p2p_modelex.core.effects import RunFailed
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.inputs import RunRequested
@@ -24,8 +25,7 @@ class Run:
     """
 
     wanted: RunRequested
-    shortlist: tuple[Candidate, ...] = ()
-    kept: tuple[Candidate, ...] = ()
+    look: Look | None = None
     is_probing: bool = False
     is_cancelled: bool = False
     order: list[Candidate] = field(default_factory=list)

@@ -1,5 +1,7 @@
 """What a local request needs of a provider, and the most it can cost."""
 
+import hashlib
+
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Want
@@ -9,6 +11,9 @@ from p2p_modelex.units import Epoch, Wei, rescale
 
 BYTES_PER_TOKEN = 4
 """A guess for choosing; English text has 3 to 5."""
+
+PREFIX_CHARACTERS = 1024
+"""What counts of a text, or of each opening turn, to tell conversations apart."""
 
 
 def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
@@ -28,7 +33,21 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         only=wanted.only,
         denied=wanted.denied,
         standings=wanted.standings,
+        prefix=_compute_prefix(request),
     )
+
+
+def _compute_prefix(request: Request) -> bytes:
+    """Return a digest of how a conversation begins: its turns up to the first of the user, the same
+    in each later turn.
+    """
+    digest = hashlib.sha256(request.model.encode())
+    digest.update(request.text[:PREFIX_CHARACTERS].encode())
+    for message in request.messages:
+        digest.update(message.role.encode() + message.content[:PREFIX_CHARACTERS].encode())
+        if message.role == "user":
+            break
+    return digest.digest()
 
 
 def prompt_bytes(request: Request) -> int:

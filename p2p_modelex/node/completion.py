@@ -14,6 +14,7 @@ from p2p_modelex.core.effects import (
     RunText,
 )
 from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.errors import (
     BadInput,
     JobFailed,
@@ -181,6 +182,10 @@ class Completion:
         if self._job is not None and not self._is_over:
             await self._node.cancel(self._job)
 
+    async def explain(self) -> Decision:
+        """Say whom it would be ordered from, and why, without beginning it."""
+        return await self._node.explain(self._build(JobId(bytes(16))))
+
     async def wait(self) -> str:
         """Run to the end and return the text. Raises as iterating does."""
         async for _ in self:
@@ -189,7 +194,7 @@ class Completion:
 
     async def _pieces(self) -> AsyncGenerator[RunText | RunRestarted, None]:
         """Raises NoProvider, JobRefused, JobFailed, PaymentError or NetworkError."""
-        async with self._node.run(self._build) as events:
+        async with self._node.run(self._begin) as events:
             async for event in events:
                 self._note(event)
                 if isinstance(event, RunText | RunRestarted):
@@ -207,8 +212,11 @@ class Completion:
                 self.paid, self.failed, self._is_over = event.paid, event, True
                 raise error_of(event)
 
-    def _build(self, job: JobId) -> RunRequested:
+    def _begin(self, job: JobId) -> RunRequested:
         self._job = job
+        return self._build(job)
+
+    def _build(self, job: JobId) -> RunRequested:
         epoch, terms = self._node.epoch, self._terms
         settings = self._configuration.spending_in(epoch)
         return RunRequested(

@@ -7,7 +7,9 @@ writes and docs/configuration.md are made from it. Reading: node/configuration_f
 # `option` makes a dataclass field, which is what the rule would have here.
 # ruff: noqa: RUF009
 
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 from p2p_modelex import limits
@@ -24,6 +26,7 @@ from p2p_modelex.node.options import (
     whole,
     words,
 )
+from p2p_modelex.node.routing_profiles import PROFILES_MAX, ProfileSettings
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.units import AI, SPLITS_MAX, Epoch, Wei, rescale
@@ -238,6 +241,13 @@ class RequesterSettings:
         "suspended, `registered` and `whitelisted` those who are, `all` the suspended too. "
         "`--section` overrides it.",
     )
+    profile: str = option(
+        TEXT,
+        "default",
+        "How to choose a provider: `default` weighs price, latency and load of three that are "
+        "probed, `cheapest` and `fastest` do what they say, `sticky` keeps a conversation with one "
+        "provider, for its cache; or the name of a [[profiles]] table.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +380,7 @@ class Configuration:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)
+    profiles: tuple[ProfileSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
 
     def spending_in(self, epoch: Epoch) -> RequesterSettings:
@@ -386,3 +397,9 @@ class Configuration:
             max_completion_price=move(spending.max_completion_price),
             max_window=move(spending.max_window),
         )
+
+
+LISTS: Mapping[str, tuple[type, int]] = MappingProxyType(
+    {"profiles": (ProfileSettings, PROFILES_MAX), "models": (ModelSettings, MODELS_MAX)}
+)
+"""Tables of which there may be several: what they are, and how many at most."""

@@ -5,20 +5,20 @@ import difflib
 import os
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.limits import KIB
-from p2p_modelex.node.configuration import MODELS_MAX, Configuration, ModelSettings
+from p2p_modelex.node.configuration import LISTS, Configuration
 from p2p_modelex.node.options import Meaning, meaning_of
+from p2p_modelex.node.routing_profiles import find_profile, validate_profiles
 from p2p_modelex.node.toml_lines import TOP, Place, find_line
 from p2p_modelex.units import Epoch
 
 FILE_BYTES = 256 * KIB
 _OVERRIDES = {"MODELEX_RPC_URL": ("network", "rpc_url"), "MODELEX_LOG_LEVEL": ("log", "level")}
-_MODELS = "models"
 _WIDTH = 96
 
 _PREAMBLE = """\
@@ -84,6 +84,8 @@ def validate_configuration(configuration: Configuration) -> None:
                 f'model {settings.model!r}: upstream_url and engine = "upstream" go together',
                 hint='upstream_url = "http://127.0.0.1:8000/v1"',
             )
+    validate_profiles(configuration.profiles)
+    find_profile(configuration.requester.profile, configuration.profiles)
     mesh = configuration.mesh
     if configuration.role != "requester" and not mesh.listen:
         raise BadInput("mesh.listen is empty, so no peer can reach this node")
@@ -120,15 +122,23 @@ def write_configuration(configuration: Configuration) -> str:
         lines += ["", "", f"[{name}]", *_comment(str(kind.__doc__))]
         for field in _options(kind):
             lines += _write_option(field, getattr(getattr(configuration, name), field.name))
-    for settings in configuration.models:
-        lines += ["", "", f"[[{_MODELS}]]", *_comment(str(ModelSettings.__doc__))]
-        for field in _options(ModelSettings):
-            lines += _write_option(field, getattr(settings, field.name))
-    if not configuration.models:
-        lines += ["", "", *_comment(str(ModelSettings.__doc__)), f"#[[{_MODELS}]]"]
-        for field in _options(ModelSettings):
-            lines += _write_option(field, field.default)
+    for name, (kind, _) in LISTS.items():
+        lines += _write_list(name, kind, getattr(configuration, name))
     return "\n".join(lines) + "\n"
+
+
+def _write_list(name: str, kind: type, held: Sequence[Any]) -> list[str]:
+    """Each table of a list; where there is none, one that is commented out."""
+    about = ["", "", *_comment(str(kind.__doc__))]
+    if not held:
+        shown = [_write_option(field, field.default) for field in _options(kind)]
+        return [*about, f"#[[{name}]]", *(line for lines in shown for line in lines)]
+    lines: list[str] = []
+    for settings in held:
+        lines += ["", "", f"[[{name}]]", *_comment(str(kind.__doc__))]
+        for field in _options(kind):
+            lines += _write_option(field, getattr(settings, field.name))
+    return lines
 
 
 def _options(kind: type) -> "list[dataclasses.Field[Any]]":
@@ -205,18 +215,17 @@ class _Reader:
             if not isinstance(part, dict):
                 raise self._error(TOP, name, f"{name} is not a table", f"write [{name}]")
             values[name] = self._read(kind, part, (name, None))
-        models = table.get(_MODELS, [])
-        if not isinstance(models, list) or not all(isinstance(part, dict) for part in models):
-            raise self._error((_MODELS, None), None, "models is not a list", "write [[models]]")
-        if len(models) > MODELS_MAX:
-            raise self._error(
-                (_MODELS, MODELS_MAX), None, f"{len(models)} models", f"at most {MODELS_MAX}"
-            )
-        values[_MODELS] = tuple(
-            self._read(ModelSettings, part, (_MODELS, index)) for index, part in enumerate(models)
-        )
+        for name, (kind, most) in LISTS.items():
+            values[name] = self._read_list(name, kind, most, table.get(name, []))
         configuration: Configuration = self._read(Configuration, table, TOP, values)
         return configuration
+
+    def _read_list(self, name: str, kind: type, most: int, parts: Any) -> tuple[Any, ...]:
+        if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+            raise self._error((name, None), None, f"{name} is not a list", f"write [[{name}]]")
+        if len(parts) > most:
+            raise self._error((name, most), None, f"{len(parts)} {name}", f"at most {most}")
+        return tuple(self._read(kind, part, (name, at)) for at, part in enumerate(parts))
 
     def _read(
         self, kind: Any, table: dict[str, Any], place: Place, values: dict[str, Any] | None = None

@@ -12,6 +12,7 @@ Several completions may run at once, each in a task of the caller's.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import trio
 
 from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.errors import BadInput, ConfigurationError, NetworkError
 from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
 from p2p_modelex.keys.keystore import unlock_keystore
@@ -27,7 +29,7 @@ from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.completion import Completion, Terms, build_request
 from p2p_modelex.node.configuration import Configuration, RequesterSettings
-from p2p_modelex.node.configuration_file import read_configuration
+from p2p_modelex.node.configuration_file import read_configuration, validate_configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
@@ -95,6 +97,10 @@ class Exchange:
         completion = self.run(text, model=model, terms=terms, kind="embedding", max_tokens=1)
         return decode_vector(await completion.wait())
 
+    async def explain(self, request: Request, terms: Terms | None = None) -> Decision:
+        """Say whom a request would be ordered from, and why; nothing is ordered."""
+        return await Completion(self.node, self._configuration, request, terms or Terms()).explain()
+
     async def cancel_all(self) -> None:
         """Cancel every completion that is running."""
         for completion in self._begun:
@@ -154,15 +160,17 @@ async def connect(
     *,
     via: str | None = None,
     wait_s: float | None = None,
+    profile: str | None = None,
 ) -> AsyncGenerator[Exchange, None]:
     """Open the home's node, join the mesh and wait until the directory is synced.
 
     home: a directory made by `modelex init`; None for the default one. passphrase: None reads
     MODELEX_PASSPHRASE, the configured file, or asks. via: MULTIADDR/p2p/PEER to join through,
     instead of waiting for the configured bootstrap peers. wait_s: seconds, None for SYNC_TIMEOUT_S.
-    Raises as `open_node` does; NetworkError if no peer answers in that time; BadInput for a
-    malformed `via`. When the block ends, however it ends, completions still running are cancelled
-    and paid.
+    profile: a routing profile, None for the configured one. Raises as `open_node` does;
+    NetworkError if no peer answers in that time; BadInput for a malformed `via` or a profile that
+    there is not. When the block ends, however it ends, completions still running are cancelled and
+    paid.
     """
     hush_unconfigured()
     place = default_home() if home is None else Home(Path(home))
@@ -171,6 +179,11 @@ async def connect(
             f"{place.path} is not a home of Modelex", hint="modelex init, or name one with --home"
         )
     configuration = read_configuration(place.configuration)
+    if profile is not None:
+        configuration = replace(
+            configuration, requester=replace(configuration.requester, profile=profile)
+        )
+        validate_configuration(configuration)
     met = None if via is None else parse_peer(via)
     mesh = configuration.mesh
     if met is None and not (mesh.bootstrap or mesh.mdns):

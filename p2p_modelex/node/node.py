@@ -12,7 +12,8 @@ import trio
 from p2p_modelex import __version__
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.core.anchoring.own import SENT, AnchoringPolicy
-from p2p_modelex.core.effects import Persist, RunEvent, RunFailed, RunFinished
+from p2p_modelex.core.choosing import Look
+from p2p_modelex.core.effects import Effect, Persist, RunEvent, RunFailed, RunFinished
 from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
@@ -24,6 +25,7 @@ from p2p_modelex.core.node import (
     Policies,
     Shop,
 )
+from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.keys.signers import KeyRing
@@ -32,11 +34,12 @@ from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
+from p2p_modelex.node.routing_profiles import find_profile
 from p2p_modelex.node.shop import build_ownership, restock
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
-from p2p_modelex.units import Epoch, Millis, Wei
+from p2p_modelex.units import Epoch, Millis, UnixMs, Wei
 
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
@@ -168,6 +171,19 @@ class Node:
                 if not is_over:
                     await self._driver.tell(CancelRun(job))
 
+    async def explain(self, wanted: RunRequested) -> Decision:
+        """Say whom a run would be ordered from, and why, without ordering it."""
+        looks: list[Look] = []
+
+        def ask(now: UnixMs) -> list[Effect]:
+            look, effects = self.core.look(wanted, now)
+            looks.append(look)
+            return list(effects)
+
+        await self._driver.perform(ask)
+        await self.wait_until(lambda: self.core.is_ready(looks[0]))
+        return self.core.explain(looks[0], wall_clock())
+
     async def keep(self, rows: Sequence[Row]) -> None:
         """Make rows durable, in the order of the node's own; they are when this returns."""
         await self._driver.perform(lambda _: [Persist(tuple(rows))])
@@ -261,4 +277,5 @@ def _policies(configuration: Configuration) -> Policies:
             epoch=epoch,
         ),
         anchoring=AnchoringPolicy(registry.register, Millis(registry.update_every_s * 1000)),
+        routing=find_profile(requester.profile, configuration.profiles),
     )

@@ -85,6 +85,27 @@ def test_a_run_is_kept_to_a_section_of_the_registry(modelex: Modelex, mesh: Mesh
     assert "Invalid value for '--section'" in modelex(*told, "--section", "best").err
 
 
+def test_a_route_is_explained_and_nothing_is_ordered(modelex: Modelex, mesh: Mesh) -> None:
+    home = mesh.homes["client"].path
+    told = ("route", "x", "--home", home, "--model", SENTIMENT, "--kind", "score")
+    peers = {format_peer_id(mesh.keys[name].peer.peer) for name in ("ada", "bert")}
+    assert modelex(*told).out.strip() in peers
+    said = json.loads(modelex(*told, "--json").out)
+    assert (said["profile"], said["picker"]) == ("default", "power_of_d")
+    assert {one["peer"] for one in said["ranked"]} == peers
+    assert said["ranked"][0]["score"] >= said["ranked"][1]["score"]
+    # They were asked: who told nothing would score a quarter.
+    assert all(one["scores"]["load"] > 0.25 for one in said["ranked"])
+    assert said["why"].startswith("the highest score, ")
+    out = modelex(*told, "--explain", "--profile", "cheapest").out
+    assert "profile cheapest, picker cheapest; " in out
+    assert ": the cheapest, " in out
+    said_no = modelex(*told, "--section", "whitelisted", "--explain")
+    assert "left out by section (RTE-14)" in said_no.out
+    said_no.check_error(8, "RTE-14: nobody is whitelisted")
+    modelex(*told, "--profile", "best").check_error(2, "no routing profile 'best'", "sticky")
+
+
 def test_init_says_whether_the_node_registers(modelex: Modelex, tmp_path: Path) -> None:
     network = tmp_path / "network.toml"
     network.write_text(NETWORK)

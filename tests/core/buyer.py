@@ -9,6 +9,7 @@ import msgspec
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.buying import Buying
+from p2p_modelex.core.choosing import Choosing
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.exchange import parameters
@@ -19,6 +20,7 @@ from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
@@ -105,6 +107,7 @@ class Buyer:
         self.vendors = [Vendor(number) for number in range(vendors)]
         self.by_peer = {vendor.key.peer: vendor for vendor in self.vendors}
         self.circuits = Circuits()
+        self.history = History()
         self.standings: dict[PeerId, Standing] = {}
         self.shelf = Shelf(self.vendors)
         self.payer = PayerLedger(PAYER, CHANNELS)
@@ -117,14 +120,17 @@ class Buyer:
         self.buying = Buying(
             NETWORK,
             REGISTRY,
-            self.shelf,
-            Router(random.Random(1), self.circuits, book),
+            Choosing(
+                self.shelf,
+                Router(random.Random(1), self.circuits, book, self.history),
+                self.probes,
+                random.Random(2),
+                lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
+            ),
             self.circuits,
-            self.probes,
             self.payer,
             budget,
             next_stream,
-            lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
             self.splits,
         )
         self.effects: list[fx.Effect] = []

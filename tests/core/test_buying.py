@@ -9,6 +9,7 @@ from p2p_modelex.core import buying as module
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.routing import retries
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import compute_id
@@ -75,6 +76,24 @@ def test_attempts_are_providers_tried_and_what_was_spent_is_said() -> None:
     assert buyer.ended().code == "engine"
     orders = [event for event in buyer.events if isinstance(event, fx.RunStarted)]
     assert len(orders) == 2
+
+
+def test_when_everything_fails_trying_again_is_rationed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RTE-25."""
+    monkeypatch.setattr(retries, "RETRIES_MAX", 1)
+    buyer = ordering(3)
+    first = buyer.opened()
+    buyer.on_stream(given.StreamFailed(first.stream, "gone"), first.stream)
+    buyer.make()
+    second = buyer.opened()
+    assert second.peer != first.peer
+    buyer.on_stream(given.StreamFailed(second.stream, "gone too"), second.stream)
+    assert (buyer.ended().code, buyer.ended().reason) == ("dial", "gone too")  # a third is left
+    budget = retries.RetryBudget()
+    spent = [budget.spend() for _ in range(2)]
+    for _ in range(retries.RUNS_PER_RETRY):
+        budget.on_run()
+    assert [*spent, budget.spend(), budget.spend()] == [True, False, True, False]
 
 
 def test_when_nobody_is_left_the_last_failure_is_the_answer() -> None:

@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2p_modelex import limits
+from p2p_modelex.core.routing.filters import ByList
+from p2p_modelex.core.routing.pickers.cheapest import Cheapest
+from p2p_modelex.core.routing.profile import PROFILES
 from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.ids import PublicKey, format_peer_id, peer_id_of
 from p2p_modelex.node.configuration import (
     Configuration,
     LogSettings,
@@ -26,8 +30,10 @@ from p2p_modelex.node.configuration_file import (
     write_configuration,
 )
 from p2p_modelex.node.options import meaning_of
+from p2p_modelex.node.routing_profiles import ProfileSettings, find_profile
 from p2p_modelex.units import AI, Wei
 
+PEER = peer_id_of(PublicKey(bytes(32)))
 PROVIDER = 'role = "provider"\n[[models]]\nmodel = "m"\n'
 
 
@@ -73,7 +79,7 @@ def test_any_values_survive_the_file(text: str, price: int, cost: int, tokens: i
 )
 def test_the_file_has_every_option_with_its_meaning(configuration: Configuration) -> None:
     lines = write_configuration(configuration).splitlines()
-    kinds = [Configuration, ModelSettings] + [
+    kinds = [Configuration, ModelSettings, ProfileSettings] + [
         type(getattr(configuration, field.name))
         for field in dataclasses.fields(Configuration)
         if dataclasses.is_dataclass(getattr(configuration, field.name))
@@ -90,7 +96,8 @@ def test_the_file_has_every_option_with_its_meaning(configuration: Configuration
 
 
 def test_taking_the_mark_away_from_every_default_changes_nothing() -> None:
-    text = write_configuration(Configuration(models=(ModelSettings("m"),)))
+    lists = {"models": (ModelSettings("m"),), "profiles": (ProfileSettings("mine"),)}
+    text = write_configuration(Configuration(**lists))  # type: ignore[arg-type]
     bare = "\n".join(
         line.removeprefix("#") if line.startswith("#") and not line.startswith("# ") else line
         for line in text.splitlines()
@@ -148,6 +155,15 @@ def test_inexact_or_odd_prices_are_refused(written: str) -> None:
         ("models = 3\n", "models is not a list", "[[models]]"),
         ("[models]\nmodel = 'x'\n", "line 1: models is not a list", "[[models]]"),
         ("[[models]]\n[[models]]\n", "line 1: models[0].model is missing", "add it"),
+        ("profiles = 3\n", "profiles is not a list", "[[profiles]]"),
+        ("[[profiles]]\nname='a'\n" * 17, "17 profiles", "at most 16"),
+        ("[[profiles]]\nname='a'\n" * 2, "profile 'a' appears twice", "once"),
+        ("[[profiles]]\nname='default'\n", "profile 'default' appears twice, is one of", "once"),
+        ("[[profiles]]\nname='a'\npicker='best'\n", "line 3: profiles[0].picker cannot be 'best'", '"hot_cold"'),
+        ("[[profiles]]\nname='a'\nprice=101\n", "line 3: profiles[0].price cannot be 101", "0 to 100"),
+        ("[[profiles]]\nname='a'\nprice=0\nlatency=0\nload=0\nrecord=0\n", "'a' weighs nothing", "affinity"),
+        ("[[profiles]]\nname='a'\ndeny=['x']\n", "profile 'a': ", "12D3KooW"),
+        ("[requester]\nprofile='best'\n", "no routing profile 'best'", "default, cheapest, fastest, sticky"),
         ("[[models]]\nmodel='a'\n[[models]]\nslot=1\n", "line 4: unknown option `models[1].slot`", "`slots`"),
         ("[[models]]\nmodel='a'\nslots = 1000\n", "line 3: models[0].slots cannot be 1000", "1 to 256"),
         ("[[models]]\nmodel='m'\n" * 17, "17 models", "at most 16"),
@@ -207,3 +223,26 @@ def test_variables_override_the_file_and_are_checked(tmp_path: Path) -> None:
     for wrong in ({"MODELEX_LOG_LEVEL": "loud"}, {"MODELEX_RPC_URL": "chain"}):
         with pytest.raises(ConfigurationError, match="MODELEX_"):
             read_configuration(path, environ=wrong)
+
+
+def test_an_own_profile_is_found_and_built() -> None:
+    text = f"""
+    [requester]
+    profile = "mine"
+    [[profiles]]
+    name = "mine"
+    picker = "cheapest"
+    latency_bound_ms = 700
+    latency = 0
+    deny = ["{format_peer_id(PEER)}"]
+    """
+    configuration = parse_configuration(text)
+    profile = find_profile(configuration.requester.profile, configuration.profiles)
+    assert profile.picker == Cheapest(choices=3, bound_ms=700)
+    assert [(one.name, weight) for one, weight in profile.scorers] == [
+        ("price", 1),
+        ("load", 2),
+        ("record", 1),
+    ]
+    assert ByList((), (PEER,)) in profile.filters
+    assert find_profile("sticky", configuration.profiles) is PROFILES["sticky"]

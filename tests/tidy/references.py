@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 
 from p2p_modelex import errors
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import LISTS, Configuration
 from p2p_modelex.node.options import meaning_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -65,7 +65,8 @@ def render_configuration() -> str:
         kind: object = field.default_factory
         if isinstance(kind, type):
             parts += _section(f"`[{field.name}]`", kind, kind.__doc__)
-    parts += _section("`[[models]]`", ModelSettings, ModelSettings.__doc__)
+    for name, (listed, _) in LISTS.items():
+        parts += _section(f"`[[{name}]]`", listed, listed.__doc__)
     return "\n".join(parts)
 
 

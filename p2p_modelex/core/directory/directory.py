@@ -8,7 +8,7 @@ import msgspec
 from p2p_modelex import limits
 from p2p_modelex.core.directory import rules
 from p2p_modelex.core.directory.fingerprint import RangeIndex
-from p2p_modelex.core.directory.index import CapabilityIndex, serves
+from p2p_modelex.core.directory.index import CapabilityIndex, Group, serves
 from p2p_modelex.core.directory.places import Places
 from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
@@ -233,6 +233,10 @@ class Directory:
     def entries(self) -> tuple[Entry, ...]:
         """Every peer that has not withdrawn, ourselves too, in the order of peer ids."""
         return tuple(entry for _, entry in sorted(self._entries.items()) if not entry.withdrawn)
+
+    def get_group(self, model: str | None, kind: Kind) -> Group:
+        """Return other peers by model or kind, whichever are fewer; every match is among them."""
+        return self._capabilities.get_group(model, kind)
 
     def find(
         self, *, model: str | None = None, kind: Kind | None = None, features: Sequence[str] = ()

@@ -3,12 +3,25 @@
 Features are not indexed: an advertisement may invent 256 of them, and each would be a table.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
-from p2p_modelex.ids import PeerId
+from p2p_modelex.ids import PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer
+from p2p_modelex.units import SPLITS_MAX
 
 _Key = tuple[str, str]
+T = TypeVar("T", PeerId, tuple[int, PeerId])
+
+
+class Rng(Protocol):
+    """The part of random.Random that is used."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
 
 
 def _keys(models: Sequence[str], kinds: Sequence[str]) -> Iterator[_Key]:
@@ -16,9 +29,19 @@ def _keys(models: Sequence[str], kinds: Sequence[str]) -> Iterator[_Key]:
     yield from (("kind", name) for name in kinds)
 
 
-def _keys_of(advertisement: Advertisement) -> Iterator[_Key]:
+def _prices_of(advertisement: Advertisement) -> dict[_Key, int]:
+    """Return, for each key, the lowest price of a prompt and a completion token together."""
+    prices: dict[_Key, int] = {}
     for offer in advertisement.offers:
-        yield from _keys((offer.model,), offer.kinds)
+        price = _compare_price(offer)
+        for key in _keys((offer.model,), offer.kinds):
+            prices[key] = min(price, prices.get(key, price))
+    return prices
+
+
+def _compare_price(offer: Offer) -> int:
+    """Return a price that can be compared over split epochs: each doubles those before it."""
+    return (offer.prompt_price + offer.completion_price) << max(SPLITS_MAX - offer.epoch, 0)
 
 
 def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequence[str]) -> bool:
@@ -30,35 +53,77 @@ def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequenc
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The peers of one key: in the order of their ids, which is that of their keys, and by price.
+
+    Each way of drawing a few costs the same however many there are.
+    """
+
+    ring: list[PeerId] = field(default_factory=list)
+    prices: list[tuple[int, PeerId]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ring)
+
+    def sample(self, limit: int, rng: Rng) -> list[PeerId]:
+        """Return at most `limit` at random; fewer where one was drawn twice."""
+        many = len(self.ring)
+        return [self.ring[at] for at in {int(rng.random() * many): None for _ in range(limit)}]
+
+    def cheapest(self, limit: int) -> list[PeerId]:
+        """Return the cheapest."""
+        return [peer for _, peer in self.prices[:limit]]
+
+    def after(self, point: bytes, limit: int) -> list[PeerId]:
+        """Return those whose keys come first after a point (its first 8 bytes), going round."""
+        start = bisect_left(self.ring, point[:8], key=lambda peer: public_key_of(peer)[:8])
+        return (self.ring[start : start + limit] + self.ring[:start])[:limit]
+
+
 class CapabilityIndex:
-    """Peers by model and kind. An advertisement adds at most 16 * 5 small entries."""
+    """Peers by model and kind. An advertisement adds at most 16 + 4 small entries."""
 
     def __init__(self) -> None:
-        self._peers: dict[_Key, dict[PeerId, None]] = {}
+        self._groups: dict[_Key, Group] = {}
 
     def add(self, peer: PeerId, advertisement: Advertisement) -> None:
         """Enter a peer's offers."""
-        for key in _keys_of(advertisement):
-            self._peers.setdefault(key, {})[peer] = None
+        for key, price in _prices_of(advertisement).items():
+            group = self._groups.setdefault(key, Group())
+            insort(group.ring, peer)
+            insort(group.prices, (price, peer))
 
     def remove(self, peer: PeerId, advertisement: Advertisement) -> None:
-        """Take out what `add` entered."""
-        for key in _keys_of(advertisement):
-            peers = self._peers.get(key, {})
-            peers.pop(peer, None)
-            if not peers:
-                self._peers.pop(key, None)
+        """Take out what `add` entered, if it did."""
+        for key, price in _prices_of(advertisement).items():
+            group = self._groups.get(key, Group())
+            _discard(group.ring, peer)
+            _discard(group.prices, (price, peer))
+            if not group.ring:
+                self._groups.pop(key, None)
+
+    def get_group(self, model: str | None, kind: Kind) -> Group:
+        """Return the smaller of two groups in which every match is."""
+        groups = [
+            self._groups.get(key, Group())
+            for key in _keys(() if model is None else (model,), (kind,))
+        ]
+        return min(groups, key=len)
 
     def candidates(self, model: str | None, kind: Kind | None) -> list[PeerId] | None:
-        """Return the fewest peers among which every match is, sorted; None if nothing is asked."""
+        """Return the peers of the smallest such group, sorted; None if nothing is asked."""
         models = () if model is None else (model,)
         kinds = () if kind is None else (kind,)
-        groups = [self._peers.get(key, {}) for key in _keys(models, kinds)]
-        if not groups:
-            return None
-        _, fewest = min((len(group), at) for at, group in enumerate(groups))
-        return sorted(groups[fewest])
+        groups = [self._groups.get(key, Group()) for key in _keys(models, kinds)]
+        return list(min(groups, key=len).ring) if groups else None
 
     def models(self) -> tuple[str, ...]:
         """Return every model name, sorted."""
-        return tuple(sorted(name for group, name in self._peers if group == "model"))
+        return tuple(sorted(name for group, name in self._groups if group == "model"))
+
+
+def _discard(held: list[T], one: T) -> None:
+    at = bisect_left(held, one)
+    if at < len(held) and held[at] == one:
+        del held[at]

@@ -1,7 +1,6 @@
 """The directory's machine: keeps the directory in step with the mesh and us in the directory."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory.announcements import (
@@ -11,6 +10,7 @@ from p2p_modelex.core.directory.announcements import (
 )
 from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.index import Rng
 from p2p_modelex.core.directory.initiator import Plan
 from p2p_modelex.core.directory.own import OwnAdvertisement
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL, SESSION_TIMER, Sessions
@@ -64,14 +64,6 @@ _LEAVING_NEIGHBOURS = 8
 _DIALS_BURST = 4
 _DIALS_INTERVAL_MS = 2_000
 _BATCH = limits.RECONCILE_BATCH_RECORDS
-
-
-class Rng(Protocol):
-    """The part of random.Random that is used."""
-
-    def random(self) -> float:
-        """Return a number in [0, 1)."""
-        ...
 
 
 class DirectoryMachine:

@@ -30,7 +30,7 @@ class Want:
     max_cost: wei for the whole job; max_prompt_price, max_completion_price: wei a token; None for
     no ceiling. epoch: the token's split epoch now.
     standings: the acceptable ones. only: the peers allowed, empty for all. denied: peers never to
-    use.
+    use. prefix: a digest of how the conversation begins, empty for none: its point on the ring.
     """
 
     kind: Kind
@@ -46,6 +46,7 @@ class Want:
     standings: tuple[Standing, ...] = UNSUSPENDED
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
+    prefix: bytes = b""
 
 
 def build_candidates(

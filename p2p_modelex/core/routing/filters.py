@@ -7,7 +7,9 @@ from typing import Protocol
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
+from p2p_modelex.ids import PeerId
 from p2p_modelex.units import UnixMs, Wei, format_ai
 
 NAMES_SHOWN = 3
@@ -19,6 +21,7 @@ class Sight:
 
     circuits: Circuits
     loads: ProbeBook
+    history: History
     now: UnixMs
 
 
@@ -191,6 +194,40 @@ class ByPeer:
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Say how many were left out."""
         return f"{_count_offers(removed)} of peers that were denied or not named"
+
+
+@dataclass(frozen=True, slots=True)
+class ByList:
+    """RTE-23: on the profile's list of the allowed, if it has one, and not among its denied."""
+
+    allow: tuple[PeerId, ...]
+    deny: tuple[PeerId, ...]
+    rule = "RTE-23"
+    name = "list"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether the profile lets the peer be used."""
+        allowed = not self.allow or candidate.peer in self.allow
+        return allowed and candidate.peer not in self.deny
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say how many were left out."""
+        return f"{_count_offers(removed)} of peers that the profile denies or does not allow"
+
+
+class ByEvidence:
+    """RTE-24: the advertisement names evidence."""
+
+    rule = "RTE-24"
+    name = "evidence"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether there is a digest of some."""
+        return any(candidate.advertisement.evidence)
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say how many have none."""
+        return f"{_count_offers(removed)} of peers that show no evidence, and the profile wants it"
 
 
 class ByHealth:

@@ -82,10 +82,10 @@ class ProbeMachine:
     def ask(
         self, targets: Iterable[tuple[PeerId, tuple[str, ...]]], now: UnixMs
     ) -> tuple[Effect, ...]:
-        """Probe peers (with their addresses) whose load is not fresh and not being asked."""
+        """Probe peers (with their addresses) who were not asked lately and are not being asked."""
         effects: list[Effect] = []
         for peer, addresses in targets:
-            known = self._book.get(peer, now) is not None or self.is_waiting((peer,))
+            known = self._book.is_recent(peer, now) or self.is_waiting((peer,))
             if known or len(self._probing) >= PROBES_MAX:
                 continue
             stream = self._next_stream()

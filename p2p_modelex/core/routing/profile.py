@@ -1,12 +1,16 @@
-"""Profiles: which filters, which scorers with which weights, how many to probe."""
+"""Profiles: which filters, which scorers with which weights, and the one picker."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from p2p_modelex.core.routing.filters import (
     ByContext,
     ByEpoch,
+    ByEvidence,
     ByHealth,
     ByKind,
+    ByList,
     ByModel,
     ByPeer,
     ByPrice,
@@ -14,20 +18,26 @@ from p2p_modelex.core.routing.filters import (
     ByTokenPrice,
     Filter,
 )
-from p2p_modelex.core.routing.scorers import FreeSlots, Latency, Price, Scorer
+from p2p_modelex.core.routing.pickers.at_random import AtRandom
+from p2p_modelex.core.routing.pickers.cheapest import Cheapest
+from p2p_modelex.core.routing.pickers.hot_cold import HotCold
+from p2p_modelex.core.routing.pickers.power_of_d import PowerOfD
+from p2p_modelex.core.routing.pickers.prefix_affinity import PrefixAffinity
+from p2p_modelex.core.routing.pickers.weighted import Weighted
+from p2p_modelex.core.routing.picking import Picker
+from p2p_modelex.core.routing.scorers import SCORERS, Scorer
+from p2p_modelex.errors import BadInput
+from p2p_modelex.ids import PeerId
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A routing policy.
+    """A routing policy. scorers: with their weights, at least one of which is above 0."""
 
-    choices: how many are drawn and probed, the d of power-of-d-choices (M. Mitzenmacher 2001):
-    2 gives most of the gain, more costs probes and herds towards the momentarily best.
-    """
-
+    name: str
     filters: tuple[Filter, ...]
-    scorers: tuple[tuple[Scorer, float], ...]
-    choices: int
+    scorers: tuple[tuple[Scorer, int], ...]
+    picker: Picker
 
 
 # In the order in which a person would want to be told what is missing.
@@ -43,8 +53,61 @@ FILTERS: tuple[Filter, ...] = (
     ByHealth(),
 )
 
-PROFILES: dict[str, Profile] = {
-    "balanced": Profile(FILTERS, ((Price(), 1.0), (Latency(), 1.0), (FreeSlots(), 2.0)), 3),
-    "cheap": Profile(FILTERS, ((Price(), 4.0), (FreeSlots(), 1.0)), 3),
-    "fast": Profile(FILTERS, ((Latency(), 2.0), (FreeSlots(), 2.0), (Price(), 0.25)), 4),
-}
+
+def _build_pickers(choices: int, bound_ms: int) -> dict[str, Picker]:
+    pickers: tuple[Picker, ...] = (
+        AtRandom(),
+        Weighted(),
+        PowerOfD(choices),
+        HotCold(),
+        PrefixAffinity(choices),
+        Cheapest(choices, bound_ms),
+    )
+    return {picker.name: picker for picker in pickers}
+
+
+CHOICES = 3
+BOUND_MS = 5_000
+PICKERS = tuple(_build_pickers(CHOICES, BOUND_MS))
+"""The names of all."""
+
+
+def build_profile(
+    name: str,
+    picker: str,
+    weights: Mapping[str, int],
+    *,
+    choices: int = CHOICES,
+    bound_ms: int = BOUND_MS,
+    allow: tuple[PeerId, ...] = (),
+    deny: tuple[PeerId, ...] = (),
+    needs_evidence: bool = False,
+) -> Profile:
+    """Return a profile; weights are by the names of SCORERS, the picker is one of PICKERS.
+
+    choices: how many are drawn, where a picker draws. bound_ms: what is soon enough, to the first
+    token. Raises BadInput if no weight is above 0.
+    """
+    scorers = tuple((SCORERS[scorer], weight) for scorer, weight in weights.items() if weight)
+    if not scorers:
+        raise BadInput(f"profile {name!r} weighs nothing", hint="give one of " + ", ".join(SCORERS))
+    lists = (ByList(allow, deny),) if allow or deny else ()
+    evidence = (ByEvidence(),) if needs_evidence else ()
+    filters = (*FILTERS[:-1], *lists, *evidence, FILTERS[-1])
+    return Profile(name, filters, scorers, _build_pickers(choices, bound_ms)[picker])
+
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            build_profile(
+                "default", "power_of_d", {"price": 1, "latency": 1, "load": 2, "record": 1}
+            ),
+            build_profile("cheapest", "cheapest", {"price": 4, "load": 1, "record": 1}, choices=4),
+            build_profile("fastest", "hot_cold", {"latency": 2, "load": 2, "record": 1}),
+            build_profile("sticky", "affinity", {"affinity": 4, "load": 2, "record": 1}),
+        )
+    }
+)
+"""Those shipped, by name."""

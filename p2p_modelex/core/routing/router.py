@@ -2,107 +2,142 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.filters import Sight
+from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
+from p2p_modelex.core.routing.picking import Draw, Rng, Scored, order_by_total
 from p2p_modelex.core.routing.profile import PROFILES, Profile
+from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.units import UnixMs
-
-
-class Rng(Protocol):
-    """The part of random.Random that is used."""
-
-    def random(self) -> float:
-        """Return a number in [0, 1)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the filters left, and which filter took how many.
+    """What the filters left, and which filter (rule, name) took how many of those seen.
 
     why_none: if nothing is left, a sentence for NoProvider that names the filter that took the last
     one and what would have passed ("the cheapest is ...", "nearest: ..."); else empty.
     """
 
+    seen: int
     kept: tuple[Candidate, ...]
-    removed: tuple[tuple[str, int], ...]
+    removed: tuple[tuple[str, str, int], ...]
     why_none: str
 
 
 class Router:
-    """Chooses among candidates by a Profile, with what the ProbeBook and the Circuits know."""
+    """Chooses among candidates by a Profile, with what is known of loads, faults and the past."""
 
     def __init__(
         self,
         rng: Rng,
         circuits: Circuits,
         loads: ProbeBook,
-        profile: Profile = PROFILES["balanced"],
+        history: History,
+        profile: Profile = PROFILES["default"],
     ) -> None:
+        self.profile = profile
+        self.loads = loads
         self._rng = rng
         self._circuits = circuits
-        self._loads = loads
-        self._profile = profile
+        self._history = history
+
+    def on_order(self, job: JobId, peer: PeerId, now: UnixMs) -> None:
+        """An order goes to a peer."""
+        self.loads.note_order(peer)
+        self._history.on_order(job, peer, now)
+
+    def on_text(self, job: JobId, now: UnixMs) -> None:
+        """Text of an order came."""
+        self._history.on_text(job, now)
+
+    def on_end(self, job: JobId, peer: PeerId, *, is_good: bool | None) -> None:
+        """An order is over: well, badly, or (None) in a way that says nothing of the peer."""
+        self.loads.note_end(peer)
+        self._history.on_end(job, is_good=is_good)
+
+    def _look(self, now: UnixMs) -> Sight:
+        return Sight(self._circuits, self.loads, self._history, now)
 
     def select(self, candidates: Iterable[Candidate], want: Want, now: UnixMs) -> Selection:
         """Apply the profile's filters in order."""
-        sight = Sight(self._circuits, self._loads, now)
+        sight = self._look(now)
         kept = list(candidates)
-        removed: list[tuple[str, int]] = []
+        seen = len(kept)
+        removed: list[tuple[str, str, int]] = []
         if not kept:
-            return Selection((), (), "no other peer offers anything yet")
-        for one in self._profile.filters:
+            return Selection(0, (), (), "no other peer offers anything yet")
+        for one in self.profile.filters:
             before, kept = kept, []
             gone: list[Candidate] = []
             for candidate in before:
                 (kept if one.keeps(candidate, want, sight) else gone).append(candidate)
             if gone:
-                removed.append((one.name, len(gone)))
+                removed.append((one.rule, one.name, len(gone)))
             if not kept:
-                return Selection((), tuple(removed), f"{one.rule}: {one.explain(gone, want)}")
-        return Selection(tuple(kept), tuple(removed), "")
+                why = f"{one.rule}: {one.explain(gone, want)}"
+                return Selection(seen, (), tuple(removed), why)
+        return Selection(seen, tuple(kept), tuple(removed), "")
 
-    def shortlist(self, kept: Sequence[Candidate], want: Want) -> tuple[Candidate, ...]:
-        """Draw the power-of-d candidates to probe, without replacement, one a peer (RTE-12).
-
-        A candidate's chance falls with its cost (weighted sampling of Efraimidis and Spirakis
-        2006), so that a crowd of dear offers does not hide a cheap one.
-        """
-        cheapest: dict[bytes, Candidate] = {}
+    def draw(self, kept: Sequence[Candidate], want: Want, now: UnixMs) -> Draw:
+        """Draw whom to choose from and whom to probe, one candidate a peer: its cheapest."""
+        cheapest: dict[PeerId, Candidate] = {}
         for candidate in kept:
             known = cheapest.get(candidate.peer)
             if known is None or compute_cost(candidate.offer, want) < compute_cost(
                 known.offer, want
             ):
                 cheapest[candidate.peer] = candidate
-        chosen = list(cheapest.values())
-        # Key random() ** (cost / lowest), the greatest win; the index breaks ties.
-        lowest = max(min((compute_cost(c.offer, want) for c in chosen), default=1), 1)
-        keys = [
-            (-(self._rng.random() ** max(compute_cost(c.offer, want) / lowest, 1.0)), at)
-            for at, c in enumerate(chosen)
-        ]
-        return tuple(chosen[at] for _, at in sorted(keys)[: self._profile.choices])
+        return self.profile.picker.draw(list(cheapest.values()), want, self._look(now), self._rng)
 
     def rank(
         self, shortlist: Sequence[Candidate], kept: Sequence[Candidate], want: Want, now: UnixMs
     ) -> tuple[Candidate, ...]:
-        """Order of trying: the shortlist by score with fresh load, then the others for failover."""
+        """Order of trying: the shortlist by the picker, then the others by score for failover."""
+        return tuple(one.candidate for one in self._rank(shortlist, kept, want, now))
+
+    def explain(
+        self, selection: Selection, shortlist: Sequence[Candidate], want: Want, now: UnixMs
+    ) -> Decision:
+        """Rank, and say why."""
+        profile = self.profile
+        ranked = self._rank(shortlist, selection.kept, want, now)
+        why = selection.why_none
+        if ranked:
+            why = profile.picker.explain(ranked[: len(shortlist)], want, self._look(now))
+        return Decision(
+            profile=profile.name,
+            picker=profile.picker.name,
+            seen=selection.seen,
+            removed=selection.removed,
+            scorers=tuple(scorer.name for scorer, _ in profile.scorers),
+            ranked=tuple(ranked),
+            listed=len(shortlist),
+            why=why,
+        )
+
+    def _rank(
+        self, shortlist: Sequence[Candidate], kept: Sequence[Candidate], want: Want, now: UnixMs
+    ) -> list[Scored]:
         listed = {candidate.peer: None for candidate in shortlist}
         others = [candidate for candidate in kept if candidate.peer not in listed]
-        return (*self._order(shortlist, want, now), *self._order(others, want, now))
+        sight = self._look(now)
+        scored = self._score(shortlist, want, sight)
+        first = self.profile.picker.order(scored, want, sight, self._rng)
+        return first + order_by_total(self._score(others, want, sight), self._rng)
 
-    def _order(
-        self, candidates: Sequence[Candidate], want: Want, now: UnixMs
-    ) -> tuple[Candidate, ...]:
-        sight = Sight(self._circuits, self._loads, now)
-        totals = [0.0] * len(candidates)
-        for scorer, weight in self._profile.scorers:
-            for at, score in enumerate(scorer.scores(candidates, want, sight)):
-                totals[at] += weight * score
-        keys = [(-total, self._rng.random(), at) for at, total in enumerate(totals)]
-        return tuple(candidates[at] for _, _, at in sorted(keys))
+    def _score(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[Scored]:
+        scorers = self.profile.scorers
+        rows = [scorer.scores(candidates, want, sight) for scorer, _ in scorers]
+        weights = [weight for _, weight in scorers]
+        whole = sum(weights)
+        scored = []
+        for at, candidate in enumerate(candidates):
+            scores = tuple(row[at] for row in rows)
+            total = sum(w * s for w, s in zip(weights, scores, strict=True)) / whole
+            scored.append(Scored(candidate, scores, total))
+        return scored

@@ -1,13 +1,16 @@
-"""Scorers: how good a candidate is, 0 to 1. Rules RTE-9 to RTE-11; weights are the profile's."""
+"""Scorers: how good a candidate is, 0 to 1; weights are the profile's. Rules RTE-9 to RTE-16."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.filters import Sight
+from p2p_modelex.core.routing.ring import distance
+from p2p_modelex.ids import PeerId
 
 LATENCY_HALF_MS = 500
-"""A median time to the first token that scores one half."""
+"""A time to the first token that scores one half."""
 UNKNOWN = 0.25
 """The score of a load nobody told us: below a free peer's, above a full one's."""
 
@@ -16,6 +19,7 @@ class Scorer(Protocol):
     """One quality."""
 
     rule: str
+    name: str
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
         """Return a score in [0, 1] for each candidate, in their order."""
@@ -26,6 +30,7 @@ class Price:
     """RTE-9: the cheapest among these over the candidate's cost."""
 
     rule = "RTE-9"
+    name = "price"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
         """Return cheapest / cost; what is free scores 1."""
@@ -34,17 +39,29 @@ class Price:
         return [cheapest / cost if cost else 1.0 for cost in costs]
 
 
+def expect_latency(peer: PeerId, sight: Sight) -> float | None:
+    """Return the ms to the first token to expect: what the peer says, or what we saw if it is more.
+
+    So who says less than it does is found out. None where neither is known.
+    """
+    load, past = sight.loads.get(peer, sight.now), sight.history.get(peer)
+    told = None if load is None else float(load.latency_ms)
+    seen = None if past is None else past.first_ms
+    return max((one for one in (told, seen) if one is not None), default=None)
+
+
 class Latency:
-    """RTE-10: half / (half + median time to the first token), by the last probe."""
+    """RTE-10: half / (half + expected time to the first token)."""
 
     rule = "RTE-10"
+    name = "latency"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
         """Return a score that falls with latency."""
-        loads = [sight.loads.get(candidate.peer, sight.now) for candidate in candidates]
+        expected = [expect_latency(candidate.peer, sight) for candidate in candidates]
         return [
-            UNKNOWN if load is None else LATENCY_HALF_MS / (LATENCY_HALF_MS + load.latency_ms)
-            for load in loads
+            UNKNOWN if one is None else LATENCY_HALF_MS / (LATENCY_HALF_MS + one)
+            for one in expected
         ]
 
 
@@ -52,6 +69,7 @@ class FreeSlots:
     """RTE-11: slots / (slots + requests running and waiting), by the last probe."""
 
     rule = "RTE-11"
+    name = "load"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
         """Return 1 for an idle peer, a half for one whose slots are all taken, 0 for no slots."""
@@ -62,3 +80,40 @@ class FreeSlots:
             else load.slots / max(load.slots + load.running + load.waiting, 1)
             for load in loads
         ]
+
+
+class Affinity:
+    """RTE-15: 1 / (1 + place after the conversation's point on the ring), among these."""
+
+    rule = "RTE-15"
+    name = "affinity"
+
+    def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        """Return 1 for the peer that a conversation belongs to; all score 1 if it has no point."""
+        if not want.prefix:
+            return [1.0] * len(candidates)
+        ring = sorted((distance(one.peer, want.prefix), at) for at, one in enumerate(candidates))
+        scores = [0.0] * len(candidates)
+        for after, (_, at) in enumerate(ring):
+            scores[at] = 1 / (1 + after)
+        return scores
+
+
+class Record:
+    """RTE-16: of our own jobs there, the share that ended well (Laplace's rule of succession)."""
+
+    rule = "RTE-16"
+    name = "record"
+
+    def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        """Return (good + 1) / (good + bad + 2), so a half for strangers."""
+        pasts = [sight.history.get(candidate.peer) for candidate in candidates]
+        return [
+            0.5 if past is None else (past.good + 1) / (past.good + past.bad + 2) for past in pasts
+        ]
+
+
+SCORERS: Mapping[str, Scorer] = MappingProxyType(
+    {one.name: one for one in (Price(), Latency(), FreeSlots(), Affinity(), Record())}
+)
+"""By the name that a profile gives them."""

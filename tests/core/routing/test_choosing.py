@@ -1,7 +1,7 @@
 """Filters, scores, circuits and the order in which candidates are tried."""
 
-import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,52 +11,15 @@ from hypothesis import strategies as st
 
 from p2p_modelex.core.routing import circuits as breaker
 from p2p_modelex.core.routing import loads as book
-from p2p_modelex.core.routing.candidate import Candidate, Want, build_candidates, compute_cost
+from p2p_modelex.core.routing.candidate import Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.loads import ProbeBook
-from p2p_modelex.core.routing.profile import FILTERS, PROFILES
-from p2p_modelex.core.routing.router import Router, Selection
-from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
-from p2p_modelex.records.advertisement import Advertisement, Offer, Section
-from p2p_modelex.records.job import Load
+from p2p_modelex.core.routing.profile import CHOICES, FILTERS, build_profile
+from p2p_modelex.core.routing.router import Selection
+from p2p_modelex.errors import BadInput
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.units import AI, Epoch, UnixMs, Wei
-
-NOW = UnixMs(1_800_000_000_000)
-
-
-def peer(number: int) -> PeerId:
-    return peer_id_of(PublicKey(bytes([number]) * 32))
-
-
-def offer(model: str = "m", price: int = 1, **changes: Any) -> Offer:
-    plain = Offer(model, b"w" * 32, ("chat",), 2048, 512, (), Wei(price), Wei(price), 0, 64, 0)
-    return msgspec.structs.replace(plain, **changes)
-
-
-def candidate(
-    number: int, one: Offer | None = None, standing: Standing = Standing.UNREGISTERED
-) -> Candidate:
-    """A candidate that claims to be whitelisted, whatever its standing is."""
-    one, claim = one or offer(), Section.WHITELISTED
-    said = Advertisement(NOW, 60_000, "t", ("/memory/1",), (one,), (), claim, (), bytes(32))
-    expires_at = UnixMs(NOW + 60_000)
-    return next(iter(build_candidates(peer(number), said, expires_at, Epoch(0), standing)))
-
-
-class Scene:
-    def __init__(self, profile: str = "balanced", seed: int = 1) -> None:
-        self.circuits = Circuits()
-        self.loads = ProbeBook()
-        rng = random.Random(seed)
-        self.router = Router(rng, self.circuits, self.loads, PROFILES[profile])
-
-    def select(self, *candidates: Candidate, **want: Any) -> Selection:
-        wanted = Want(**({"kind": "chat"} | want))
-        return self.router.select(candidates, wanted, NOW)
-
-
-WANT = Want("chat", max_tokens=10)
+from tests.core.routing.scene import NOW, WANT, Scene, candidate, load, offer, peer
 
 
 @pytest.mark.parametrize(
@@ -88,7 +51,7 @@ def test_who_removed_the_last_one_is_said(want: dict[str, Any], rule: str, says:
     assert selection.kept == ()
     assert selection.why_none.startswith(f"{rule}: ")
     assert says in selection.why_none
-    assert selection.removed[-1][1] == 1
+    assert selection.removed[-1][2] == 1
 
 
 @pytest.mark.parametrize(
@@ -119,16 +82,12 @@ def test_filters_keep_what_fits_and_count_the_rest() -> None:
         scene.circuits.on_failure(peer(3), NOW)
     good = candidate(1)
     selection = scene.select(good, candidate(2, offer("other")), candidate(3), model="m")
-    assert selection == Selection((good,), (("model", 1), ("health", 1)), "")
+    assert selection == Selection(3, (good,), (("RTE-1", "model", 1), ("RTE-8", "health", 1)), "")
     sick = scene.select(candidate(3))
     assert sick.why_none.startswith("RTE-8: 1 offer is of peers that failed lately")
     late = scene.router.select([good], WANT, good.expires_at)
     assert late.why_none.startswith("RTE-8")
     assert scene.select().why_none == "no other peer offers anything yet"
-
-
-def load(running: int, slots: int = 4, latency_ms: int = 100) -> Load:
-    return Load(0, running, 0, slots, latency_ms)
 
 
 def test_fresh_load_and_price_decide_the_order() -> None:
@@ -142,7 +101,7 @@ def test_fresh_load_and_price_decide_the_order() -> None:
     assert ranked[0] is idle
     assert ranked.index(dear) < ranked.index(busy)
     free = candidate(5, offer(price=0))
-    assert Scene("cheap").router.rank([idle, free], [], WANT, NOW)[0] is free
+    assert Scene("cheapest").router.rank([idle, free], [], WANT, NOW)[0] is free
     closed = load(0, slots=0)
     scene.loads.put(idle.peer, closed, NOW)
     assert scene.router.rank([idle, dear], [], WANT, NOW)
@@ -151,8 +110,8 @@ def test_fresh_load_and_price_decide_the_order() -> None:
 def test_the_rest_follow_for_failover() -> None:
     scene = Scene()
     kept = [candidate(number) for number in range(1, 9)]
-    shortlist = scene.router.shortlist(kept, WANT)
-    assert len(shortlist) == PROFILES["balanced"].choices
+    shortlist = scene.shortlist(kept)
+    assert len(shortlist) == CHOICES
     ranked = scene.router.rank(shortlist, kept, WANT, NOW)
     assert set(ranked[: len(shortlist)]) == set(shortlist)
     assert sorted(one.peer for one in ranked) == [one.peer for one in kept]
@@ -160,9 +119,9 @@ def test_the_rest_follow_for_failover() -> None:
 
 def test_one_peer_is_drawn_once_with_its_cheapest_offer() -> None:
     dear, cheap = candidate(1, offer("a", 9)), candidate(1, offer("b", 1))
-    assert Scene().router.shortlist([dear, cheap], WANT) == (cheap,)
-    assert Scene().router.shortlist([cheap, dear], WANT) == (cheap,)
-    assert Scene().router.shortlist([], WANT) == ()
+    assert Scene().shortlist([dear, cheap]) == (cheap,)
+    assert Scene().shortlist([cheap, dear]) == (cheap,)
+    assert Scene().shortlist([]) == ()
 
 
 def test_ties_are_broken_at_random_and_dear_ones_are_drawn_less() -> None:
@@ -173,7 +132,7 @@ def test_ties_are_broken_at_random_and_dear_ones_are_drawn_less() -> None:
     assert min(firsts[one.peer] for one in equal) > 60
     crowd = [candidate(number, offer(price=50)) for number in range(2, 40)]
     everyone = [candidate(1), *crowd]
-    lists = [scene.router.shortlist(everyone, WANT) for _ in range(50)]
+    lists = [scene.shortlist(everyone) for _ in range(50)]
     assert sum(candidate(1) in one for one in lists) > 40
 
 
@@ -184,11 +143,11 @@ PRICES = st.tuples(st.integers(1, 20), st.integers(0, 2**100))
 def test_ranking_loses_and_invents_nobody(prices: list[tuple[int, int]], seed: int) -> None:
     scene = Scene(seed=seed)
     kept = [candidate(number, offer(price=price)) for number, price in dict(prices).items()]
-    shortlist = scene.router.shortlist(kept, WANT)
+    shortlist = scene.shortlist(kept)
     ranked = scene.router.rank(shortlist, kept, WANT, NOW)
     assert sorted(one.peer for one in ranked) == sorted(one.peer for one in kept)
     again = Scene(seed=seed)
-    assert again.router.shortlist(kept, WANT) == shortlist
+    assert again.shortlist(kept) == shortlist
     assert again.router.rank(shortlist, kept, WANT, NOW) == ranked
 
 
@@ -250,3 +209,25 @@ def test_memories_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [circuits.is_open(peer(n), NOW) for n in (1, 2, 3)] == [False, True, True]
     assert [loads.get(peer(n), NOW) is None for n in (1, 2, 3)] == [True, False, False]
     assert loads.get(peer(3), UnixMs(NOW + book.FRESH_MS + 1)) is None
+
+
+def test_a_profile_has_lists_and_may_want_evidence() -> None:
+    """RTE-23, RTE-24."""
+    weights = {"price": 1}
+    one, other = candidate(1), candidate(2)
+    allowing = Scene(build_profile("mine", "random", weights, allow=(peer(1),)))
+    assert allowing.select(one, other).kept == (one,)
+    denying = Scene(build_profile("mine", "random", weights, deny=(peer(1),)))
+    assert denying.select(one, other).kept == (other,)
+    why = denying.select(one).why_none
+    assert why == "RTE-23: 1 offer is of peers that the profile denies or does not allow"
+    proving = Scene(build_profile("mine", "random", weights, needs_evidence=True))
+    assert proving.select(one).why_none.startswith("RTE-24: 1 offer is of peers that show no")
+    said = msgspec.structs.replace(one.advertisement, evidence=b"e" * 32)
+    proven = replace(one, advertisement=said)
+    assert proving.select(one, proven).kept == (proven,)
+
+
+def test_a_profile_that_weighs_nothing_is_refused() -> None:
+    with pytest.raises(BadInput, match="'mine' weighs nothing"):
+        build_profile("mine", "random", {"price": 0})

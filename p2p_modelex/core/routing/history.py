@@ -1,0 +1,79 @@
+"""What we saw of providers ourselves: how soon the first text came, and how jobs ended."""
+
+from dataclasses import dataclass
+
+from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.units import UnixMs
+
+PEERS_MAX = 4096
+"""Peers remembered; the one that served us longest ago is forgotten first."""
+JOBS_MAX = 1024
+"""Jobs under way that are timed; as many as there can be runs."""
+MEMORY = 32
+"""Jobs that count: beyond so many all counts are halved, so that what is long ago fades."""
+SMOOTHING = 0.25
+"""Share of the newest first text in the mean: four jobs make most of it."""
+
+
+@dataclass(slots=True)
+class Past:
+    """A peer's record. first_ms: mean time to the first text, None before there was any."""
+
+    good: float = 0.0
+    bad: float = 0.0
+    first_ms: float | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    peer: PeerId
+    ordered_at: UnixMs
+    is_heard: bool = False
+
+
+class History:
+    """Our own experience, one record a peer."""
+
+    def __init__(self) -> None:
+        self._pasts: dict[PeerId, Past] = {}
+        self._jobs: dict[JobId, _Job] = {}
+
+    def get(self, peer: PeerId) -> Past | None:
+        """Return the peer's record, if it ever served us."""
+        return self._pasts.get(peer)
+
+    def on_order(self, job: JobId, peer: PeerId, now: UnixMs) -> None:
+        """A job goes to a peer; one of the same name before it counts for nothing any more."""
+        self._jobs.pop(job, None)
+        self._jobs[job] = _Job(peer, now)
+        if len(self._jobs) > JOBS_MAX:
+            del self._jobs[next(iter(self._jobs))]
+
+    def on_text(self, job: JobId, now: UnixMs) -> None:
+        """Text of a job came; only the first counts."""
+        known = self._jobs.get(job)
+        if known is None or known.is_heard:
+            return
+        known.is_heard = True
+        past = self._past(known.peer)
+        took = float(max(now - known.ordered_at, 0))
+        old = past.first_ms
+        past.first_ms = took if old is None else old + SMOOTHING * (took - old)
+
+    def on_end(self, job: JobId, *, is_good: bool | None) -> None:
+        """A job is over: well, badly, or (None) in a way that says nothing of the peer."""
+        known = self._jobs.pop(job, None)
+        if known is None or is_good is None:
+            return
+        past = self._past(known.peer)
+        past.good += is_good
+        past.bad += not is_good
+        if past.good + past.bad > MEMORY:
+            past.good, past.bad = past.good / 2, past.bad / 2
+
+    def _past(self, peer: PeerId) -> Past:
+        past = self._pasts.pop(peer, None) or Past()
+        self._pasts[peer] = past
+        if len(self._pasts) > PEERS_MAX:
+            del self._pasts[next(iter(self._pasts))]
+        return past

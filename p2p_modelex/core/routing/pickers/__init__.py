@@ -1,0 +1,1 @@
+"""The pickers, one file each; profile.py names them."""

@@ -1,0 +1,125 @@
+"""Of a large mesh a few are looked at: who, and when more are."""
+
+from collections import Counter
+
+import pytest
+
+from p2p_modelex.core import choosing
+from p2p_modelex.core.directory.index import CapabilityIndex
+from p2p_modelex.core.effects import OpenStream
+from p2p_modelex.core.inputs import StreamFailed
+from p2p_modelex.ids import PeerId
+from p2p_modelex.units import Wei
+from tests.core.exchange.pair import NOW
+from tests.core.mesh import PLAIN, STEP, Mesh, Stage, peer
+from tests.core.routing.scene import load
+
+MANY = 1000
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Mesh:
+    return Mesh(MANY)
+
+
+def test_a_few_at_random_are_looked_at(mesh: Mesh) -> None:
+    stage = Stage(mesh)
+    seen: Counter[PeerId] = Counter()
+    for _ in range(200):
+        look = stage.look()
+        assert choosing.ENOUGH <= mesh.looked_at <= choosing.LIMITS[0]
+        seen.update(one.peer for one in look.selection.kept)
+    assert len(seen) > 0.99 * MANY
+    assert max(seen.values()) < 25
+
+
+def test_a_small_mesh_is_looked_at_whole() -> None:
+    stage = Stage(Mesh(choosing.LIMITS[0]))
+    assert stage.look().selection.seen == choosing.LIMITS[0]
+
+
+def test_the_cheapest_are_looked_at_first(mesh: Mesh) -> None:
+    look = Stage(mesh, "cheapest").look()
+    assert mesh.looked_at == choosing.LIMITS[0]
+    assert {one.offer.prompt_price for one in look.draw.asked} == {1}
+
+
+def test_those_that_come_after_the_point_are_looked_at(mesh: Mesh) -> None:
+    stage = Stage(mesh, "sticky")
+    look = stage.look(prefix=(500 * STEP - 1).to_bytes(8, "big"))
+    assert [one.peer for one in look.draw.asked] == [peer(n) for n in (500, 501, 502)]
+    assert mesh.looked_at == choosing.LIMITS[0]
+    look = stage.look(prefix=(999 * STEP).to_bytes(8, "big"))
+    assert [one.peer for one in look.draw.asked] == [peer(n) for n in (999, 1000, 1)]
+
+
+def test_those_whose_load_is_known_are_looked_at_too(mesh: Mesh) -> None:
+    stage = Stage(mesh, "fastest")
+    known = [peer(number) for number in range(1, 9)]
+    for one in known:
+        stage.loads.put(one, load(0), NOW)
+    stage.loads.put(peer(MANY + 1), load(0), NOW)  # has withdrawn since
+    look = stage.look()
+    assert {one.peer for one in look.draw.shortlist} <= set(known)
+    assert len(look.draw.shortlist) == len(known) - 1
+    assert look.awaited == ()
+    assert len(look.asked) == 3
+    assert stage.choosing.ask(look, NOW)
+    assert stage.choosing.is_ready(look)
+
+
+def test_more_are_looked_at_where_a_few_will_not_do(mesh: Mesh) -> None:
+    stage = Stage(mesh)
+    look = stage.look(max_prompt_price=Wei(5))
+    assert choosing.LIMITS[0] < mesh.looked_at < MANY
+    assert len(look.selection.kept) >= choosing.ENOUGH
+    look = stage.look(max_prompt_price=Wei(1), denied=(peer(100),))
+    assert len(look.selection.kept) == 9
+    assert look.selection.seen == MANY
+    assert "RTE-13" in stage.look(max_prompt_price=Wei(0)).selection.why_none
+
+
+def test_who_is_named_is_looked_up(mesh: Mesh) -> None:
+    stage = Stage(mesh)
+    look = stage.look(only=(peer(7), peer(MANY + 1)))
+    assert mesh.looked_at == 1
+    assert [one.peer for one in look.selection.kept] == [peer(7)]
+    assert look.asked == ()
+    assert "RTE-7" in stage.look(only=(peer(MANY + 1),)).selection.why_none
+    assert stage.look(model=None, only=(peer(7),)).selection.kept
+
+
+def test_the_choice_waits_for_the_answers_it_wants(mesh: Mesh) -> None:
+    stage = Stage(mesh)
+    look = stage.look()
+    effects = stage.choosing.ask(look, NOW)
+    streams = [one for one in effects if isinstance(one, OpenStream)]
+    assert [one.peer for one in streams] == list(look.awaited)
+    assert not stage.choosing.is_ready(look)
+    for one in streams:
+        stage.probes.step(StreamFailed(one.stream, "closed"), NOW)
+    assert stage.choosing.is_ready(look)
+    decision = stage.choosing.explain(look, NOW)
+    assert decision.listed == 3
+    assert decision.why.startswith("the highest score, ")
+    assert len(stage.choosing.rank(look, look.want, NOW)) == len(decision.ranked)
+
+
+def test_the_index_follows_prices_over_splits_and_forgets_whole() -> None:
+    mesh = Mesh(3)
+    group = mesh.get_group("tiny", "chat")
+    assert group.cheapest(3) == [peer(1), peer(2), peer(3)]
+    mesh.put(1, epoch=1, prompt_price=Wei(3), completion_price=Wei(3))  # 1.5 each before the split
+    assert group.cheapest(3) == [peer(1), peer(2), peer(3)]
+    mesh.put(1, epoch=1, prompt_price=Wei(7), completion_price=Wei(7))
+    assert group.cheapest(3) == [peer(2), peer(1), peer(3)]
+    assert mesh.get_group(None, "chat") is not group
+    assert len(mesh.get_group(None, "chat")) == 3
+    assert len(mesh.get_group("other", "chat")) == 0
+    index = CapabilityIndex()
+    index.add(peer(1), PLAIN)
+    index.remove(peer(2), PLAIN)
+    assert index.models() == ("tiny",)
+    index.remove(peer(1), PLAIN)
+    index.remove(peer(1), PLAIN)
+    assert index.models() == ()
