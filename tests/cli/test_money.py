@@ -107,6 +107,7 @@ def test_nothing_to_settle_is_told_to_people_and_programs(modelex: Modelex, cloc
         "vouchers": 0,
         "skipped": 0,
         "credited_wei": "0",
+        "paid_out_wei": "0",
         "split_epoch": 0,
         "gas_used": 0,
     }
