@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
 
@@ -13,7 +12,6 @@ import msgspec
 
 from p2p_modelex import limits
 from p2p_modelex.core.anchoring.machine import AnchoringMachine
-from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.buying import Buying
 from p2p_modelex.core.choosing import Choosing, Look
 from p2p_modelex.core.directory.directory import Directory
@@ -23,12 +21,9 @@ from p2p_modelex.core.directory.machine import (
     DirectoryMachine,
 )
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
-from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
-from p2p_modelex.core.exchange.terms import Seller
-from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -51,28 +46,24 @@ from p2p_modelex.core.inputs import (
 )
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
-from p2p_modelex.core.ledger.settlement import SettlementPolicy
+from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
-from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.core.wants import build_want
 from p2p_modelex.errors import LocalProtocolError
-from p2p_modelex.ids import Address, Digest, NetworkId, PeerId
-from p2p_modelex.records.advertisement import Offer, move_offer
-from p2p_modelex.records.eip712 import AccountSigner
-from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.split import SplitState
-from p2p_modelex.units import Epoch, UnixMs
+from p2p_modelex.units import UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
@@ -100,51 +91,6 @@ row of a job we bought is kept: the provider may yet ask for what it delivered (
 
 NO_LOAD = Load(0, 0, 0, 0, 0)
 """The load of a node that sells nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a node is, and where. Domains: the EIP-712 domains of the network's contracts."""
-
-    peer: PeerId
-    peer_signer: PeerSigner
-    account_signer: AccountSigner
-    network: NetworkId
-    registry_domain: Digest
-    channels_domain: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """What an operator chooses."""
-
-    budget: Budget
-    settlement: SettlementPolicy = field(default_factory=SettlementPolicy)
-    directory: DirectorySettings = field(default_factory=DirectorySettings)
-    anchoring: AnchoringPolicy = field(default_factory=AnchoringPolicy)
-    routing: Profile = PROFILES["default"]
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """What a node sells, if it does.
-
-    advertised: the offers others are told. slots: requests the engines run at once in all.
-    slots_of: and each model's; one that is missing counts as having them all.
-    """
-
-    seller: Seller
-    advertised: tuple[Offer, ...]
-    slots: int
-    slots_of: Mapping[str, int] = field(default_factory=dict)
-
-    def move(self, epoch: Epoch) -> "Shop":
-        """The same at prices of a later split epoch."""
-        wares = tuple(
-            replace(ware, offer=move_offer(ware.offer, epoch)) for ware in self.seller.wares
-        )
-        advertised = tuple(move_offer(offer, epoch) for offer in self.advertised)
-        return replace(self, seller=replace(self.seller, wares=wares), advertised=advertised)
 
 
 class NodeCore:

@@ -14,7 +14,7 @@ import msgspec
 
 from p2p_modelex.cli.common import read_home
 from p2p_modelex.cli.serve import serve
-from p2p_modelex.core.node import Shop
+from p2p_modelex.core.parts import Shop
 from p2p_modelex.engine.abc import Engine, EngineInfo, EngineStatistics, Output, Piece
 from p2p_modelex.errors import EngineCrashed
 from p2p_modelex.keys.signers import KeyRing

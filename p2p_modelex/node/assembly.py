@@ -10,7 +10,7 @@ import trio
 
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.deployment import read_deployment
-from p2p_modelex.core.node import Shop
+from p2p_modelex.core.parts import Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.registry import open_engine
 from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec

@@ -17,14 +17,8 @@ from p2p_modelex.core.effects import Effect, Persist, RunEvent, RunFailed, RunFi
 from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.node import (
-    ANNOUNCEMENTS_TOPIC,
-    FINAL_STATES,
-    Identity,
-    NodeCore,
-    Policies,
-    Shop,
-)
+from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, FINAL_STATES, NodeCore
+from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.ids import JobId, PeerId

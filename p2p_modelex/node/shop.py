@@ -7,7 +7,7 @@ import msgspec
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.core.exchange.terms import Seller, Ware
-from p2p_modelex.core.node import Shop
+from p2p_modelex.core.parts import Shop
 from p2p_modelex.engine.abc import Engine, EngineInfo
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.configuration import ModelSettings

@@ -13,7 +13,8 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payer import PayerLedger
-from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, Identity, NodeCore, Policies, Shop
+from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, NodeCore
+from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import codec

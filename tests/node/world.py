@@ -10,7 +10,7 @@ import trio
 from p2p_modelex.chain.abc import Chain, Deployment
 from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.chain.memory_ledger import MemoryLedger
-from p2p_modelex.core.node import Shop
+from p2p_modelex.core.parts import Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.ids import Address, PeerId

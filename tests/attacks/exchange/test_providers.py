@@ -14,7 +14,7 @@ import trio
 
 from p2p_modelex.chain.abc import Chain
 from p2p_modelex.core.exchange import parameters
-from p2p_modelex.core.node import Shop
+from p2p_modelex.core.parts import Shop
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import format_peer_id
