@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.core.effects import RunRestarted, RunText
 from p2p_modelex.core.exchange.verification import verify_receipt_row
+from p2p_modelex.demo import money
 from p2p_modelex.demo.mesh import (
     CAST,
     CHAT,
-    GATEWAY,
     PASSPHRASE,
     SENTIMENT,
     Mesh,
@@ -28,11 +27,10 @@ from p2p_modelex.demo.mesh import (
     run_gateway,
 )
 from p2p_modelex.engine.sources import NAMED
-from p2p_modelex.errors import ModelexError, VerificationFailed
+from p2p_modelex.errors import VerificationFailed
 from p2p_modelex.node.exchange import Completion, Exchange, build_request, connect
-from p2p_modelex.node.settling import Settled, settle_home
-from p2p_modelex.store.sqlite import SqliteStore
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.node.settling import settle_home
+from p2p_modelex.units import format_ai
 
 AT_ONCE = 3
 JOIN_TIMEOUT_S = 30.0
@@ -66,7 +64,7 @@ async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> N
     began = time.monotonic()
     async with open_mesh(folder, models, console.print) as mesh:
         console.print(f"mesh up after {time.monotonic() - began:.1f} s\n")
-        before = await _read_balances(mesh)
+        before = await money.read_balances(mesh)
         async with (
             _serve(mesh, console),
             connect(mesh.homes["client"].path, PASSPHRASE) as exchange,
@@ -77,11 +75,12 @@ async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> N
             deposits = exchange.node.core.payer.get_deposits(exchange.node.epoch)
         answers = [*scores, *chats]
         _verify(mesh, answers, console)
-        others = await _sum_by_gateway(mesh)
-        await _wait_for_vouchers(mesh, Wei(others + sum(one.completion.paid for one in answers)))
+        paid = sum(one.completion.paid for one in answers)
+        missing = await money.wait_for_vouchers(mesh, _find_crashed(mesh, answers))
         settled = [await settle_home(mesh.homes[one.name], PASSPHRASE) for one in CAST]
-        after = await _read_balances(mesh)
-        _show_money(before, after, answers, others, deposits, settled, console)
+        after = await money.read_balances(mesh)
+        others = await money.sum_by_gateway(mesh)
+        money.show(money.Sums(before, after, paid, others, missing, deposits), settled, console)
         console.print(f"\ndone in {time.monotonic() - began:.1f} s")
         if stay:
             async with _serve(mesh, console):
@@ -211,6 +210,12 @@ def _show_scores(mesh: Mesh, answers: Sequence[Answer], console: Console) -> Non
     console.print("what a failed attempt had been paid is in the headline's price")
 
 
+def _find_crashed(mesh: Mesh, answers: Sequence[Answer]) -> set[str]:
+    """The nodes whose engine failed in mid-job."""
+    failed = [one.why for answer in answers for one in answer.failovers]
+    return {mesh.names.get(why.peer or b"", "?") for why in failed if why.code == "engine"}
+
+
 def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
     """Verify every receipt again, as a third party would."""
     for answer in answers:
@@ -227,71 +232,6 @@ def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:
         console.print(f"the last one with a character added is refused: {refused}")
     else:
         raise VerificationFailed("a forged receipt was taken for a good one")
-
-
-async def _sum_by_gateway(mesh: Mesh) -> Wei:
-    """What whoever tried the API has paid through it."""
-    async with SqliteStore(mesh.homes[GATEWAY].database, read_only=True) as store:
-        issued = await store.issued_vouchers()
-    return Wei(sum(row.signed.voucher.amount for row in issued))
-
-
-async def _wait_for_vouchers(mesh: Mesh, paid: Wei) -> None:
-    """Wait until the last vouchers, sent a moment ago, are in their nodes' stores."""
-    with trio.move_on_after(JOIN_TIMEOUT_S):
-        while await _sum_vouchers(mesh) < paid:
-            await trio.sleep(0.1)
-
-
-async def _sum_vouchers(mesh: Mesh) -> int:
-    total = 0
-    for one in CAST:
-        async with SqliteStore(mesh.homes[one.name].database, read_only=True) as store:
-            total += sum(row.signed.voucher.amount for row in await store.received_vouchers())
-    return total
-
-
-async def _read_balances(mesh: Mesh) -> dict[str, Wei]:
-    names = ["client", *(one.name for one in CAST)]
-    async with EvmChain(mesh.net.url, mesh.deployment, mesh.keys["client"].account) as chain:
-        return {name: await chain.fetch_balance(mesh.keys[name].account.address) for name in names}
-
-
-def _show_money(
-    before: dict[str, Wei],
-    after: dict[str, Wei],
-    answers: Sequence[Answer],
-    others: Wei,
-    deposits: Wei,
-    settled: Sequence[Settled | None],
-    console: Console,
-) -> None:
-    table = Table(title="Settlement", title_justify="left")
-    for column in ("account", "before", "after"):
-        table.add_column(column)
-    for name in ("client", *(one.name for one in CAST)):
-        table.add_row(name, format_ai(before[name]), format_ai(after[name]))
-    console.print(table)
-    for one, result in zip(CAST, settled, strict=True):
-        if result is not None:
-            transaction = "0x" + result.transaction.hex()
-            console.print(
-                f"{one.name} redeemed for {result.gas_used:,} gas in {transaction}", soft_wrap=True
-            )
-    earned = sum(after[one.name] - before[one.name] for one in CAST)
-    paid = sum(answer.completion.paid for answer in answers)
-    locked = before["client"] - after["client"]
-    console.print(f"paid for {len(answers)} jobs by vouchers: {format_ai(paid)}")
-    if others:
-        console.print(f"paid through the API by vouchers:  {format_ai(others)}")
-    console.print(f"earned by all nodes on chain:      {format_ai(earned)}")
-    console.print(
-        f"client's deposits in channels:     {format_ai(locked)}, of which unspent "
-        f"{format_ai(locked - paid)}"
-    )
-    if locked != deposits or earned != paid + others:
-        raise ModelexError("the money does not add up")
-    console.print("the money adds up")
 
 
 def _show_next(mesh: Mesh, console: Console) -> None:
