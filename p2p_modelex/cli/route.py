@@ -4,7 +4,7 @@ import dataclasses
 
 import click
 
-from p2p_modelex import limits
+from p2p_modelex.cli.asking import request_options
 from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.picking import Scored
@@ -21,21 +21,7 @@ SHOWN = 10
 @click.command()
 @home_option
 @click.argument("prompt")
-@click.option("--model", required=True, help="The model's name; `modelex nodes` lists them.")
-@click.option(
-    "--kind",
-    type=click.Choice(["chat", "completion", "score", "embedding"]),
-    default="chat",
-    show_default=True,
-    help="How it would be asked.",
-)
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(1, limits.COMPLETION_TOKENS_MAX),
-    default=128,
-    show_default=True,
-    help="Longest completion.",
-)
+@request_options
 @click.option("--section", type=click.Choice(list(SECTIONS)), help="As in `modelex run`.")
 @click.option("--profile", help="Routing profile. [default: profile in [requester]]")
 @click.option("--explain", is_flag=True, help="Show the others, their scores, and why.")

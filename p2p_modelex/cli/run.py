@@ -12,6 +12,7 @@ import click
 import trio
 
 from p2p_modelex import limits
+from p2p_modelex.cli.asking import request_options
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.text import printable
 from p2p_modelex.core.effects import RunRestarted
@@ -44,21 +45,7 @@ class _Asked:
 @click.command()
 @home_option
 @click.argument("prompt")
-@click.option("--model", required=True, help="The model's name; `modelex nodes` lists them.")
-@click.option(
-    "--kind",
-    type=click.Choice(["chat", "completion", "score", "embedding"]),
-    default="chat",
-    show_default=True,
-    help="How to ask: as a chat message, as text to go on with, for a score, or for a vector.",
-)
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(1, limits.COMPLETION_TOKENS_MAX),
-    default=128,
-    show_default=True,
-    help="Longest completion.",
-)
+@request_options
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 2),

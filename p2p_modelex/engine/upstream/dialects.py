@@ -21,10 +21,6 @@ _SEED_RANGE = 2**31 - 1
 Fields = dict[str, Any]
 
 
-def _no_fields(_: Request) -> Fields:
-    return {}
-
-
 def _vllm_sampling(request: Request) -> Fields:
     # Without these a model's generation_config.json decides.
     return {"top_k": request.top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}

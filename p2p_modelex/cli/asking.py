@@ -1,0 +1,33 @@
+"""What the commands share that are about one request."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from p2p_modelex import limits
+
+_OPTIONS = (
+    click.option("--model", required=True, help="The model's name; `modelex nodes` lists them."),
+    click.option(
+        "--kind",
+        type=click.Choice(["chat", "completion", "score", "embedding"]),
+        default="chat",
+        show_default=True,
+        help="How to ask: as a chat message, as text to go on with, for a score, or for a vector.",
+    ),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(1, limits.COMPLETION_TOKENS_MAX),
+        default=128,
+        show_default=True,
+        help="Longest completion.",
+    ),
+)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--model`, `--kind` and `--max-tokens`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
