@@ -13,6 +13,7 @@ from p2p_modelex.records.rows import (
     ChannelRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -56,6 +57,10 @@ class Store(ABC):
     @abstractmethod
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         """What the chain has credited, ordered by channel and lane."""
+
+    @abstractmethod
+    async def loans(self) -> tuple[LoanRow, ...]:
+        """What members of our farms and we gave each other, ordered by channel and peer."""
 
     @abstractmethod
     async def receipts(

@@ -11,6 +11,7 @@ from p2p_modelex.records.rows import (
     ChannelRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -58,6 +59,9 @@ class MemoryStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return self._all(RedeemedRow)
+
+    async def loans(self) -> tuple[LoanRow, ...]:
+        return self._all(LoanRow)
 
     async def receipts(
         self, *, limit: int = 50, offset: int = 0, job: JobId | None = None

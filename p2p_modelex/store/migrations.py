@@ -39,6 +39,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (),
     # A job's amounts have a split epoch; there was none but 0.
     ("UPDATE job SET body = with_epoch_0(body)",),
+    (
+        "CREATE TABLE loan (channel BLOB, peer BLOB, body BLOB NOT NULL,"
+        " PRIMARY KEY (channel, peer)) WITHOUT ROWID",
+    ),
 )
 _SALTED = 2
 SCHEMA_VERSION = len(MIGRATIONS)

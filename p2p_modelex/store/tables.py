@@ -18,6 +18,7 @@ from p2p_modelex.records.rows import (
     ChannelRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -55,6 +56,7 @@ _TABLES: dict[type[msgspec.Struct], Table] = {
     IssuedVoucherRow: Table("issued_voucher", _LANE, (), _lane_of),
     ReceivedVoucherRow: Table("received_voucher", _LANE, (), _lane_of),
     RedeemedRow: Table("redeemed", _LANE, (), lambda row: (row.channel, row.lane)),
+    LoanRow: Table("loan", ("channel", "peer"), (), lambda row: (row.channel, row.peer)),
     ReceiptRow: Table(
         "receipt",
         ("job", "is_provider"),

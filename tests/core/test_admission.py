@@ -239,7 +239,8 @@ def test_an_owner_that_leaves_keeps_no_claim_but_its_debt() -> None:
     assert turns.choose({"a": 1, "b": QUANTUM}) == "a"
     turns.leave("a")
     turns.leave("a")
-    # What was left of a's quantum is gone: b goes first.
+    # What was left of a's quantum is gone: b goes first, though what it has does not fade.
+    turns.fade()
     assert turns.choose({"b": QUANTUM, "a": QUANTUM}) == "b"
     turns.charge("a", QUANTUM)
     turns.leave("a")

@@ -11,6 +11,7 @@ from p2p_modelex.records.rows import (
     ChannelRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -78,6 +79,9 @@ class FailingStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return await self.inner.redeemed()
+
+    async def loans(self) -> tuple[LoanRow, ...]:
+        return await self.inner.loans()
 
     async def receipts(
         self, *, limit: int = 50, offset: int = 0, job: JobId | None = None

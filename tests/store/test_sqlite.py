@@ -258,6 +258,12 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert "update p2p-modelex" in caught.value.hint
 
 
+def _make_old(raw: sqlite3.Connection) -> None:
+    """Make of a fresh database one of schema 1."""
+    raw.execute("DROP TABLE loan")
+    raw.execute("PRAGMA user_version = 1")
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
     path: Path, read_only: bool
@@ -265,7 +271,7 @@ async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
     async with SqliteStore(path) as store:
         await store.apply([rows.channel(1)])
     with _raw(path) as raw:
-        raw.execute("PRAGMA user_version = 1")
+        _make_old(raw)
     with pytest.raises(StoreError, match="earlier PaymentChannels") as caught:
         async with SqliteStore(path, read_only=read_only):
             pass
@@ -278,7 +284,7 @@ async def test_an_earlier_schema_without_channels_goes_on(path: Path) -> None:
     async with SqliteStore(path) as store:
         await store.apply([SettingRow("x", b"kept")])
     with _raw(path) as raw:
-        raw.execute("PRAGMA user_version = 1")
+        _make_old(raw)
     async with SqliteStore(path) as store:
         assert await store.setting("x") == b"kept"
 
@@ -344,7 +350,7 @@ async def test_jobs_that_an_older_version_kept_are_of_epoch_0(path: Path) -> Non
     with contextlib.closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE job SET body = ? WHERE job = ?", (kept, job.job))
         raw.execute("UPDATE job SET body = ? WHERE job = ?", (b"1234" + older, other.job))
-        raw.execute("PRAGMA user_version = 1")
+        _make_old(raw)
         raw.commit()
     async with SqliteStore(path) as store:
         with pytest.raises(StoreError, match="job is damaged"):
