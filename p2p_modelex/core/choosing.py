@@ -5,11 +5,13 @@ all, where too few of them will do.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.directory.index import Group, Rng, serves
 from p2p_modelex.core.effects import Effect
+from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.names import explain_farm
 from p2p_modelex.core.routing.candidate import Candidate, Want, build_candidates
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.picking import Draw
@@ -61,15 +63,21 @@ class Choosing:
         probes: ProbeMachine,
         rng: Rng,
         get_standing: Callable[[PeerId, Advertisement], Standing],
+        farms: FarmBook,
     ) -> None:
         self._directory = directory
         self.router = router
         self._probes = probes
         self._rng = rng
         self._get_standing = get_standing
+        self._farms = farms
 
     def look(self, want: Want, now: UnixMs) -> Look:
         """Select candidates and draw a shortlist."""
+        want = self._name_farm(want)
+        why_none = self._explain_farm(want)
+        if why_none:
+            return Look(want, Selection(0, (), (), why_none), Draw(()), is_behind=False)
         candidates, selection = self._select(want, now)
         is_behind = any(candidate.offer.epoch > want.epoch for candidate in candidates)
         return Look(want, selection, self.router.draw(selection.kept, want, now), is_behind)
@@ -90,8 +98,21 @@ class Choosing:
         """Return the order with its reasons."""
         return self.router.explain(look.selection, look.draw.shortlist, look.want, now)
 
+    def _name_farm(self, want: Want) -> Want:
+        """Return the want with its farm, or the profile's, by its id where one farm is meant."""
+        farm = want.farm or self.router.profile.farm
+        ids = self._directory.get_farm_ids(farm)
+        return replace(want, farm=ids[0] if len(ids) == 1 else farm)
+
+    def _explain_farm(self, want: Want) -> str:
+        """Say why the farm asked for is none or several, or nothing."""
+        if not want.farm:
+            return ""
+        ids = self._directory.get_farm_ids(want.farm)
+        return explain_farm(want.farm, ids, self._directory.farms())
+
     def _select(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
-        group = self._directory.get_group(want.model, want.kind)
+        group = self._directory.get_group(want.model, want.kind, want.farm)
         for limit in () if want.only else LIMITS:
             if len(group) <= limit:
                 break
@@ -126,7 +147,9 @@ class Choosing:
             )
         ]
         if not found:
-            found = self._directory.find(model=want.model, kind=want.kind, features=want.features)
+            found = self._directory.find(
+                model=want.model, kind=want.kind, features=want.features, farm=want.farm
+            )
         return found or self._directory.entries()
 
     def _build(self, entries: Iterable[Entry], want: Want) -> list[Candidate]:
@@ -140,5 +163,6 @@ class Choosing:
                 entry.expires_at,
                 want.epoch,
                 self._get_standing(entry.peer, entry.advertisement),
+                self._farms.get_membership(entry.advertisement, want.farm) if want.farm else None,
             )
         ]
