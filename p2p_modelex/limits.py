@@ -13,10 +13,20 @@ OFFERS_MAX = 16
 ACCOUNTS_MAX = 4
 FEATURES_MAX = 16
 NAME_BYTES = 64
+FARMS_MAX = 4  # certificates in an advertisement, at 300 bytes at most
 TTL_MIN_MS = Millis(10_000)
 TTL_MAX_MS = Millis(24 * 3600 * 1000)
 # A sender's clock may run ahead by this much before its records are refused.
 CLOCK_SKEW_MS = Millis(60_000)
+
+# Farms. A certificate has 153 bytes at most; a name is short, as each certificate repeats it.
+CERTIFICATE_BYTES = 256
+FARM_NAME_CHARS = 32
+# What is revoked before it would expire; a record of so many has 2.7 KiB.
+REVOKED_MAX = 512
+FARM_RECORD_BYTES = 4 * KIB
+# An owner need not be there all the time: its record may hold for a month.
+FARM_TTL_MAX_MS = Millis(30 * 24 * 3600 * 1000)
 
 # Frames on streams: 4-byte length, then at most this much.
 EXCHANGE_FRAME_BYTES = 256 * KIB

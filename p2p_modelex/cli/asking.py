@@ -25,6 +25,14 @@ _OPTIONS = (
     ),
 )
 
+farm_option = click.option(
+    "--farm",
+    default="",
+    metavar="FARM",
+    help="Buy from members of this farm: its name or id, with or without `farm:`. "
+    "[default: farm in the routing profile, or anybody]",
+)
+
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--model`, `--kind` and `--max-tokens`."""

@@ -12,6 +12,7 @@ import click
 import trio
 
 from p2p_modelex import limits
+from p2p_modelex.cli.asking import farm_option
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.files import EXISTING_FILE
 from p2p_modelex.cli.kinds import AMOUNT
@@ -42,6 +43,7 @@ class _Asked:
     max_price: Wei | None
     max_cost: Wei | None
     section: str | None
+    farm: str
     at_once: int
     as_json: bool
 
@@ -58,7 +60,7 @@ class _Asked:
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File that makes an interrupted map go on. [default: OUTPUT.journal, if --output is given]",
+    help="File that makes an interrupted map go on. [default: OUTPUT.journal, if there is one]",
 )
 @click.option("--model", help="In place of the template's.")
 @click.option(
@@ -74,6 +76,7 @@ class _Asked:
 @click.option("--max-price", type=AMOUNT, help="Most to pay for one prompt.")
 @click.option("--max-cost", type=AMOUNT, help="Most to pay for all of them. [default: no bound]")
 @click.option("--section", type=click.Choice(list(SECTIONS)), help="As in `modelex run`.")
+@farm_option
 @click.option(
     "--at-once",
     type=click.IntRange(1, AT_ONCE_MAX),
@@ -94,6 +97,7 @@ def map_prompts(
     max_price: Wei | None,
     max_cost: Wei | None,
     section: str | None,
+    farm: str,
     at_once: int,
     *,
     as_json: bool,
@@ -114,7 +118,7 @@ def map_prompts(
     _check_output(output, kept)
     quiet_log()
     asked = _Asked(
-        filled, inputs, count, output, kept, max_price, max_cost, section, at_once, as_json
+        filled, inputs, count, output, kept, max_price, max_cost, section, farm, at_once, as_json
     )
     if not run_trio(_map, home, asked):
         raise KeyboardInterrupt
@@ -135,7 +139,7 @@ async def _map(home: Home, asked: _Asked) -> bool:
     """Run it to its end; False if Ctrl-C ended it."""
     from p2p_modelex.node.exchange import Terms, connect
 
-    terms = Terms(max_cost=asked.max_price, section=asked.section)
+    terms = Terms(max_cost=asked.max_price, section=asked.section, farm=asked.farm)
     stopped: ModelexError | None = None
     async with (
         connect(home.path) as exchange,

@@ -1,10 +1,11 @@
 """`modelex route`."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.asking import request_options
+from p2p_modelex.cli.asking import farm_option, request_options
 from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.picking import Scored
@@ -15,6 +16,9 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
 
+if TYPE_CHECKING:
+    from p2p_modelex.node.exchange import Terms
+
 SHOWN = 10
 
 
@@ -23,6 +27,7 @@ SHOWN = 10
 @click.argument("prompt")
 @request_options
 @click.option("--section", type=click.Choice(list(SECTIONS)), help="As in `modelex run`.")
+@farm_option
 @click.option("--profile", help="Routing profile. [default: profile in [requester]]")
 @click.option("--explain", is_flag=True, help="Show the others, their scores, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that --explain shows.")
@@ -33,6 +38,7 @@ def route(
     kind: Kind,
     max_tokens: int,
     section: str | None,
+    farm: str,
     profile: str | None,
     *,
     explain: bool,
@@ -42,12 +48,14 @@ def route(
 
     Those drawn are probed as for a request, so the next one may go elsewhere.
     """
-    from p2p_modelex.node.exchange import build_request
+    from p2p_modelex.node.exchange import Terms, build_request
 
     tokens = 1 if kind == "embedding" else max_tokens
     request = build_request(prompt, model=model, kind=kind, max_tokens=tokens)
     quiet_log()
-    decision: Decision = run_trio(_decide, home, request, section, profile)
+    decision: Decision = run_trio(
+        _decide, home, request, Terms(section=section, farm=farm), profile
+    )
     if as_json:
         print_json(_show(decision))
     elif explain:
@@ -58,13 +66,11 @@ def route(
         click.echo(format_peer_id(decision.ranked[0].candidate.peer))
 
 
-async def _decide(
-    home: Home, request: Request, section: str | None, profile: str | None
-) -> Decision:
-    from p2p_modelex.node.exchange import Terms, connect
+async def _decide(home: Home, request: Request, terms: "Terms", profile: str | None) -> Decision:
+    from p2p_modelex.node.exchange import connect
 
     async with connect(home.path, profile=profile) as exchange:
-        return await exchange.explain(request, Terms(section=section))
+        return await exchange.explain(request, terms)
 
 
 def _print_decision(decision: Decision) -> None:

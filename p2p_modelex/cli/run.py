@@ -12,7 +12,7 @@ import click
 import trio
 
 from p2p_modelex import limits
-from p2p_modelex.cli.asking import request_options
+from p2p_modelex.cli.asking import farm_option, request_options
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.text import printable
 from p2p_modelex.core.effects import RunRestarted
@@ -40,6 +40,7 @@ class _Asked:
     save: Path | None
     is_fast: bool
     section: str | None
+    farm: str
 
 
 @click.command()
@@ -74,6 +75,7 @@ class _Asked:
     help="Whom to buy from, by the registry on chain; `all` is the suspended too. "
     "[default: section in [requester]]",
 )
+@farm_option
 @click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
 @click.option(
     "--receipt",
@@ -93,6 +95,7 @@ def run(
     max_price: str | None,
     peer: str | None,
     section: str | None,
+    farm: str,
     save: Path | None,
     *,
     quote: bool,
@@ -119,7 +122,8 @@ def run(
         parse_peer(peer)
     max_cost = parse_ai(max_price) if max_price else None
     quiet_log()
-    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote, section)):
+    asked = _Asked(request, max_cost, peer, save, not quote, section, farm)
+    if not run_trio(_run, home, asked):
         raise KeyboardInterrupt
 
 
@@ -139,7 +143,11 @@ async def _run(home: Home, asked: _Asked) -> bool:
     only = (peer,) if peer else ()
     async with connect(home.path, via=asked.peer if address else None) as exchange:
         terms = Terms(
-            max_cost=asked.max_cost, only=only, is_fast=asked.is_fast, section=asked.section
+            max_cost=asked.max_cost,
+            only=only,
+            is_fast=asked.is_fast,
+            section=asked.section,
+            farm=asked.farm,
         )
         completion = exchange.request(asked.request, terms)
         watch = _Watch()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.directory.index import Group, Rng, serves
 from p2p_modelex.core.effects import Effect
+from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.names import explain_farm
 from p2p_modelex.core.routing.candidate import Candidate, Want, build_candidates
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.picking import Draw
@@ -61,16 +63,19 @@ class Choosing:
         probes: ProbeMachine,
         rng: Rng,
         get_standing: Callable[[PeerId, Advertisement], Standing],
+        farms: FarmBook,
     ) -> None:
         self._directory = directory
         self.router = router
         self._probes = probes
         self._rng = rng
         self._get_standing = get_standing
+        self._farms = farms
 
     def look(self, want: Want, now: UnixMs) -> Look:
         """Select candidates and draw a shortlist."""
-        candidates, selection = self._select(want, now)
+        want = self._name_farm(want)
+        candidates, selection = self._select_in_farm(want, now)
         is_behind = any(candidate.offer.epoch > want.epoch for candidate in candidates)
         return Look(want, selection, self.router.draw(selection.kept, want, now), is_behind)
 
@@ -96,7 +101,8 @@ class Choosing:
         """Return who would do, the cheapest offer of each peer, or why nobody would, and the probes
         of all of them. known: who did before, and is looked at whomever a large mesh shows.
         """
-        _, selection = self._select(want, now)
+        want = self._name_farm(want)
+        _, selection = self._select_in_farm(want, now)
         kept = list(selection.kept)
         seen = {candidate.peer for candidate in kept}
         rest = tuple(peer for peer in known if peer not in seen)
@@ -110,8 +116,27 @@ class Choosing:
         """Whether the answer of any of these to a probe is still to come."""
         return self._probes.is_waiting(peers)
 
+    def _name_farm(self, want: Want) -> Want:
+        """Return the want with its farm, or the profile's, by its id where one farm is meant."""
+        farm = want.farm or self.router.profile.farm
+        ids = self._directory.get_farm_ids(farm)
+        return replace(want, farm=ids[0] if len(ids) == 1 else farm)
+
+    def _explain_farm(self, want: Want) -> str:
+        """Say why the farm asked for is none or several, or nothing."""
+        if not want.farm:
+            return ""
+        ids = self._directory.get_farm_ids(want.farm)
+        return explain_farm(want.farm, ids, self._directory.farms())
+
+    def _select_in_farm(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
+        why_none = self._explain_farm(want)
+        if why_none:
+            return [], Selection(0, (), (), why_none)
+        return self._select(want, now)
+
     def _select(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
-        group = self._directory.get_group(want.model, want.kind)
+        group = self._directory.get_group(want.model, want.kind, want.farm)
         for limit in () if want.only else LIMITS:
             if len(group) <= limit:
                 break
@@ -146,7 +171,9 @@ class Choosing:
             )
         ]
         if not found:
-            found = self._directory.find(model=want.model, kind=want.kind, features=want.features)
+            found = self._directory.find(
+                model=want.model, kind=want.kind, features=want.features, farm=want.farm
+            )
         return found or self._directory.entries()
 
     def _build(self, entries: Iterable[Entry], want: Want) -> list[Candidate]:
@@ -160,5 +187,6 @@ class Choosing:
                 entry.expires_at,
                 want.epoch,
                 self._get_standing(entry.peer, entry.advertisement),
+                self._farms.get_membership(entry.advertisement, want.farm) if want.farm else None,
             )
         ]

@@ -191,7 +191,8 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     max_window: wei to be ahead of the provider or it of us. only: peers allowed, empty for all.
     attempts: providers to try at most. is_fast: order at advertised prices without a quote.
     epoch: the split epoch of the amounts, which count twice in the next. standings: what the
-    registry may make of a provider.
+    registry may make of a provider. farm: the name or id of the farm to buy from, empty for
+    anybody.
     """
 
     job: JobId
@@ -206,6 +207,7 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     is_fast: bool
     epoch: Epoch = Epoch(0)
     standings: tuple[Standing, ...] = UNSUSPENDED
+    farm: str = ""
 
 
 class CancelRun(msgspec.Struct, frozen=True, gc=False):

@@ -24,6 +24,7 @@ from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
+from p2p_modelex.core.farm.book import FarmBook
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -131,6 +132,7 @@ class NodeCore:
             if shop
             else None
         )
+        self.farms = FarmBook()
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
@@ -140,6 +142,7 @@ class NodeCore:
             self._probes,
             rng,
             self.anchoring.get_standing,
+            self.farms,
         )
         self._buying = Buying(
             identity.network,

@@ -34,6 +34,7 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         denied=wanted.denied,
         standings=wanted.standings,
         prefix=_compute_prefix(request),
+        farm=wanted.farm,
     )
 
 

@@ -30,6 +30,7 @@ from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.node import Node, Survey
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
@@ -47,6 +48,8 @@ _HINTS = {
     "RTE-4": "try again in a moment: $AI has just split, and not everybody has seen it",
     "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
     "RTE-14": "ask for another --section; modelex nodes shows who is in which",
+    "RTE-26": "ask for another --farm, or for none",
+    "RTE-27": "modelex farm list shows which farms there are",
     "RTE-8": "wait a little, or look with `modelex nodes` who is there",
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
@@ -62,7 +65,8 @@ class Terms:
     """What one request may cost and who may serve it. None takes the configuration's value.
 
     max_cost: wei in the token's split epoch as the node knows it when the request begins. section:
-    a word of records/registry.py: SECTIONS.
+    a word of records/registry.py: SECTIONS. farm: the name or id of the farm to buy from; empty
+    takes the profile's.
     """
 
     max_cost: Wei | None = None
@@ -71,6 +75,7 @@ class Terms:
     attempts: int = ATTEMPTS
     is_fast: bool = True
     section: str | None = None
+    farm: str = ""
 
 
 def build_request(
@@ -145,8 +150,9 @@ class Completion:
         terms: Terms,
         job: JobId | None = None,
     ) -> None:
-        """Raises BadInput if the terms name no section of the registry. job: its name, for who
-        wants to know it beforehand.
+        """Raises BadInput if the terms name no section of the registry, or no possible farm.
+
+        job: its name, for who wants to know it beforehand.
         """
         self._node = node
         self._configuration = configuration
@@ -154,6 +160,7 @@ class Completion:
         self._terms = terms
         self._standings = _read_section(terms.section or configuration.requester.section)
         self._name = job
+        self._farm = parse_farm(terms.farm) if terms.farm else ""
         self._job: JobId | None = None
         self._is_begun = False
         self._is_over = False
@@ -244,6 +251,7 @@ class Completion:
             is_fast=terms.is_fast,
             epoch=epoch,
             standings=self._standings,
+            farm=self._farm,
         )
 
 

@@ -14,6 +14,7 @@ from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import PeerId, parse_peer_id
 from p2p_modelex.node.options import SWITCH, TEXT, choice, option, texts, whole
+from p2p_modelex.records.farm import parse_farm
 
 PROFILES_MAX = 16
 PEERS_MAX = 256
@@ -65,6 +66,13 @@ class ProfileSettings:
     deny: tuple[str, ...] = option(
         texts(PEERS_MAX), (), "Peer ids never to buy from.", example='["12D3KooW..."]'
     )
+    farm: str = option(
+        TEXT,
+        "",
+        "Farm to buy from where a request names none: its name, or its id if several share the "
+        "name. Empty for anybody.",
+        example='"harvest"',
+    )
     evidence: bool = option(
         SWITCH, False, "Only providers whose advertisement has the digest of some evidence."
     )
@@ -81,6 +89,7 @@ def build_own(settings: ProfileSettings) -> Profile:
         allow=_parse(settings.name, settings.allow),
         deny=_parse(settings.name, settings.deny),
         needs_evidence=settings.evidence,
+        farm=_parse_farm(settings.name, settings.farm),
     )
 
 
@@ -91,6 +100,13 @@ def _parse(profile: str, peers: tuple[str, ...]) -> tuple[PeerId, ...]:
         raise BadInput(
             f"profile {profile!r}: {error.message}", hint="peer ids look like 12D3KooW..."
         ) from error
+
+
+def _parse_farm(profile: str, farm: str) -> str:
+    try:
+        return parse_farm(farm) if farm else ""
+    except BadInput as error:
+        raise BadInput(f"profile {profile!r}: {error.message}", hint=error.hint) from error
 
 
 def find_profile(name: str, own: tuple[ProfileSettings, ...]) -> Profile:

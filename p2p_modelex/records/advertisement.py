@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from p2p_modelex import limits
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.types import U16, U32, U64, AddressText, Bytes32, Name
 from p2p_modelex.units import Epoch, Wei, rescale
@@ -71,7 +72,7 @@ class Advertisement(
     """A peer's signed statement about itself; the newest sequence replaces all older ones.
 
     sequence: unix ms when it was made. ttl_ms: how long it holds. addresses: multiaddrs without
-    the /p2p part. farms: digests of farm names. evidence: SHA-256, or zeros for none.
+    the /p2p part. farms: certificates (records/farm.py). evidence: SHA-256, or zeros for none.
     No offers and no addresses: the peer withdraws.
     """
 
@@ -82,7 +83,7 @@ class Advertisement(
     offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_MAX)]
     accounts: Annotated[tuple[SignedOwnership, ...], Meta(max_length=limits.ACCOUNTS_MAX)]
     section: Section
-    farms: Annotated[tuple[Bytes32, ...], Meta(max_length=8)]
+    farms: Annotated[tuple[Envelope, ...], Meta(max_length=limits.FARMS_MAX)]
     evidence: Bytes32
 
 

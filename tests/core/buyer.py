@@ -15,6 +15,7 @@ from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.provider import ProviderExchange
 from p2p_modelex.core.exchange.terms import OpenJobs, Seller, Ware
+from p2p_modelex.core.farm.book import FarmBook
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payee import PayeeLedger
@@ -95,7 +96,12 @@ class Shelf(Directory):
         return tuple(vendor.entry for vendor in self.vendors)
 
     def find(
-        self, *, model: str | None = None, kind: Kind | None = None, features: object = ()
+        self,
+        *,
+        model: str | None = None,
+        kind: Kind | None = None,
+        features: object = (),
+        farm: str = "",
     ) -> tuple[Entry, ...]:
         return self.entries() if model in (None, OFFER.model) else ()
 
@@ -126,6 +132,7 @@ class Buyer:
                 self.probes,
                 random.Random(2),
                 lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
+                FarmBook(),
             ),
             self.circuits,
             self.payer,

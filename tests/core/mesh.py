@@ -9,10 +9,13 @@ import msgspec
 from p2p_modelex.core.choosing import Choosing, Look
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.effects import StreamId
+from p2p_modelex.core.farm.book import FarmBook
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.core.routing.probes import ProbeMachine
+from p2p_modelex.core.routing.profile import Profile
 from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.advertisement import Advertisement
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.registry import Standing
 from p2p_modelex.units import UnixMs, Wei
@@ -40,11 +43,12 @@ class Mesh(Directory):
         for number in range(1, many + 1):
             self.put(number)
 
-    def put(self, number: int, **changes: Any) -> None:
+    def put(self, number: int, farms: tuple[Envelope, ...] = (), **changes: Any) -> None:
         """Put a provider there, or another offer in the place of its first."""
         price = Wei(1 + number % PRICES)
         terms = {"prompt_price": price, "completion_price": price} | changes
-        said = msgspec.structs.replace(PLAIN, offers=(msgspec.structs.replace(OFFER, **terms),))
+        offers = (msgspec.structs.replace(OFFER, **terms),)
+        said = msgspec.structs.replace(PLAIN, offers=offers, farms=farms)
         self._keep(Entry(peer(number), said, b"", NOW, UnixMs(NOW + 60_000), OWN))
 
     def get_standing(self, _peer: PeerId, _said: Advertisement) -> Standing:
@@ -55,7 +59,7 @@ class Mesh(Directory):
 class Stage(Scene):
     """A scene in a mesh."""
 
-    def __init__(self, mesh: Mesh, profile: str = "default") -> None:
+    def __init__(self, mesh: Mesh, profile: str | Profile = "default") -> None:
         super().__init__(profile)
         self.mesh = mesh
         streams = count(2, 2)
@@ -63,7 +67,7 @@ class Stage(Scene):
             lambda: Load(0, 0, 0, 0, 0), lambda: StreamId(next(streams)), self.loads
         )
         self.choosing = Choosing(
-            mesh, self.router, self.probes, random.Random(3), mesh.get_standing
+            mesh, self.router, self.probes, random.Random(3), mesh.get_standing, FarmBook()
         )
 
     def look(self, **want: Any) -> Look:

@@ -1,6 +1,7 @@
 """Of a large mesh a few are looked at: who, and when more are."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -8,13 +9,16 @@ from p2p_modelex.core import choosing
 from p2p_modelex.core.directory.index import CapabilityIndex
 from p2p_modelex.core.effects import OpenStream
 from p2p_modelex.core.inputs import StreamFailed
-from p2p_modelex.ids import PeerId
+from p2p_modelex.core.routing.profile import PROFILES
+from p2p_modelex.ids import PeerId, PublicKey, format_peer_id
 from p2p_modelex.units import Wei
 from tests.core.exchange.pair import NOW
+from tests.core.farm.farms import FARM, OTHER_FARM, Farm
 from tests.core.mesh import PLAIN, STEP, Mesh, Stage, peer
 from tests.core.routing.scene import load
 
 MANY = 1000
+MEMBER = PublicKey(b"m" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +127,63 @@ def test_the_index_follows_prices_over_splits_and_forgets_whole() -> None:
     index.remove(peer(1), PLAIN)
     index.remove(peer(1), PLAIN)
     assert index.models() == ()
+
+
+def test_of_a_farm_its_members_alone_are_looked_at() -> None:
+    """RTE-26: by its name, its id, or the profile, however many others there are."""
+    mesh = Mesh(MANY)
+    for number in (5, 500, 900):
+        mesh.put(number, farms=(FARM.admit(MEMBER),))
+    farm_id = format_peer_id(FARM.peer)
+    for stage, farm in (
+        (Stage(mesh), "harvest"),
+        (Stage(mesh), farm_id),
+        (Stage(mesh, replace(PROFILES["default"], farm="harvest")), ""),
+    ):
+        look = stage.look(farm=farm)
+        assert {one.peer for one in look.selection.kept} == {peer(n) for n in (5, 500, 900)}
+        assert {one.membership and one.membership.farm for one in look.selection.kept} == {
+            FARM.public_key
+        }
+        assert mesh.looked_at == 3
+    mesh.put(5, farms=(OTHER_FARM.admit(MEMBER), FARM.admit(MEMBER)))
+    assert len(Stage(mesh).look(farm="harvest").selection.kept) == 3
+    mesh.put(5)
+    assert len(Stage(mesh).look(farm="harvest").selection.kept) == 2
+
+
+def test_a_model_that_no_member_has_is_no_reason_to_leave_the_farm() -> None:
+    mesh = Mesh(4)
+    mesh.put(1, farms=(FARM.admit(MEMBER),), model="another")
+    look = Stage(mesh).look(farm="harvest")
+    assert not look.selection.kept
+    assert look.selection.why_none == (
+        "RTE-26: 3 offers are of peers that are not, or no more, of farm "
+        f"{format_peer_id(FARM.peer)}"
+    )
+
+
+def test_a_name_that_two_farms_have_names_neither() -> None:
+    """RTE-27: whoever takes a farm's name gets none of its orders; the id says who is meant."""
+    mesh = Mesh(4)
+    squatter = Farm(77, "harvest")
+    mesh.put(1, farms=(FARM.admit(MEMBER),))
+    mesh.put(2, farms=(squatter.admit(MEMBER),))
+    ids = sorted(format_peer_id(one.peer) for one in (FARM, squatter))
+    look = Stage(mesh).look(farm="harvest")
+    assert not look.selection.kept
+    assert look.selection.why_none == (
+        f"RTE-27: 2 farms are called harvest; say which by its id: farm:{ids[0]}, farm:{ids[1]}"
+    )
+    kept = Stage(mesh).look(farm=format_peer_id(FARM.peer)).selection.kept
+    assert [one.peer for one in kept] == [peer(1)]
+
+
+def test_a_farm_that_nobody_sells_through_is_named_with_those_near() -> None:
+    mesh = Mesh(4)
+    assert Stage(mesh).look(farm="harvets").selection.why_none == (
+        "RTE-27: nobody sells through farm harvets; there are: none"
+    )
+    mesh.put(1, farms=(FARM.admit(MEMBER),))
+    assert Stage(mesh).look(farm="harvets").selection.why_none.endswith("nearest: harvest")
+    assert Stage(mesh).look(farm="x").selection.why_none.endswith("there are: harvest")

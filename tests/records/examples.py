@@ -3,6 +3,7 @@
 from typing import Any
 
 from p2p_modelex.ids import Digest
+from p2p_modelex.records import codec
 from p2p_modelex.records import envelope as envelopes
 from p2p_modelex.records.advertisement import (
     Advertisement,
@@ -14,6 +15,7 @@ from p2p_modelex.records.advertisement import (
 )
 from p2p_modelex.records.channel import ChannelState, PayerTerms
 from p2p_modelex.records.envelope import Envelope
+from p2p_modelex.records.farm import Certificate
 from p2p_modelex.records.job import (
     Accept,
     Ask,
@@ -75,6 +77,16 @@ offer = Offer(
 ownership = SignedOwnership(
     Ownership(PEER, OPERATOR, b"\x0b" * 20, not_after=1_900_000_000_000), SIGNATURE
 )
+certificate = Certificate(
+    name="harvest",
+    member=PEER,
+    payee=b"\xfa" * 20,
+    index=3,
+    weight=2_500,
+    serial=7,
+    not_before=1_790_000_000_000,
+    not_after=1_900_000_000_000,
+)
 advertisement = Advertisement(
     sequence=1_795_000_000_000,
     ttl_ms=600_000,
@@ -83,7 +95,7 @@ advertisement = Advertisement(
     offers=(offer,),
     accounts=(ownership,),
     section=Section.PUBLIC,
-    farms=(),
+    farms=(Envelope(b"\xfb" * 32, codec.encode(certificate), b"\x52" * 64),),
     evidence=bytes(32),
 )
 withdrawal = Advertisement(
@@ -184,6 +196,7 @@ listing = Listing(b"\x40", b"\x50", (Held(b"\x41" * 32, 1_795_000_000_000),))
 EXAMPLES: dict[str, Any] = {
     "offer": offer,
     "ownership": ownership,
+    "certificate": certificate,
     "advertisement": advertisement,
     "withdrawal": withdrawal,
     "announcements": announcements,

@@ -14,7 +14,6 @@ from p2p_modelex import records
 from p2p_modelex.units import UINT128_MAX, Wei
 
 TEXT = st.characters(exclude_categories=["Cs"])
-_PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 # Longer fields are allowed; longer examples teach nothing and take time.
 _LENGTH = 24
 _ITEMS = 3
@@ -60,10 +59,12 @@ def _build(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0912 - one case for
             return st.floats(
                 floor, high, exclude_min=above is not None, allow_nan=False, allow_infinity=False
             )
-        case inspect.StrType(pattern=pattern):
-            low = kind.min_length or (1 if pattern else 0)
-            letters = _PRINTABLE if pattern else TEXT
-            return st.text(letters, min_size=low, max_size=_top(low, kind.max_length, _LENGTH))
+        case inspect.StrType(pattern=str(pattern)):
+            most = kind.max_length
+            return st.from_regex(pattern).filter(lambda text: most is None or len(text) <= most)
+        case inspect.StrType():
+            low = kind.min_length or 0
+            return st.text(TEXT, min_size=low, max_size=_top(low, kind.max_length, _LENGTH))
         case inspect.BytesType():
             low = kind.min_length or 0
             return st.binary(min_size=low, max_size=_top(low, kind.max_length, _LENGTH))

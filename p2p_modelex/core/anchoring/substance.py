@@ -17,7 +17,7 @@ class Owner(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Substance(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An advertisement without what changes at each signing."""
+    """An advertisement without what changes at each signing. farms: their keys."""
 
     addresses: tuple[str, ...]
     offers: tuple[Offer, ...]
@@ -35,7 +35,7 @@ def compute_anchor(advertisement: Advertisement) -> Digest:
             Owner(signed.ownership.operator, signed.ownership.delegate)
             for signed in advertisement.accounts
         ),
-        advertisement.farms,
+        tuple(envelope.signer for envelope in advertisement.farms),
         advertisement.evidence,
     )
     return envelope.digest(_PREFIX + codec.encode(substance))

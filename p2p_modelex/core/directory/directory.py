@@ -1,14 +1,14 @@
 """Who is out there: the newest advertisement of every peer, judged, indexed and expired."""
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory import rules
 from p2p_modelex.core.directory.fingerprint import RangeIndex
-from p2p_modelex.core.directory.index import CapabilityIndex, Group, serves
+from p2p_modelex.core.directory.index import CapabilityIndex, Group, belongs, serves
 from p2p_modelex.core.directory.places import Places
 from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
@@ -83,6 +83,9 @@ class Directory:
             self._judge_room,
             lambda entry, _: rules.judge_content(entry.advertisement),
             self._judge_proofs,
+            lambda entry, opened: rules.judge_farms(
+                entry.advertisement, PublicKey(opened.signer), network
+            ),
             lambda _, opened: rules.judge_signature(opened, network),
             self._judge_place,
         )
@@ -234,27 +237,49 @@ class Directory:
         """Every peer that has not withdrawn, ourselves too, in the order of peer ids."""
         return tuple(entry for _, entry in sorted(self._entries.items()) if not entry.withdrawn)
 
-    def get_group(self, model: str | None, kind: Kind) -> Group:
-        """Return other peers by model or kind, whichever are fewer; every match is among them."""
-        return self._capabilities.get_group(model, kind)
+    def get_group(self, model: str | None, kind: Kind, farm: str = "") -> Group:
+        """Return other peers by model, kind or farm (its id), whichever are fewest; every match is
+        among them.
+        """
+        return self._capabilities.get_group(model, kind, farm) or Group()
 
     def find(
-        self, *, model: str | None = None, kind: Kind | None = None, features: Sequence[str] = ()
+        self,
+        *,
+        model: str | None = None,
+        kind: Kind | None = None,
+        features: Sequence[str] = (),
+        farm: str = "",
     ) -> tuple[Entry, ...]:
-        """Other peers with one offer that has all of it, in the order of peer ids."""
-        peers = self._capabilities.candidates(model, kind)
-        if peers is None:
+        """Other peers with one offer that has all of it, in the order of peer ids. farm: the id of
+        one that they show a certificate of.
+        """
+        group = self._capabilities.get_group(model, kind, farm)
+        if group is None:
             peers = sorted(peer for peer in self._entries if peer != self.own)
+        else:
+            peers = list(group.ring)
         found = (self._entries[peer] for peer in peers)
         return tuple(
             entry
             for entry in found
-            if any(serves(offer, model, kind, features) for offer in entry.advertisement.offers)
+            if (not farm or belongs(entry.advertisement, farm))
+            and any(serves(offer, model, kind, features) for offer in entry.advertisement.offers)
         )
 
     def models(self) -> tuple[str, ...]:
         """Every model name on offer by others, sorted."""
         return self._capabilities.models()
+
+    def get_farm_ids(self, farm: str) -> tuple[str, ...]:
+        """The ids of the farms that others sell through and that are called so; an id is its own
+        name.
+        """
+        return self._capabilities.get_farm_ids(farm)
+
+    def farms(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the farms that others sell through, sorted, with the ids of each name."""
+        return self._capabilities.farms()
 
     def next_expiry(self) -> UnixMs | None:
         """When `expire` may have something to do."""

@@ -4,12 +4,13 @@ Features are not indexed: an advertisement may invent 256 of them, and each woul
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from p2p_modelex.ids import PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer
+from p2p_modelex.records.farm import names_of, open_certificate
 from p2p_modelex.units import SPLITS_MAX
 
 _Key = tuple[str, str]
@@ -24,19 +25,27 @@ class Rng(Protocol):
         ...
 
 
-def _keys(models: Sequence[str], kinds: Sequence[str]) -> Iterator[_Key]:
+def _keys(models: Sequence[str], kinds: Sequence[str], farms: Sequence[str] = ()) -> Iterator[_Key]:
     yield from (("model", name) for name in models)
     yield from (("kind", name) for name in kinds)
+    yield from (("farm", name) for name in farms)
 
 
 def _prices_of(advertisement: Advertisement) -> dict[_Key, int]:
     """Return, for each key, the lowest price of a prompt and a completion token together."""
     prices: dict[_Key, int] = {}
+    farms = [farm for _, farm in _farms_of(advertisement)]
     for offer in advertisement.offers:
         price = _compare_price(offer)
-        for key in _keys((offer.model,), offer.kinds):
+        for key in _keys((offer.model,), offer.kinds, farms):
             prices[key] = min(price, prices.get(key, price))
     return prices
+
+
+def _farms_of(advertisement: Advertisement) -> tuple[tuple[str, str], ...]:
+    """Return the name and the id of each farm that a peer which sells something is a member of."""
+    farms = advertisement.farms if advertisement.offers else ()
+    return tuple(names_of(open_certificate(one)) for one in farms)
 
 
 def _compare_price(offer: Offer) -> int:
@@ -51,6 +60,11 @@ def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequenc
         and (kind is None or kind in offer.kinds)
         and all(feature in offer.features for feature in features)
     )
+
+
+def belongs(advertisement: Advertisement, farm: str) -> bool:
+    """Whether a peer shows a certificate of a farm, by its id."""
+    return any(farm == id_ for _, id_ in _farms_of(advertisement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +96,19 @@ class Group:
 
 
 class CapabilityIndex:
-    """Peers by model and kind. An advertisement adds at most 16 + 4 small entries."""
+    """Peers by model, kind and farm (by its id). An advertisement adds at most 16 + 4 + 4 small
+    entries.
+    """
 
     def __init__(self) -> None:
         self._groups: dict[_Key, Group] = {}
+        # By name, then by id.
+        self._members: dict[str, dict[str, dict[PeerId, None]]] = {}
 
     def add(self, peer: PeerId, advertisement: Advertisement) -> None:
-        """Enter a peer's offers."""
+        """Enter a peer's offers, and the farms it offers them through."""
+        for name, farm in _farms_of(advertisement):
+            self._members.setdefault(name, {}).setdefault(farm, {})[peer] = None
         for key, price in _prices_of(advertisement).items():
             group = self._groups.setdefault(key, Group())
             insort(group.ring, peer)
@@ -102,25 +122,34 @@ class CapabilityIndex:
             _discard(group.prices, (price, peer))
             if not group.ring:
                 self._groups.pop(key, None)
+        for name, farm in _farms_of(advertisement):
+            farms = self._members.get(name, {})
+            farms.get(farm, {}).pop(peer, None)
+            if not farms.get(farm):
+                farms.pop(farm, None)
+            if not farms:
+                self._members.pop(name, None)
 
-    def get_group(self, model: str | None, kind: Kind) -> Group:
-        """Return the smaller of two groups in which every match is."""
-        groups = [
-            self._groups.get(key, Group())
-            for key in _keys(() if model is None else (model,), (kind,))
-        ]
-        return min(groups, key=len)
-
-    def candidates(self, model: str | None, kind: Kind | None) -> list[PeerId] | None:
-        """Return the peers of the smallest such group, sorted; None if nothing is asked."""
+    def get_group(self, model: str | None, kind: Kind | None, farm: str = "") -> Group | None:
+        """Return the smallest of the groups in which every match is; None if nothing is asked."""
         models = () if model is None else (model,)
         kinds = () if kind is None else (kind,)
-        groups = [self._groups.get(key, Group()) for key in _keys(models, kinds)]
-        return list(min(groups, key=len).ring) if groups else None
+        farms = (farm,) if farm else ()
+        groups = [self._groups.get(key, Group()) for key in _keys(models, kinds, farms)]
+        return min(groups, key=len, default=None)
 
     def models(self) -> tuple[str, ...]:
         """Return every model name, sorted."""
         return tuple(sorted(name for group, name in self._groups if group == "model"))
+
+    def get_farm_ids(self, farm: str) -> tuple[str, ...]:
+        """Return the ids of the farms of a name; of an id, itself if somebody is a member."""
+        called = tuple(sorted(self._members.get(farm, ())))
+        return called or ((farm,) if ("farm", farm) in self._groups else ())
+
+    def farms(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the names of farms, sorted, with the ids of those that are called so."""
+        return {name: tuple(sorted(ids)) for name, ids in sorted(self._members.items())}
 
 
 def _discard(held: list[T], one: T) -> None:

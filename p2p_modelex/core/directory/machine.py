@@ -40,7 +40,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError
 from p2p_modelex.ids import Digest, PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement, Offer, Section
-from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.envelope import Envelope, PeerSigner
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.units import UnixMs
 
@@ -209,7 +209,7 @@ class DirectoryMachine:
         *,
         agent: str,
         section: Section = Section.UNREGISTERED,
-        farms: Sequence[Digest] = (),
+        farms: Sequence[Envelope] = (),
         evidence: Digest = NO_DIGEST,
     ) -> tuple[Effect, ...]:
         """Advertise ourselves, or what changed; no effects if nothing did.

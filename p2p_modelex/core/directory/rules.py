@@ -6,7 +6,7 @@ from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Digest, NetworkId, PublicKey
 from p2p_modelex.records import envelope as envelopes
-from p2p_modelex.records import ownership
+from p2p_modelex.records import farm, ownership
 from p2p_modelex.records.advertisement import DOMAIN, Advertisement, Offer
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.units import UnixMs
@@ -25,14 +25,15 @@ def expires_at(advertisement: Advertisement) -> UnixMs:
 WEIGHT_MEAN = 4096
 """Bytes of memory that a full directory has for an entry on average; a plain one takes 2 KiB."""
 
-_ENTRY_BYTES, _OFFER_BYTES, _TEXT_BYTES = 1536, 1024, 72
+_ENTRY_BYTES, _OFFER_BYTES, _FARM_BYTES, _TEXT_BYTES = 1536, 1024, 768, 72
 
 
 def weigh(advertisement: Advertisement) -> int:
     """Return about how many bytes of memory an entry takes: names cost more than their letters."""
     texts = sum(len(offer.features) + len(offer.kinds) for offer in advertisement.offers)
-    texts += len(advertisement.addresses) + len(advertisement.farms) + len(advertisement.accounts)
-    return _ENTRY_BYTES + _OFFER_BYTES * len(advertisement.offers) + _TEXT_BYTES * texts
+    texts += len(advertisement.addresses) + len(advertisement.accounts)
+    parts = _OFFER_BYTES * len(advertisement.offers) + _FARM_BYTES * len(advertisement.farms)
+    return _ENTRY_BYTES + parts + _TEXT_BYTES * texts
 
 
 def judge_time(advertisement: Advertisement, now: UnixMs) -> Verdict:
@@ -84,6 +85,19 @@ def judge_proofs(advertisement: Advertisement, signer: PublicKey, domain: Digest
             ownership.validate(signed, signer, domain, until)
         except RemoteProtocolError as error:
             return reject("ADV-11", error.message)
+    return ACCEPTED
+
+
+def judge_farms(advertisement: Advertisement, signer: PublicKey, network: NetworkId) -> Verdict:
+    """ADV-17: every certificate is good for as long as the advertisement holds."""
+    if len({envelope.signer for envelope in advertisement.farms}) != len(advertisement.farms):
+        return reject("ADV-17", "two certificates of one farm")
+    since, until = UnixMs(advertisement.sequence), UnixMs(expires_at(advertisement) - 1)
+    for envelope in advertisement.farms:
+        try:
+            farm.validate_certificate(envelope, signer, network, since, until)
+        except RemoteProtocolError as error:
+            return reject("ADV-17", error.message)
     return ACCEPTED
 
 

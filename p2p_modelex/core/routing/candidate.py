@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, move_offer
+from p2p_modelex.records.farm import Membership
 from p2p_modelex.records.registry import UNSUSPENDED, Standing
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -12,7 +13,8 @@ from p2p_modelex.units import Epoch, UnixMs, Wei
 class Candidate:
     """One offer of one peer. standing: what the registry makes of the peer, as far as we read it.
 
-    The section that its advertisement claims is a claim, and chooses nothing.
+    The section that its advertisement claims is a claim, and chooses nothing. membership: in the
+    farm that is asked for, None if it has none that holds or no farm is asked for.
     """
 
     peer: PeerId
@@ -20,6 +22,7 @@ class Candidate:
     advertisement: Advertisement
     expires_at: UnixMs
     standing: Standing
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Want:
     no ceiling. epoch: the token's split epoch now.
     standings: the acceptable ones. only: the peers allowed, empty for all. denied: peers never to
     use. prefix: a digest of how the conversation begins, empty for none: its point on the ring.
+    farm: the name or id of the farm whose members alone will do, empty for none.
     """
 
     kind: Kind
@@ -47,6 +51,7 @@ class Want:
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
     prefix: bytes = b""
+    farm: str = ""
 
 
 def build_candidates(
@@ -55,10 +60,13 @@ def build_candidates(
     expires_at: UnixMs,
     epoch: Epoch,
     standing: Standing,
+    membership: Membership | None = None,
 ) -> tuple[Candidate, ...]:
     """Return a candidate for each offer; prices of an earlier split epoch are read in `epoch`."""
     offers = [move_offer(offer, epoch) for offer in advertisement.offers]
-    return tuple(Candidate(peer, offer, advertisement, expires_at, standing) for offer in offers)
+    return tuple(
+        Candidate(peer, offer, advertisement, expires_at, standing, membership) for offer in offers
+    )
 
 
 def compute_cost(offer: Offer, want: Want) -> int:

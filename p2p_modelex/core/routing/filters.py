@@ -196,6 +196,21 @@ class ByPeer:
         return f"{_count_offers(removed)} of peers that were denied or not named"
 
 
+class ByFarm:
+    """RTE-26: a member of the farm asked for, by a certificate that holds."""
+
+    rule = "RTE-26"
+    name = "farm"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether it is a member, if a farm is asked for."""
+        return not want.farm or candidate.membership is not None
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say how many were left out."""
+        return f"{_count_offers(removed)} of peers that are not, or no more, of farm {want.farm}"
+
+
 @dataclass(frozen=True, slots=True)
 class ByList:
     """RTE-23: on the profile's list of the allowed, if it has one, and not among its denied."""

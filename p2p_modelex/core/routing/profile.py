@@ -8,6 +8,7 @@ from p2p_modelex.core.routing.filters import (
     ByContext,
     ByEpoch,
     ByEvidence,
+    ByFarm,
     ByHealth,
     ByKind,
     ByList,
@@ -32,12 +33,15 @@ from p2p_modelex.ids import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A routing policy. scorers: with their weights, at least one of which is above 0."""
+    """A routing policy. scorers: with their weights, at least one of which is above 0. farm: the
+    name or id of the one to buy from where a request names none, empty for anybody.
+    """
 
     name: str
     filters: tuple[Filter, ...]
     scorers: tuple[tuple[Scorer, int], ...]
     picker: Picker
+    farm: str = ""
 
 
 # In the order in which a person would want to be told what is missing.
@@ -46,6 +50,7 @@ FILTERS: tuple[Filter, ...] = (
     ByKind(),
     ByContext(),
     ByPeer(),
+    ByFarm(),
     BySection(),
     ByEpoch(),
     ByTokenPrice(),
@@ -82,6 +87,7 @@ def build_profile(
     allow: tuple[PeerId, ...] = (),
     deny: tuple[PeerId, ...] = (),
     needs_evidence: bool = False,
+    farm: str = "",
 ) -> Profile:
     """Return a profile; weights are by the names of SCORERS, the picker is one of PICKERS.
 
@@ -94,7 +100,7 @@ def build_profile(
     lists = (ByList(allow, deny),) if allow or deny else ()
     evidence = (ByEvidence(),) if needs_evidence else ()
     filters = (*FILTERS[:-1], *lists, *evidence, FILTERS[-1])
-    return Profile(name, filters, scorers, _build_pickers(choices, bound_ms)[picker])
+    return Profile(name, filters, scorers, _build_pickers(choices, bound_ms)[picker], farm)
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(

@@ -26,6 +26,7 @@ from p2p_modelex.node.gateway.schema import (
     ResponseFormat,
 )
 from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.units import parse_ai
 
@@ -254,6 +255,7 @@ def _read_terms(wanted: ModelexTerms | None) -> tuple[Terms, bytes]:
         attempts=wanted.attempts or ATTEMPTS,
         is_fast=not wanted.quote,
         section=wanted.section,
+        farm=parse_farm(wanted.farm) if wanted.farm else "",
     )
     return terms, weights
 

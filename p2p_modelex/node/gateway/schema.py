@@ -63,7 +63,8 @@ class ModelexTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ceiling: AI for each choice, as text such as "0.25". only, denied: peer ids. attempts: providers
     to try at most. quote: ask for a signed quote first. weights: SHA-256 of the model's file, in
     hexadecimal digits. kind: `score` asks a model that only scores. section: what the registry must
-    say of a provider: any, registered, whitelisted or all.
+    say of a provider: any, registered, whitelisted or all. farm: the name or id of the farm to buy
+    from.
     """
 
     ceiling: str | None = None
@@ -74,6 +75,7 @@ class ModelexTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: str | None = None
     kind: Literal["score"] | None = None
     section: Literal["any", "registered", "whitelisted", "all"] | None = None
+    farm: Annotated[str, Meta(max_length=64)] = ""
 
 
 class _Sampling(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -17,6 +18,7 @@ from p2p_modelex.node.mapping.resuming import Resuming
 from p2p_modelex.node.mapping.spreading import Plan, Progress, Spreading
 from p2p_modelex.node.mapping.template import Template
 from p2p_modelex.node.node import Node
+from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.units import Epoch, Wei
 
 AT_ONCE = 256
@@ -90,7 +92,7 @@ async def open_map(
             await kept.bind(template.digest)
             resuming = Resuming(node.parts.store, kept)
             await resuming.close_books()
-            plan = Plan(template.sample, terms, max_cost, at_once)
+            plan = Plan(template.sample, _name_farm(node, terms), max_cost, at_once)
             tally = await kept.tally(Epoch(node.epoch))
             spreading = Spreading(node, configuration, plan, prompts, kept, resuming, tally)
             async with trio.open_nursery() as nursery:
@@ -100,6 +102,16 @@ async def open_map(
                 finally:
                     await _leave(spreading)
                     nursery.cancel_scope.cancel()
+
+
+def _name_farm(node: Node, terms: Terms) -> Terms:
+    """Return the terms with the farm's id where one farm is meant: another one of its name that
+    comes later changes nothing.
+    """
+    if not terms.farm:
+        return terms
+    ids = node.core.directory.get_farm_ids(parse_farm(terms.farm))
+    return replace(terms, farm=ids[0]) if len(ids) == 1 else terms
 
 
 async def _leave(spreading: Spreading) -> None:

@@ -26,6 +26,7 @@ from p2p_modelex.units import Wei
 from tests.core.anchoring.cases import (
     AD,
     ANCHOR,
+    KEY,
     LISTED,
     OPERATOR,
     OTHER,
@@ -41,6 +42,7 @@ from tests.core.anchoring.cases import (
     said,
 )
 from tests.core.directory.worlds import NOW, offer
+from tests.core.farm.farms import FARM
 
 FOLDER = Path(__file__).parents[3] / "protocols" / "anchoring" / "vectors"
 ADDRESSES = ("/ip4/192.0.2.1/tcp/1", "/ip4/127.0.0.1/tcp/4001")
@@ -56,7 +58,8 @@ def digest_substance(told: Advertisement) -> bytes:
     """ANC-1 by what travels, and with none of the code that the node uses."""
     _, _, _, addresses, offers, accounts, _, farms, evidence = msgpack.unpackb(codec.encode(told))
     owners = [statement[1:3] for statement, _ in accounts]
-    packed = msgpack.packb([sorted(addresses), offers, owners, farms, evidence])
+    keys = [signer for signer, _, _ in farms]
+    packed = msgpack.packb([sorted(addresses), offers, owners, keys, evidence])
     return hashlib.sha256(b"modelex/anchor/1\0" + packed).digest()
 
 
@@ -73,7 +76,8 @@ def build_anchors() -> object:
         "another account": said(32),
         "two accounts": said(31, 32),
         "no accounts": change(AD, accounts=()),
-        "a farm": change(AD, farms=(b"f" * 32,)),
+        "a farm": change(AD, farms=(FARM.admit(KEY.public_key),)),
+        "a farm, admitted anew": change(AD, farms=(FARM.admit(KEY.public_key, serial=2),)),
         "evidence": change(AD, evidence=b"e" * 32),
         "two offers": change(AD, offers=(offer("b"), offer("a", features=("grammar",)))),
     }

@@ -33,6 +33,7 @@ from tests.core.directory.worlds import (
     offer,
     sealed,
 )
+from tests.core.farm.farms import FARM, OTHER_FARM, Farm
 
 VECTORS = Path(__file__).parents[3] / "protocols" / "directory" / "vectors"
 SIGNER, OTHER = Key(11), Key(12)
@@ -69,6 +70,10 @@ def _good() -> dict[str, list[Step]]:
     return {
         "plain": _one(advertisement()),
         "owned, two offers": _one(owned),
+        "of two farms": _one(advertisement(farms=(_admit(), _admit(OTHER_FARM)))),
+        "of a farm, at the edges": _one(
+            advertisement(farms=(_admit(not_before=NOW, not_after=NOW + TTL - 1),))
+        ),
         "no offers": _one(advertisement(offers=()), ""),
         "at the edge of the skew": _one(advertisement(NOW + SKEW)),
         "the last moment": [step(first, offset=TTL - 1)],
@@ -91,6 +96,29 @@ def _with_address(address: str) -> list[Step]:
 def _with_offer(**changes: Any) -> list[Step]:
     changed = msgspec.structs.replace(offer(), **changes)
     return _one(advertisement(offers=(changed,)), "ADV-10")
+
+
+def _admit(farm: Farm = FARM, **changes: Any) -> Envelope:
+    return farm.admit(SIGNER.public_key, **changes)
+
+
+def _bad_farms() -> dict[str, list[Step]]:
+    bad = {
+        "twice": (_admit(), _admit(serial=2, index=2)),
+        "not a certificate": (seal("farm_certificate", NETWORK, b"\x90", FARM),),
+        "of another peer": (FARM.admit(OTHER.public_key),),
+        "ends too soon": (_admit(not_after=NOW + TTL - 2),),
+        "not yet valid": (_admit(not_before=NOW + 1),),
+        "forged": (msgspec.structs.replace(_admit(), signer=OTHER_FARM.public_key),),
+    }
+    too_many = tuple(_admit(Farm(60 + at, "f")) for at in range(limits.FARMS_MAX + 1))
+    return {
+        "farm: too many": _one(advertisement(farms=too_many), "ADV-4"),
+        **{
+            f"farm: {name}": _one(advertisement(farms=farms), "ADV-17")
+            for name, farms in bad.items()
+        },
+    }
 
 
 def _bad_content() -> dict[str, list[Step]]:
@@ -284,7 +312,7 @@ def build_pulls() -> dict[str, Any]:
 BUILDERS: dict[str, Callable[[], dict[str, Any]]] = {
     "reconciliation": build_fingerprints,
     "pull": build_pulls,
-    "advertisement": lambda: build(_good() | _bad_content() | _bad()),
+    "advertisement": lambda: build(_good() | _bad_content() | _bad_farms() | _bad()),
     "announcements": lambda: build(_announced()),
 }
 

@@ -10,11 +10,13 @@ from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.directory.verdict import Outcome
 from p2p_modelex.core.effects import Penalize
 from p2p_modelex.errors import RemoteProtocolError
-from p2p_modelex.ids import NetworkId
+from p2p_modelex.ids import NetworkId, format_peer_id
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.rows import RecordRow
 from p2p_modelex.units import UnixMs
 from tests.core.directory.account import proof
 from tests.core.directory.worlds import NOW, TTL, Key, advertisement, directory, offer, sealed
+from tests.core.farm.farms import FARM, OTHER_FARM
 
 
 def put(held: Directory, number: int, **content: object) -> Key:
@@ -56,6 +58,32 @@ def test_find_wants_one_offer_that_has_everything() -> None:
     withdrawn = held.get(both.peer)
     assert withdrawn is not None
     assert withdrawn.withdrawn
+
+
+def test_members_of_a_farm_are_found_while_they_advertise_it() -> None:
+    held = directory()
+    one, other = Key(51), Key(52)
+    farm, orchard = format_peer_id(FARM.peer), format_peer_id(OTHER_FARM.peer)
+
+    def tell(key: Key, at: int, *farms: Envelope) -> None:
+        said = sealed(key, advertisement(NOW + at, farms=farms))
+        assert held.judge(said, UnixMs(NOW + at)).accepted
+
+    tell(Key(1), 0, FARM.admit(Key(1).public_key))
+    assert held.farms() == {}
+    tell(one, 0, FARM.admit(one.public_key), OTHER_FARM.admit(one.public_key))
+    tell(other, 0, FARM.admit(other.public_key, index=2))
+    assert held.farms() == {"harvest": (farm,), "orchard": (orchard,)}
+    assert [entry.peer for entry in held.find(farm=orchard)] == [one.peer]
+    assert [entry.peer for entry in held.find(farm=orchard, model="m")] == [one.peer]
+    assert len(held.find(farm=farm)) == len(held.get_group("m", "chat", farm)) == 2
+    assert held.get_farm_ids("harvest") == held.get_farm_ids(farm) == (farm,)
+    tell(Key(1), 2_000)
+    tell(one, 2_000)
+    assert held.farms() == {"harvest": (farm,)}
+    assert held.get_farm_ids("orchard") == held.get_farm_ids(orchard) == ()
+    tell(other, 2_000)
+    assert held.farms() == {}
 
 
 def test_expiry_forgets_each_at_its_time() -> None:

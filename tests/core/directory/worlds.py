@@ -17,6 +17,7 @@ from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.effects import Effect, StreamId
 from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, Section
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.units import UnixMs, Wei
 
@@ -70,6 +71,7 @@ def advertisement(
     offers: tuple[Offer, ...] = (),
     addresses: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/4001",),
     accounts: tuple[SignedOwnership, ...] = (),
+    farms: tuple[Envelope, ...] = (),
     ttl_ms: int = TTL,
 ) -> Advertisement:
     offers = offers or ((offer(),) if addresses else ())
@@ -81,7 +83,7 @@ def advertisement(
         offers,
         accounts,
         Section.UNREGISTERED,
-        (),
+        farms,
         bytes(32),
     )
 

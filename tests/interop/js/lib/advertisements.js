@@ -1,6 +1,7 @@
-// protocols/directory: is an advertisement, an announcement good? (ADV-1 to ADV-13, ANN-1 to ANN-5)
+// protocols/directory: is an advertisement, an announcement good? (ADV-1 to ADV-13, ADV-17, ANN-1 to ANN-5)
 import { isIPv4, isIPv6 } from 'node:net'
 import { equal, hex } from './bytes.js'
+import { validateCertificate } from './farms.js'
 import { Advertisement, Announcements } from './messages.js'
 import { as, Broken } from './rules.js'
 import { decodeEnvelope, validateEnvelope, validateOwnership } from './signatures.js'
@@ -39,6 +40,7 @@ export class Judge {
     for (const address of advertisement.addresses) validateAddress(address)
     validateOffers(advertisement)
     this.#validateAccounts(advertisement, signer)
+    this.#validateFarms(advertisement, signer)
     as('ADV-12', () => validateEnvelope(envelope, 'advertisement', this.network))
     if (known !== undefined && known.advertisement.sequence === advertisement.sequence) {
       throw new Broken('ADV-13', 'two with one sequence')
@@ -54,6 +56,15 @@ export class Judge {
     const end = sequence + BigInt(ttl)
     for (const proof of accounts) {
       as('ADV-11', () => validateOwnership(proof, signer, this.registryDomain, end))
+    }
+  }
+
+  #validateFarms ({ farms, sequence, ttl_ms: ttl }, member) {
+    const owners = new Set(farms.map(({ signer }) => hex(signer)))
+    if (owners.size < farms.length) throw new Broken('ADV-17', 'a farm twice')
+    const end = sequence + BigInt(ttl) - 1n
+    for (const certificate of farms) {
+      as('ADV-17', () => validateCertificate(certificate, member, this.network, sequence, end))
     }
   }
 

@@ -1,7 +1,7 @@
 // protocols/anchoring: what is anchored (ANC-1), and what the registry makes of a peer (ANC-5 to 8).
 import { createHash } from 'node:crypto'
 import { ascii, compare, concat, hex } from './bytes.js'
-import { Advertisement, Offer } from './messages.js'
+import { Offer } from './messages.js'
 import * as msgpack from './msgpack.js'
 
 const SECTIONS = ['registered', 'whitelisted', 'suspended']
@@ -14,7 +14,7 @@ export function anchorOf (advertisement) {
     [...addresses].sort((one, other) => compare(ascii(one), ascii(other))),
     offers.map(Offer.write),
     accounts.map(({ ownership }) => [ownership.operator, ownership.delegate]),
-    Advertisement.fields.farms.write(farms),
+    farms.map(({ signer }) => signer),
     evidence
   ]
   const digested = concat(ascii('modelex/anchor/1\0'), msgpack.encode(substance))

@@ -48,6 +48,19 @@ export const ChannelState = message('ChannelState', null, {
   closes_at: u64
 })
 
+// farm
+const farmName = text(32, 1, /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/)
+export const Certificate = message('Certificate', null, {
+  name: farmName,
+  member: bytes32,
+  payee: bytes20,
+  index: integer(65_535, 1),
+  weight: integer(10_000, 1),
+  serial: u32,
+  not_before: u64,
+  not_after: u64
+})
+
 // directory
 const kind = oneOf('chat', 'completion', 'score', 'embedding')
 export const Offer = message('Offer', null, {
@@ -71,7 +84,7 @@ export const Advertisement = message('Advertisement', null, {
   offers: list(Offer, 16),
   accounts: list(SignedOwnership, 4),
   section: oneOf(0, 1, 2),
-  farms: list(bytes32, 8),
+  farms: list(Envelope, 4),
   evidence: bytes32
 })
 export const Announcement = message('Announcement', null, {

@@ -40,11 +40,12 @@ export const bytes65 = bytes(65)
 export const amount = type(
   (value) => toInteger(bytes16.read(value)), (value) => toBytes(value, 16), String)
 
-/** Text of so many code points. */
-export const text = (most, least = 0) => type((value) => {
+/** Text of so many code points, and of a form if one is given. */
+export const text = (most, least = 0, form = /^/) => type((value) => {
   must(typeof value === 'string', 'text')
   const size = value.length <= most && value.length >= least * 2 ? value.length : [...value].length
   must(size >= least && size <= most, 'text of another length')
+  must(form.test(value), 'text of another form')
   return value
 }, same)
 

@@ -4,6 +4,7 @@ import * as messages from './messages.js'
 import { Judge } from './advertisements.js'
 import { anchorOf, markOf, Registry } from './anchoring.js'
 import { hex, unhex } from './bytes.js'
+import { validateCertificate } from './farms.js'
 import { element, fingerprint, inRange } from './fingerprint.js'
 import { nextState, TABLE } from './conversation.js'
 import { answer } from './reconcile.js'
@@ -105,6 +106,17 @@ function * ownership ({ cases }, load) {
       const { peer, operator, delegate, not_after: notAfter, signature } = statement(one)
       const signed = { ownership: { peer, operator, delegate, not_after: notAfter }, signature }
       const check = () => sig.validateOwnership(signed, unhex(one.expectedPeer), domain, BigInt(one.now))
+      assert.equal(ruleOf(check), one.rule)
+    }]
+  }
+}
+
+function * certificate ({ cases, network }) {
+  for (const one of cases) {
+    yield [one.name, () => {
+      const sealed = sig.decodeEnvelope(unhex(one.certificate))
+      const [since, until] = [BigInt(one.since), BigInt(one.until)]
+      const check = () => validateCertificate(sealed, unhex(one.member), unhex(network), since, until)
       assert.equal(ruleOf(check), one.rule)
     }]
   }
@@ -233,6 +245,7 @@ export const READERS = {
   'envelope/1': envelope,
   'eip712/1': eip712,
   'ownership/1': ownership,
+  'certificate/1': certificate,
   'verdict/1': verdict,
   'fingerprint/1': fingerprints,
   'pull/1': pull,
