@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Completion", "Exchange", "Terms", "build_request", "connect"]
+__all__ = ["Completion", "Exchange", "Terms", "build_request", "connect", "parse_template"]
 
 
 def __getattr__(name: str) -> Any:

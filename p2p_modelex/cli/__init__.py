@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys", "Add, list and remove the gateway's API keys."),
     "nodes": ("nodes", "List the nodes of the mesh with models and prices."),
     "run": ("run", "Run a prompt on the mesh and pay for it as it streams."),
+    "map": ("map", "Run a template over thousands of inputs, on all who can."),
     "route": ("route", "Say which node a prompt would go to, and why."),
     "verify": ("verify", "Verify a receipt file, offline."),
     "channels": ("money", "List payment channels and what is owed on them."),

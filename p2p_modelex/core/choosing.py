@@ -16,7 +16,7 @@ from p2p_modelex.core.routing.candidate import Candidate, Want, build_candidates
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.picking import Draw
 from p2p_modelex.core.routing.probes import ProbeMachine
-from p2p_modelex.core.routing.router import Router, Selection
+from p2p_modelex.core.routing.router import Router, Selection, find_cheapest
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.advertisement import Advertisement
 from p2p_modelex.records.registry import Standing
@@ -75,10 +75,7 @@ class Choosing:
     def look(self, want: Want, now: UnixMs) -> Look:
         """Select candidates and draw a shortlist."""
         want = self._name_farm(want)
-        why_none = self._explain_farm(want)
-        if why_none:
-            return Look(want, Selection(0, (), (), why_none), Draw(()), is_behind=False)
-        candidates, selection = self._select(want, now)
+        candidates, selection = self._select_in_farm(want, now)
         is_behind = any(candidate.offer.epoch > want.epoch for candidate in candidates)
         return Look(want, selection, self.router.draw(selection.kept, want, now), is_behind)
 
@@ -88,7 +85,7 @@ class Choosing:
 
     def is_ready(self, look: Look) -> bool:
         """Whether nothing that the choice waits for is still to come."""
-        return not self._probes.is_waiting(look.awaited)
+        return not self.is_waiting(look.awaited)
 
     def rank(self, look: Look, want: Want, now: UnixMs) -> tuple[Candidate, ...]:
         """Return the order of trying; `want` may be of a later epoch than the look."""
@@ -97,6 +94,27 @@ class Choosing:
     def explain(self, look: Look, now: UnixMs) -> Decision:
         """Return the order with its reasons."""
         return self.router.explain(look.selection, look.draw.shortlist, look.want, now)
+
+    def survey(
+        self, want: Want, known: Iterable[PeerId], now: UnixMs
+    ) -> tuple[tuple[Candidate, ...], str, tuple[Effect, ...]]:
+        """Return who would do, the cheapest offer of each peer, or why nobody would, and the probes
+        of all of them. known: who did before, and is looked at whomever a large mesh shows.
+        """
+        want = self._name_farm(want)
+        _, selection = self._select_in_farm(want, now)
+        kept = list(selection.kept)
+        seen = {candidate.peer for candidate in kept}
+        rest = tuple(peer for peer in known if peer not in seen)
+        if rest:
+            kept += self._select(replace(want, only=rest), now)[1].kept
+        found = tuple(find_cheapest(kept, want))
+        asked = self._probes.ask([(c.peer, c.advertisement.addresses) for c in found], now)
+        return found, "" if found else selection.why_none, asked
+
+    def is_waiting(self, peers: Sequence[PeerId]) -> bool:
+        """Whether the answer of any of these to a probe is still to come."""
+        return self._probes.is_waiting(peers)
 
     def _name_farm(self, want: Want) -> Want:
         """Return the want with its farm, or the profile's, by its id where one farm is meant."""
@@ -110,6 +128,12 @@ class Choosing:
             return ""
         ids = self._directory.get_farm_ids(want.farm)
         return explain_farm(want.farm, ids, self._directory.farms())
+
+    def _select_in_farm(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
+        why_none = self._explain_farm(want)
+        if why_none:
+            return [], Selection(0, (), (), why_none)
+        return self._select(want, now)
 
     def _select(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
         group = self._directory.get_group(want.model, want.kind, want.farm)

@@ -48,6 +48,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.history import History
@@ -234,6 +235,22 @@ class NodeCore:
     def explain(self, look: Look, now: UnixMs) -> Decision:
         """Say who would be tried in which order, and why."""
         return self._choosing.explain(look, now)
+
+    def survey(
+        self, wanted: RunRequested, known: Sequence[PeerId], now: UnixMs
+    ) -> tuple[tuple[Candidate, ...], str, tuple[Effect, ...]]:
+        """Return who could serve this, or why nobody could, and what asks all of them for their
+        load; `get_load` has it once `is_asked` no longer holds.
+        """
+        return self._choosing.survey(build_want(wanted, self.splits.epoch), known, now)
+
+    def is_asked(self, peers: Sequence[PeerId]) -> bool:
+        """Whether the load of any of these is still to come."""
+        return self._choosing.is_waiting(peers)
+
+    def get_load(self, peer: PeerId, now: UnixMs) -> Load | None:
+        """Return what a peer said of its load lately."""
+        return self._choosing.router.loads.get(peer, now)
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""

@@ -48,9 +48,8 @@ class Run:
 
     def next_job(self) -> JobId:
         """Each exchange is a job of its own, so that a late answer is not taken for another's."""
-        seed = self.job + self.orders.to_bytes(4, "big")
         self.orders += 1
-        return self.job if self.orders == 1 else JobId(hashlib.sha256(seed).digest()[:16])
+        return name_exchange(self.job, self.orders - 1)
 
     def move(self, epoch: Epoch) -> None:
         """The next exchange is in this split epoch."""
@@ -61,6 +60,12 @@ class Run:
         """Return a failure of our own making: nothing was begun."""
         peer = self.current.peer if self.current else None
         return RunFailed(self.job, peer, code, reason, refused=True, retry_after_ms=0, paid=Wei(0))
+
+
+def name_exchange(run: JobId, order: int) -> JobId:
+    """Return the job of a run's exchange; the first has the run's own name."""
+    seed = run + order.to_bytes(4, "big")
+    return JobId(hashlib.sha256(seed).digest()[:16]) if order else run
 
 
 def is_at_fault(failed: RunFailed) -> bool:

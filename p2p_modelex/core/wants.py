@@ -57,15 +57,19 @@ def prompt_bytes(request: Request) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
+def count_prompt_tokens(request: Request) -> int:
+    """Return the most tokens that a prompt can have, its template's included: a token has at least
+    one byte.
+    """
+    per_message = parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
+    return prompt_bytes(request) + parameters.TEMPLATE_TOKENS + per_message
+
+
 def compute_ceiling(wanted: RunRequested, offer: Offer) -> Wei:
-    """Return the most the job can cost at an offer's prices: a token has at least one byte."""
+    """Return the most the job can cost at an offer's prices."""
     request = wanted.request
-    prompt_tokens = (
-        prompt_bytes(request)
-        + parameters.TEMPLATE_TOKENS
-        + parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
-    )
-    most = prompt_tokens * offer.prompt_price + request.max_tokens * offer.completion_price
+    prompt_price = count_prompt_tokens(request) * offer.prompt_price
+    most = prompt_price + request.max_tokens * offer.completion_price
     return Wei(min(_move(wanted.max_cost, wanted, Epoch(offer.epoch)), most))
 
 

@@ -27,7 +27,7 @@ from p2p_modelex.errors import (
 )
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.configuration import Configuration
-from p2p_modelex.node.node import Node
+from p2p_modelex.node.node import Node, Survey
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.farm import parse_farm
@@ -143,14 +143,23 @@ class Completion:
     """
 
     def __init__(
-        self, node: Node, configuration: Configuration, request: Request, terms: Terms
+        self,
+        node: Node,
+        configuration: Configuration,
+        request: Request,
+        terms: Terms,
+        job: JobId | None = None,
     ) -> None:
-        """Raises BadInput if the terms name no section of the registry, or no possible farm."""
+        """Raises BadInput if the terms name no section of the registry, or no possible farm.
+
+        job: its name, for who wants to know it beforehand.
+        """
         self._node = node
         self._configuration = configuration
         self._request = request
         self._terms = terms
         self._standings = _read_section(terms.section or configuration.requester.section)
+        self._name = job
         self._farm = parse_farm(terms.farm) if terms.farm else ""
         self._job: JobId | None = None
         self._is_begun = False
@@ -192,6 +201,10 @@ class Completion:
         """Say whom it would be ordered from, and why, without beginning it."""
         return await self._node.explain(self._build(JobId(bytes(16))))
 
+    async def survey(self, known: Sequence[PeerId]) -> Survey:
+        """Say who could serve it now, without beginning it. known: as `Choosing.survey` has it."""
+        return await self._node.survey(self._build(JobId(bytes(16))), known)
+
     async def wait(self) -> str:
         """Run to the end and return the text. Raises as iterating does."""
         async for _ in self:
@@ -200,7 +213,7 @@ class Completion:
 
     async def _pieces(self) -> AsyncGenerator[RunText | RunRestarted, None]:
         """Raises NoProvider, JobRefused, JobFailed, PaymentError or NetworkError."""
-        async with self._node.run(self._begin) as events:
+        async with self._node.run(self._begin, self._name) as events:
             async for event in events:
                 self._note(event)
                 if isinstance(event, RunText | RunRestarted):

@@ -10,8 +10,8 @@ Everything runs on Trio. Errors are raised by their class (p2p_modelex/errors.py
 Several completions may run at once, each in a task of the caller's.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,13 @@ from p2p_modelex.node.configuration_file import read_configuration, validate_con
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
+from p2p_modelex.node.mapping.inputs import Prompt, build_prompts
+from p2p_modelex.node.mapping.maps import AT_ONCE, Map, open_map
+from p2p_modelex.node.mapping.template import Fields, Template, parse_template
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.units import Wei
 
 __all__ = [
     "Completion",
@@ -43,6 +47,7 @@ __all__ = [
     "Terms",
     "build_request",
     "connect",
+    "parse_template",
     "parse_peer",
 ]
 
@@ -100,6 +105,61 @@ class Exchange:
     async def explain(self, request: Request, terms: Terms | None = None) -> Decision:
         """Say whom a request would be ordered from, and why; nothing is ordered."""
         return await Completion(self.node, self._configuration, request, terms or Terms()).explain()
+
+    def map(
+        self,
+        template: Template,
+        inputs: Iterable[Fields] | AsyncIterable[Fields],
+        *,
+        terms: Terms | None = None,
+        max_cost: Wei | None = None,
+        at_once: int = AT_ONCE,
+        journal: Path | None = None,
+    ) -> AbstractAsyncContextManager[Map]:
+        """Fill a template with each of the inputs, and have all that answered by whoever can.
+
+            template = parse_template('{"model": "memory", "text": "{headline}"}')
+            async with exchange.map(template, [{"headline": "Steel up"}, ...]) as results:
+                async for result in results:
+                    print(result.index, result.text)
+                print(await results.tally())
+
+        terms: of each order. max_cost: wei for all of it, in the token's present split epoch; None
+        for no bound. at_once: orders in hand at most. journal: a file with which the same map goes
+        on after an interruption, and neither runs nor pays again what has a result; None for one
+        that lasts as long as the block. Raises BadInput for a bad template or a journal of another
+        one, StoreError. When the block ends, what is in hand is cancelled and paid.
+        """
+        return self.map_prompts(
+            template,
+            build_prompts(inputs, template),
+            terms=terms,
+            max_cost=max_cost,
+            at_once=at_once,
+            journal=journal,
+        )
+
+    def map_prompts(
+        self,
+        template: Template,
+        prompts: AsyncGenerator[Prompt, None],
+        *,
+        terms: Terms | None = None,
+        max_cost: Wei | None = None,
+        at_once: int = AT_ONCE,
+        journal: Path | None = None,
+    ) -> AbstractAsyncContextManager[Map]:
+        """As `map`, with inputs that are filled in already."""
+        return open_map(
+            self.node,
+            self._configuration,
+            template,
+            prompts,
+            terms=terms or Terms(),
+            max_cost=max_cost,
+            at_once=at_once,
+            journal=journal,
+        )
 
     async def cancel_all(self) -> None:
         """Cancel every completion that is running."""

@@ -19,6 +19,7 @@ from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, FINAL_STATES, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.ids import JobId, PeerId
@@ -30,6 +31,7 @@ from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.routing_profiles import find_profile
 from p2p_modelex.node.shop import build_ownership, restock
+from p2p_modelex.records.job import Load
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row, SettingRow
 from p2p_modelex.store.abc import Store
@@ -58,6 +60,15 @@ class Parts:
     engines: Mapping[str, Engine]
     keys: KeyRing
     deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Who could serve a run. loads: of those that said it. why_none: where there is nobody."""
+
+    candidates: tuple[Candidate, ...]
+    loads: Mapping[PeerId, Load]
+    why_none: str
 
 
 class Node:
@@ -137,10 +148,12 @@ class Node:
 
     @asynccontextmanager
     async def run(
-        self, build: Callable[[JobId], RunRequested]
+        self, build: Callable[[JobId], RunRequested], job: JobId | None = None
     ) -> AsyncGenerator[AsyncGenerator[RunEvent, None], None]:
-        """Begin a run and give its events; leaving the block early cancels it."""
-        job = JobId(secrets.token_bytes(16))
+        """Begin a run and give its events; leaving the block early cancels it. job: its name, None
+        for a new one.
+        """
+        job = job or JobId(secrets.token_bytes(16))
         events = self._driver.listen(job)
         await self._driver.tell(build(job))
         is_over = False
@@ -177,6 +190,23 @@ class Node:
         await self._driver.perform(ask)
         await self.wait_until(lambda: self.core.is_ready(looks[0]))
         return self.core.explain(looks[0], wall_clock())
+
+    async def survey(self, wanted: RunRequested, known: Sequence[PeerId]) -> Survey:
+        """Say who could serve a run now, and how busy they are; nothing is ordered."""
+        found: list[tuple[tuple[Candidate, ...], str]] = []
+
+        def ask(now: UnixMs) -> list[Effect]:
+            candidates, why, effects = self.core.survey(wanted, known, now)
+            found.append((candidates, why))
+            return list(effects)
+
+        await self._driver.perform(ask)
+        candidates, why = found[0]
+        peers = [candidate.peer for candidate in candidates]
+        await self.wait_until(lambda: not self.core.is_asked(peers))
+        now = wall_clock()
+        loads = {peer: load for peer in peers if (load := self.core.get_load(peer, now))}
+        return Survey(candidates, loads, why)
 
     async def keep(self, rows: Sequence[Row]) -> None:
         """Make rows durable, in the order of the node's own; they are when this returns."""

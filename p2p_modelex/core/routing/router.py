@@ -29,6 +29,17 @@ class Selection:
     why_none: str
 
 
+def find_cheapest(candidates: Iterable[Candidate], want: Want) -> list[Candidate]:
+    """Return one candidate of each peer: its cheapest."""
+    cheapest: dict[PeerId, Candidate] = {}
+    for candidate in candidates:
+        known = cheapest.get(candidate.peer)
+        cost = compute_cost(candidate.offer, want)
+        if known is None or cost < compute_cost(known.offer, want):
+            cheapest[candidate.peer] = candidate
+    return list(cheapest.values())
+
+
 class Router:
     """Chooses among candidates by a Profile, with what is known of loads, faults and the past."""
 
@@ -85,14 +96,7 @@ class Router:
 
     def draw(self, kept: Sequence[Candidate], want: Want, now: UnixMs) -> Draw:
         """Draw whom to choose from and whom to probe, one candidate a peer: its cheapest."""
-        cheapest: dict[PeerId, Candidate] = {}
-        for candidate in kept:
-            known = cheapest.get(candidate.peer)
-            if known is None or compute_cost(candidate.offer, want) < compute_cost(
-                known.offer, want
-            ):
-                cheapest[candidate.peer] = candidate
-        return self.profile.picker.draw(list(cheapest.values()), want, self._look(now), self._rng)
+        return self.profile.picker.draw(find_cheapest(kept, want), want, self._look(now), self._rng)
 
     def rank(
         self, shortlist: Sequence[Candidate], kept: Sequence[Candidate], want: Want, now: UnixMs

@@ -1,0 +1,263 @@
+"""`modelex map`."""
+
+import signal
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+import click
+import trio
+
+from p2p_modelex import limits
+from p2p_modelex.cli.asking import farm_option
+from p2p_modelex.cli.common import home_option, quiet_log, run_trio
+from p2p_modelex.cli.files import EXISTING_FILE
+from p2p_modelex.cli.kinds import AMOUNT
+from p2p_modelex.cli.map_report import print_summary, watching
+from p2p_modelex.errors import BadInput, JobFailed, ModelexError, StoreError
+from p2p_modelex.node.home import Home
+from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.records.registry import SECTIONS
+from p2p_modelex.units import Wei
+
+if TYPE_CHECKING:
+    from p2p_modelex.node.mapping.inputs import Prompt
+    from p2p_modelex.node.mapping.maps import Map
+    from p2p_modelex.node.mapping.template import Template
+
+AT_ONCE_MAX = 512
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """count: how many inputs there are, None where that is not known beforehand."""
+
+    template: "Template"
+    inputs: Path
+    count: int | None
+    output: Path | None
+    journal: Path | None
+    max_price: Wei | None
+    max_cost: Wei | None
+    section: str | None
+    farm: str
+    at_once: int
+    as_json: bool
+
+
+@click.command("map")
+@home_option
+@click.argument("template", type=EXISTING_FILE)
+@click.argument("inputs", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for the results; what is there is gone on with. [default: standard output]",
+)
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File that makes an interrupted map go on. [default: OUTPUT.journal, if there is one]",
+)
+@click.option("--model", help="In place of the template's.")
+@click.option(
+    "--kind",
+    type=click.Choice(["chat", "completion", "score", "embedding"]),
+    help="In place of the template's.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1, limits.COMPLETION_TOKENS_MAX),
+    help="In place of the template's.",
+)
+@click.option("--max-price", type=AMOUNT, help="Most to pay for one prompt.")
+@click.option("--max-cost", type=AMOUNT, help="Most to pay for all of them. [default: no bound]")
+@click.option("--section", type=click.Choice(list(SECTIONS)), help="As in `modelex run`.")
+@farm_option
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, AT_ONCE_MAX),
+    default=256,
+    show_default=True,
+    help="Most prompts under way, of all members together.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def map_prompts(
+    home: Home,
+    template: Path,
+    inputs: Path,
+    output: Path | None,
+    journal: Path | None,
+    model: str | None,
+    kind: Kind | None,
+    max_tokens: int | None,
+    max_price: Wei | None,
+    max_cost: Wei | None,
+    section: str | None,
+    farm: str,
+    at_once: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Fill TEMPLATE with each line of INPUTS and have the mesh answer all of them.
+
+    INPUTS has a JSON object a line ("-" reads standard input); {name} in the template stands for
+    its field of that name. Results are JSON lines in the same order. The same command again goes on
+    after an interruption; what has a result is neither run nor paid again.
+    """
+    from p2p_modelex.node.mapping.inputs import check_prompts
+    from p2p_modelex.node.mapping.template import Override, read_template
+
+    filled = read_template(template, Override(model, kind, max_tokens))
+    # Nothing is paid before all inputs are known to be good; a pipe can be read only once.
+    count = check_prompts(inputs, filled) if inputs.is_file() else None
+    kept = journal or (output.with_name(output.name + ".journal") if output else None)
+    _check_output(output, kept)
+    quiet_log()
+    asked = _Asked(
+        filled, inputs, count, output, kept, max_price, max_cost, section, farm, at_once, as_json
+    )
+    if not run_trio(_map, home, asked):
+        raise KeyboardInterrupt
+
+
+def _check_output(output: Path | None, journal: Path | None) -> None:
+    """Raise BadInput for a file that no map has begun: it might be anything."""
+    if output is None or not output.exists() or not output.stat().st_size:
+        return
+    if journal is None or not journal.exists():
+        raise BadInput(
+            f"{output} is there, and no journal {journal} that goes with it",
+            hint="write to another --output, or remove it",
+        )
+
+
+async def _map(home: Home, asked: _Asked) -> bool:
+    """Run it to its end; False if Ctrl-C ended it."""
+    from p2p_modelex.node.exchange import Terms, connect
+
+    terms = Terms(max_cost=asked.max_price, section=asked.section, farm=asked.farm)
+    stopped: ModelexError | None = None
+    async with (
+        connect(home.path) as exchange,
+        exchange.map_prompts(
+            asked.template,
+            _read(asked),
+            terms=terms,
+            max_cost=asked.max_cost,
+            at_once=asked.at_once,
+            journal=asked.journal,
+        ) as results,
+    ):
+        interrupted = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_leave_at_signal, results, interrupted)
+            await nursery.start(watching, results, asked.count)
+            try:
+                await _write(results, asked.output)
+            except ModelexError as error:
+                stopped = error
+            nursery.cancel_scope.cancel()
+        tally, epoch = await results.tally(), results.progress.epoch
+        print_summary(tally, results.taken, epoch, as_json=asked.as_json)
+    is_whole = stopped is None and not interrupted.is_set()
+    if not is_whole:
+        _tell_how_to_go_on(asked)
+    if stopped is not None:
+        raise stopped
+    if is_whole and tally.failures:
+        raise JobFailed(
+            f"{tally.failures} of {results.taken} prompts have no answer",
+            hint="each says why in its `error`",
+        )
+    return is_whole
+
+
+async def _read(asked: _Asked) -> AsyncGenerator["Prompt", None]:
+    from p2p_modelex.node.mapping.inputs import BATCH, in_batches, open_inputs, read_prompts
+
+    is_piped = asked.inputs == Path("-")
+    with _standard_input() if is_piped else open_inputs(asked.inputs) as file:
+        prompts = read_prompts(file, str(asked.inputs), asked.template)
+        async for prompt in in_batches(prompts, BATCH if asked.count is not None else 1):
+            yield prompt
+
+
+@contextmanager
+def _standard_input() -> Iterator[BinaryIO]:
+    yield sys.stdin.buffer
+
+
+async def _leave_at_signal(
+    results: "Map", interrupted: trio.Event, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    """The first Ctrl-C lets what is in hand finish, the second one cancels it, a third stops."""
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        task_status.started()
+        times = 0
+        async for _ in signals:
+            times += 1
+            interrupted.set()
+            if times > 2:
+                raise KeyboardInterrupt
+            results.leave(at_once=times > 1)
+            if times == 1:
+                many = results.progress.in_hand
+                click.echo(f"\nfinishing the {many} in hand; Ctrl-C again cancels them", err=True)
+
+
+async def _write(results: "Map", output: Path | None) -> None:
+    """Write results as they come; those that the output has already are left as they are."""
+    file = _open_output(output)
+    try:
+        has = _count_lines(file) if output else 0
+        async for line in results.lines():
+            if results.taken > has:
+                _put(file, output, line)
+    finally:
+        if output is not None:
+            file.close()
+
+
+def _open_output(output: Path | None) -> IO[bytes]:
+    if output is None:
+        return sys.stdout.buffer
+    try:
+        return output.open("a+b", buffering=0)
+    except OSError as error:
+        raise StoreError(f"cannot write {output}: {error.strerror}") from error
+
+
+def _count_lines(file: IO[bytes]) -> int:
+    """Return how many whole lines there are; what an interruption cut off is dropped."""
+    file.seek(0)
+    lines = whole = 0
+    while part := file.read(1 << 20):
+        lines += part.count(b"\n")
+        end = part.rfind(b"\n")
+        whole = file.tell() - len(part) + end + 1 if end >= 0 else whole
+    file.truncate(whole)
+    return lines
+
+
+def _put(file: IO[bytes], output: Path | None, line: bytes) -> None:
+    try:
+        file.write(line + b"\n")
+        file.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {output or 'standard output'}: {error.strerror}",
+            hint="the results are in the journal: make room, and run the same command again",
+        ) from error
+
+
+def _tell_how_to_go_on(asked: _Asked) -> None:
+    again = "the same command goes on from here"
+    if asked.journal is None:
+        again = "to be able to go on another time, give --output or --journal"
+    click.echo(again, err=True)

@@ -1,0 +1,128 @@
+"""Who serves a map, and how much each may have in hand."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from p2p_modelex.core.mapping.acts import Sighting
+from p2p_modelex.ids import PeerId
+from p2p_modelex.limits import LANES_MAX
+from p2p_modelex.units import UnixMs
+
+MEMBERS_MAX = 64
+"""Members at once: each is probed every second or two."""
+SLOTS_UNKNOWN = 1
+FAULT_PAUSE_MS = 2_000
+"""Longer than it takes to see who is there; its circuit decides about what follows."""
+BUSY_PAUSE_MS = 100
+"""Where a refusal does not say when to ask again."""
+UNPAID_PAUSE_MS = 30_000
+"""What cannot be paid now has its channel looked at, or topped up, by then."""
+
+
+@dataclass(slots=True)
+class Member:
+    """limit: orders that it may have in hand now. rests_until: it is not asked before.
+    unpaid: why it could not be paid, until it could.
+    """
+
+    seen: Sighting
+    limit: int
+    is_here: bool = True
+    orders: dict[int, None] = field(default_factory=dict)
+    rests_until: UnixMs = UnixMs(0)  # noqa: RUF009  # a NewType of int
+    unpaid: str = ""
+
+    @property
+    def slots(self) -> int:
+        """Requests that it runs at once."""
+        return max(self.seen.slots or SLOTS_UNKNOWN, 1)
+
+    @property
+    def goal(self) -> int:
+        """What keeps all its slots busy: half as much again waits there, for the time that an
+        order's end and the next one's way take.
+        """
+        return min(self.slots + (self.slots + 1) // 2, LANES_MAX)
+
+    @property
+    def load(self) -> float:
+        """Orders in hand for each slot."""
+        return len(self.orders) / self.slots
+
+    def see(self, sighting: Sighting) -> None:
+        """It is here. What it does not say this time is as it was."""
+        is_grown = self.limit >= self.goal
+        slots = self.seen.slots if sighting.slots is None else sighting.slots
+        self.seen, self.is_here = replace(sighting, slots=slots), True
+        self.limit = self.goal if is_grown else min(self.limit, self.goal)
+
+    def has_room(self, now: UnixMs) -> bool:
+        """Whether it may be asked now."""
+        return self.is_here and now >= self.rests_until and len(self.orders) < self.limit
+
+    def rest(self, until: int) -> None:
+        """Ask it no more before then."""
+        self.rests_until = UnixMs(max(self.rests_until, until))
+
+    def shrink(self) -> None:
+        """It can take no more than it has."""
+        self.limit = max(len(self.orders), 1)
+
+    def grow(self) -> None:
+        """It has served one: it may have one more."""
+        self.limit = min(self.limit + 1, self.goal)
+        self.unpaid = ""
+
+
+class Members:
+    """Those that were seen; who has left is kept for as long as something is in hand there."""
+
+    def __init__(self) -> None:
+        self._members: dict[PeerId, Member] = {}
+
+    def see(self, sightings: Iterable[Sighting]) -> None:
+        """Take these and no others."""
+        for member in self._members.values():
+            member.is_here = False
+        for sighting in sightings:
+            known = self._members.get(sighting.peer)
+            if known is not None:
+                known.see(sighting)
+            elif len(self._members) < MEMBERS_MAX:
+                member = self._members[sighting.peer] = Member(sighting, 0)
+                member.limit = member.goal
+        gone = [one.seen.peer for one in self._members.values() if not one.is_here]
+        for peer in gone:
+            if not self._members[peer].orders:
+                del self._members[peer]
+
+    @property
+    def here(self) -> list[Member]:
+        """Those that may be asked, now or after a rest."""
+        return [member for member in self._members.values() if member.is_here]
+
+    @property
+    def goal(self) -> int:
+        """What all of them may have in hand."""
+        return sum(member.goal for member in self.here)
+
+    def pick(
+        self, now: UnixMs, tried: Collection[PeerId], busy_with: Collection[PeerId] = ()
+    ) -> Member | None:
+        """Return whom to ask: of those with room the one with least in hand for its slots, then
+        the cheapest. busy_with: who is at it already. Who has failed at it is asked again only if
+        all that are here have.
+        """
+        here = [member for member in self.here if member.seen.peer not in busy_with]
+        untried = [member for member in here if member.seen.peer not in tried]
+        free = [member for member in untried or here if member.has_room(now)]
+        return min(free, key=_order, default=None)
+
+    def next_end_of_rest(self, now: UnixMs) -> UnixMs | None:
+        """Return when the first that rests may be asked again."""
+        ends = [member.rests_until for member in self.here if member.rests_until > now]
+        return min(ends, default=None)
+
+
+def _order(member: Member) -> tuple[float, int]:
+    return member.load, member.seen.completion_price + member.seen.prompt_price
