@@ -33,6 +33,9 @@ from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import JobRow, ReceiptRow, Row
 from p2p_modelex.units import UnixMs, Wei
 
+# Nothing more is delivered; the requester's last Pay may still come.
+_ENDED = (State.SETTLING, State.FAILED)
+
 
 class Serving:
     """An admitted job: holds a lane of the till from `open` until it is over."""
@@ -54,6 +57,7 @@ class Serving:
         self._finish: Finish | None = None
         self._is_generating = True
         self._is_unpaid = False
+        self._failed: FailureCode | None = None
         self._is_closed = False
 
     @property
@@ -81,7 +85,7 @@ class Serving:
         self._state = table.on_received(self._state, message)
         if isinstance(message, Pay):
             return self._on_pay(message, now)
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             return []
         # EXC-12: what the window still lets out is delivered, the rest is neither sent nor owed.
         effects = self._stop() + self._send_chunks()
@@ -94,7 +98,7 @@ class Serving:
         except JobRefused as refusal:
             raise RemoteProtocolError("EXC-8", refusal.message) from refusal
         effects: list[Effect] = [Persist(rows)] if rows else []
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             return effects
         return effects + self._deliver(now, is_due=True)
 
@@ -141,7 +145,7 @@ class Serving:
         passed, effects = self._deadline.on_fired(now)
         if not passed:
             return effects
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             return [*self._close(now), ResetStream(self._stream)]
         if self._is_unpaid:
             return self._fail("unpaid", "EXC-9: no voucher came in time", now)
@@ -206,13 +210,16 @@ class Serving:
 
     def on_ended(self, ended: StreamEnded, now: UnixMs) -> list[Effect]:
         """The requester closed its side, or the stream is lost."""
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             last = CloseStream(self._stream) if ended.clean else ResetStream(self._stream)
             return [*self._close(now), last]
         return [*self.lose(now), ResetStream(self._stream)]
 
     def _close(self, now: UnixMs) -> list[Effect]:
-        """The job was receipted: what is not paid by now is a debt."""
+        """The requester has said its last: what is not paid of a receipt by now is a debt."""
+        if self._failed is not None:
+            self._forgive()
+            return self._leave(self._failed, now)
         paid = self._till.get_paid(self._sale.job)
         if paid >= self._sale.earned:
             return self._leave("paid", now)
@@ -228,16 +235,26 @@ class Serving:
         return self._stop() + self._leave("failed", now)
 
     def _fail(self, code: FailureCode, reason: str, now: UnixMs) -> list[Effect]:
-        """EXC-15: only an unpaid job leaves a debt; a failure of ours is forgiven."""
-        job = self._sale.job
+        """EXC-15: say so, and go on reading for as long as a Pay may be on its way."""
+        self._failed = code
         effects = self._stop()
         if code == "unpaid":
             effects.append(Penalize(self._peer, "unpaid", reason))
-        else:
-            paid = self._till.get_paid(job)
-            self._till.earn(job, min(self._sale.earned, paid))
-        effects.append(self._send(Failed(job, code, reason[:128])))
-        return [*effects, *self._leave(code, now), CloseStream(self._stream)]
+        self._forgive()
+        kept = self._till.settle(self._sale.job)
+        return [
+            *effects,
+            Persist((*kept, self._build_row(code, now))),
+            self._send(Failed(self._sale.job, code, reason[:128])),
+            *self._cancel_chunk_timer(),
+            *self._deadline.move(now, parameters.PAY_TIMEOUT_MS),
+        ]
+
+    def _forgive(self) -> None:
+        """EXC-15: only an unpaid job leaves a debt; a failure of ours earns what it was paid."""
+        job = self._sale.job
+        if self._failed != "unpaid":
+            self._till.earn(job, min(self._sale.earned, self._till.get_paid(job)))
 
     def _leave(self, state: str, now: UnixMs) -> list[Effect]:
         row = self._build_row(state, now)

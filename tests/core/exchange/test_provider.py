@@ -326,13 +326,51 @@ def test_a_failing_engine_is_forgiven(is_silent: bool) -> None:
     counter = Counter()
     counter.run()
     counter.produce("x", 2)
+    counter.received()
     if is_silent:
-        counter.elapse(counter.p, "serve")
+        while not counter.r.inbox:
+            counter.fire(counter.p, "serve")
     else:
         counter.to_provider(given.EngineFailed(JOB, "engine", "crash", 0))
     failed = counter.received()[-1]
     assert isinstance(failed, Failed)
     assert failed.code == ("timeout" if is_silent else "engine")
+    assert counter.payee.get_debt(CHANNEL) == 0
+    counter.produce("late")
+    counter.send(Cancel(JOB))
+    counter.to_provider(given.EngineFailed(JOB, "engine", "again", 0))
+    assert counter.received() == []
+    counter.elapse(counter.p, "serve")
+    assert counter.provider.is_over
+    assert counter.r.inbox[-1] is False
+
+
+@pytest.mark.parametrize(("amount", "credit"), [(5, 0), (90, 60)])
+def test_a_failure_of_ours_earns_what_was_paid_and_no_more(amount: int, credit: int) -> None:
+    """EXC-15: what a crossing Pay brings over the work done stays credit of the lane."""
+    counter = Counter()
+    counter.run()
+    counter.produce("x", 2)
+    counter.to_provider(given.EngineFailed(JOB, "engine", "crash", 0))
+    counter.send(Pay(JOB, build_voucher(amount)))
+    counter.to_provider(given.StreamEnded(P_STREAM, clean=True, reason=""))
+    assert counter.r.inbox[-1] is True
+    assert counter.payee.get_debt(CHANNEL) == 0
+    kept = [row for row in counter.p.rows if isinstance(row, ReceivedVoucherRow)][-1]
+    assert kept.signed.voucher.amount - kept.earned == credit
+
+
+def test_a_lane_whose_job_failed_serves_the_next_at_once() -> None:
+    """LED-5: the last Pay of the one and the order of the next may overtake each other."""
+    counter = Counter()
+    counter.run()
+    counter.produce("x", 2)
+    counter.to_provider(given.EngineFailed(JOB, "engine", "crash", 0))
+    again = Counter(payee=counter.payee)
+    again.send(build_order(job=b"n" * 16, voucher=build_voucher(30), base=Wei(30)))
+    assert again.has_generate
+    counter.send(Pay(JOB, build_voucher(30)))
+    counter.to_provider(given.StreamEnded(P_STREAM, clean=True, reason=""))
     assert counter.payee.get_debt(CHANNEL) == 0
 
 

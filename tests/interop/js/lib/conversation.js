@@ -4,7 +4,7 @@ import { EXCHANGE_FRAME_BYTES, FROM_PROVIDER, FROM_REQUESTER } from './messages.
 import { Broken } from './rules.js'
 import { decodeOneOf } from './types.js'
 
-const CROSSING = { Chunk: 1, Pay: 1, Finished: 'settling', Failed: 'over' }
+const CROSSING = { Chunk: 1, Pay: 1, Finished: 'settling', Failed: 'failed' }
 
 /** State -> message -> next state; 1 stays. */
 export const TABLE = {
@@ -15,6 +15,7 @@ export const TABLE = {
   running: { ...CROSSING, Cancel: 'cancelled' },
   cancelled: CROSSING,
   settling: { Pay: 1, Cancel: 1 },
+  failed: { Pay: 1, Cancel: 1 },
   over: {}
 }
 
