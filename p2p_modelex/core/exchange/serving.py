@@ -13,7 +13,7 @@ from p2p_modelex.core.effects import (
     StreamId,
     TimerId,
 )
-from p2p_modelex.core.exchange import parameters, pricing, table
+from p2p_modelex.core.exchange import parameters, table
 from p2p_modelex.core.exchange.deadline import Deadline, build_timer_id
 from p2p_modelex.core.exchange.ports import Till
 from p2p_modelex.core.exchange.sale import Sale
@@ -113,20 +113,29 @@ class Serving:
             effects = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
         match given:
             case EngineProduced():
-                self._output.put(given.text, given.tokens)
-                most = pricing.compute_completion_bytes_max(self._output.put_tokens)
-                if self._output.put_bytes > most:
-                    return effects + self._fail("engine", "EXC-11: more text than tokens", now)
-                return effects + self._deliver(now, is_due=self._is_chunk_due(now))
+                # What was not asked for would break EXC-21.
+                shown = given.logprobs if self._sale.request.logprobs else ()
+                self._output.put(given.text, given.tokens, shown)
+                return effects + self._deliver_sound(now, is_due=self._is_chunk_due(now))
             case EngineFinished():
                 self._is_generating = False
                 self._finish = given.finish
                 # The engine counts tokens that show no text, such as the one that ends a turn.
                 self._output.put("", given.completion_tokens - self._output.put_tokens)
-                return effects + self._deliver(now, is_due=True)
+                return effects + self._deliver_sound(now, is_due=True)
             case _:
                 self._is_generating = False
                 return effects + self._fail("engine", given.reason, now)
+
+    def _deliver_sound(self, now: UnixMs, *, is_due: bool) -> list[Effect]:
+        """Deliver, unless the requester would have to take the output for a lie."""
+        is_telling = bool(self._sale.request.logprobs)
+        broken = self._output.explain_broken(
+            is_telling=is_telling, is_whole=self._finish is not None
+        )
+        if broken:
+            return self._fail("engine", broken, now)
+        return self._deliver(now, is_due=is_due)
 
     def _is_chunk_due(self, now: UnixMs) -> bool:
         """EXC-10: the first piece at once, then by time or size."""
@@ -184,9 +193,9 @@ class Serving:
             taken = self._output.take(allowance)
             if taken is None:
                 return effects
-            text, tokens = taken
+            text, tokens, shown = taken
             self._till.earn(job, self._sale.earned)
-            effects.append(self._send(Chunk(job, self._output.chunks - 1, text, tokens)))
+            effects.append(self._send(Chunk(job, self._output.chunks - 1, text, tokens, shown)))
 
     def _send_receipt(self, finish: Finish, now: UnixMs) -> list[Effect]:
         """EXC-13: the receipt is durable before it goes out."""

@@ -27,8 +27,9 @@ export function nextState (state, kind) {
 const PROMPT_BYTES = 196_608
 
 /** EXC-4. */
-export function validateRequest ({ text, messages }) {
+export function validateRequest ({ kind, text, messages, logprobs }) {
   if ((text === '') === (messages.length === 0)) throw new Broken('EXC-4', 'text or messages')
+  if (kind === 'embedding' && logprobs > 0) throw new Broken('EXC-4', 'a vector has no tokens')
   const parts = [text, ...messages.map(({ content }) => content)]
   if (parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0) > PROMPT_BYTES) {
     throw new Broken('EXC-4', 'too long a prompt')
