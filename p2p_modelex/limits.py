@@ -41,6 +41,11 @@ STOP_BYTES = 64
 GRAMMAR_BYTES = 8 * KIB
 CHUNK_TEXT_BYTES = 16 * KIB
 COMPLETION_TOKENS_MAX = 65_536
+# A chunk of the most tokens, each with the most alternatives of the longest, and the most text is
+# 250 KB. A vocabulary's longest tokens are runs of spaces, up to 128 of them.
+TOKEN_BYTES = 128
+TOP_LOGPROBS_MAX = 20
+CHUNK_LOGPROBS_MAX = 64
 REASON_BYTES = 512
 LANES_MAX = 64  # concurrent jobs on one channel
 

@@ -10,6 +10,7 @@ import msgspec
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId, PublicKey
 from p2p_modelex.records.channel import ChannelTerms, Claim
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
 from p2p_modelex.units import UnixMs, Wei
@@ -179,11 +180,14 @@ class RunStarted(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunText(msgspec.Struct, frozen=True, gc=False):
-    """A piece of output; `tokens` counts all completion tokens so far."""
+    """A piece of output; `tokens` counts all completion tokens so far. logprobs: where the request
+    asks for them.
+    """
 
     job: JobId
     text: str
     tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class RunFinished(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.registry import UNSUSPENDED, RegistryEntry, RegistryEvent, Standing
 from p2p_modelex.records.split import SplitState
@@ -90,11 +91,14 @@ class EngineStarted(msgspec.Struct, frozen=True, gc=False):
 
 
 class EngineProduced(msgspec.Struct, frozen=True, gc=False):
-    """Output: whole characters, and how many tokens made them (not cumulative)."""
+    """Output: whole characters, how many tokens made them (not cumulative), and how likely the
+    model found these, where the request asks.
+    """
 
     job: JobId
     text: str
     tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class EngineFinished(msgspec.Struct, frozen=True, gc=False):

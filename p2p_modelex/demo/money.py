@@ -1,6 +1,5 @@
 """The demonstration's money: who paid, what arrived, and whether it adds up."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,27 +10,23 @@ from rich.table import Table
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.demo.mesh import CAST, GATEWAY, Mesh
 from p2p_modelex.errors import ModelexError
-from p2p_modelex.ids import Address
 from p2p_modelex.node.settling import Settled
 from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import Wei, format_ai
 
 ARRIVAL_TIMEOUT_S = 30.0
-QUIET_S = 2.0
-"""What a node that crashed has not got by then was lost with the stream that carried it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
     """Wei, before and after by account. paid: by the client's jobs. others: through the API.
-    missing: promised to a node that crashed and not received, by its name. deposits: the client's.
+    deposits: the client's.
     """
 
     before: Mapping[str, Wei]
     after: Mapping[str, Wei]
     paid: int
     others: int
-    missing: Mapping[str, int]
     deposits: int
 
 
@@ -48,40 +43,23 @@ async def sum_by_gateway(mesh: Mesh) -> int:
         return sum(row.signed.voucher.amount for row in await store.issued_vouchers())
 
 
-async def wait_for_vouchers(mesh: Mesh, crashed: set[str]) -> Mapping[str, int]:
-    """Wait until the last vouchers, sent a moment ago, are in their nodes' stores. Return what is
-    missing: a voucher that was on its way as its provider crashed.
-    """
-    missing: Mapping[str, int] = {}
+async def wait_for_vouchers(mesh: Mesh) -> None:
+    """Wait until the last vouchers, sent a moment ago, are in their nodes' stores."""
     with trio.move_on_after(ARRIVAL_TIMEOUT_S):
-        since = trio.current_time()
-        while found := await _find_missing(mesh):
-            if found != missing:
-                missing, since = found, trio.current_time()
-            elif found.keys() <= crashed and trio.current_time() - since > QUIET_S:
-                return missing
+        while await _is_any_missing(mesh):
             await trio.sleep(0.1)
-        return {}
-    return missing
 
 
-async def _find_missing(mesh: Mesh) -> Mapping[str, int]:
-    """Return what was promised to each node and is not in its store yet, wei by its name."""
-    promised: Counter[str] = Counter()
-    names = {mesh.keys[one.name].account.address: one.name for one in CAST}
+async def _is_any_missing(mesh: Mesh) -> bool:
+    """Whether more was promised than the nodes have in their stores."""
+    missing = 0
     for payer in ("client", GATEWAY):
         async with SqliteStore(mesh.homes[payer].database, read_only=True) as store:
-            name_of = {
-                row.state.channel: names[Address(row.state.payee)] for row in await store.channels()
-            }
-            for issued in await store.issued_vouchers():
-                voucher = issued.signed.voucher
-                promised[name_of[voucher.channel]] += voucher.amount
+            missing += sum(row.signed.voucher.amount for row in await store.issued_vouchers())
     for one in CAST:
         async with SqliteStore(mesh.homes[one.name].database, read_only=True) as store:
-            for received in await store.received_vouchers():
-                promised[one.name] -= received.signed.voucher.amount
-    return +promised
+            missing -= sum(row.signed.voucher.amount for row in await store.received_vouchers())
+    return missing > 0
 
 
 def show(sums: Sums, settled: Sequence[Settled | None], console: Console) -> None:
@@ -107,14 +85,11 @@ def _check(sums: Sums, console: Console) -> None:
     console.print(f"paid by vouchers:                  {format_ai(Wei(sums.paid))}")
     if sums.others:
         console.print(f"paid through the API by vouchers:  {format_ai(Wei(sums.others))}")
-    for name, amount in sums.missing.items():
-        console.print(f"of it lost as {name} crashed:     {format_ai(Wei(amount))}")
     console.print(f"earned by all nodes on chain:      {format_ai(Wei(earned))}")
     console.print(
         f"client's deposits in channels:     {format_ai(Wei(locked))}, of which unspent "
         f"{format_ai(Wei(locked - sums.paid))}"
     )
-    lost = sum(sums.missing.values())
-    if locked != sums.deposits or earned != sums.paid + sums.others - lost:
+    if locked != sums.deposits or earned != sums.paid + sums.others:
         raise ModelexError("the money does not add up")
     console.print("the money adds up")

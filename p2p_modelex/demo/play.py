@@ -76,11 +76,11 @@ async def play(folder: Path, models: Path, console: Console, *, stay: bool) -> N
         answers = [*scores, *chats]
         _verify(mesh, answers, console)
         paid = sum(one.completion.paid for one in answers)
-        missing = await money.wait_for_vouchers(mesh, _find_crashed(mesh, answers))
+        await money.wait_for_vouchers(mesh)
         settled = [await settle_home(mesh.homes[one.name], PASSPHRASE) for one in CAST]
         after = await money.read_balances(mesh)
         others = await money.sum_by_gateway(mesh)
-        money.show(money.Sums(before, after, paid, others, missing, deposits), settled, console)
+        money.show(money.Sums(before, after, paid, others, deposits), settled, console)
         console.print(f"\ndone in {time.monotonic() - began:.1f} s")
         if stay:
             async with _serve(mesh, console):
@@ -208,12 +208,6 @@ def _show_scores(mesh: Mesh, answers: Sequence[Answer], console: Console) -> Non
                 f"({one.why.code}), {took_over} took over"
             )
     console.print("what a failed attempt had been paid is in the headline's price")
-
-
-def _find_crashed(mesh: Mesh, answers: Sequence[Answer]) -> set[str]:
-    """The nodes whose engine failed in mid-job."""
-    failed = [one.why for answer in answers for one in answer.failovers]
-    return {mesh.names.get(why.peer or b"", "?") for why in failed if why.code == "engine"}
 
 
 def _verify(mesh: Mesh, answers: Sequence[Answer], console: Console) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 
 
@@ -47,12 +48,12 @@ class Started:
 class Piece:
     """Output as it comes: text (whole UTF-8 characters; empty for a token that ends the answer or
     half a character), how many tokens made it, and their log probabilities under the model's own
-    distribution where the engine has the `logprobs` feature and shows them.
+    distribution where the request asks for them.
     """
 
     text: str
     tokens: int
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from p2p_modelex.engine.abc import EngineInfo
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 
 
@@ -19,7 +20,7 @@ class Step:
 
     text: str = ""
     tokens: int = 0
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
     cached: int = 0
 
 

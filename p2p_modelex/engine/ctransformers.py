@@ -7,12 +7,13 @@ from p2p_modelex.engine.architecture import vet_for_ctransformers
 from p2p_modelex.engine.backend import Backend, Step, Steps
 from p2p_modelex.engine.ctransformers_library import BATCH_TOKENS, Library, version
 from p2p_modelex.engine.prompt import SCORE_ANSWERS, PromptBuilder, kinds_of
-from p2p_modelex.engine.sampling import choose_token
+from p2p_modelex.engine.sampling import Logits, choose_token, compute_logprobs
 from p2p_modelex.engine.spec import CONTEXT_DEFAULT, EngineSpec, default_threads
 from p2p_modelex.engine.text import TextStream
 from p2p_modelex.engine.vetting import CONTROL, Header, read_header, vet_digest
 from p2p_modelex.errors import ModelRejected, Unsupported
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
 
@@ -79,8 +80,9 @@ class CtransformersBackend(Backend):
 
     def _score(self, request: Request) -> Steps:
         """Answer with the likeliest digit, whatever the sampling options say."""
-        token, logprob = choose_token(
-            self._library.logits(),
+        logits = self._library.logits()
+        token = choose_token(
+            logits,
             step=0,
             seed=request.seed,
             temperature=0.0,
@@ -88,7 +90,8 @@ class CtransformersBackend(Backend):
             top_p=1.0,
             allowed=self._answers,
         )
-        yield Step(SCORE_ANSWERS[self._answers.index(token)], 1, (logprob,))
+        text = SCORE_ANSWERS[self._answers.index(token)]
+        yield Step(text, 1, self._tell(request, logits, token))
         return Finish.STOP
 
     def _decode(self, request: Request, stopped: Callable[[], bool]) -> Steps:
@@ -97,8 +100,9 @@ class CtransformersBackend(Backend):
         for step in range(request.max_tokens):
             if stopped():
                 return Finish.CANCELLED
-            token, logprob = choose_token(
-                self._library.logits(),
+            logits = self._library.logits()
+            token = choose_token(
+                logits,
                 step=step,
                 seed=request.seed,
                 temperature=request.temperature,
@@ -107,7 +111,7 @@ class CtransformersBackend(Backend):
             )
             ended = token in self._ends
             text = "" if ended else stream.feed(self._library.detokenize(token))
-            yield Step(text, 1, (logprob,))
+            yield Step(text, 1, self._tell(request, logits, token))
             if ended or stream.stopped:
                 finish = Finish.STOP
                 break
@@ -116,6 +120,15 @@ class CtransformersBackend(Backend):
         if rest := stream.finish():
             yield Step(rest)
         return finish
+
+    def _tell(self, request: Request, logits: Logits, token: int) -> tuple[TokenLogprob, ...]:
+        """Return how likely the token is, if that is asked for."""
+        if not request.logprobs:
+            return ()
+        logprob, likeliest = compute_logprobs(logits, token, request.logprobs - 1)
+        name = self._library.detokenize
+        top = [(name(one), said) for one, said in likeliest]
+        return (build_logprob(name(token), logprob, top, request.logprobs - 1),)
 
 
 def _answer_tokens(header: Header) -> list[int]:

@@ -18,6 +18,7 @@ from p2p_modelex.errors import (
     Unsupported,
 )
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 
 LENGTH_BYTES = 4
@@ -68,7 +69,7 @@ class Produced(_Frame, frozen=True, tag=18):
     job: int
     text: str
     tokens: int
-    logprobs: tuple[float, ...]
+    logprobs: tuple[TokenLogprob, ...]
 
 
 class Alive(_Frame, frozen=True, tag=19):

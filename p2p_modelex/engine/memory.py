@@ -5,6 +5,7 @@ temperature and seed, so the same request has the same answer and others differ.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import encode_vector
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
 _WORDS = (  # noqa: SIM905 - a text reads better than a list
@@ -81,7 +83,7 @@ class MemoryEngine(Engine):
             weights=Digest(hashlib.sha256(b"modelex/memory/" + model.encode()).digest()),
             kinds=kinds,
             context_length=context_length,
-            features=("seed", "stop"),
+            features=("logprobs", "seed", "stop"),
             slots=slots,
             device="cpu",
         )
@@ -135,7 +137,7 @@ class MemoryEngine(Engine):
                 if tokens == 0:
                     self._admission.note_first_token(began)
                 tokens += 1
-                yield Piece(stream.feed(word.encode()), 1)
+                yield Piece(stream.feed(word.encode()), 1, _tell(request, word))
                 if stream.stopped:
                     break
             if rest := stream.finish():
@@ -192,6 +194,15 @@ class MemoryEngine(Engine):
         # One more than is wanted says that there is more; a shorter digest begins like a longer.
         numbers = hashlib.shake_256(seed).digest(min(self._length, request.max_tokens + 1))
         return [_WORDS[number % len(_WORDS)] + " " for number in numbers]
+
+
+def _tell(request: Request, word: str) -> tuple[TokenLogprob, ...]:
+    """Return what is asked for: its own words are half as likely from one to the next."""
+    if not request.logprobs:
+        return ()
+    others = [other.encode() for other in (word, *(one + " " for one in _WORDS))]
+    ranked = [(other, -math.log(2) * rank) for rank, other in enumerate(others, 1)]
+    return (build_logprob(*ranked[0], ranked, request.logprobs - 1),)
 
 
 def _vector_of(text: str) -> list[float]:

@@ -23,8 +23,8 @@ def choose_token(
     top_k: int,
     top_p: float,
     allowed: Sequence[int] = (),
-) -> tuple[int, float]:
-    """Return the token and its log probability under the unchanged logits.
+) -> int:
+    """Return the token.
 
     temperature 0 is greedy, and the lowest id wins a tie; top_k 0 and top_p 1 are off. allowed:
     the only ids to choose from, or empty for all.
@@ -32,10 +32,23 @@ def choose_token(
     ids = np.asarray(allowed) if allowed else np.arange(len(logits))
     scores = logits[ids].astype(np.float64)
     if temperature == 0.0:
-        token = int(ids[int(np.argmax(scores))])
-    else:
-        token = int(ids[_draw(scores / temperature, top_k, top_p, _uniform(seed, step))])
-    return token, _logprob(logits, token)
+        return int(ids[int(np.argmax(scores))])
+    return int(ids[_draw(scores / temperature, top_k, top_p, _uniform(seed, step))])
+
+
+def compute_logprobs(
+    logits: Logits, token: int, most: int
+) -> tuple[float, list[tuple[int, float]]]:
+    """Return a token's log probability under the unchanged logits, and the `most` likeliest tokens
+    with theirs.
+    """
+    wide = logits.astype(np.float64)
+    top = float(wide.max())
+    logprobs = wide - top - math.log(float(np.exp(wide - top).sum()))
+    if not most:
+        return float(logprobs[token]), []
+    likeliest = np.argsort(-logprobs, kind="stable")[:most]
+    return float(logprobs[token]), [(int(one), float(logprobs[one])) for one in likeliest]
 
 
 def _draw(scores: npt.NDArray[np.float64], top_k: int, top_p: float, uniform: float) -> int:
@@ -53,9 +66,3 @@ def _draw(scores: npt.NDArray[np.float64], top_k: int, top_p: float, uniform: fl
 def _uniform(seed: int, step: int) -> float:
     digest = hashlib.sha256(seed.to_bytes(8, "big") + step.to_bytes(8, "big")).digest()
     return int.from_bytes(digest[:8], "big") / 2.0**64
-
-
-def _logprob(logits: Logits, token: int) -> float:
-    wide = logits.astype(np.float64)
-    top = float(wide.max())
-    return float(wide[token]) - top - math.log(float(np.exp(wide - top).sum()))

@@ -28,6 +28,7 @@ from p2p_modelex.errors import EngineError, ModelRejected, PromptTooLong, Unsupp
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import encode_vector
 from p2p_modelex.records.job import Request, is_schema
+from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
 _SCORE_GRAMMAR = "root ::= [1-9]"
@@ -119,7 +120,7 @@ class XllamacppBackend(Backend):
         thread = threading.Thread(target=self._complete, args=(body, on_frame, frames))
         thread.start()
         try:
-            finish = yield from _read_frames(frames)
+            finish = yield from _read_frames(frames, request.logprobs - 1)
             # One digit is the whole answer: the limit of one token has not cut anything.
             scored = request.kind == "score" and finish is Finish.LENGTH
             return Finish.STOP if scored else finish
@@ -148,7 +149,8 @@ class XllamacppBackend(Backend):
             frames.put(None)
 
 
-def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]") -> Steps:
+def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]", most: int) -> Steps:
+    """most: alternatives to tell of for each token, or -1."""
     counted = 0
     while (frame := frames.get()) is not None:
         if "error" in frame:
@@ -164,10 +166,24 @@ def _read_frames(frames: "queue.SimpleQueue[dict[str, Any] | None]") -> Steps:
         if "prompt_progress" in frame:
             yield Step()
             continue
-        shown = (choice["logprobs"] or {}).get("content") or []
         counted += 1
-        yield Step(choice["text"], 1, tuple(float(token["logprob"]) for token in shown))
+        yield Step(choice["text"], 1, _read_logprobs(choice, most))
     return Finish.CANCELLED
+
+
+def _read_logprobs(choice: dict[str, Any], most: int) -> tuple[TokenLogprob, ...]:
+    """Return what a frame tells: of tokens held back for half a character it tells the last."""
+    if most < 0 or choice["logprobs"] is None:
+        return ()
+    return tuple(
+        build_logprob(
+            bytes(token["bytes"]),
+            float(token["logprob"]),
+            [(bytes(one["bytes"]), float(one["logprob"])) for one in token["top_logprobs"]],
+            most,
+        )
+        for token in choice["logprobs"]["content"]
+    )
 
 
 def _start(
@@ -212,7 +228,8 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
         "seed": _fold_seed(request.seed),
         "stop": list(request.stop),
         "grammar": _SCORE_GRAMMAR if scoring else _grammar_of(request),
-        "logprobs": 1,
+        # One at least, or llama.cpp tells of none.
+        "logprobs": max(request.logprobs - 1, 1) if request.logprobs else 0,
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,

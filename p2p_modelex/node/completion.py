@@ -90,10 +90,12 @@ def build_request(
     seed: int = 0,
     stop: Sequence[str] = (),
     grammar: str = "",
+    logprobs: int | None = None,
     weights: bytes = bytes(32),
 ) -> Request:
     """Return a request; a text of kind `chat` becomes one user message.
 
+    logprobs: how many alternatives to tell of for each token, None for no log probabilities.
     Raises BadInput, naming the field, if something is out of its bounds (records/job.py).
     """
     text, messages = "", tuple[Message, ...]()
@@ -116,6 +118,7 @@ def build_request(
         seed=seed,
         stop=tuple(stop),
         grammar=grammar,
+        logprobs=0 if logprobs is None else 1 + logprobs,
     )
     try:
         # A constructor checks nothing; what a peer would refuse is refused here.

@@ -100,9 +100,9 @@ class Jobs:
                     case Started(prompt_tokens):
                         counts[0] = prompt_tokens
                         await self._tell(EngineStarted(effect.job, prompt_tokens))
-                    case Piece(text, tokens):
+                    case Piece(text, tokens, logprobs):
                         counts[1] += tokens
-                        await self._tell(EngineProduced(effect.job, text, tokens))
+                        await self._tell(EngineProduced(effect.job, text, tokens, logprobs))
                     case Done(finish, prompt_tokens, completion_tokens):
                         return EngineFinished(effect.job, finish, prompt_tokens, completion_tokens)
         finally:

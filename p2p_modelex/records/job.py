@@ -14,6 +14,7 @@ from p2p_modelex import limits
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.channel import PayerTerms
 from p2p_modelex.records.envelope import Envelope
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import SignedReceipt
 from p2p_modelex.records.types import U16, U32, U64, Bytes16, Bytes20, Bytes32, Name
 from p2p_modelex.records.voucher import SignedVoucher
@@ -52,7 +53,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
     weights: SHA-256 of the model file, or zeros for any. temperature 0 is greedy; top_k 0 and
     top_p 1 are off. seed: makes sampling repeatable on the same engine. grammar: GBNF, a JSON
-    schema (what begins with a brace, as no GBNF does), or empty.
+    schema (what begins with a brace, as no GBNF does), or empty. logprobs: 0 for none, or 1 and how
+    many alternatives to tell of for each token.
     """
 
     model: Name
@@ -70,6 +72,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         Meta(max_length=limits.STOPS_MAX),
     ]
     grammar: Annotated[str, Meta(max_length=limits.GRAMMAR_BYTES)]
+    logprobs: Annotated[int, Meta(ge=0, le=1 + limits.TOP_LOGPROBS_MAX)]
 
 
 def is_schema(grammar: str) -> bool:
@@ -79,9 +82,10 @@ def is_schema(grammar: str) -> bool:
 
 def features_of(request: Request) -> tuple[str, ...]:
     """Return the features that an offer must have to serve a request."""
-    if not request.grammar:
-        return ()
-    return ("json_schema",) if is_schema(request.grammar) else ("grammar",)
+    features = ["logprobs"] if request.logprobs else []
+    if request.grammar:
+        features.append("json_schema" if is_schema(request.grammar) else "grammar")
+    return tuple(features)
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -172,12 +176,16 @@ class Started(_Wire, frozen=True, tag=17):
 
 
 class Chunk(_Wire, frozen=True, tag=18):
-    """The index-th piece of output; `tokens` counts all completion tokens up to its end."""
+    """The index-th piece of output; `tokens` counts all completion tokens up to its end.
+
+    logprobs: of its tokens, where the request asks for them.
+    """
 
     job: Bytes16
     index: U32
     text: Annotated[str, Meta(max_length=limits.CHUNK_TEXT_BYTES)]
     tokens: U32
+    logprobs: Annotated[tuple[TokenLogprob, ...], Meta(max_length=limits.CHUNK_LOGPROBS_MAX)]
 
 
 class Finished(_Wire, frozen=True, tag=19):

@@ -20,6 +20,7 @@ def make_request(
     seed: int = 7,
     stop: tuple[str, ...] = (),
     grammar: str = "",
+    logprobs: int = 0,
     weights: bytes = bytes(32),
 ) -> Request:
     return Request(
@@ -35,6 +36,7 @@ def make_request(
         seed=seed,
         stop=stop,
         grammar=grammar,
+        logprobs=logprobs,
     )
 
 

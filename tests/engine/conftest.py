@@ -36,13 +36,14 @@ async def serving_upstream(
     so that there are no features to try.
     """
     if name == "upstream-openai":
+        features = () if embedding else ("logprobs", "seed")
         async with serving_openai(MemoryEngine("m", slots=64)) as server:
-            yield UpstreamSpec(server.url, "m", features=() if embedding else ("seed",))
+            yield UpstreamSpec(server.url, "m", features=features)
     else:
         monkeypatch.setenv("TEST_UPSTREAM_KEY", KEY)
-        features = () if embedding else ("grammar", "json_schema", "logprobs", "seed")
+        tried = () if embedding else ("grammar", "json_schema", "logprobs", "seed")
         async with serving_llama(tiny, slots=1, embedding=embedding) as url:
-            yield UpstreamSpec(url, "m", key_variable="TEST_UPSTREAM_KEY", features=features)
+            yield UpstreamSpec(url, "m", key_variable="TEST_UPSTREAM_KEY", features=tried)
 
 
 @pytest.fixture

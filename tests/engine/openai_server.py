@@ -4,7 +4,7 @@ It speaks vLLM's dialect by default, with /tokenize; `ways` replaces the answer 
 """
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.errors import PromptTooLong, Unsupported
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.logprobs import Alternative, TokenLogprob
 from p2p_modelex.records.receipt import Finish
 
 Send = Callable[[bytes], Awaitable[None]]
@@ -28,6 +29,7 @@ class OpenAiServer:
     def __init__(self, engine: MemoryEngine, owner: str = "vllm") -> None:
         self.engine = engine
         self.owner = owner
+        self.tells_logprobs = True
         self.ways: dict[str, Way] = {}
         self.running = 0
         self.seen: list[tuple[str, dict[str, str], Any]] = []
@@ -102,6 +104,7 @@ class OpenAiServer:
             seed=asked.get("seed", 0),
             stop=tuple(asked.get("stop", ())),
             grammar="",
+            logprobs=_read_logprobs(asked) if self.tells_logprobs else 0,
         )
 
     async def _stream(
@@ -150,19 +153,49 @@ async def _events(
         match output:
             case Started():
                 yield None
-            case Piece(text):
-                yield event(text, is_chat=is_chat)
+            case Piece(text, _, logprobs):
+                yield event(text, is_chat=is_chat, logprobs=logprobs)
             case Done(finish, prompt, tokens):
                 yield event("", is_chat=is_chat, finish=finish is Finish.STOP)
                 yield usage(tokens, prompt)
                 yield b"data: [DONE]\n\n"
 
 
-def event(text: str, *, is_chat: bool = True, finish: bool | None = None) -> bytes:
+def event(
+    text: str,
+    *,
+    is_chat: bool = True,
+    finish: bool | None = None,
+    logprobs: Sequence[TokenLogprob] = (),
+) -> bytes:
     """Return a chunk as an event. finish: None for more to come, whether it stopped by itself."""
     reason = None if finish is None else "stop" if finish else "length"
     said: Any = {"delta": {"content": text}} if is_chat else {"text": text}
+    if logprobs:
+        said["logprobs"] = _tell_chat(logprobs) if is_chat else _tell_text(logprobs)
     return line({"choices": [{"index": 0, **said, "finish_reason": reason}]})
+
+
+def _read_logprobs(asked: Any) -> int:
+    if "messages" in asked:
+        return 1 + int(asked.get("top_logprobs", 0)) if asked.get("logprobs") else 0
+    return 1 + int(asked["logprobs"]) if "logprobs" in asked else 0
+
+
+def _tell_chat(logprobs: Sequence[TokenLogprob]) -> Any:
+    def show(one: TokenLogprob | Alternative) -> dict[str, Any]:
+        return {"token": one.token.decode(), "logprob": one.logprob, "bytes": list(one.token)}
+
+    tops = [{"top_logprobs": [show(other) for other in one.top]} for one in logprobs]
+    return {"content": [show(one) | top for one, top in zip(logprobs, tops, strict=True)]}
+
+
+def _tell_text(logprobs: Sequence[TokenLogprob]) -> Any:
+    return {
+        "tokens": [one.token.decode() for one in logprobs],
+        "token_logprobs": [one.logprob for one in logprobs],
+        "top_logprobs": [{o.token.decode(): o.logprob for o in one.top} for one in logprobs],
+    }
 
 
 def usage(tokens: int, prompt: int = 3) -> bytes:

@@ -247,7 +247,7 @@ async def trap(*, endless: bool) -> AsyncGenerator[tuple[Exchange, list[Order]],
         await stream.send_frame(codec.encode(Started(order.job, 3, Wei(16 * PRICE))))
         for index in count():
             text = "x" * 100
-            await stream.send_frame(codec.encode(Chunk(order.job, index, text, index + 1)))
+            await stream.send_frame(codec.encode(Chunk(order.job, index, text, index + 1, ())))
             if not endless:
                 await trio.sleep_forever()
 

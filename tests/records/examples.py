@@ -128,6 +128,7 @@ request = Request(
     seed=7,
     stop=("\n\n",),
     grammar="",
+    logprobs=0,
 )
 completion = Request(
     model="news2",
@@ -142,6 +143,7 @@ completion = Request(
     seed=0,
     stop=(),
     grammar="root ::= [1-9]",
+    logprobs=0,
 )
 voucher = SignedVoucher(Voucher(CHANNEL, 3, Wei(250 * 10**15), 0), SIGNATURE)
 receipt = SignedReceipt(
@@ -216,7 +218,7 @@ EXAMPLES: dict[str, Any] = {
     "cancel": Cancel(JOB),
     "quoted": Quoted(JOB, envelope),
     "started": Started(JOB, 21, Wei(192 * 10**12)),
-    "chunk": Chunk(JOB, 0, "Yes ☂", 2),
+    "chunk": Chunk(JOB, 0, "Yes ☂", 2, ()),
     "finished": Finished(JOB, receipt),
     "refused": Refused(JOB, "busy", "all slots are taken", 1500),
     "failed": Failed(JOB, "engine", "the worker died"),

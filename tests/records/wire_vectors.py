@@ -94,7 +94,12 @@ def _invalid() -> list[dict[str, str]]:
         ("5 in nine bytes", "Probe", "WIRE-4", b"\x92\x01\xcf" + (5).to_bytes(8, "big")),
         ("a long array head", "Probe", "WIRE-4", b"\xdc\x00\x02\x01\x05"),
         ("a long bytes head", "Cancel", "WIRE-4", b"\x92\x05\xc5\x00\x10" + JOB),
-        ("a long text head", "Chunk", "WIRE-4", b"\x95\x12\xc4\x10" + JOB + b"\x00\xd9\x02hi\x01"),
+        (
+            "a long text head",
+            "Chunk",
+            "WIRE-4",
+            b"\x96\x12\xc4\x10" + JOB + b"\x00\xd9\x02hi\x01\x90",
+        ),
     ]
     return [
         {"kind": kind, "name": name, "rule": rule, "encoded": "0x" + bytes(data).hex()}

@@ -70,7 +70,19 @@ def receipt(number: int, *, finished_at: int, provider: bool = True) -> ReceiptR
         3, 4, Wei(11), 0, CHANNEL, 0, finished_at, Finish.STOP,
     )  # fmt: skip
     request = Request(
-        "smollm2", zeros, "chat", "", (Message("user", "hello"),), 16, 0.7, 0.9, 40, 1, ("\n",), ""
+        "smollm2",
+        zeros,
+        "chat",
+        "",
+        (Message("user", "hello"),),
+        16,
+        0.7,
+        0.9,
+        40,
+        1,
+        ("\n",),
+        "",
+        0,
     )
     ownership = SignedOwnership(Ownership(zeros, b"\1" * 20, b"\2" * 20, 5), b"\x66" * 65)
     return ReceiptRow(

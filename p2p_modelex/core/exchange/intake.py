@@ -1,5 +1,7 @@
 """What a requester believes of what a provider tells it: quote, start, chunks, receipt."""
 
+from itertools import pairwise
+
 from p2p_modelex import limits
 from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.core.exchange.sale import compute_request_digest
@@ -28,6 +30,7 @@ class Intake:
         self._chunks = 0
         self._texts: list[str] = []
         self._text_bytes = 0
+        self._told = 0
         self.window = 0
         """How many wei the provider works ahead of vouchers; 0 until the job started."""
 
@@ -158,9 +161,23 @@ class Intake:
             raise RemoteProtocolError("EXC-11", f"{size} bytes for {chunk.tokens} tokens")
         if chunk.tokens > size + parameters.TOKENS_SLACK:
             raise RemoteProtocolError("EXC-11", f"{chunk.tokens} tokens for {size} bytes")
+        self._check_logprobs(chunk)
         self._chunks += 1
         self._tokens, self._text_bytes = chunk.tokens, size
         self._texts.append(chunk.text)
+
+    def _check_logprobs(self, chunk: Chunk) -> None:
+        """EXC-21: as many as were asked for, of no more tokens than there are and of enough."""
+        wanted = self._purchase.request.logprobs
+        self._told += len(chunk.logprobs)
+        least = (chunk.tokens - parameters.TOKENS_SLACK) / parameters.TOKENS_PER_CHARACTER
+        if not (least <= self._told <= chunk.tokens if wanted else not self._told):
+            raise RemoteProtocolError("EXC-21", f"logprobs of {self._told}/{chunk.tokens} tokens")
+        for one in chunk.logprobs:
+            if len(one.top) >= wanted:
+                raise RemoteProtocolError("EXC-21", f"{len(one.top)} alternatives are too many")
+            if any(a.surprisal > b.surprisal for a, b in pairwise(one.top)):
+                raise RemoteProtocolError("EXC-21", "the likeliest comes first")
 
     def take_receipt(self, finished: Finished, now: UnixMs, *, is_cancelled: bool) -> str:
         """Check the receipt and return the whole completion; RemoteProtocolError EXC-16."""
@@ -186,6 +203,8 @@ class Intake:
             if self._tokens:
                 raise RemoteProtocolError("EXC-20", f"{self._tokens} tokens of a vector")
             decode_vector(completion)
+        if purchase.request.logprobs and completion and not self._told:
+            raise RemoteProtocolError("EXC-21", "no logprobs came")
         try:
             verify_receipt(
                 finished.receipt,

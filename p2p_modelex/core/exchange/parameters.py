@@ -50,6 +50,9 @@ TOKENS_SLACK = 96
 """Tokens that may show no text: ends of turns, text held back for a stop. Each of the others shows
 a byte at least. Without it a provider could bill max_tokens for an empty completion."""
 
+TOKENS_PER_CHARACTER = 4
+"""Tokens that show one character, a byte each; an engine may tell the logprob of the last alone."""
+
 OPEN_JOBS_MAX = 256
 """Streams with a request being counted, admitted or run; more are refused `busy`."""
 

@@ -148,8 +148,9 @@ class RequesterExchange:
             case Chunk():
                 self._intake.take_chunk(message)
                 self._state = state
-                text = Emit(RunText(self.job, message.text, message.tokens))
-                return [*([text] if message.text else []), *self._go_on(now)]
+                text = Emit(RunText(self.job, message.text, message.tokens, message.logprobs))
+                is_shown = message.text or message.logprobs
+                return [*([text] if is_shown else []), *self._go_on(now)]
             case Finished():
                 return self._on_finished(message, now)
             case Refused():

@@ -167,6 +167,8 @@ def validate_request(request: Request) -> None:
     """Raise RemoteProtocolError EXC-4 for a request that no honest requester makes."""
     if bool(request.text) == bool(request.messages):
         raise RemoteProtocolError("EXC-4", "exactly one of text and messages")
+    if request.kind == "embedding" and request.logprobs:
+        raise RemoteProtocolError("EXC-4", "a vector has no tokens")
     if pricing.compute_prompt_bytes(request) > limits.PROMPT_BYTES:
         raise RemoteProtocolError("EXC-4", f"a prompt has at most {limits.PROMPT_BYTES} bytes")
 

@@ -13,7 +13,7 @@ from p2p_modelex.core.effects import (
     StreamId,
     TimerId,
 )
-from p2p_modelex.core.exchange import parameters, pricing, table
+from p2p_modelex.core.exchange import parameters, table
 from p2p_modelex.core.exchange.deadline import Deadline, build_timer_id
 from p2p_modelex.core.exchange.ports import Till
 from p2p_modelex.core.exchange.sale import Sale
@@ -32,6 +32,9 @@ from p2p_modelex.records.job import Cancel, Chunk, Failed, FailureCode, Finished
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import JobRow, ReceiptRow, Row
 from p2p_modelex.units import UnixMs, Wei
+
+# Nothing more is delivered; the requester's last Pay may still come.
+_ENDED = (State.SETTLING, State.FAILED)
 
 
 class Serving:
@@ -54,6 +57,7 @@ class Serving:
         self._finish: Finish | None = None
         self._is_generating = True
         self._is_unpaid = False
+        self._failed: FailureCode | None = None
         self._is_closed = False
 
     @property
@@ -81,7 +85,7 @@ class Serving:
         self._state = table.on_received(self._state, message)
         if isinstance(message, Pay):
             return self._on_pay(message, now)
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             return []
         # EXC-12: what the window still lets out is delivered, the rest is neither sent nor owed.
         effects = self._stop() + self._send_chunks()
@@ -94,7 +98,7 @@ class Serving:
         except JobRefused as refusal:
             raise RemoteProtocolError("EXC-8", refusal.message) from refusal
         effects: list[Effect] = [Persist(rows)] if rows else []
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             return effects
         return effects + self._deliver(now, is_due=True)
 
@@ -109,20 +113,29 @@ class Serving:
             effects = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
         match given:
             case EngineProduced():
-                self._output.put(given.text, given.tokens)
-                most = pricing.compute_completion_bytes_max(self._output.put_tokens)
-                if self._output.put_bytes > most:
-                    return effects + self._fail("engine", "EXC-11: more text than tokens", now)
-                return effects + self._deliver(now, is_due=self._is_chunk_due(now))
+                # What was not asked for would break EXC-21.
+                shown = given.logprobs if self._sale.request.logprobs else ()
+                self._output.put(given.text, given.tokens, shown)
+                return effects + self._deliver_sound(now, is_due=self._is_chunk_due(now))
             case EngineFinished():
                 self._is_generating = False
                 self._finish = given.finish
                 # The engine counts tokens that show no text, such as the one that ends a turn.
                 self._output.put("", given.completion_tokens - self._output.put_tokens)
-                return effects + self._deliver(now, is_due=True)
+                return effects + self._deliver_sound(now, is_due=True)
             case _:
                 self._is_generating = False
                 return effects + self._fail("engine", given.reason, now)
+
+    def _deliver_sound(self, now: UnixMs, *, is_due: bool) -> list[Effect]:
+        """Deliver, unless the requester would have to take the output for a lie."""
+        is_telling = bool(self._sale.request.logprobs)
+        broken = self._output.explain_broken(
+            is_telling=is_telling, is_whole=self._finish is not None
+        )
+        if broken:
+            return self._fail("engine", broken, now)
+        return self._deliver(now, is_due=is_due)
 
     def _is_chunk_due(self, now: UnixMs) -> bool:
         """EXC-10: the first piece at once, then by time or size."""
@@ -141,7 +154,7 @@ class Serving:
         passed, effects = self._deadline.on_fired(now)
         if not passed:
             return effects
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             return [*self._close(now), ResetStream(self._stream)]
         if self._is_unpaid:
             return self._fail("unpaid", "EXC-9: no voucher came in time", now)
@@ -180,9 +193,9 @@ class Serving:
             taken = self._output.take(allowance)
             if taken is None:
                 return effects
-            text, tokens = taken
+            text, tokens, shown = taken
             self._till.earn(job, self._sale.earned)
-            effects.append(self._send(Chunk(job, self._output.chunks - 1, text, tokens)))
+            effects.append(self._send(Chunk(job, self._output.chunks - 1, text, tokens, shown)))
 
     def _send_receipt(self, finish: Finish, now: UnixMs) -> list[Effect]:
         """EXC-13: the receipt is durable before it goes out."""
@@ -206,13 +219,16 @@ class Serving:
 
     def on_ended(self, ended: StreamEnded, now: UnixMs) -> list[Effect]:
         """The requester closed its side, or the stream is lost."""
-        if self._state is State.SETTLING:
+        if self._state in _ENDED:
             last = CloseStream(self._stream) if ended.clean else ResetStream(self._stream)
             return [*self._close(now), last]
         return [*self.lose(now), ResetStream(self._stream)]
 
     def _close(self, now: UnixMs) -> list[Effect]:
-        """The job was receipted: what is not paid by now is a debt."""
+        """The requester has said its last: what is not paid of a receipt by now is a debt."""
+        if self._failed is not None:
+            self._forgive()
+            return self._leave(self._failed, now)
         paid = self._till.get_paid(self._sale.job)
         if paid >= self._sale.earned:
             return self._leave("paid", now)
@@ -228,16 +244,26 @@ class Serving:
         return self._stop() + self._leave("failed", now)
 
     def _fail(self, code: FailureCode, reason: str, now: UnixMs) -> list[Effect]:
-        """EXC-15: only an unpaid job leaves a debt; a failure of ours is forgiven."""
-        job = self._sale.job
+        """EXC-15: say so, and go on reading for as long as a Pay may be on its way."""
+        self._failed = code
         effects = self._stop()
         if code == "unpaid":
             effects.append(Penalize(self._peer, "unpaid", reason))
-        else:
-            paid = self._till.get_paid(job)
-            self._till.earn(job, min(self._sale.earned, paid))
-        effects.append(self._send(Failed(job, code, reason[:128])))
-        return [*effects, *self._leave(code, now), CloseStream(self._stream)]
+        self._forgive()
+        kept = self._till.settle(self._sale.job)
+        return [
+            *effects,
+            Persist((*kept, self._build_row(code, now))),
+            self._send(Failed(self._sale.job, code, reason[:128])),
+            *self._cancel_chunk_timer(),
+            *self._deadline.move(now, parameters.PAY_TIMEOUT_MS),
+        ]
+
+    def _forgive(self) -> None:
+        """EXC-15: only an unpaid job leaves a debt; a failure of ours earns what it was paid."""
+        job = self._sale.job
+        if self._failed != "unpaid":
+            self._till.earn(job, min(self._sale.earned, self._till.get_paid(job)))
 
     def _leave(self, state: str, now: UnixMs) -> list[Effect]:
         row = self._build_row(state, now)

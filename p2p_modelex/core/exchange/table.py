@@ -3,7 +3,7 @@
 What belongs here: which message may be sent in which state, and the state it leads to. What does
 not: timers, money, and how a state is left without a message. Each end sees its own sends at once
 and the other's later, so messages may cross; the table allows exactly the crossings that can
-happen between honest ends (a Pay or Cancel that meets a Finished).
+happen between honest ends (a Pay or Cancel that meets a Finished or a Failed).
 """
 
 from enum import Enum
@@ -36,6 +36,7 @@ class State(Enum):
     RUNNING = "running"
     CANCELLED = "cancelled"
     SETTLING = "settling"
+    FAILED = "failed"
     OVER = "over"
 
 
@@ -56,13 +57,15 @@ TRANSITIONS: dict[tuple[State, type], State] = {
     (State.RUNNING, Pay): State.RUNNING,
     (State.RUNNING, Cancel): State.CANCELLED,
     (State.RUNNING, Finished): State.SETTLING,
-    (State.RUNNING, Failed): State.OVER,
+    (State.RUNNING, Failed): State.FAILED,
     (State.CANCELLED, Chunk): State.CANCELLED,
     (State.CANCELLED, Pay): State.CANCELLED,
     (State.CANCELLED, Finished): State.SETTLING,
-    (State.CANCELLED, Failed): State.OVER,
+    (State.CANCELLED, Failed): State.FAILED,
     (State.SETTLING, Pay): State.SETTLING,
     (State.SETTLING, Cancel): State.SETTLING,
+    (State.FAILED, Pay): State.FAILED,
+    (State.FAILED, Cancel): State.FAILED,
 }
 
 

@@ -6,14 +6,18 @@ one token until the server's usage says more, never more than were asked for, an
 that the text could not show them (EXC-11), nor so few that it could not have been made of them.
 """
 
-import math
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.engine.abc import Piece
 from p2p_modelex.errors import EngineError
 from p2p_modelex.limits import KIB
+from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
 LINE_BYTES = 256 * KIB
@@ -33,13 +37,26 @@ class _Part(msgspec.Struct, frozen=True):
     reasoning: str | None = None
 
 
-class _Logprob(msgspec.Struct, frozen=True):
+_Bytes = list[Annotated[int, Meta(ge=0, le=255)]]
+
+
+class _Alternative(msgspec.Struct, frozen=True):
     logprob: float
+    token: str = ""
+    bytes: _Bytes | None = None
+
+
+class _Logprob(_Alternative, frozen=True):
+    top_logprobs: list[_Alternative] | None = None
 
 
 class _Logprobs(msgspec.Struct, frozen=True):
+    """A chat's have `content`, a completion's the rest."""
+
     content: list[_Logprob] | None = None
+    tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -70,11 +87,13 @@ _decoder: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
 class StreamedAnswer:
     """Feed it bytes until `is_over` or the body ends, then call `end`.
 
-    max_tokens: of the request. Every method raises EngineError for what is no such stream.
+    max_tokens: of the request. most: alternatives that it wants of each token, or -1. Every method
+    raises EngineError for what is no such stream.
     """
 
-    def __init__(self, max_tokens: int) -> None:
+    def __init__(self, max_tokens: int, most: int = -1) -> None:
         self._max_tokens = max_tokens
+        self._most = most
         self._buffer = b""
         self._pieces = 0
         self._idle_lines = 0
@@ -154,7 +173,7 @@ class StreamedAnswer:
             self._finish = Finish.LENGTH if choice.finish_reason == "length" else Finish.STOP
         if not text:
             return None
-        shown = _logprobs_of(choice.logprobs)
+        shown = _read_logprobs(choice.logprobs, self._most)
         self._pieces += 1
         if self._pieces > 2 * self._max_tokens + OVERRUN:
             self.is_over = self.is_cut = True
@@ -187,9 +206,26 @@ class StreamedAnswer:
         return thought + text
 
 
-def _logprobs_of(found: _Logprobs | None) -> tuple[float, ...]:
-    if found is None:
+def _read_logprobs(found: _Logprobs | None, most: int) -> tuple[TokenLogprob, ...]:
+    if found is None or most < 0:
         return ()
-    values = [one.logprob for one in found.content or ()]
-    values += [one for one in found.token_logprobs or () if one is not None]
-    return tuple(min(one, 0.0) for one in values if math.isfinite(one))
+    chat = found.content
+    return tuple(_read_legacy(found, most) if chat is None else (_read(one, most) for one in chat))
+
+
+def _read(one: _Logprob, most: int) -> TokenLogprob:
+    top = [(_name(other), other.logprob) for other in one.top_logprobs or ()]
+    return build_logprob(_name(one), one.logprob, top, most)
+
+
+def _name(one: _Alternative) -> bytes:
+    return one.token.encode() if one.bytes is None else bytes(one.bytes)
+
+
+def _read_legacy(found: _Logprobs, most: int) -> Iterator[TokenLogprob]:
+    listed = (found.tokens or (), found.token_logprobs or (), found.top_logprobs or ())
+    for token, logprob, top in zip_longest(*listed):
+        # The first token of all has none where nothing is before it.
+        if logprob is not None:
+            others = [(other.encode(), said) for other, said in (top or {}).items()]
+            yield build_logprob((token or "").encode(), logprob, others, most)

@@ -79,7 +79,7 @@ def get_text(request: Request) -> str:
     return request.text.rstrip() if request.kind == "score" else request.text
 
 
-def build_body(dialect: Dialect, model: str, request: Request, *, logprobs: bool) -> Fields:
+def build_body(dialect: Dialect, model: str, request: Request) -> Fields:
     """Return the JSON that asks for a streamed completion; Unsupported if the dialect has no word
     for something.
     """
@@ -96,10 +96,11 @@ def build_body(dialect: Dialect, model: str, request: Request, *, logprobs: bool
     if request.stop:
         body["stop"] = list(request.stop)
     if request.kind == "chat":
-        body |= {"messages": build_messages(request)} | ({"logprobs": True} if logprobs else {})
+        body |= {"messages": build_messages(request)}
     else:
         body |= {"prompt": get_text(request)}
-        body |= {"logprobs": 1} if logprobs else {}
+    if request.logprobs:
+        body |= _ask_logprobs(request)
     if dialect.sampling is not None:
         body |= dialect.sampling(request)
     elif request.top_k:
@@ -107,6 +108,14 @@ def build_body(dialect: Dialect, model: str, request: Request, *, logprobs: bool
     if scoring:
         return body | _constrain_grammar(dialect, _SCORE_GRAMMAR)
     return body | _constrain(dialect, request)
+
+
+def _ask_logprobs(request: Request) -> Fields:
+    most = request.logprobs - 1
+    if request.kind == "chat":
+        return {"logprobs": True, "top_logprobs": most}
+    # With 0 some servers tell of none.
+    return {"logprobs": max(most, 1)}
 
 
 def _constrain(dialect: Dialect, request: Request) -> Fields:

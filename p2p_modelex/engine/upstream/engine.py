@@ -153,7 +153,7 @@ class UpstreamEngine(Engine):
         upstream = self._require_up()
         if request.kind != "embedding":
             # What the server has no word for is refused before the job begins.
-            build_body(upstream.dialect, upstream.model, request, logprobs=False)
+            build_body(upstream.dialect, upstream.model, request)
         prompt = request.kind, request.text, request.messages
         tokens = self._counted.get(prompt)
         if tokens is None:
@@ -206,8 +206,7 @@ class UpstreamEngine(Engine):
         upstream, stall_s = self._require_up(), self._spec.stall_s
         if request.kind == "embedding":
             return embed(upstream, request, prompt_tokens, stall_s=stall_s)
-        logprobs = "logprobs" in self._wanted.features
-        return complete(upstream, request, prompt_tokens, logprobs=logprobs, stall_s=stall_s)
+        return complete(upstream, request, prompt_tokens, stall_s=stall_s)
 
     def _require_up(self) -> Upstream:
         if self._upstream is None:

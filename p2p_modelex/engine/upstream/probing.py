@@ -77,7 +77,9 @@ async def check_features(upstream: Upstream, kind: Kind, features: tuple[str, ..
             )
 
 
-def build_trial(kind: Kind, *, grammar: str = "", tokens: int = 1, warm: bool = False) -> Request:
+def build_trial(
+    kind: Kind, *, grammar: str = "", logprobs: int = 0, tokens: int = 1, warm: bool = False
+) -> Request:
     """Return a small request of a kind."""
     text = "Say yes."
     return Request(
@@ -93,14 +95,15 @@ def build_trial(kind: Kind, *, grammar: str = "", tokens: int = 1, warm: bool = 
         seed=7,
         stop=(),
         grammar=grammar,
+        logprobs=logprobs,
     )
 
 
-async def _run(upstream: Upstream, request: Request, *, logprobs: bool = False) -> list[Piece]:
+async def _run(upstream: Upstream, request: Request) -> list[Piece]:
     if request.kind == "embedding":
         outputs = embed(upstream, request, 0, stall_s=TIMEOUT_S)
     else:
-        outputs = complete(upstream, request, 0, logprobs=logprobs, stall_s=TIMEOUT_S)
+        outputs = complete(upstream, request, 0, stall_s=TIMEOUT_S)
     async with aclosing(outputs):
         return [output async for output in outputs if isinstance(output, Piece)]
 
@@ -123,8 +126,8 @@ async def _has_json_schema(upstream: Upstream, kind: Kind) -> bool:
 
 
 async def _has_logprobs(upstream: Upstream, kind: Kind) -> bool:
-    pieces = await _run(upstream, build_trial(kind, tokens=4), logprobs=True)
-    return any(piece.logprobs for piece in pieces)
+    pieces = await _run(upstream, build_trial(kind, logprobs=1 + 1, tokens=4))
+    return any(told.top for piece in pieces for told in piece.logprobs)
 
 
 async def _has_seed(upstream: Upstream, kind: Kind) -> bool:

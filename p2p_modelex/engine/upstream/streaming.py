@@ -29,18 +29,18 @@ class _Vectors(msgspec.Struct, frozen=True):
 
 
 async def complete(
-    upstream: Upstream, request: Request, prompt_tokens: int, *, logprobs: bool, stall_s: float
+    upstream: Upstream, request: Request, prompt_tokens: int, *, stall_s: float
 ) -> AsyncGenerator[Output, None]:
     """Run a chat, completion or score. stall_s: the longest silence. Raises EngineError."""
     server = upstream.server
-    body = build_body(upstream.dialect, upstream.model, request, logprobs=logprobs)
+    body = build_body(upstream.dialect, upstream.model, request)
     path = "/chat/completions" if request.kind == "chat" else "/completions"
     async with server.open(f"{server.base}{path}", body, timeout_s=stall_s) as answer:
         if answer.status != 200:
             content = await answer.read_all(ERROR_BYTES, stall_s)
             raise build_error(server, answer.status, content, answer.get_header(b"retry-after"))
         yield Started(prompt_tokens)
-        streamed = StreamedAnswer(request.max_tokens)
+        streamed = StreamedAnswer(request.max_tokens, request.logprobs - 1)
         while not streamed.is_over and (raw := await _read(answer, streamed, stall_s)):
             for piece in streamed.feed(raw):
                 yield piece

@@ -102,12 +102,12 @@ async def freezes_after_started(stream: Stream, order: Order) -> None:
 
 
 async def freezes_before_the_receipt(stream: Stream, order: Order) -> None:
-    await say(stream, started(order), Chunk(order.job, 0, "x" * 40, 20))
+    await say(stream, started(order), Chunk(order.job, 0, "x" * 40, 20, ()))
     await trio.sleep_forever()
 
 
 async def hangs_up_after_a_window(stream: Stream, order: Order) -> None:
-    await say(stream, started(order), Chunk(order.job, 0, "x" * 200, 60))
+    await say(stream, started(order), Chunk(order.job, 0, "x" * 200, 60, ()))
     await stream.reset()
 
 
@@ -124,29 +124,33 @@ async def sends_an_oversized_frame(stream: Stream, order: Order) -> None:
 async def never_ends(stream: Stream, order: Order) -> None:
     await say(stream, started(order))
     for index in count():
-        await say(stream, Chunk(order.job, index, "x" * 100, index + 1))
+        await say(stream, Chunk(order.job, index, "x" * 100, index + 1, ()))
 
 
 async def drips(stream: Stream, order: Order) -> None:
     await say(stream, started(order))
     for index in count():
-        await say(stream, Chunk(order.job, index, "x", 1))
+        await say(stream, Chunk(order.job, index, "x", 1, ()))
 
 
 async def bills_nothing(stream: Stream, order: Order) -> None:
     """Tokens, and no text."""
     await say(stream, started(order))
     for index in count():
-        await say(stream, Chunk(order.job, index, "" if index else "x", 100 * (index + 1)))
+        await say(stream, Chunk(order.job, index, "" if index else "x", 100 * (index + 1), ()))
 
 
 async def skips_a_chunk(stream: Stream, order: Order) -> None:
-    await say(stream, started(order), Chunk(order.job, 0, "x", 1), Chunk(order.job, 2, "y", 2))
+    await say(
+        stream, started(order), Chunk(order.job, 0, "x", 1, ()), Chunk(order.job, 2, "y", 2, ())
+    )
     await trio.sleep_forever()
 
 
 async def counts_backwards(stream: Stream, order: Order) -> None:
-    await say(stream, started(order), Chunk(order.job, 0, "x", 9), Chunk(order.job, 1, "y", 8))
+    await say(
+        stream, started(order), Chunk(order.job, 0, "x", 9, ()), Chunk(order.job, 1, "y", 8, ())
+    )
     await trio.sleep_forever()
 
 
@@ -166,7 +170,10 @@ async def invents_a_debt(stream: Stream, order: Order) -> None:
 
 async def fails_after_work(stream: Stream, order: Order) -> None:
     await say(
-        stream, started(order), Chunk(order.job, 0, "x" * 90, 60), Failed(order.job, "unpaid", "")
+        stream,
+        started(order),
+        Chunk(order.job, 0, "x" * 90, 60, ()),
+        Failed(order.job, "unpaid", ""),
     )
 
 
@@ -186,7 +193,7 @@ async def forges_a_receipt(stream: Stream, order: Order) -> None:
         order.voucher.voucher.channel, 0, 1, Finish.STOP,
     )  # fmt: skip
     receipt = Finished(order.job, SignedReceipt(made, os.urandom(65)))
-    await say(stream, started(order), Chunk(order.job, 0, "x" * 20, 9), receipt)
+    await say(stream, started(order), Chunk(order.job, 0, "x" * 20, 9, ()), receipt)
     await trio.sleep_forever()
 
 

@@ -25,6 +25,7 @@ from p2p_modelex.records.job import (
     Request,
     Started,
 )
+from p2p_modelex.records.logprobs import Alternative, TokenLogprob
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.records.voucher import sign as sign_voucher
@@ -105,7 +106,7 @@ def build_quote(key: PeerKey = PROVIDER_KEY, domain: str = QUOTE_DOMAIN, **chang
 
 
 STARTED = Started(JOB, 5, Wei(80))
-CHUNKS = (Chunk(JOB, 0, "a ", 1), Chunk(JOB, 1, "b", 2))
+CHUNKS = (Chunk(JOB, 0, "a ", 1, ()), Chunk(JOB, 1, "b", 2, ()))
 
 
 def build_finished(signer: Account = DELEGATE, **changes: Any) -> Finished:
@@ -133,6 +134,23 @@ def broken_signature() -> Finished:
     return Finished(JOB, SignedReceipt(made, b"\x01" * 65))
 
 
+TELLING = msgspec.structs.replace(REQUEST, logprobs=1 + 2)
+
+
+def tell(token: bytes = b"a ", *top: int, surprisal: int = 1_000_000) -> TokenLogprob:
+    """What a provider says of a token, with alternatives of these surprisals."""
+    return TokenLogprob(token, surprisal, tuple(Alternative(b"a ", one) for one in top))
+
+
+def build_told(*told: tuple[TokenLogprob, ...], tokens: tuple[int, ...] = (1, 2)) -> list[Chunk]:
+    """The completion "a b" with these logprobs in its chunks."""
+    texts = ("a ", "b")
+    return [
+        Chunk(JOB, at, text, count, shown)
+        for at, (text, count, shown) in enumerate(zip(texts, tokens, told, strict=True))
+    ]
+
+
 Case = tuple[str, str, tuple[object, ...]]
 
 
@@ -148,6 +166,8 @@ def to_provider() -> Iterator[Case]:
     yield "cancel before the start", "EXC-2", (build_order(), Cancel(JOB))
     both = msgspec.structs.replace(CHAT, text="x")
     yield "text and messages", "EXC-4", (Ask(JOB, both),)
+    vector = msgspec.structs.replace(REQUEST, kind="embedding", logprobs=1)
+    yield "logprobs of a vector", "EXC-4", (Ask(JOB, vector),)
     yield "no prompt", "EXC-4", (build_order(msgspec.structs.replace(REQUEST, text="")),)
     yield "accept without a quote", "EXC-2", (build_accept(),)
 
@@ -191,9 +211,10 @@ def to_requester_ordered() -> Iterator[Case]:
     yield "implausible prompt", "EXC-17", (Started(JOB, 16 + 64 + 1, Wei(80)),)
     yield "window too large", "EXC-17", (Started(JOB, 5, Wei(81)),)
     yield "a gap", "EXC-10", (STARTED, CHUNKS[1])
-    yield "an empty chunk", "EXC-10", (STARTED, CHUNKS[0], Chunk(JOB, 1, "", 1))
-    yield "tokens shrink", "EXC-11", (STARTED, CHUNKS[0], Chunk(JOB, 1, "x", 0))
-    yield "more than max_tokens", "EXC-11", (STARTED, Chunk(JOB, 0, "x", 65))
+    yield "an empty chunk", "EXC-10", (STARTED, CHUNKS[0], Chunk(JOB, 1, "", 1, ()))
+    yield "tokens shrink", "EXC-11", (STARTED, CHUNKS[0], Chunk(JOB, 1, "x", 0, ()))
+    yield "logprobs unasked", "EXC-21", (STARTED, Chunk(JOB, 0, "x", 1, (tell(b"x"),)))
+    yield "more than max_tokens", "EXC-11", (STARTED, Chunk(JOB, 0, "x", 65, ()))
     changes: dict[str, Any] = {
         "job": OTHER_JOB,
         "peer": OTHER_KEY.public_key,
@@ -215,6 +236,21 @@ def to_requester_ordered() -> Iterator[Case]:
     stranger = build_finished(STRANGER)
     yield "receipt by a stranger", "EXC-16", (STARTED, *CHUNKS, stranger)
     yield "receipt with no signature", "EXC-16", (STARTED, *CHUNKS, broken_signature())
+
+
+def to_requester_of_logprobs() -> Iterator[Case]:
+    """Messages from the provider to a requester that wants logprobs and two alternatives."""
+    good, end = tell(b"a ", 1, 9), tell(b"b")
+    finished = build_finished(request=compute_request_digest(TELLING))
+    yield "logprobs", "", (STARTED, *build_told((good,), (end,)), finished)
+    yield "all at the end", "", (STARTED, *build_told((), (good, end)), finished)
+    yield "a part of a character untold", "", (STARTED, *build_told((), (end,)), finished)
+    yield "of more tokens than came", "EXC-21", (STARTED, *build_told((good, end), ())[:1])
+    yield "too many alternatives", "EXC-21", (STARTED, *build_told((tell(b"a ", 1, 2, 3),), ())[:1])
+    yield "the likeliest last", "EXC-21", (STARTED, *build_told((tell(b"a ", 2, 1),), ())[:1])
+    yield "no logprobs came", "EXC-21", (STARTED, *build_told((), ()), finished)
+    long = msgspec.structs.replace(good, token=b"t" * 129)
+    yield "too long a token", "WIRE-3", (codec.encode(Chunk(JOB, 0, "a", 1, (long,))),)
 
 
 SAMPLES: tuple[Message, ...] = (

@@ -16,6 +16,7 @@ from p2p_modelex.core.exchange.table import (
 )
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec, ownership
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.receipt import SignedReceipt
 from p2p_modelex.records.rows import ReceiptRow
@@ -57,6 +58,7 @@ def build_messages() -> object:
         *_cases("provider", "idle", cases.to_provider()),
         *_cases("requester", "asked", cases.to_requester_asked()),
         *_cases("requester", "ordered", cases.to_requester_ordered()),
+        *_cases("requester", "ordered", cases.to_requester_of_logprobs(), cases.TELLING),
     ]
     rules = sorted({str(case["rule"]) for case in listed} - {""} | {"EXC-1"})
     return {
@@ -68,9 +70,13 @@ def build_messages() -> object:
     }
 
 
-def _cases(to: str, state: str, found: Iterable[cases.Case]) -> list[dict[str, object]]:
+def _cases(
+    to: str, state: str, found: Iterable[cases.Case], request: Request = REQUEST
+) -> list[dict[str, object]]:
+    own = {} if request is REQUEST else {"request": "0x" + codec.encode(request).hex()}
     return [
-        {
+        own
+        | {
             "frames": [
                 "0x" + (m if isinstance(m, bytes) else codec.encode(m)).hex() for m in messages
             ],

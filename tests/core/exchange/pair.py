@@ -30,6 +30,7 @@ from p2p_modelex.records import eip712, ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, compute_id
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import Row
@@ -109,6 +110,7 @@ REQUEST = Request(
     seed=0,
     stop=(),
     grammar="",
+    logprobs=0,
 )
 CHAT = Request(
     **{
@@ -301,8 +303,8 @@ class Pair:
         self.to_provider(given.EngineStarted(self.purchase.job, self.prompt_tokens))
         self.pump()
 
-    def produce(self, text: str, tokens: int = 1) -> None:
-        self.to_provider(given.EngineProduced(self.purchase.job, text, tokens))
+    def produce(self, text: str, tokens: int = 1, *told: TokenLogprob) -> None:
+        self.to_provider(given.EngineProduced(self.purchase.job, text, tokens, told))
 
     def finish(self, tokens: int, finish: Finish = Finish.STOP) -> None:
         job = self.purchase.job

@@ -54,6 +54,33 @@ def test_a_job_is_answered_paid_and_receipted(is_fast: bool) -> None:
     assert not pair.p.timers
 
 
+@pytest.mark.parametrize("code", ["engine", "unpaid"])
+def test_a_voucher_on_its_way_as_the_job_fails_is_not_lost(code: str) -> None:
+    """EXC-15: the provider reads on, and both books agree."""
+    pair = Pair()
+    pair.begin()
+    pair.produce("one two three four", 4)
+    if code == "unpaid":
+        pair.produce("more than the window lets out", 20)
+        pair.fire(pair.p, "chunk")
+        pair.fire(pair.p, "serve")
+    else:
+        pair.to_provider(given.EngineFailed(pair.purchase.job, "engine", "crash", 0))
+    assert not pair.provider.is_over
+    pair.move(to_provider=False)
+    assert pair.p.inbox, "a voucher crosses the Failed"
+    pair.pump()
+    assert pair.provider.is_over
+    failed = pair.r.events[-1]
+    assert isinstance(failed, fx.RunFailed)
+    assert (failed.code, failed.refused) == (code, False)
+    (claim,) = pair.payee.claims_to_redeem(NOW, is_forced=True)
+    assert claim.signed.voucher.amount == failed.paid == 50
+    states = [row.state for row in pair.p.rows if isinstance(row, JobRow)]
+    assert states == ["running", code, code]
+    assert pair.payee.get_debt(CHANNEL) == (30 if code == "unpaid" else 0)
+
+
 def test_frames_lost_with_the_stream_do_not_part_the_two_for_good() -> None:
     """LED-11: the provider sent more than arrived; its claim is conceded, once."""
     first = Pair()

@@ -26,7 +26,7 @@ from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import JobRow, ReceivedVoucherRow
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
-from tests.core.exchange.cases import JOB, build_accept, build_order, build_voucher
+from tests.core.exchange.cases import JOB, build_accept, build_order, build_voucher, tell
 from tests.core.exchange.pair import (
     CHANNEL,
     CHANNELS,
@@ -69,6 +69,13 @@ class Counter(Pair):
         self.admit()
         assert isinstance(self.received()[-1], Started)
 
+    def start_telling(self, *, max_tokens: int = 64, max_cost: int = 2_000) -> None:
+        """Until a job that wants logprobs runs."""
+        self.carry(self.p, self.r, self.provider.start(self.now))
+        self.send(build_order(changed(logprobs=1, max_tokens=max_tokens), max_cost=Wei(max_cost)))
+        self.admit()
+        assert isinstance(self.received()[-1], Started)
+
     def last_state(self) -> str:
         return [row.state for row in self.p.rows if isinstance(row, JobRow)][-1]
 
@@ -89,6 +96,7 @@ def changed(**changes: object) -> Request:
         (build_order(changed(kind="score")), "unsupported"),
         (build_order(changed(max_tokens=1025)), "unsupported"),
         (build_order(changed(grammar="root ::= x")), "unsupported"),
+        (build_order(changed(logprobs=1)), "unsupported"),
         (build_order(changed(text="x" * (32 * 4096 + 1))), "prompt_too_long"),
         (build_order(prompt_price=Wei(1)), "price_changed"),
         (build_order(completion_price=Wei(11)), "price_changed"),
@@ -271,11 +279,11 @@ def test_a_piece_over_the_window_is_billed_in_parts() -> None:
     counter = Counter()
     counter.run()
     counter.produce("twenty", 20)
-    assert counter.received() == [Chunk(JOB, 0, "", 7)]
+    assert counter.received() == [Chunk(JOB, 0, "", 7, ())]
     counter.send(Pay(JOB, build_voucher(80)))
-    assert counter.received() == [Chunk(JOB, 1, "", 15)]
+    assert counter.received() == [Chunk(JOB, 1, "", 15, ())]
     counter.send(Pay(JOB, build_voucher(160)))
-    assert counter.received() == [Chunk(JOB, 2, "twenty", 20)]
+    assert counter.received() == [Chunk(JOB, 2, "twenty", 20, ())]
 
 
 def test_chunks_are_coalesced() -> None:
@@ -284,13 +292,74 @@ def test_chunks_are_coalesced() -> None:
     counter.run()
     for word in ("a", "b", "c"):
         counter.produce(word)
-    assert counter.received() == [Chunk(JOB, 0, "a", 1)]
+    assert counter.received() == [Chunk(JOB, 0, "a", 1, ())]
     counter.fire(counter.p, "chunk")
-    assert counter.received() == [Chunk(JOB, 1, "bc", 3)]
+    assert counter.received() == [Chunk(JOB, 1, "bc", 3, ())]
     counter.produce("d" * 256)
-    assert counter.received() == [Chunk(JOB, 2, "d" * 256, 4)]
+    assert counter.received() == [Chunk(JOB, 2, "d" * 256, 4, ())]
     counter.produce("", 0)
     assert "exchange/3/chunk" not in counter.p.timers
+
+
+TELLING_OFFER = msgspec.structs.replace(OFFER, features=("logprobs",))
+
+
+def test_logprobs_go_out_with_the_tokens_they_are_of() -> None:
+    """EXC-21: as the window lets them out, and never of more tokens than are billed."""
+    counter = Counter(seller=build_seller(TELLING_OFFER))
+    counter.start_telling()
+    told = tuple(tell(b"%d" % number) for number in range(100))
+    counter.produce("twenty", 20, *told[:20])
+    assert counter.received() == [Chunk(JOB, 0, "", 7, told[:7])]
+    counter.send(Pay(JOB, build_voucher(640)))
+    assert counter.received() == [Chunk(JOB, 1, "twenty", 20, told[7:20])]
+    counter.produce("one", 1, *told[20:22])
+    counter.produce("forty", 43, *told[22:65])
+    counter.produce("more", 30, *told[65:95])
+    counter.fire(counter.p, "chunk")
+    chunks = counter.received()
+    assert [chunk.text for chunk in chunks] == ["onefortymore"]  # type: ignore[union-attr]
+    assert chunks[0].logprobs == told[20:21] + told[22:65]  # type: ignore[union-attr]
+
+
+def test_many_logprobs_are_told_in_parts() -> None:
+    """EXC-21: a chunk holds those of CHUNK_LOGPROBS_MAX tokens."""
+    counter = Counter(seller=build_seller(TELLING_OFFER))
+    counter.start_telling(max_tokens=300, max_cost=10_000)
+    counter.send(Pay(JOB, build_voucher(3010)))
+    told = tuple(tell(b"%d" % number) for number in range(150))
+    counter.produce("many", 150, *told)
+    chunks = counter.received()
+    assert [len(one.logprobs) for one in chunks] == [64, 64, 22]  # type: ignore[union-attr]
+    assert [one.tokens for one in chunks] == [64, 128, 150]  # type: ignore[union-attr]
+    assert [one.text for one in chunks] == ["", "", "many"]  # type: ignore[union-attr]
+    counter.now = UnixMs(counter.now + 10)
+    for number in range(40):
+        counter.produce("x", 1, tell(b"%d" % number), tell(b"more"))
+    counter.produce("y", 30, *told[:30])
+    counter.fire(counter.p, "chunk")
+    assert [len(one.logprobs) for one in counter.received()] == [40, 30]  # type: ignore[union-attr]
+
+
+def test_logprobs_that_nobody_asked_for_stay_here() -> None:
+    """EXC-21."""
+    counter = Counter()
+    counter.run()
+    counter.produce("a", 1, tell(b"a"))
+    assert counter.received() == [Chunk(JOB, 0, "a", 1, ())]
+
+
+def test_an_engine_that_tells_no_logprobs_fails_its_job() -> None:
+    """EXC-21: rather than the requester take us for a liar."""
+    for tokens in (1, 101):
+        counter = Counter(seller=build_seller(TELLING_OFFER))
+        counter.start_telling(max_tokens=200, max_cost=5_000)
+        counter.produce("x" * tokens, tokens)
+        if tokens == 1:
+            counter.finish(1)
+        failed = counter.received()[-1]
+        assert isinstance(failed, Failed)
+        assert (failed.code, failed.reason) == ("engine", "EXC-21: no logprobs")
 
 
 def test_long_text_is_split_and_endless_text_is_cut() -> None:
@@ -329,13 +398,51 @@ def test_a_failing_engine_is_forgiven(is_silent: bool) -> None:
     counter = Counter()
     counter.run()
     counter.produce("x", 2)
+    counter.received()
     if is_silent:
-        counter.elapse(counter.p, "serve")
+        while not counter.r.inbox:
+            counter.fire(counter.p, "serve")
     else:
         counter.to_provider(given.EngineFailed(JOB, "engine", "crash", 0))
     failed = counter.received()[-1]
     assert isinstance(failed, Failed)
     assert failed.code == ("timeout" if is_silent else "engine")
+    assert counter.payee.get_debt(CHANNEL) == 0
+    counter.produce("late")
+    counter.send(Cancel(JOB))
+    counter.to_provider(given.EngineFailed(JOB, "engine", "again", 0))
+    assert counter.received() == []
+    counter.elapse(counter.p, "serve")
+    assert counter.provider.is_over
+    assert counter.r.inbox[-1] is False
+
+
+@pytest.mark.parametrize(("amount", "credit"), [(5, 0), (90, 60)])
+def test_a_failure_of_ours_earns_what_was_paid_and_no_more(amount: int, credit: int) -> None:
+    """EXC-15: what a crossing Pay brings over the work done stays credit of the lane."""
+    counter = Counter()
+    counter.run()
+    counter.produce("x", 2)
+    counter.to_provider(given.EngineFailed(JOB, "engine", "crash", 0))
+    counter.send(Pay(JOB, build_voucher(amount)))
+    counter.to_provider(given.StreamEnded(P_STREAM, clean=True, reason=""))
+    assert counter.r.inbox[-1] is True
+    assert counter.payee.get_debt(CHANNEL) == 0
+    kept = [row for row in counter.p.rows if isinstance(row, ReceivedVoucherRow)][-1]
+    assert kept.signed.voucher.amount - kept.earned == credit
+
+
+def test_a_lane_whose_job_failed_serves_the_next_at_once() -> None:
+    """LED-5: the last Pay of the one and the order of the next may overtake each other."""
+    counter = Counter()
+    counter.run()
+    counter.produce("x", 2)
+    counter.to_provider(given.EngineFailed(JOB, "engine", "crash", 0))
+    again = Counter(payee=counter.payee)
+    again.send(build_order(job=b"n" * 16, voucher=build_voucher(30), base=Wei(30)))
+    assert again.has_generate
+    counter.send(Pay(JOB, build_voucher(30)))
+    counter.to_provider(given.StreamEnded(P_STREAM, clean=True, reason=""))
     assert counter.payee.get_debt(CHANNEL) == 0
 
 
@@ -405,7 +512,7 @@ def test_free_models_need_no_vouchers() -> None:
     counter.send(build_order(prompt_price=Wei(0), completion_price=Wei(0)))
     counter.admit()
     counter.produce("x", 64)
-    assert counter.received()[-1] == Chunk(JOB, 0, "x", 64)
+    assert counter.received()[-1] == Chunk(JOB, 0, "x", 64, ())
 
 
 def test_a_prompt_has_a_bound_in_bytes() -> None:

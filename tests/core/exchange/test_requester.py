@@ -135,14 +135,14 @@ def test_a_job_may_not_cost_more_than_was_allowed() -> None:
 def test_text_without_end_is_cut() -> None:
     """EXC-11."""
     buyer = begun()
-    buyer.send(STARTED, *(Chunk(JOB, i, "x" * 16_000, 1) for i in range(5)))
+    buyer.send(STARTED, *(Chunk(JOB, i, "x" * 16_000, 1, ()) for i in range(5)))
     assert buyer.ended().reason.startswith("EXC-11")
 
 
 def test_a_drip_without_tokens_is_cut() -> None:
     """EXC-10: a character at a time would keep a job open for as long as the provider likes."""
     buyer = begun()
-    buyer.send(STARTED, *(Chunk(JOB, at, "x", 1) for at in range(parameters.CHUNKS_SLACK + 3)))
+    buyer.send(STARTED, *(Chunk(JOB, at, "x", 1, ()) for at in range(parameters.CHUNKS_SLACK + 3)))
     assert buyer.ended().reason.startswith("EXC-10")
 
 
@@ -153,23 +153,23 @@ def test_tokens_without_text_are_not_paid_for() -> None:
     rich = Wei(5_000)
     terms = build_purchase(request=request, offer=offer, max_cost=rich, max_window=rich)
     buyer = begun(terms)
-    buyer.send(Started(JOB, 5, Wei(500)), Chunk(JOB, 0, "x" * 44, parameters.TOKENS_SLACK + 44))
+    buyer.send(Started(JOB, 5, Wei(500)), Chunk(JOB, 0, "x" * 44, parameters.TOKENS_SLACK + 44, ()))
     assert not buyer.requester.is_over
-    buyer.send(Chunk(JOB, 1, "", parameters.TOKENS_SLACK + 45))
+    buyer.send(Chunk(JOB, 1, "", parameters.TOKENS_SLACK + 45, ()))
     assert buyer.ended().reason.startswith("EXC-11")
 
 
 def test_payment_follows_at_half_the_window() -> None:
     """EXC-9: the window is 80."""
     buyer = begun()
-    buyer.send(STARTED, Chunk(JOB, 0, "a", 2))
+    buyer.send(STARTED, Chunk(JOB, 0, "a", 2, ()))
     assert [type(m) for m in buyer.received()] == [Order]
-    buyer.send(Chunk(JOB, 1, "b", 3))
+    buyer.send(Chunk(JOB, 1, "b", 3, ()))
     (pay,) = buyer.received()
     assert isinstance(pay, Pay)
     assert pay.voucher.voucher.amount == 40
     assert buyer.r.rows.index(IssuedVoucherRow(pay.voucher)) >= 0
-    buyer.send(Chunk(JOB, 2, "", 4))
+    buyer.send(Chunk(JOB, 2, "", 4, ()))
     assert len([e for e in buyer.r.events if isinstance(e, fx.RunText)]) == 2
 
 
@@ -227,7 +227,7 @@ def ask_for_vector(text: str, tokens: int) -> Buyer:
         completion_tokens=tokens,
         price=Wei(10 + 10 * tokens),
     )
-    buyer.send(Started(JOB, 5, Wei(20)), Chunk(JOB, 0, text, tokens), finished)
+    buyer.send(Started(JOB, 5, Wei(20)), Chunk(JOB, 0, text, tokens, ()), finished)
     return buyer
 
 
@@ -261,7 +261,7 @@ def test_a_provider_that_ignores_a_cancel_gets_one_window() -> None:
     buyer = begun()
     buyer.send(STARTED, *CHUNKS)
     buyer.to_requester(given.CancelRun(JOB))
-    buyer.send(*(Chunk(JOB, number, "c" * 9, 1 + number) for number in range(2, 40)))
+    buyer.send(*(Chunk(JOB, number, "c" * 9, 1 + number, ()) for number in range(2, 40)))
     paid = [m.voucher.voucher.amount for m in buyer.received() if isinstance(m, Pay)]
     assert max(paid) <= 80
     buyer.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="lost"))

@@ -12,6 +12,8 @@ from p2p_modelex.core.exchange.receipt_file import decode_receipt_file, encode_r
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, VerificationFailed
+from p2p_modelex.records import codec
+from p2p_modelex.records.job import Request
 from p2p_modelex.units import UnixMs
 from tests.core.exchange import cases
 from tests.core.exchange.make_vectors import FILES, FOLDER, build_row, render
@@ -20,6 +22,7 @@ from tests.core.exchange.pair import (
     P_STREAM,
     R_STREAM,
     REGISTRY,
+    REQUEST,
     Pair,
     build_purchase,
 )
@@ -60,7 +63,10 @@ def test_table(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", load("messages.json"), ids=lambda c: c["to"] + " " + c["name"])
 def test_messages(case: dict[str, Any]) -> None:
-    pair = Pair(build_purchase(is_fast=case["state"] != "asked"))
+    request = REQUEST
+    if "request" in case:
+        request = codec.decode(Request, bytes.fromhex(case["request"][2:]), limit=10**6)
+    pair = Pair(build_purchase(request=request, is_fast=case["state"] != "asked"))
     is_to_provider = case["to"] == "provider"
     if not is_to_provider:
         pair.carry(pair.r, pair.p, pair.requester.start(NOW))

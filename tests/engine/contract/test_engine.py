@@ -1,14 +1,14 @@
 """What every engine promises; the same tests for the one in memory and the native ones."""
 
 import json
-import math
 import re
 from contextlib import aclosing
 
+import msgspec
 import pytest
 import trio
 
-from p2p_modelex.engine.abc import Piece, Started
+from p2p_modelex.engine.abc import Engine, Piece, Started
 from p2p_modelex.errors import EngineBusy, PromptTooLong, Unsupported
 from p2p_modelex.records.job import Message
 from p2p_modelex.records.receipt import Finish
@@ -41,10 +41,8 @@ async def test_answers_keep_the_order_and_the_counts(name: str, opening: Opening
         assert first.text == again.text != other.text
 
         if "logprobs" in engine.info.features:
-            found = [value for piece in first.pieces for value in piece.logprobs]
-            # llama.cpp shows none for tokens it holds back (half a character).
-            assert 0 < len(found) <= first.done.completion_tokens
-            assert all(value <= 0.0 and math.isfinite(value) for value in found)
+            assert not any(piece.logprobs for piece in first.pieces)
+            await check_logprobs(engine)
 
         # What the cache saves is said where the engine knows.
         statistics = engine.statistics()
@@ -65,6 +63,27 @@ async def test_answers_keep_the_order_and_the_counts(name: str, opening: Opening
         long = make_request("word " * 30_000, max_tokens=1)
         with pytest.raises(PromptTooLong):
             await engine.count_tokens(long)
+
+
+async def check_logprobs(engine: Engine) -> None:
+    """EXC-21: of at most as many tokens as there are; alternatives are the likeliest in order."""
+    for kind in ("completion", "chat"):
+        request = make_request("the quick", max_tokens=12, logprobs=1 + 3)
+        if kind == "chat":
+            request = msgspec.structs.replace(chat("the quick", max_tokens=12), logprobs=1 + 3)
+        answer = await ask(engine, request)
+        told = [one for piece in answer.pieces for one in piece.logprobs]
+        # llama.cpp shows none for tokens it holds back (half a character).
+        assert answer.done.completion_tokens / 4 <= len(told) <= answer.done.completion_tokens
+        for one in told:
+            assert len(one.top) == 3
+            assert one.top[0].surprisal <= one.top[1].surprisal <= one.top[2].surprisal
+            # The likeliest is the one chosen: nothing was drawn.
+            assert one.surprisal == one.top[0].surprisal
+    bare = await ask(engine, make_request("the quick", max_tokens=4, logprobs=1))
+    told = [one for piece in bare.pieces for one in piece.logprobs]
+    assert told
+    assert not any(one.top for one in told)
 
 
 async def test_chats_and_refusals(name: str, opening: Opening) -> None:

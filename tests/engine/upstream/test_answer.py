@@ -16,14 +16,17 @@ from p2p_modelex.engine.upstream.answer import (
     StreamedAnswer,
 )
 from p2p_modelex.errors import EngineError
+from p2p_modelex.records.logprobs import Alternative, TokenLogprob
 from p2p_modelex.records.receipt import Finish
 from tests.engine.openai_server import event, line, usage
 
 DONE = b"data: [DONE]\n\n"
 
 
-def read(*parts: bytes, max_tokens: int = 100) -> tuple[StreamedAnswer, list[Piece]]:
-    answer = StreamedAnswer(max_tokens)
+def read(
+    *parts: bytes, max_tokens: int = 100, most: int = -1
+) -> tuple[StreamedAnswer, list[Piece]]:
+    answer = StreamedAnswer(max_tokens, most)
     pieces = [piece for part in parts for piece in answer.feed(part)]
     last = answer.end()
     return answer, pieces + ([last] if last else [])
@@ -91,14 +94,25 @@ def test_usage_as_it_goes_counts_tokens_that_come_together() -> None:
 
 
 def test_logprobs_tell_how_many_tokens_a_piece_has() -> None:
-    chat = {"content": [{"logprob": -0.5, "token": "a"}, {"logprob": 0.25}]}
-    legacy = {"token_logprobs": [None, -1.0], "tokens": ["a", "b"]}
+    end = {"logprob": 0.25, "token": "?", "bytes": [195, 169]}
+    top = [{"token": one, "logprob": said} for one, said in (("a", -0.5), ("b", -9.0), ("c", -1.0))]
+    chat = {"content": [{"logprob": -0.5, "token": "a", "top_logprobs": top}, end]}
+    legacy = {
+        "token_logprobs": [None, -1.0],
+        "tokens": ["a", "b"],
+        "top_logprobs": [None, {"b": -1.0}],
+    }
     _, pieces = read(
         line({"choices": [{"delta": {"content": "ab"}, "logprobs": chat}]}),
         line({"choices": [{"text": "ab", "logprobs": legacy}]}),
         event("", finish=True),
+        most=2,
     )
-    assert [(piece.tokens, piece.logprobs) for piece in pieces] == [(2, (-0.5, 0.0)), (1, (-1.0,))]
+    assert [piece.tokens for piece in pieces] == [2, 1]
+    a, b = Alternative(b"a", 500_000), Alternative(b"b", 1_000_000)
+    first = TokenLogprob(b"a", 500_000, (a, Alternative(b"c", 1_000_000)))
+    assert pieces[0].logprobs == (first, TokenLogprob("é".encode(), 0, ()))
+    assert pieces[1].logprobs == (TokenLogprob(b"b", 1_000_000, (b,)),)
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

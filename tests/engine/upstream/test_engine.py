@@ -126,6 +126,7 @@ async def test_what_does_not_work_is_refused_at_the_start(
 ) -> None:
     async with serving_openai(MemoryEngine("m"), "openai-like") as server:
         server.owner = "vllm" if "features" in settings else "plain"
+        server.tells_logprobs = False
         with pytest.raises(error, match=why):
             async with engine_of(server, **settings):
                 pass

@@ -125,7 +125,7 @@ class Provider:
         self.tokens = min(2**32 - 1, self.tokens + choices.pick((1, 2, 0, 8, 64, 2**31)))
         self.text += text
         self.chunks += 1
-        return Chunk(cases.JOB, self.chunks - 1, text, self.tokens)
+        return Chunk(cases.JOB, self.chunks - 1, text, self.tokens, ())
 
     def _draw_finished(self, choices: Choices) -> msgspec.Struct:
         cost = self.prompt_tokens * OFFER.prompt_price + self.tokens * OFFER.completion_price

@@ -16,6 +16,9 @@ _PIECES = (
     *(b'{"choices":[{"text":"","finish_reason":"stop"}]}', b'{"choices":[]}', b'{"error":{}}'),
     *(b'{"choices":[{"delta":{"reasoning_content":"hm"}}]}', b'"finish_reason":"length"'),
     *(b'{"usage":{"completion_tokens":', b"-1", b"7", b"9999999999999999999", b"}}", b"null"),
+    b'{"choices":[{"text":"a","logprobs":{"content":[{"token":"a","logprob":-1,"bytes":[256]}]}}]}',
+    b'{"choices":[{"text":"a","logprobs":{"content":[{"token":"a","logprob":-1,"bytes":[1],'
+    b'"top_logprobs":[{"token":"b","logprob":-2},{"token":"","logprob":1},{"logprob":0}]}]}}]}',
     *(b'{"choices":[{"text":"ab","logprobs":{"token_logprobs":[-1,null,1e400]}}]}', b"\\ud800"),
     *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\xff"),
 )
@@ -37,7 +40,7 @@ def run(content: bytes) -> None:
 
 
 def _read(parts: list[bytes], most: int) -> object:
-    answer = StreamedAnswer(most)
+    answer = StreamedAnswer(most, 2)
     pieces: list[Piece] = []
     try:
         for part in parts:
@@ -51,5 +54,5 @@ def _read(parts: list[bytes], most: int) -> object:
     assert sum(piece.tokens for piece in pieces) == answer.tokens <= most
     assert answer.tokens <= size + parameters.TOKENS_SLACK
     assert size <= pricing.compute_completion_bytes_max(answer.tokens)
-    assert all(value <= 0 for piece in pieces for value in piece.logprobs)
+    assert all(len(told.top) <= 2 for piece in pieces for told in piece.logprobs)
     return pieces, finish

@@ -4,7 +4,7 @@ import { EXCHANGE_FRAME_BYTES, FROM_PROVIDER, FROM_REQUESTER } from './messages.
 import { Broken } from './rules.js'
 import { decodeOneOf } from './types.js'
 
-const CROSSING = { Chunk: 1, Pay: 1, Finished: 'settling', Failed: 'over' }
+const CROSSING = { Chunk: 1, Pay: 1, Finished: 'settling', Failed: 'failed' }
 
 /** State -> message -> next state; 1 stays. */
 export const TABLE = {
@@ -15,6 +15,7 @@ export const TABLE = {
   running: { ...CROSSING, Cancel: 'cancelled' },
   cancelled: CROSSING,
   settling: { Pay: 1, Cancel: 1 },
+  failed: { Pay: 1, Cancel: 1 },
   over: {}
 }
 
@@ -26,8 +27,9 @@ export function nextState (state, kind) {
 const PROMPT_BYTES = 196_608
 
 /** EXC-4. */
-export function validateRequest ({ text, messages }) {
+export function validateRequest ({ kind, text, messages, logprobs }) {
   if ((text === '') === (messages.length === 0)) throw new Broken('EXC-4', 'text or messages')
+  if (kind === 'embedding' && logprobs > 0) throw new Broken('EXC-4', 'a vector has no tokens')
   const parts = [text, ...messages.map(({ content }) => content)]
   if (parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0) > PROMPT_BYTES) {
     throw new Broken('EXC-4', 'too long a prompt')

@@ -34,7 +34,8 @@ export function makeRequest (given) {
     top_k: 0,
     seed: 0n,
     stop: [],
-    grammar: ''
+    grammar: '',
+    logprobs: given.logprobs ?? 0
   }
 }
 

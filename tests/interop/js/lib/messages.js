@@ -136,7 +136,8 @@ export const Request = message('Request', null, {
   top_k: u32,
   seed: u64,
   stop: list(text(64, 1), 8),
-  grammar: text(8192)
+  grammar: text(8192),
+  logprobs: integer(21)
 })
 export const Quote = message('Quote', null, {
   job: bytes16,
@@ -171,7 +172,12 @@ export const Pay = message('Pay', 4, { job, voucher })
 export const Cancel = message('Cancel', 5, { job })
 export const Quoted = message('Quoted', 16, { job, quote: Envelope })
 export const Started = message('Started', 17, { job, prompt_tokens: u32, window: amount })
-export const Chunk = message('Chunk', 18, { job, index: u32, text: text(16_384), tokens: u32 })
+const token = bytes(0, 128)
+export const Alternative = message('Alternative', null, { token, surprisal: u32 })
+export const TokenLogprob = message('TokenLogprob', null, { token, surprisal: u32, top: list(Alternative, 20) })
+export const Chunk = message('Chunk', 18, {
+  job, index: u32, text: text(16_384), tokens: u32, logprobs: list(TokenLogprob, 64)
+})
 export const Finished = message('Finished', 19, { job, receipt: SignedReceipt })
 export const Refused = message('Refused', 20, { job, code: refusal, reason, retry_after_ms: u32 })
 export const Failed = message('Failed', 21, { job, code: failure, reason })

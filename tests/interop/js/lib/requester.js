@@ -18,7 +18,7 @@ export class Requester {
     this.purchase = purchase
     this.lane = lane
     this.prices = purchase.offer
-    this.run = { index: 0, text: [], bytes: 0, tokens: 0 }
+    this.run = { index: 0, text: [], bytes: 0, tokens: 0, told: 0 }
     this.promptTokens = 0
     this.window = 0n
     this.wasCancelled = false

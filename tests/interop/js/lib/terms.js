@@ -9,6 +9,8 @@ const TEMPLATE_TOKENS = 64
 const TEMPLATE_TOKENS_PER_MESSAGE = 16
 const TEXT_BYTES_PER_TOKEN = 32
 const COMPLETION_SLACK_BYTES = 65_536
+const TOKENS_SLACK = 96
+const TOKENS_PER_CHARACTER = 4
 const CLOCK_SKEW_MS = 60_000n
 
 const most = (a, b) => (a > b ? a : b)
@@ -78,8 +80,21 @@ export function takeChunk (chunk, run, request) {
   if (bytes > COMPLETION_SLACK_BYTES + TEXT_BYTES_PER_TOKEN * chunk.tokens) {
     throw new Broken('EXC-11', 'too much text for its tokens')
   }
+  takeLogprobs(chunk, run, request.logprobs - 1)
   Object.assign(run, { index: run.index + 1, bytes, tokens: chunk.tokens })
   run.text.push(chunk.text)
+}
+
+/** EXC-21; `most` is -1 where none were asked for. */
+function takeLogprobs ({ logprobs, tokens }, run, most) {
+  const must = (holds, why) => { if (!holds) throw new Broken('EXC-21', why) }
+  run.told += logprobs.length
+  must(run.told <= (most >= 0 ? tokens : 0), 'of more tokens than asked for')
+  for (const { top } of logprobs) {
+    must(top.length <= most, 'more alternatives than asked for')
+    must(top.every((one, at) => at === 0 || top[at - 1].surprisal <= one.surprisal), 'the likeliest comes first')
+  }
+  must(most < 0 || run.told * TOKENS_PER_CHARACTER >= tokens - TOKENS_SLACK, 'of too few tokens')
 }
 
 /** EXC-16, live. `said`: what we know: {job, promptTokens, run, earned, wasCancelled, voucher}. */
@@ -102,6 +117,8 @@ export function validateReceipt ({ receipt, signature }, purchase, said, now) {
   must(receipt.finished_at <= ownership.not_after, 'after the proof')
   const signer = as('EXC-16', () => recover(digest712('Receipt', receipt, purchase.registryDomain), signature))
   must(equal(signer, ownership.delegate), 'not by the delegate')
+  const { run: { text, told } } = said
+  if (request.logprobs > 0 && text.length > 0 && told === 0) throw new Broken('EXC-21', 'no logprobs came')
 }
 
 /** The offer's weights are good for a request that names none (zeros) or these. */

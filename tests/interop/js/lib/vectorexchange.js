@@ -70,14 +70,14 @@ function makeRequester (request) {
 }
 
 export function * exchangeMessages ({ cases, now, request }) {
-  for (const { frames, name, rule, state, to } of cases) {
+  for (const { frames, name, rule, state, to, request: own } of cases) {
     yield [`${to} ${name}`, () => {
       let receive
       if (to === 'provider') {
         const conversation = new Conversation(FROM_REQUESTER)
         receive = (frame) => conversation.receive(frame)
       } else {
-        const requester = makeRequester(Request.decode(unhex(request)))
+        const requester = makeRequester(Request.decode(unhex(own ?? request)))
         if (state === 'asked') requester.ask()
         else requester.order()
         receive = (frame) => requester.receive(frame, BigInt(now))
