@@ -32,12 +32,19 @@ from p2p_modelex.ids import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A routing policy. scorers: with their weights, at least one of which is above 0."""
+    """A routing policy. scorers: with their weights, at least one of which is above 0.
+
+    binds_late: order at two where the first has no free slot, and keep who starts first (RTE-40).
+    hedges: order at another as well where the first text is late, unless a request says otherwise
+    (RTE-41).
+    """
 
     name: str
     filters: tuple[Filter, ...]
     scorers: tuple[tuple[Scorer, int], ...]
     picker: Picker
+    binds_late: bool = True
+    hedges: bool = False
 
 
 # In the order in which a person would want to be told what is missing.
