@@ -196,7 +196,9 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     attempts: providers to try at most. is_fast: order at advertised prices without a quote.
     epoch: the split epoch of the amounts, which count twice in the next. standings: what the
     registry may make of a provider. farm: the name or id of the farm to buy from, empty for
-    anybody.
+    anybody. hedge: whether a late first text is ordered elsewhere too, None for what the profile
+    says. deadline_ms: time from now in which the answer is wanted, 0 for as long as it takes.
+    may_continue: whether another provider may go on from the text of one that failed.
     """
 
     job: JobId
@@ -212,6 +214,9 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     epoch: Epoch = Epoch(0)
     standings: tuple[Standing, ...] = UNSUSPENDED
     farm: str = ""
+    hedge: bool | None = None
+    deadline_ms: int = 0
+    may_continue: bool = False
 
 
 class CancelRun(msgspec.Struct, frozen=True, gc=False):

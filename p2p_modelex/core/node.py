@@ -359,6 +359,8 @@ class NodeCore:
                 return list(self.mesh.step(happened, now))
             case "anchoring":
                 return self._step_anchoring(happened, now)
+            case "run":
+                return self._buying.step(happened, now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

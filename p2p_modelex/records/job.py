@@ -37,6 +37,8 @@ RefusalCode = Literal[
     "quote_expired",
     "wrong_epoch",
     "shutting_down",
+    "withdrawn",
+    "deadline",
 ]
 FailureCode = Literal["engine", "unpaid", "timeout", "shutting_down", "internal"]
 
@@ -124,7 +126,8 @@ class Order(_Wire, frozen=True, tag=2):
 
     max_cost: refuse rather than let the whole job cost more. terms: those of the voucher's channel.
     voucher: the lane's current state, raised by what is paid ahead. base: what it covers of
-    earlier jobs, cumulative on the lane.
+    earlier jobs, cumulative on the lane. deadline_ms: time from now in which the job must start, 0
+    for as long as it takes.
     """
 
     job: Bytes16
@@ -135,6 +138,7 @@ class Order(_Wire, frozen=True, tag=2):
     terms: PayerTerms
     voucher: SignedVoucher
     base: Wei
+    deadline_ms: U32
 
 
 class Accept(_Wire, frozen=True, tag=3):
@@ -145,6 +149,7 @@ class Accept(_Wire, frozen=True, tag=3):
     terms: PayerTerms
     voucher: SignedVoucher
     base: Wei
+    deadline_ms: U32
 
 
 class Pay(_Wire, frozen=True, tag=4):
@@ -155,7 +160,9 @@ class Pay(_Wire, frozen=True, tag=4):
 
 
 class Cancel(_Wire, frozen=True, tag=5):
-    """Stop generating; what was generated is still owed and receipted."""
+    """Stop generating; what was generated is still owed and receipted. Before the job started it
+    is withdrawn: Refused is the answer, unless a Started was on its way.
+    """
 
     job: Bytes16
 

@@ -84,7 +84,7 @@ class Adversary:
         """An order at the advertised prices; its first voucher promises nothing by default."""
         first = signed or self.promise()
         terms, most = self.terms.of_payer, Wei(10**6 * PRICE)
-        return Order(self.new_job(), request, PRICE, PRICE, most, terms, first, Wei(base))
+        return Order(self.new_job(), request, PRICE, PRICE, most, terms, first, Wei(base), 0)
 
     def ask(self, request: Request = REQUEST) -> Ask:
         return Ask(self.new_job(), request)

@@ -24,6 +24,7 @@ from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
+from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import Address, JobId, PeerId
@@ -110,7 +111,9 @@ class Shelf(Directory):
 class Buyer:
     """Buying, stepped; `effects` are those of the last step, `events` all there were."""
 
-    def __init__(self, vendors: int = 2, budget: Budget = BUDGET) -> None:
+    def __init__(
+        self, vendors: int = 2, budget: Budget = BUDGET, profile: Profile = PROFILES["default"]
+    ) -> None:
         self.vendors = [Vendor(number) for number in range(vendors)]
         self.by_peer = {vendor.key.peer: vendor for vendor in self.vendors}
         self.circuits = Circuits()
@@ -121,7 +124,7 @@ class Buyer:
         self.splits = SplitWatch()
         self.now = NOW
         numbers = count(2, 2)
-        book = ProbeBook()
+        self.book = book = ProbeBook()
         next_stream = lambda: StreamId(next(numbers))  # noqa: E731
         self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0), next_stream, book)
         self.buying = Buying(
@@ -129,7 +132,7 @@ class Buyer:
             REGISTRY,
             Choosing(
                 self.shelf,
-                Router(random.Random(1), self.circuits, book, self.history),
+                Router(random.Random(1), self.circuits, book, self.history, profile),
                 self.probes,
                 random.Random(2),
                 lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),

@@ -86,6 +86,7 @@ class Stall:
             terms.of_payer,
             signed,
             Wei(0),
+            0,
         )
         self.effects = self.frame(stream, order)
         return stream

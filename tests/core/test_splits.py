@@ -58,7 +58,8 @@ def order(epoch: int, number: int = 1, **changes: Any) -> Order:
     offer = move_offer(OFFER, Epoch(epoch))
     signed = voucher.sign(Voucher(CHANNEL, 0, Wei(0), epoch), CHANNELS, PAYER)
     prices = offer.prompt_price, offer.completion_price
-    made = Order(build_job(number), REQUEST, *prices, Wei(4_000), TERMS.of_payer, signed, Wei(0))
+    job, terms = build_job(number), TERMS.of_payer
+    made = Order(job, REQUEST, *prices, Wei(4_000), terms, signed, Wei(0), 0)
     return msgspec.structs.replace(made, **changes)
 
 

@@ -88,7 +88,7 @@ class Attacker:
         self, job: JobId, first: SignedVoucher, base: int, request: Request = REQUEST
     ) -> Order:
         most, terms = Wei(1000 * PRICE), self.terms.of_payer
-        return Order(job, request, PRICE, PRICE, most, terms, first, Wei(base))
+        return Order(job, request, PRICE, PRICE, most, terms, first, Wei(base), 0)
 
     async def order(self, number: int = 1, amount: int = 0) -> tuple[Stream, JobId]:
         stream, job = await self.open(parameters.PROTOCOL), JobId(bytes([number]) * 16)

@@ -211,9 +211,9 @@ EXAMPLES: dict[str, Any] = {
     "channel": channel,
     "ask": Ask(JOB, request),
     "order": Order(
-        JOB, completion, Wei(10**12), Wei(3 * 10**12), Wei(10**15), terms, voucher, Wei(5)
+        JOB, completion, Wei(10**12), Wei(3 * 10**12), Wei(10**15), terms, voucher, Wei(5), 0
     ),
-    "accept": Accept(JOB, envelopes.digest(b"quote"), terms, voucher, Wei(5)),
+    "accept": Accept(JOB, envelopes.digest(b"quote"), terms, voucher, Wei(5), 30_000),
     "pay": Pay(JOB, voucher),
     "cancel": Cancel(JOB),
     "quoted": Quoted(JOB, envelope),

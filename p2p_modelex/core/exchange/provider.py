@@ -51,6 +51,7 @@ from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.job import (
     Accept,
     Ask,
+    Cancel,
     Order,
     Quoted,
     RefusalCode,
@@ -58,7 +59,7 @@ from p2p_modelex.records.job import (
     RequesterMessage,
     Started,
 )
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
 
 # Refusals that may mean that the chain knows more than we do.
 _STALE = ("no_channel", "channel_exhausted")
@@ -102,6 +103,8 @@ class ProviderExchange:
         self._has_fetched = False
         # An order of a split epoch that we may not have seen yet, until the chain has its say.
         self._early: Order | None = None
+        # When the requester no longer waits for the start, if ever.
+        self._until: UnixMs | None = None
         self._is_shutting_down = False
 
     @property
@@ -193,20 +196,35 @@ class ProviderExchange:
             case Order(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
+                self._note_patience(message, now)
                 self._terms = self._till.identify(message.terms, message.voucher)
                 if is_ahead(self._seller, message):
                     self._early = message
-                    return [FetchSplit(), *self._deadline.move(now, parameters.START_TIMEOUT_MS)]
+                    return [FetchSplit(), *self._wait(now)]
                 return self._count(build_sale(self._seller, message), now)
             case Accept():
                 assert self._sale is not None
                 self._refuse_leaving()
+                self._note_patience(message, now)
                 self._terms = self._till.identify(message.terms, message.voucher)
                 self._sale.take_accept(message, now)
                 return self._open(now)
+            case Cancel() if state is State.WITHDRAWN:
+                raise JobRefused("withdrawn", "EXC-31: as was asked")
             case _:
                 assert self._serving is not None
                 return self._serving.on_message(message, now)
+
+    def _note_patience(self, message: Order | Accept, now: UnixMs) -> None:
+        if message.deadline_ms:
+            self._until = UnixMs(now + message.deadline_ms)
+
+    def _wait(self, now: UnixMs) -> list[Effect]:
+        """Wait for what leads to the start, and no longer than the requester does (EXC-32)."""
+        left = parameters.START_TIMEOUT_MS
+        if self._until is not None:
+            left = Millis(min(left, max(self._until - now, 0)))
+        return self._deadline.move(now, left)
 
     def _claim(self, job: JobId) -> None:
         self._refuse_leaving()
@@ -225,7 +243,7 @@ class ProviderExchange:
             raise JobRefused("prompt_too_long", "EXC-6: more text than the context holds")
         self._sale = sale
         self._is_counting = True
-        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        wait = self._wait(now)
         return [CountTokens(sale.job, sale.request), *wait]
 
     def _on_counted(self, prompt_tokens: int, now: UnixMs) -> list[Effect]:
@@ -243,7 +261,7 @@ class ProviderExchange:
         sale = self._sale
         assert sale is not None
         assert sale.signed is not None
-        wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
+        wait = self._wait(now)
         if not self._has_fetched and self._till.is_short(sale.signed, sale.epoch, sale.ceiling):
             return [*self._fetch(), *wait]
         try:
@@ -295,6 +313,8 @@ class ProviderExchange:
             return self._refuse(JobRefused("quote_expired", "EXC-5: ask again"), now)
         if self._state is State.IDLE:
             return self._break_off("stalled", "EXC-14: no request came", now)
+        if self._until is not None and now >= self._until:
+            return self._refuse(JobRefused("deadline", "EXC-32: nobody waits any more"), now)
         return self._refuse(JobRefused("busy", "EXC-14: the engine or the chain is slow"), now)
 
     def _refuse(

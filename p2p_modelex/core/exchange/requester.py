@@ -79,6 +79,11 @@ class RequesterExchange:
         return self._state is State.OVER
 
     @property
+    def at_stake(self) -> Wei:
+        """The most that may still come to be paid, in all, of a job that we cancelled."""
+        return _NOTHING if self.is_over else self._intake.compute_doubt(self._paid)
+
+    @property
     def _owed(self) -> Wei:
         """What we agree to owe by what we received; a job that we cancelled may bring little."""
         return min(self._intake.owed, self._most)
@@ -104,6 +109,7 @@ class RequesterExchange:
             self._purse.terms,
             voucher,
             self._purse.base,
+            purchase.compute_left_ms(now),
         )
         return [Persist(rows), self._send(order), *wait]
 
@@ -143,6 +149,8 @@ class RequesterExchange:
             case Started():
                 self._intake.take_started(message)
                 self._state = state
+                if state is State.CANCELLED:  # it crossed our Cancel
+                    self._limit_cost()
                 begun = Emit(RunStarted(self.job, self.peer, message.prompt_tokens))
                 return [begun, *self._go_on(now)]
             case Chunk():
@@ -175,7 +183,8 @@ class RequesterExchange:
             return ending + self._fail("over_ceiling", too_much, now, refused=True)
         self._state = state
         rows, voucher = self._promise(self._purchase.prepay, now)
-        accept = Accept(self.job, digest, self._purse.terms, voucher, self._purse.base)
+        left_ms = self._purchase.compute_left_ms(now)
+        accept = Accept(self.job, digest, self._purse.terms, voucher, self._purse.base, left_ms)
         wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
         return [Persist(rows), self._send(accept), *wait]
 
@@ -241,15 +250,27 @@ class RequesterExchange:
     def _cancel(self, now: UnixMs) -> list[Effect]:
         """EXC-12: a running job is cancelled and receipted; before that the stream is dropped."""
         if self._state is State.RUNNING:
-            # An honest provider delivers no more than the window lets out.
-            self._most = self._intake.compute_doubt(self._paid)
-            return [
-                self._send(Cancel(self.job)),
-                *self._deadline.move(now, parameters.PAY_TIMEOUT_MS),
-            ]
+            self._limit_cost()
+            return self._send_cancel(now)
         if self._state is State.CANCELLED:
             return []
         return self._lose("cancelled", "by the caller", now)
+
+    def withdraw(self, now: UnixMs) -> list[Effect]:
+        """Another provider serves the caller. As CancelRun, but of an order that has not started
+        the provider is heard once more (EXC-31): so nothing is left in doubt.
+        """
+        if self._state is State.ORDERED:
+            return self._send_cancel(now)
+        return [] if self._state is State.WITHDRAWN or self.is_over else self._cancel(now)
+
+    def _send_cancel(self, now: UnixMs) -> list[Effect]:
+        sent = self._send(Cancel(self.job))
+        return [sent, *self._deadline.move(now, parameters.PAY_TIMEOUT_MS)]
+
+    def _limit_cost(self) -> None:
+        """An honest provider delivers no more than the window lets out."""
+        self._most = self._intake.compute_doubt(self._paid)
 
     def _on_deadline(self, now: UnixMs) -> list[Effect]:
         passed, effects = self._deadline.on_fired(now)

@@ -3,7 +3,8 @@
 What belongs here: which message may be sent in which state, and the state it leads to. What does
 not: timers, money, and how a state is left without a message. Each end sees its own sends at once
 and the other's later, so messages may cross; the table allows exactly the crossings that can
-happen between honest ends (a Pay or Cancel that meets a Finished or a Failed).
+happen between honest ends (a Pay or Cancel that meets a Finished or a Failed, a Cancel that meets a
+Started).
 """
 
 from enum import Enum
@@ -33,6 +34,7 @@ class State(Enum):
     ASKED = "asked"
     QUOTED = "quoted"
     ORDERED = "ordered"
+    WITHDRAWN = "withdrawn"
     RUNNING = "running"
     CANCELLED = "cancelled"
     SETTLING = "settling"
@@ -53,6 +55,9 @@ TRANSITIONS: dict[tuple[State, type], State] = {
     (State.QUOTED, Refused): State.OVER,
     (State.ORDERED, Started): State.RUNNING,
     (State.ORDERED, Refused): State.OVER,
+    (State.ORDERED, Cancel): State.WITHDRAWN,
+    (State.WITHDRAWN, Started): State.CANCELLED,
+    (State.WITHDRAWN, Refused): State.OVER,
     (State.RUNNING, Chunk): State.RUNNING,
     (State.RUNNING, Pay): State.RUNNING,
     (State.RUNNING, Cancel): State.CANCELLED,

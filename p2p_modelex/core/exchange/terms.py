@@ -11,7 +11,7 @@ from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.ownership import SignedOwnership
-from p2p_modelex.units import Wei
+from p2p_modelex.units import UnixMs, Wei
 
 _NOTHING = Wei(0)
 
@@ -47,7 +47,8 @@ class Purchase:
     offer, ownership: from the provider's verified advertisement. max_cost: wei, the most the whole
     job may cost; the lane has it reserved. max_window: wei, the most we let a provider work or be
     paid ahead. prepay: wei paid ahead with the first voucher, at most max_window. is_fast: order
-    at the advertised prices without a quote where max_window allows it.
+    at the advertised prices without a quote where max_window allows it. until: when nobody waits
+    for it any more, None for never.
     """
 
     job: JobId
@@ -60,11 +61,16 @@ class Purchase:
     registry_domain: Digest
     prepay: Wei = _NOTHING
     is_fast: bool = True
+    until: UnixMs | None = None
 
     def __post_init__(self) -> None:
         """BadInput if more would be paid ahead than the limits allow."""
         if self.prepay > min(self.max_window, self.max_cost):
             raise BadInput("prepay is at most max_window and max_cost")
+
+    def compute_left_ms(self, now: UnixMs) -> int:
+        """Return how long anybody still waits, as Order and Accept say it: 0 is for ever."""
+        return 0 if self.until is None else min(max(self.until - now, 1), 2**32 - 1)
 
 
 @dataclass(slots=True)

@@ -35,6 +35,10 @@ from p2p_modelex.ids import PeerId
 class Profile:
     """A routing policy. scorers: with their weights, at least one of which is above 0. farm: the
     name or id of the one to buy from where a request names none, empty for anybody.
+
+    binds_late: order at two where the first has no free slot, and keep who starts first (RTE-40).
+    hedges: order at another as well where the first text is late, unless a request says otherwise
+    (RTE-41).
     """
 
     name: str
@@ -42,6 +46,8 @@ class Profile:
     scorers: tuple[tuple[Scorer, int], ...]
     picker: Picker
     farm: str = ""
+    binds_late: bool = True
+    hedges: bool = False
 
 
 # In the order in which a person would want to be told what is missing.

@@ -71,6 +71,11 @@ class Router:
         self.loads.note_end(peer)
         self._history.on_end(job, is_good=is_good)
 
+    def is_full(self, peer: PeerId, now: UnixMs) -> bool:
+        """Whether the peer has no free slot, as far as is known."""
+        load = self.loads.get(peer, now)
+        return load is not None and load.running + load.waiting >= load.slots
+
     def _look(self, now: UnixMs) -> Sight:
         return Sight(self._circuits, self.loads, self._history, now)
 

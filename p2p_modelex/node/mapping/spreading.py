@@ -29,7 +29,7 @@ from p2p_modelex.core.mapping.acts import (
     Woke,
 )
 from p2p_modelex.core.mapping.machine import MappingMachine
-from p2p_modelex.core.runs import is_at_fault
+from p2p_modelex.core.outcomes import is_at_fault
 from p2p_modelex.core.wants import count_prompt_tokens
 from p2p_modelex.errors import BadInput, ModelexError, NetworkError, NoProvider, PaymentError
 from p2p_modelex.ids import JobId, PeerId

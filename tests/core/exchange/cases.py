@@ -78,12 +78,13 @@ def build_order(request: Request = REQUEST, **changes: object) -> Order:
         TERMS.of_payer,
         build_voucher(),
         Wei(0),
+        0,
     )
     return msgspec.structs.replace(order, **changes)
 
 
 def build_accept(quote: Digest = NO_QUOTE, **changes: object) -> Accept:
-    accept = Accept(JOB, quote, TERMS.of_payer, build_voucher(), Wei(0))
+    accept = Accept(JOB, quote, TERMS.of_payer, build_voucher(), Wei(0), 0)
     return msgspec.structs.replace(accept, **changes)
 
 
@@ -163,7 +164,8 @@ def to_provider() -> Iterator[Case]:
     yield "another tag", "WIRE-3", (codec.encode(STARTED),)
     yield "pay first", "EXC-2", (Pay(JOB, build_voucher()),)
     yield "two orders", "EXC-2", (build_order(), build_order())
-    yield "cancel before the start", "EXC-2", (build_order(), Cancel(JOB))
+    yield "cancel before the order", "EXC-2", (Ask(JOB, REQUEST), Cancel(JOB))
+    yield "cancel before the start", "", (build_order(), Cancel(JOB))
     both = msgspec.structs.replace(CHAT, text="x")
     yield "text and messages", "EXC-4", (Ask(JOB, both),)
     vector = msgspec.structs.replace(REQUEST, kind="embedding", logprobs=1)

@@ -234,6 +234,36 @@ def test_silence_before_the_start_ends() -> None:
     assert slow.provider.step(given.ShutDown(), slow.now) == []
 
 
+@pytest.mark.parametrize("is_in_line", [True, False])
+def test_a_job_is_withdrawn_before_it_starts(is_in_line: bool) -> None:
+    """EXC-31."""
+    counter = Counter()
+    counter.carry(counter.p, counter.r, counter.provider.start(counter.now))
+    frames = [codec.encode(build_order()), codec.encode(Cancel(JOB))]
+    counter.to_provider(given.FrameReceived(P_STREAM, frames[0]))
+    if is_in_line:
+        counter.pump()
+        assert counter.has_generate
+    counter.to_provider(given.FrameReceived(P_STREAM, frames[1]))
+    (refused,) = counter.received()
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.retry_after_ms) == ("withdrawn", 0)
+    assert counter.payee.get_debt(CHANNEL) == 0
+    assert counter.provider.is_over
+
+
+def test_who_waits_no_longer_is_not_served() -> None:
+    """EXC-32."""
+    counter = Counter()
+    counter.carry(counter.p, counter.r, counter.provider.start(counter.now))
+    counter.send(build_order(deadline_ms=2_000))
+    assert counter.p.timers[counter.provider._deadline.timer] == counter.now + 2_000
+    counter.elapse(counter.p, "wait")
+    (refused,) = counter.received()
+    assert isinstance(refused, Refused)
+    assert refused.code == "deadline"
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [("busy", "busy"), ("prompt_too_long", "prompt_too_long"), ("engine", "busy")],

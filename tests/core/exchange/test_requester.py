@@ -16,7 +16,9 @@ from p2p_modelex.errors import BadInput
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.embedding import encode_vector
 from p2p_modelex.records.job import (
+    Accept,
     Ask,
+    Cancel,
     Chunk,
     Failed,
     Order,
@@ -27,7 +29,7 @@ from p2p_modelex.records.job import (
 )
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.cases import (
     CHUNKS,
     JOB,
@@ -276,6 +278,62 @@ def test_cancelling_before_the_start(is_fast: bool) -> None:
     buyer.to_requester(given.CancelRun(JOB))
     failed = buyer.ended()
     assert (failed.code, failed.refused) == ("cancelled", not is_fast)
+
+
+def test_an_order_that_is_withdrawn_leaves_nothing_in_doubt() -> None:
+    """EXC-31."""
+    buyer = begun()
+    assert buyer.requester.at_stake == 80 * 2  # the prompt, of as many tokens as it may have
+    for _ in range(2):
+        buyer.carry(buyer.r, buyer.p, buyer.requester.withdraw(buyer.now))
+    assert isinstance(buyer.received()[-1], Cancel)
+    buyer.send(Refused(JOB, "withdrawn", "as was asked", 0))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused, failed.paid) == ("withdrawn", True, 0)
+    assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000
+    assert (buyer.requester.withdraw(buyer.now), buyer.requester.at_stake) == ([], 0)
+
+
+def test_a_start_that_crosses_a_withdrawal_is_cancelled_and_paid() -> None:
+    """EXC-31, EXC-12."""
+    buyer = begun()
+    buyer.carry(buyer.r, buyer.p, buyer.requester.withdraw(buyer.now))
+    buyer.send(
+        STARTED,
+        build_finished(
+            completion=envelope.digest(b""),
+            completion_tokens=0,
+            price=Wei(10),
+            finish=Finish.CANCELLED,
+        ),
+    )
+    done = buyer.r.events[-1]
+    assert isinstance(done, fx.RunFinished)
+    assert (done.finish, done.paid) == (Finish.CANCELLED, 10)
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_what_is_not_ordered_or_runs_is_cancelled_instead_of_withdrawn(is_begun: bool) -> None:
+    buyer = begun(build_purchase(is_fast=is_begun))
+    if is_begun:
+        buyer.send(STARTED)
+    buyer.carry(buyer.r, buyer.p, buyer.requester.withdraw(buyer.now))
+    if is_begun:
+        assert isinstance(buyer.received()[-1], Cancel)
+    else:
+        assert buyer.ended().code == "cancelled"
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_an_order_says_how_long_anybody_waits(is_fast: bool) -> None:
+    """EXC-32."""
+    buyer = begun(build_purchase(until=UnixMs(NOW + 5_000), is_fast=is_fast))
+    buyer.now = UnixMs(NOW + 6_000)
+    if not is_fast:
+        buyer.send(build_quote())
+    said = buyer.received()[-1]
+    assert isinstance(said, Order | Accept)
+    assert said.deadline_ms == (5_000 if is_fast else 1)
 
 
 def test_a_silent_provider_is_given_up() -> None:

@@ -160,14 +160,15 @@ const reason = text(512)
 const refusal = oneOf(
   'unknown_model', 'unsupported', 'prompt_too_long', 'price_changed', 'over_ceiling', 'busy',
   'no_channel', 'channel_exhausted', 'lane_in_use', 'bad_voucher', 'debt', 'quote_expired',
-  'wrong_epoch', 'shutting_down')
+  'wrong_epoch', 'shutting_down', 'withdrawn', 'deadline')
 const failure = oneOf('engine', 'unpaid', 'timeout', 'shutting_down', 'internal')
 
 export const Ask = message('Ask', 1, { job, request: Request })
 export const Order = message('Order', 2, {
-  job, request: Request, prompt_price: amount, completion_price: amount, max_cost: amount, terms, voucher, base: amount
+  job, request: Request, prompt_price: amount, completion_price: amount, max_cost: amount, terms, voucher, base: amount,
+  deadline_ms: u32
 })
-export const Accept = message('Accept', 3, { job, quote: bytes32, terms, voucher, base: amount })
+export const Accept = message('Accept', 3, { job, quote: bytes32, terms, voucher, base: amount, deadline_ms: u32 })
 export const Pay = message('Pay', 4, { job, voucher })
 export const Cancel = message('Cancel', 5, { job })
 export const Quoted = message('Quoted', 16, { job, quote: Envelope })

@@ -40,7 +40,8 @@ export class Requester {
       max_cost: maxCost,
       terms: this.lane.terms,
       voucher: this.#sign(this.lane.due),
-      base: this.lane.due
+      base: this.lane.due,
+      deadline_ms: 0
     })
   }
 
@@ -74,7 +75,7 @@ export class Requester {
     this.prices = this.#quote
     const quote = sha256(Quote.encode(this.#quote))
     const { terms, due } = this.lane
-    return [this.conversation.send('Accept', { quote, terms, voucher: this.#sign(due), base: due })]
+    return [this.conversation.send('Accept', { quote, terms, voucher: this.#sign(due), base: due, deadline_ms: 0 })]
   }
 
   /** EXC-9: all that was earned, as soon as that is half the window. */

@@ -1,0 +1,176 @@
+"""Ordering: from a candidate over a lane that pays it to an open stream."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from p2p_modelex.core.choosing import Choosing
+from p2p_modelex.core.effects import Effect, Emit, FetchChannel, OpenStream, RunRestarted, StreamId
+from p2p_modelex.core.exchange import parameters
+from p2p_modelex.core.exchange.requester import RequesterExchange
+from p2p_modelex.core.exchange.terms import Purchase
+from p2p_modelex.core.funding import Budget, Deposit, Funding
+from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.routing.candidate import Candidate
+from p2p_modelex.core.routing.circuits import Circuits
+from p2p_modelex.core.runs import Attempt, Run
+from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.wants import compute_ceiling, compute_window_max
+from p2p_modelex.errors import PaymentError
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
+from p2p_modelex.records.advertisement import Offer, move_offer
+from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.rows import Row
+from p2p_modelex.units import Epoch, UnixMs, Wei
+
+RIVALS_LOOKED_AT = 4
+"""Candidates of which the first that can be paid at once is ordered at beside another."""
+
+
+class Ordering:
+    """Makes attempts of runs, and keeps those under way by their stream."""
+
+    def __init__(
+        self,
+        network: NetworkId,
+        registry_domain: Digest,
+        choosing: Choosing,
+        circuits: Circuits,
+        ledger: PayerLedger,
+        budget: Budget,
+        next_stream: Callable[[], StreamId],
+        splits: SplitWatch,
+    ) -> None:
+        self._network = network
+        self._registry_domain = registry_domain
+        self._router = choosing.router
+        self._circuits = circuits
+        self._ledger = ledger
+        self._funding = Funding(ledger, budget)
+        self._next_stream = next_stream
+        self._splits = splits
+        # At most two for each run, and the lost ones of before: forgotten when they are over.
+        self._by_stream: dict[StreamId, tuple[Run, Attempt]] = {}
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over what is on disk."""
+        self._funding.restore(rows)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no order is under way."""
+        return not self._by_stream
+
+    def get(self, stream: StreamId) -> tuple[Run, Attempt] | None:
+        """Return whose stream it is, if it is of an order."""
+        return self._by_stream.get(stream)
+
+    def forget(self, attempt: Attempt) -> None:
+        """An order is over."""
+        self._by_stream.pop(attempt.exchange.stream, None)
+
+    def order(
+        self, run: Run, candidate: Candidate, now: UnixMs, *, is_funded: bool = False
+    ) -> list[Effect]:
+        """Reserve money and open the stream, or first have a deposit made; PaymentError."""
+        offer = self._read_offer(candidate)
+        epoch = Epoch(offer.epoch)
+        ceiling = min(compute_ceiling(run.wanted, offer), run.compute_room(epoch))
+        if ceiling <= 0:
+            raise PaymentError("what was tried has cost all that the job may cost")
+        payee = _payee_of(candidate)
+        lane = self._funding.reserve(payee, Wei(ceiling), epoch)
+        if lane is not None:
+            restarted: list[Effect] = []
+            if run.last is not None and run.tried:
+                restarted = [Emit(RunRestarted(run.job, candidate.peer, run.last))]
+            return [*restarted, *self._begin(run, candidate, offer, lane, Wei(ceiling), now)]
+        if is_funded:
+            raise PaymentError("the channel has too little left even after the deposit for it")
+        if self._splits.paused_until:
+            raise PaymentError(
+                "no channel has enough left, and transfers are paused for a split until block "
+                f"{self._splits.paused_until}"
+            )
+        run.payable = candidate
+        return self._funding.ask(run.job, payee, Wei(ceiling), epoch)
+
+    def order_beside(self, run: Run, now: UnixMs) -> list[Effect]:
+        """Order at one more candidate, if one of the next can be paid at once and the run's ceiling
+        holds for both; nothing if not (RTE-43).
+        """
+        here = [one.peer for one in run.attempts]
+        for candidate in run.order[:RIVALS_LOOKED_AT]:
+            offer = self._read_offer(candidate)
+            ceiling, epoch = compute_ceiling(run.wanted, offer), Epoch(offer.epoch)
+            if candidate.peer in here or ceiling > run.compute_room(epoch):
+                continue
+            try:
+                lane = self._funding.reserve(_payee_of(candidate), ceiling, epoch)
+            except PaymentError:
+                continue
+            if lane is not None:
+                run.order.remove(candidate)
+                return self._begin(run, candidate, offer, lane, ceiling, now)
+        return []
+
+    def _read_offer(self, candidate: Candidate) -> Offer:
+        return move_offer(candidate.offer, self._splits.epoch)  # it may have split since
+
+    def _begin(
+        self,
+        run: Run,
+        candidate: Candidate,
+        offer: Offer,
+        lane: ReservedLane,
+        ceiling: Wei,
+        now: UnixMs,
+    ) -> list[Effect]:
+        purchase = Purchase(
+            job=run.next_job(),
+            # By weights, as the provider may have swapped its model since it advertised this one.
+            request=msgspec.structs.replace(run.wanted.request, weights=offer.weights),
+            offer=offer,
+            ownership=candidate.advertisement.accounts[0],
+            max_cost=ceiling,
+            max_window=compute_window_max(run.wanted, offer),
+            network=self._network,
+            registry_domain=self._registry_domain,
+            is_fast=run.wanted.is_fast,
+            until=run.until,
+        )
+        run.tried += 1
+        run.payable = None
+        run.move(lane.epoch)
+        stream, peer = self._next_stream(), candidate.peer
+        exchange = RequesterExchange(stream, peer, purchase, lane)
+        was_full = self._router.is_full(peer, now)
+        attempt = Attempt(candidate, exchange, lane.channel, lane.epoch, ceiling, now, was_full)
+        self._circuits.begin_trial(peer, now)
+        self._router.on_order(exchange.job, peer, now)
+        run.attempts.append(attempt)
+        self._by_stream[stream] = run, attempt
+        addresses = candidate.advertisement.addresses
+        return [OpenStream(stream, peer, addresses, parameters.PROTOCOL)]
+
+    def note_opened(self, state: ChannelState) -> tuple[Row, ...]:
+        """A channel was opened or topped up; PaymentError if it is not ours."""
+        rows = self._ledger.note_channel(state, None)
+        self._funding.note_opened(state)
+        return rows
+
+    def settle(self, payee: Address) -> Deposit | None:
+        """A deposit was made, or failed; return who waits for it."""
+        return self._funding.settle(payee)
+
+    def leave(self, job: JobId) -> None:
+        """A run no longer waits for a deposit."""
+        self._funding.forget(job)
+
+    def fetch(self, channel: ChannelId) -> FetchChannel:
+        """Have a channel of ours read from the chain."""
+        return FetchChannel(channel, self._ledger.get_terms(channel))
+
+
+def _payee_of(candidate: Candidate) -> Address:
+    return Address(candidate.advertisement.accounts[0].ownership.operator)

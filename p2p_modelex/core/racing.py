@@ -1,0 +1,118 @@
+"""Racing: when a run orders at a second provider beside the first, and who of them serves it.
+
+Where the first has no free slot, or does not start in time, the second is another line to stand in
+(Ousterhout et al., "Sparrow", SOSP 2013: late binding); where its first text is late, a hedge (Dean
+and Barroso, "The tail at scale", 2013). Who starts first has those withdrawn that only stand in
+line; who has text first has all others cancelled.
+"""
+
+from p2p_modelex.core.effects import CancelTimer, Effect, Emit, RunStarted, SetTimer, TimerId
+from p2p_modelex.core.ordering import Ordering
+from p2p_modelex.core.routing.delays import Delays
+from p2p_modelex.core.routing.retries import RetryBudget
+from p2p_modelex.core.routing.router import Router
+from p2p_modelex.core.runs import Attempt, Run
+from p2p_modelex.units import Millis, UnixMs
+
+LINE_MS = Millis(25)
+"""How long a provider that seemed full may take to start before a second line is entered. What was
+known of its load is up to a tenth of a second old: without the pause one in ten of such orders
+would start at both (`python -m benchmarks balance`)."""
+
+LINE, LATE, DEADLINE = "line", "late", "deadline"
+_PREFIX = "run"
+
+
+class Racing:
+    """The timers of runs, and the orders beside others."""
+
+    def __init__(self, ordering: Ordering, router: Router, retries: RetryBudget) -> None:
+        self._ordering = ordering
+        self._router = router
+        self._retries = retries
+        self._starts = Delays()
+        self._firsts = Delays()
+
+    def start(self, run: Run, now: UnixMs) -> list[Effect]:
+        """A run begins, with a deadline or without."""
+        if not run.wanted.deadline_ms:
+            return []
+        run.until = UnixMs(now + run.wanted.deadline_ms)
+        return [_set(run, DEADLINE, run.until)]
+
+    def watch(self, run: Run, now: UnixMs) -> list[Effect]:
+        """An order was made, if a deposit did not come first: say when another may be."""
+        effects: list[Effect] = []
+        profile, hedge, model = self._router.profile, run.wanted.hedge, run.wanted.request.model
+        for attempt in run.attempts:
+            late_ms = LINE_MS if attempt.was_full else self._starts.compute_late_ms(model)
+            if profile.binds_late and late_ms is not None:
+                effects.append(_set(run, LINE, UnixMs(now + late_ms)))
+            late_ms = self._firsts.compute_late_ms(model)
+            if (profile.hedges if hedge is None else hedge) and late_ms is not None:
+                effects.append(_set(run, LATE, UnixMs(now + late_ms)))
+        return effects
+
+    def on_timer(self, run: Run, name: str, now: UnixMs) -> list[Effect]:
+        """Order beside what is late, unless two are at it: RTE-40, RTE-41."""
+        run.timers.pop(_name(run, name), None)
+        is_left = run.tried < run.wanted.attempts and run.order
+        if run.winner is not None or len(run.attempts) != 1 or not is_left:
+            return []
+        if name == LINE:
+            has_started = run.attempts[0].started is not None
+            return [] if has_started else self._ordering.order_beside(run, now)
+        return self._ordering.order_beside(run, now) if self._retries.spend() else []
+
+    def begin(self, run: Run, attempt: Attempt, started: RunStarted, now: UnixMs) -> list[Effect]:
+        """An order has started."""
+        attempt.started = started
+        self._starts.note(run.wanted.request.model, now - attempt.ordered_at)
+        return stop(run, LINE)
+
+    def win(self, run: Run, attempt: Attempt, now: UnixMs) -> list[Effect]:
+        """An order has text."""
+        run.winner = attempt
+        self._router.on_text(attempt.exchange.job, now)
+        self._firsts.note(run.wanted.request.model, now - attempt.ordered_at)
+        return stop(run, LINE, LATE)
+
+    def lose(self, run: Run, attempt: Attempt, now: UnixMs) -> None:
+        """The run goes on without an order, which was not tried in vain.
+
+        It would have taken longer: uncounted, what is late would seem ever sooner so.
+        """
+        attempt.is_lost = True
+        attempt.had_started = attempt.started is not None
+        delays = self._firsts if attempt.had_started else self._starts
+        delays.note(run.wanted.request.model, now - attempt.ordered_at)
+        run.attempts.remove(attempt)
+        run.lost.append(attempt)
+        run.tried -= 1
+
+
+def tell(run: Run) -> list[Effect]:
+    """Say who serves a run, once it is clear."""
+    serving = run.winner or (run.attempts[0] if len(run.attempts) == 1 else None)
+    if serving is None or serving.started is None or serving.is_told:
+        return []
+    serving.is_told = True
+    return [Emit(serving.started)]
+
+
+def stop(run: Run, *names: str) -> list[Effect]:
+    """Forget timers of a run, those that are set."""
+    timers = [timer for name in names if (timer := _name(run, name)) in run.timers]
+    for timer in timers:
+        del run.timers[timer]
+    return [CancelTimer(timer) for timer in timers]
+
+
+def _set(run: Run, name: str, at: UnixMs) -> SetTimer:
+    timer = _name(run, name)
+    run.timers[timer] = None
+    return SetTimer(timer, at)
+
+
+def _name(run: Run, name: str) -> TimerId:
+    return TimerId(f"{_PREFIX}/{run.job.hex()}/{name}")
