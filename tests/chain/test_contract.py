@@ -12,14 +12,12 @@ from p2p_modelex.errors import PaymentError, Reverted, TransactionFailed, WrongN
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.limits import REDEMPTION_VOUCHERS_MAX
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.authorization import TRANSFER, AuthorizedTransfer, compute_digest
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
-from p2p_modelex.records.permit import compute_token_domain
 from p2p_modelex.records.registry import RegistrySection
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import AI, Epoch, Wei
-from tests.chain.worlds import CHALLENGE_S, FULL, World, new_key
+from p2p_modelex.units import AI, Wei
+from tests.chain.worlds import CHALLENGE_S, FULL, World, authorize, new_key
 
 _UNKNOWN = ChannelTerms(b"\7" * 20, b"\7" * 20, b"\7" * 20, b"\7" * 32)
 
@@ -404,20 +402,11 @@ async def test_another_network_is_told_apart(world: World) -> None:
     assert caught.value.hint
 
 
-def _authorize(
-    world: World, key: EvmSigner, to: Address, amount: int, *, before: int = 2**40, epoch: int = 0
-) -> tuple[AuthorizedTransfer, bytes]:
-    nonce = Digest(new_key().address.rjust(32, b"\1"))
-    transfer = AuthorizedTransfer(key.address, to, Wei(amount), 0, before, nonce)
-    domain = compute_token_domain(world.deployment.chain_id, world.deployment.token, Epoch(epoch))
-    return transfer, key.sign_digest(compute_digest(TRANSFER, transfer, domain))
-
-
 async def test_a_signed_transfer_moves_money_once_and_anybody_brings_it(world: World) -> None:
     key, payer = await world.new_account(Wei(5 * AI))
     _, bringer = await world.new_account(Wei(0))
     to = new_key().address
-    transfer, signature = _authorize(world, key, to, 2 * AI)
+    transfer, signature = authorize(world, key, to, 2 * AI)
     assert not await bringer.fetch_authorization_used(payer.account, transfer.nonce)
     assert len(await bringer.transfer_authorized(transfer, signature)) == 32
     assert await bringer.fetch_authorization_used(payer.account, transfer.nonce)
@@ -432,10 +421,10 @@ async def test_what_a_signed_transfer_is_refused_for(world: World) -> None:
     key, _ = await world.new_account(Wei(5))
     _, bringer = await world.new_account(Wei(0))
     to = new_key().address
-    late = _authorize(world, key, to, 1, before=1)
-    much = _authorize(world, key, to, 6)
-    early = _authorize(world, key, to, 1, epoch=1)
-    signed = _authorize(world, key, to, 1)
+    late = authorize(world, key, to, 1, before=1)
+    much = authorize(world, key, to, 6)
+    early = authorize(world, key, to, 1, epoch=1)
+    signed = authorize(world, key, to, 1)
     for transfer, signature, name in (
         (*late, "AuthorizationNotValidNow"),
         (*much, "ERC20InsufficientBalance"),

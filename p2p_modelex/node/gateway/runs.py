@@ -1,6 +1,6 @@
 """What answers one choice: a job on the mesh, or the node's own engine, which costs nothing."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Run(Protocol):
     paid: Wei
     failed: RunFailed | None
 
-    def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]: ...
+    def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]: ...  # noqa: PYI058  # whoever leaves early closes it
 
     async def cancel(self) -> None: ...
 

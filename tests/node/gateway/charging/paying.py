@@ -13,6 +13,7 @@ from x402.http.utils import (
 from x402.mechanisms.evm.exact.client import ExactEvmScheme
 from x402.schemas import PaymentPayload, PaymentRequired, SettleResponse
 
+from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.ids import format_address
 from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.gateway.charging import shapes
@@ -24,16 +25,6 @@ from tests.node.world import DEPLOYMENT
 CHARGES = X402Settings(charge=True)
 KEY = b"\x51" * 32
 PAYER = EvmSigner(KEY).address
-# The package pays in the tokens that it knows unless it is told of others.
-SPENDING: SpendControls = {
-    "allowed_assets": [
-        {
-            "network": f"eip155:{DEPLOYMENT.chain_id}",
-            "asset": format_address(DEPLOYMENT.token),
-            "max_amount_per_payment": str(int(AI)),
-        }
-    ]
-}
 Change = Callable[[PaymentPayload], object]
 
 
@@ -50,9 +41,18 @@ def read_result(reply: Reply) -> SettleResponse:
     return decode_payment_response_header(reply.headers[shapes.RESULT])
 
 
-def payer_of() -> x402ClientSync:
+def allow(deployment: Deployment) -> SpendControls:
+    """The package pays in the tokens that it knows unless it is told of others."""
+    network, asset = shapes.name_network(deployment.chain_id), format_address(deployment.token)
+    most = str(int(AI))
+    return {
+        "allowed_assets": [{"network": network, "asset": asset, "max_amount_per_payment": most}]
+    }
+
+
+def payer_of(deployment: Deployment = DEPLOYMENT) -> x402ClientSync:
     payer = x402ClientSync()
-    payer.set_spend_controls(SPENDING)
+    payer.set_spend_controls(allow(deployment))
     payer.register("eip155:*", ExactEvmScheme(Account.from_key(KEY)))
     return payer
 
