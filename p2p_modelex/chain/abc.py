@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2p_modelex.ids import Address, ChannelId, Digest, NetworkId, PublicKey, network_id_of
+from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, compute_id
 from p2p_modelex.records.eip712 import compute_domain
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
@@ -137,6 +138,20 @@ class Chain(ABC):
     @abstractmethod
     async def transfer(self, to: Address, amount: Wei) -> Digest:
         """Send $AI; returns the transaction's hash."""
+
+    @abstractmethod
+    async def fetch_authorization_used(self, payer: Address, nonce: Digest) -> bool:
+        """Whether an authorisation of `payer`'s with this nonce was used or cancelled, at the head:
+        for one that is to be used next it is late enough.
+        """
+
+    @abstractmethod
+    async def transfer_authorized(self, transfer: AuthorizedTransfer, signature: bytes) -> Digest:
+        """Bring what a holder signed to move $AI, at our gas; returns the transaction's hash.
+
+        Reverted, by the token's names: AuthorizationUsedAlready, AuthorizationNotValidNow,
+        NotSignedBy, ERC20InsufficientBalance, TransfersPaused.
+        """
 
     @abstractmethod
     async def fetch_channel(self, terms: ChannelTerms) -> ChannelState | None:

@@ -17,6 +17,7 @@ from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import BadInput, ChainUnreachable, WrongNetwork
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey
+from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.registry import RegistryEntry, RegistryEvent
 from p2p_modelex.records.split import SplitState
@@ -75,6 +76,12 @@ class MemoryChain(Chain):
 
     async def transfer(self, to: Address, amount: Wei) -> Digest:
         return (await self._reach()).transfer(self._account, to, amount)
+
+    async def fetch_authorization_used(self, payer: Address, nonce: Digest) -> bool:
+        return (await self._reach()).authorizations.is_used(payer, nonce)
+
+    async def transfer_authorized(self, transfer: AuthorizedTransfer, signature: bytes) -> Digest:
+        return (await self._reach()).transfer_authorized(transfer, signature)
 
     async def fetch_channel(self, terms: ChannelTerms) -> ChannelState | None:
         return (await self._reach()).channel(self._deployment.channel_id(terms))

@@ -17,6 +17,7 @@ from p2p_modelex.chain.abc import (
     Deployment,
     Redemption,
 )
+from p2p_modelex.chain.memory_authorizations import MemoryAuthorizations
 from p2p_modelex.chain.memory_refusal import revert
 from p2p_modelex.chain.memory_registry import MemoryRegistry
 from p2p_modelex.chain.memory_token import MemoryToken, Scaled
@@ -24,6 +25,7 @@ from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
+from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.split import SplitState
@@ -60,6 +62,7 @@ class MemoryLedger:
         self._unpaid: dict[Address, Scaled] = {}
         self._closed: set[ChannelId] = set()
         self.registry = MemoryRegistry(self._mine_numbered)
+        self.authorizations = MemoryAuthorizations(deployment)
         self._block = 0
         self._happened: list[Happened] = []
         self._news = trio.Event()
@@ -108,6 +111,13 @@ class MemoryLedger:
             raise revert("ERC20InvalidReceiver", receiver=format_address(to))
         self._token.transfer(sender, to, amount, self._next)
         return self._mine()
+
+    def transfer_authorized(self, transfer: AuthorizedTransfer, signature: bytes) -> Digest:
+        written = self.authorizations.check(transfer, signature, self._epoch, self._now())
+        amount = Wei(rescale(transfer.wei, written, self._epoch))
+        transaction = self.transfer(transfer.payer, transfer.to, amount)
+        self.authorizations.use(transfer)
+        return transaction
 
     def open_channel(
         self,

@@ -1,7 +1,7 @@
 """A completion: one request of a local caller, from its terms to its receipt."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from p2p_modelex import limits
@@ -176,7 +176,7 @@ class Completion:
         self.failed: RunFailed | None = None
         """What ended it, where it did not end well."""
 
-    def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
+    def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
         if self._is_begun:
             raise BadInput(

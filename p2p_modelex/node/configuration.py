@@ -14,6 +14,7 @@ from typing import Literal
 
 from p2p_modelex import limits
 from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
+from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.options import (
     AMOUNT,
     DIGEST,
@@ -378,6 +379,7 @@ class Configuration:
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     settlement: SettlementSettings = field(default_factory=SettlementSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    x402: X402Settings = field(default_factory=X402Settings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)
     profiles: tuple[ProfileSettings, ...] = ()

@@ -27,6 +27,7 @@ from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
 from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.assembly import open_node
+from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.completion import Completion, Terms, build_request
 from p2p_modelex.node.configuration import Configuration, RequesterSettings
 from p2p_modelex.node.configuration_file import read_configuration, validate_configuration
@@ -76,6 +77,12 @@ class Exchange:
         token's present split epoch.
         """
         return self._configuration.spending_in(self.node.epoch)
+
+    @property
+    def charges(self) -> X402Settings:
+        """What a gateway charges, in wei of the token's present split epoch."""
+        written = self._configuration.split_epoch
+        return self._configuration.x402.move(written, self.node.epoch)
 
     def run(
         self,

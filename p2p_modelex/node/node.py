@@ -31,6 +31,7 @@ from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.routing_profiles import find_profile
 from p2p_modelex.node.shop import build_ownership, restock
+from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row, SettingRow
@@ -97,6 +98,11 @@ class Node:
     @property
     def peer(self) -> PeerId:
         return self.parts.keys.peer.peer
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """What it sells itself, at the prices it started with."""
+        return () if self._shop is None else self._shop.advertised
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[None, None]:

@@ -9,15 +9,10 @@ from dataclasses import dataclass
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.ids import Address, ChannelId, Digest
-from p2p_modelex.records import eip712
+from p2p_modelex.records import authorization, eip712
 from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.units import Epoch, Wei
 
-TYPE = (
-    b"ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,"
-    b"uint256 validBefore,bytes32 nonce)"
-)
-_TYPE_HASH = keccak(TYPE)
 _OPEN, _TOP_UP = 0, 1  # IPaymentChannels.Deposit
 
 
@@ -54,18 +49,17 @@ class Authorization:
         return Digest(keccak(keccak(self.form) + self.salt))
 
 
-def sign(authorization: Authorization, domain: Digest, signer: eip712.AccountSigner) -> bytes:
+def sign(deposit: Authorization, domain: Digest, signer: eip712.AccountSigner) -> bytes:
     """Return the payer's signature, r | s | v; `domain` is the token's of the same epoch
     (records.permit.compute_token_domain).
     """
-    digest = eip712.compute_digest(
-        domain,
-        _TYPE_HASH,
-        eip712.left(authorization.payer),
-        eip712.left(authorization.channels),
-        eip712.word(authorization.wei),
-        eip712.word(0),  # valid from ever
-        eip712.word(authorization.valid_before),
-        authorization.nonce,
+    moved = authorization.AuthorizedTransfer(
+        deposit.payer,
+        deposit.channels,
+        deposit.wei,
+        valid_after=0,
+        valid_before=deposit.valid_before,
+        nonce=deposit.nonce,
     )
+    digest = authorization.compute_digest(authorization.RECEIVE, moved, domain)
     return signer.sign_digest(digest)

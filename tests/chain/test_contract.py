@@ -17,7 +17,7 @@ from p2p_modelex.records.registry import RegistrySection
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
-from tests.chain.worlds import CHALLENGE_S, FULL, World, new_key
+from tests.chain.worlds import CHALLENGE_S, FULL, World, authorize, new_key
 
 _UNKNOWN = ChannelTerms(b"\7" * 20, b"\7" * 20, b"\7" * 20, b"\7" * 32)
 
@@ -400,3 +400,40 @@ async def test_another_network_is_told_apart(world: World) -> None:
         with pytest.raises(WrongNetwork) as caught:
             await port.check()
     assert caught.value.hint
+
+
+async def test_a_signed_transfer_moves_money_once_and_anybody_brings_it(world: World) -> None:
+    key, payer = await world.new_account(Wei(5 * AI))
+    _, bringer = await world.new_account(Wei(0))
+    to = new_key().address
+    transfer, signature = authorize(world, key, to, 2 * AI)
+    assert not await bringer.fetch_authorization_used(payer.account, transfer.nonce)
+    assert len(await bringer.transfer_authorized(transfer, signature)) == 32
+    assert await bringer.fetch_authorization_used(payer.account, transfer.nonce)
+    assert await bringer.fetch_balance(to) == 2 * AI
+    assert await bringer.fetch_balance(payer.account) == 3 * AI
+    with pytest.raises(Reverted) as caught:
+        await bringer.transfer_authorized(transfer, signature)
+    assert caught.value.name == "AuthorizationUsedAlready"
+
+
+async def test_what_a_signed_transfer_is_refused_for(world: World) -> None:
+    key, _ = await world.new_account(Wei(5))
+    _, bringer = await world.new_account(Wei(0))
+    to = new_key().address
+    late = authorize(world, key, to, 1, before=1)
+    much = authorize(world, key, to, 6)
+    early = authorize(world, key, to, 1, epoch=1)
+    signed = authorize(world, key, to, 1)
+    for transfer, signature, name in (
+        (*late, "AuthorizationNotValidNow"),
+        (*much, "ERC20InsufficientBalance"),
+        (*early, "NotSignedBy"),
+        (replace(signed[0], to=key.address), signed[1], "NotSignedBy"),
+        (signed[0], bytes(65), "NotSignedBy"),
+    ):
+        with pytest.raises(Reverted) as caught:
+            await bringer.transfer_authorized(transfer, signature)
+        assert caught.value.name == name
+        assert not await bringer.fetch_authorization_used(key.address, transfer.nonce)
+    await bringer.transfer_authorized(*signed)

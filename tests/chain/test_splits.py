@@ -12,7 +12,16 @@ from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import Voucher
 from p2p_modelex.units import AI, Epoch, Wei
-from tests.chain.worlds import CHALLENGE_S, NOTICE, PAUSE, EvmWorld, MemoryWorld, World, new_key
+from tests.chain.worlds import (
+    CHALLENGE_S,
+    NOTICE,
+    PAUSE,
+    EvmWorld,
+    MemoryWorld,
+    World,
+    authorize,
+    new_key,
+)
 
 
 @pytest.fixture(params=["memory", "anvil", "pyevm"])
@@ -49,6 +58,7 @@ async def test_a_split_pauses_transfers_and_then_doubles_every_amount(fresh: Wor
     assert (await payee.redeem([first])).credited == (2 * AI + 1,)
     early = promise(world, channel, key, 9 * AI, 1, lane=3)
     assert (await payee.redeem([early])).credited == (0,), "of an epoch that is not yet"
+    signed = authorize(world, key, new_key().address, 3 * AI)
 
     await world.announce_split()
     split = await payer.fetch_split()
@@ -92,6 +102,8 @@ async def test_a_split_pauses_transfers_and_then_doubles_every_amount(fresh: Wor
     third = promise(world, channel, key, 6 * AI + 1, 1)
     assert (await payee.redeem([third])).credited == (1,)
     assert await payee.fetch_balance(payee.account) == 6 * AI + 1
+    await payee.transfer_authorized(*signed)
+    assert await payee.fetch_balance(signed[0].to) == 2 * 3 * AI
     topped = await payer.top_up(name, Wei(5))
     assert (topped.epoch, topped.deposit, topped.claimed) == (1, 20 * AI + 5, 6 * AI + 1)
 
@@ -99,7 +111,7 @@ async def test_a_split_pauses_transfers_and_then_doubles_every_amount(fresh: Wor
     await world.pass_time(CHALLENGE_S + 1)
     closed = await payer.finish_close(name)
     assert closed.deposit == closed.claimed == 6 * AI + 1
-    assert await payer.fetch_balance(payer.account) == 2 * 99 * AI - (6 * AI + 1)
+    assert await payer.fetch_balance(payer.account) == 2 * 96 * AI - (6 * AI + 1)
 
 
 async def test_what_was_claimed_in_the_pause_is_paid_out_without_another_voucher(

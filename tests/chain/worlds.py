@@ -22,9 +22,11 @@ from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
-from p2p_modelex.ids import Address, PublicKey, format_address
+from p2p_modelex.ids import Address, Digest, PublicKey, format_address
+from p2p_modelex.records.authorization import TRANSFER, AuthorizedTransfer, compute_digest
+from p2p_modelex.records.permit import compute_token_domain
 from p2p_modelex.records.signers import EvmSigner
-from p2p_modelex.units import AI, Wei
+from p2p_modelex.units import AI, Epoch, Wei
 
 CHALLENGE_S = 100
 NOTICE, PAUSE = SPLIT_NOTICE_BLOCKS, SPLIT_PAUSE_BLOCKS
@@ -88,6 +90,16 @@ def new_key() -> EvmSigner:
 
 def new_private_key() -> bytes:
     return bytes(keccak(b"account %d" % next(_serial)))
+
+
+def authorize(
+    world: World, key: EvmSigner, to: Address, amount: int, *, before: int = 2**40, epoch: int = 0
+) -> tuple[AuthorizedTransfer, bytes]:
+    """A transfer for anybody to bring, and its signature. before: until when, unix seconds."""
+    nonce = Digest(new_private_key())
+    transfer = AuthorizedTransfer(key.address, to, Wei(amount), 0, before, nonce)
+    domain = compute_token_domain(world.deployment.chain_id, world.deployment.token, Epoch(epoch))
+    return transfer, key.sign_digest(compute_digest(TRANSFER, transfer, domain))
 
 
 class MemoryWorld(World):

@@ -31,7 +31,7 @@ from p2p_modelex.node.configuration_file import (
 )
 from p2p_modelex.node.options import meaning_of
 from p2p_modelex.node.routing_profiles import ProfileSettings, find_profile
-from p2p_modelex.units import AI, Wei
+from p2p_modelex.units import AI, Epoch, Wei
 
 PEER = peer_id_of(PublicKey(bytes(32)))
 PROVIDER = 'role = "provider"\n[[models]]\nmodel = "m"\n'
@@ -246,3 +246,26 @@ def test_an_own_profile_is_found_and_built() -> None:
     ]
     assert ByList((), (PEER,)) in profile.filters
     assert find_profile("sticky", configuration.profiles) is PROFILES["sticky"]
+
+
+def test_what_a_gateway_charges_is_read_written_and_checked() -> None:
+    account = "0x" + "ab" * 20
+    text = f'[x402]\ncharge = true\npayee = "{account}"\nprices = ["a=b=0.5", "c=1"]\n'
+    configuration = parse_configuration(text)
+    charges = configuration.x402
+    assert (charges.charge, charges.payee) == (True, account)
+    assert charges.prices == (("a=b", AI // 2), ("c", AI))
+    assert parse_configuration(write_configuration(configuration)) == configuration
+    assert charges.move(0, Epoch(2)).prices == (("a=b", 2 * AI), ("c", 4 * AI))
+    for wrong in (
+        'prices = ["a"]',
+        'prices = ["=1"]',
+        'prices = ["a=1", "a=2"]',
+        'prices = ["a=much"]',
+        'prices = "a=1"',
+        'payee = "me"',
+        "payee = 1",
+        "markup = -1",
+    ):
+        with pytest.raises(ConfigurationError, match="line 2"):
+            parse_configuration(f"[x402]\n{wrong}\n")

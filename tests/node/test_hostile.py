@@ -273,7 +273,7 @@ async def test_a_provider_that_stalls_can_be_left_and_is_paid_for_what_came() ->
         completion = exchange.run("hello", model=MODEL, max_tokens=16)
         pieces = completion.__aiter__()
         await pieces.__anext__()
-        await pieces.aclose()  # type: ignore[attr-defined]
+        await pieces.aclose()
         issued = await exchange.node.parts.store.issued_vouchers()
         assert max(row.signed.voucher.amount for row in issued) <= 16 * PRICE
 

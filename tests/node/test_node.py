@@ -117,7 +117,7 @@ async def test_leaving_the_iteration_cancels_the_job_and_pays_what_came() -> Non
             pieces += 1
             if pieces == 3:
                 break
-        await pieces_stream.aclose()  # type: ignore[attr-defined]
+        await pieces_stream.aclose()
         with trio.fail_after(5):
             await provider.wait_until(lambda: provider.core.is_idle)
         receipts = await provider.parts.store.receipts()

@@ -17,6 +17,7 @@ from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node.assembly import Adjust
+from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.configuration import (
     Configuration,
     ModelSettings,
@@ -66,6 +67,8 @@ class World:
     )
     stores: dict[int, Store] = field(default_factory=dict)
     deployment: Deployment = DEPLOYMENT
+    charges: X402Settings = field(default_factory=X402Settings)
+    """What a requester's gateway asks."""
 
     def open_chain(self, keys: KeyRing) -> Chain:
         """A node's view of the chain, not entered yet."""
@@ -117,7 +120,9 @@ class World:
         if not self.stores.get(number):
             await self.fund(keys.account.address, money)
         defaults = Configuration()
-        configuration = replace(defaults, requester=replace(defaults.requester, **limits))
+        configuration = replace(
+            defaults, requester=replace(defaults.requester, **limits), x402=self.charges
+        )
         async with self.open_chain(keys) as chain:
             node = self._build(number, configuration, None, {}, friends, chain)
             async with node.serve():

@@ -21,6 +21,7 @@ from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_qua
 from p2p_modelex.chain.redemption import find_payee
 from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
+from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
 from p2p_modelex.records.deposit import encode_opening, encode_top_up
 from p2p_modelex.records.eip712 import AccountSigner
@@ -111,6 +112,28 @@ class EvmChain(Chain):
         payload = self._contracts.token.encode_call("transfer", format_address(to), amount)
         receipt = await self._sender.send(self._deployment.token, payload)
         return receipt.transaction
+
+    async def fetch_authorization_used(self, payer: Address, nonce: Digest) -> bool:
+        token = self._contracts.token
+        payload = token.encode_call("authorizationState", format_address(payer), nonce)
+        answer = await self._call(self._deployment.token, payload, "latest")
+        [is_used] = token.decode_result("authorizationState", answer)
+        return bool(is_used)
+
+    async def transfer_authorized(self, transfer: AuthorizedTransfer, signature: bytes) -> Digest:
+        payload = self._contracts.token.encode_call(
+            "transferWithAuthorization",
+            format_address(transfer.payer),
+            format_address(transfer.to),
+            transfer.wei,
+            transfer.valid_after,
+            transfer.valid_before,
+            transfer.nonce,
+            signature[64],
+            signature[:32],
+            signature[32:64],
+        )
+        return (await self._sender.send(self._deployment.token, payload)).transaction
 
     async def fetch_channel(self, terms: ChannelTerms) -> ChannelState | None:
         return await self._fetch_channel(terms, await self._confirmed_block())

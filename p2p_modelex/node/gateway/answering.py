@@ -1,6 +1,7 @@
 """One request's way from what is asked to its answer, whole or streamed."""
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import trio
@@ -9,15 +10,15 @@ from p2p_modelex.core.effects import RunRestarted
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.gateway.asking import Asked
-from p2p_modelex.node.gateway.http import EVENTS, JSON, Wire
-from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
+from p2p_modelex.node.gateway.charging.payment import Payment
+from p2p_modelex.node.gateway.http import EVENTS, JSON, Headers, Wire
+from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import Answered, Rendering, build_headers, show_error
 from p2p_modelex.node.gateway.runs import Run, epoch_of, outcome_of
 from p2p_modelex.node.gateway.splice import Diverged, Splice
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei, rescale
 
-_GONE = 499
 BUSY_TRIES = 3
 """Times to ask where everybody is busy and says when not to be: a burst that comes first at a
 provider finds few places for strangers, and a second later more than it needs.
@@ -43,14 +44,20 @@ class Answering:
     """Runs a request's choices and sends what they say. Use once."""
 
     def __init__(
-        self, asked: Asked, begins: Sequence[Callable[[], Run]], wire: Wire, epoch: Epoch
+        self,
+        asked: Asked,
+        begins: Sequence[Callable[[], Run]],
+        wire: Wire,
+        epoch: Epoch,
+        payment: Payment | None = None,
     ) -> None:
         """begins: what gives a run of each choice, anew each time. epoch: the token's split epoch
-        now, in which runs without a receipt were paid.
+        now, in which runs without a receipt were paid. payment: to settle before anything is said.
         """
         self._asked = asked
         self._wire = wire
         self._epoch = epoch
+        self._payment = payment
         self._rendering = Rendering(asked)
         self._choices = [_Choice(index, begin, begin()) for index, begin in enumerate(begins)]
         self._is_cancelled = False
@@ -80,11 +87,14 @@ class Answering:
         refusals = [one.refusal for one in self._choices if one.refusal is not None]
         # The first that failed had the others cancelled.
         for refusal in refusals:
-            if refusal.status != _GONE:
+            if refusal.status != CLIENT_GONE:
                 raise refusal
         if refusals:
             raise shutting_down()
-        return [_answered(choice) for choice in self._choices]
+        answered = [_answered(choice) for choice in self._choices]
+        if self._payment is not None:
+            await self._payment.settle()  # nothing was said
+        return answered
 
     async def cancel(self) -> None:
         """End what is under way; it is paid for what came."""
@@ -95,16 +105,21 @@ class Answering:
     async def finish(self, answered: Sequence[Answered]) -> None:
         """Send the whole answer, or a stream's end."""
         rendering, wire = self._rendering, self._wire
-        request_id = ("x-request-id", rendering.id)
         if not self._asked.is_stream:
-            headers = (*JSON, request_id, *build_headers(answered))
+            headers = (*JSON, *self._headers, *build_headers(answered))
             await wire.respond(200, headers, rendering.show_whole(answered))
             return
         last = rendering.show_end(answered)
         if not wire.is_begun:  # nothing was said
             first = b"".join(rendering.show_first(choice.index) for choice in self._choices)
-            await wire.begin((*EVENTS, request_id), first)
+            await wire.begin((*EVENTS, *self._headers), first)
         await wire.end(last)
+
+    @property
+    def _headers(self) -> Headers:
+        """What the head of every answer says."""
+        paid = () if self._payment is None else self._payment.headers
+        return (("x-request-id", self._rendering.id), *paid)
 
     async def _follow_all(self) -> None:
         if self._turn is None:
@@ -140,19 +155,31 @@ class Answering:
             choice.refusal = _gone()
             return
         try:
-            async for piece in choice.run:
-                if isinstance(piece, RunRestarted):
-                    if piece.why.peer is not None:
-                        choice.route.append(piece.why.peer)
-                    choice.splice.restart()
-                elif self._asked.is_stream and choice.refusal is None:
-                    await self._pass_on(choice, piece.text)
+            async with aclosing(choice.run.__aiter__()) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, RunRestarted):
+                        if piece.why.peer is not None:
+                            choice.route.append(piece.why.peer)
+                        choice.splice.restart()
+                    elif choice.refusal is None:
+                        await self._take(choice, piece.text)
             if self._asked.is_stream and choice.refusal is None:
                 choice.splice.finish()
         except Diverged:
             choice.refusal = _diverged(choice)
         except ModelexError as error:
             choice.refusal = choice.refusal or refusal_of(error, choice.run.failed)
+
+    async def _take(self, choice: _Choice, text: str) -> None:
+        if self._payment is not None:
+            try:
+                await self._payment.settle()
+            except Refusal as refusal:
+                choice.refusal = refusal
+                await choice.run.cancel()
+                return
+        if self._asked.is_stream:
+            await self._pass_on(choice, text)
 
     async def _pass_on(self, choice: _Choice, text: str) -> None:
         try:
@@ -177,7 +204,7 @@ class Answering:
         assert choice.run.provider is not None
         headers = (
             *EVENTS,
-            ("x-request-id", self._rendering.id),
+            *self._headers,
             ("x-modelex-provider", format_peer_id(choice.run.provider)),
         )
         first = [self._rendering.show_first(one.index) for one in self._choices]
@@ -198,7 +225,7 @@ def shutting_down() -> Refusal:
 
 
 def _gone() -> Refusal:
-    return Refusal(_GONE, "client_closed_request", "whoever asked has gone")
+    return Refusal(CLIENT_GONE, "client_closed_request", "whoever asked has gone")
 
 
 def _diverged(choice: _Choice) -> Refusal:

@@ -141,7 +141,7 @@ class Entry:
         self._stamp: object = ()
         self._keys: dict[str, ApiKey] = {}
         self._accounts: dict[str, Account] = {}
-        self._nobody = Account(None, books)
+        self.nobody = Account(None, books)
 
     @property
     def has_keys(self) -> bool:
@@ -153,7 +153,7 @@ class Entry:
         """Return on whose account a request runs. Raises Refusal."""
         if not self.has_keys:
             _check_local(request)
-            return self._nobody
+            return self.nobody
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Refusal(401, "no_api_key", "send a key: Authorization: Bearer mdx-...")
@@ -171,7 +171,7 @@ class Entry:
             return await self._account_of(key)
         if self.has_keys or owner:
             raise Refusal(401, "invalid_api_key", "the key with which this was asked is gone")
-        return self._nobody
+        return self.nobody
 
     async def _account_of(self, key: ApiKey) -> Account:
         account = self._accounts.get(key.digest)

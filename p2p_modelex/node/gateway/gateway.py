@@ -19,6 +19,8 @@ from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_complet
 from p2p_modelex.node.gateway.batches.cabinet import Cabinet
 from p2p_modelex.node.gateway.batches.desk import Desk
 from p2p_modelex.node.gateway.batches.shapes import Line
+from p2p_modelex.node.gateway.charging.payment import Payment
+from p2p_modelex.node.gateway.charging.till import Till
 from p2p_modelex.node.gateway.entry import Account, Entry
 from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
 from p2p_modelex.node.gateway.openapi import build_document
@@ -53,6 +55,14 @@ class _NodeBooks:
         await self._node.keep(rows)
 
 
+def _open_till(exchange: Exchange, books: _NodeBooks) -> Till | None:
+    """What takes payments, where the configuration has it so."""
+    chain = exchange.node.parts.chain
+    if chain is None or not exchange.charges.charge:
+        return None
+    return Till(chain, books, lambda: exchange.charges, lambda: exchange.node.epoch)
+
+
 class Gateway:
     """Answers HTTP requests by what the mesh, or the node itself, has to offer."""
 
@@ -61,7 +71,9 @@ class Gateway:
         self._exchange = exchange
         self._settings = settings
         self._receipts = None if home is None else home.receipts
-        self._entry = Entry(None if home is None else home.api_keys, _NodeBooks(exchange))
+        books = _NodeBooks(exchange)
+        self._entry = Entry(None if home is None else home.api_keys, books)
+        self._till = _open_till(exchange, books)
         self._shelf = Shelf(exchange)
         self._desk = None if home is None else Desk(Cabinet(home.batches), self._answer_line)
         self._under_way: set[Answering] = set()
@@ -84,6 +96,8 @@ class Gateway:
 
     async def load(self) -> None:
         """Read what earlier runs left; call once, first. Raises ConfigurationError."""
+        if self._till is not None:
+            await self._till.journal.load()
         if self._desk is not None:
             try:
                 await self._desk.load()
@@ -125,13 +139,19 @@ class Gateway:
         read = self._posts.get(path)
         if read is not None:
             _check_method(request, "POST")
-            account = await self._entry.admit(request)
+            account = await self._admit(request)
             if self._is_leaving:
                 raise shutting_down()
-            await self._answer_ask(read(request.body, self._room), account, wire)
+            asked = read(request.body, self._room)
+            if account is None:
+                await self._sell(asked, request, wire)
+            else:
+                await self._answer_ask(asked, account, wire)
             return
         if self._desk is not None and path.startswith(_DEFERRED):
-            account = await self._entry.admit(request)
+            account = await self._admit(request)
+            if account is None:
+                raise Refusal(401, "no_api_key", "files and batches need a key")
             if self._is_leaving:
                 raise shutting_down()
             await self._desk.answer(request, account.owner, wire)
@@ -141,8 +161,31 @@ class Gateway:
             show = self._find(path)
         _check_method(request, "GET")
         if path != "/health":
-            await self._entry.admit(request)
+            await self._admit(request)
         await wire.respond(200, JSON, show())
+
+    async def _admit(self, request: HttpRequest) -> Account | None:
+        """Return on whose account a request runs, None for who is to pay for it. Raises Refusal."""
+        if self._till is None:
+            return await self._entry.admit(request)
+        try:
+            account = await self._entry.admit(request)
+        except Refusal as refusal:
+            if refusal.status not in (401, 403):
+                raise
+            return None
+        return None if account.key is None else account
+
+    async def _sell(self, asked: Asked, request: HttpRequest, wire: Wire) -> None:
+        """Answer whoever pays for it. What the mesh has and costs is for everybody to see."""
+        assert self._till is not None
+        model = asked.requests[0].model
+        if model not in self._exchange.node.parts.engines:
+            self._shelf.get_model(model)  # who pays for what nobody has?
+        price, ceiling = self._till.price(model, self._find_most(asked))
+        asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
+        async with self._till.take(request, Wei(price * len(asked.requests))) as payment:
+            await self._answer_ask(asked, self._entry.nobody, wire, payment)
 
     def _find(self, path: str) -> Callable[[], bytes]:
         if path.startswith(_MODELS + "/"):
@@ -161,18 +204,18 @@ class Gateway:
 
         await self._guard(line.url, wire, answer())
 
-    async def _answer_ask(self, asked: Asked, account: Account, wire: Wire) -> None:
+    async def _answer_ask(
+        self, asked: Asked, account: Account, wire: Wire, payment: Payment | None = None
+    ) -> None:
         count, ceiling = len(asked.requests), self._find_ceiling(asked)
-        # What it can cost at all is enough to hold, so that more requests find room in a budget.
-        dearest = max(self._shelf.compute_most(one, ceiling) for one in asked.requests)
-        most = min(ceiling, dearest)
         epoch = self._exchange.node.epoch
-        reserved = account.reserve(Wei(most * count), epoch)
+        # What it can cost at all is enough to hold, so that more requests find room in a budget.
+        reserved = account.reserve(Wei(self._find_most(asked) * count), epoch)
         if account.is_bounded:
             ceiling = Wei(reserved // count)
         terms = replace(asked.terms, max_cost=ceiling)
         begins = [partial(self._ask, one, terms) for one in asked.requests]
-        answering = Answering(asked, begins, wire, epoch)
+        answering = Answering(asked, begins, wire, epoch, payment)
         self._under_way.add(answering)
         try:
             answered = await self._run(answering, account, reserved)
@@ -188,6 +231,12 @@ class Gateway:
         """Who may ask is not who says what the node's owner risks: a request can only lower it."""
         most, wanted = self._exchange.spending.max_cost, asked.terms.max_cost
         return most if wanted is None else min(wanted, most)
+
+    def _find_most(self, asked: Asked) -> Wei:
+        """The most that one of a request's jobs can cost."""
+        ceiling = self._find_ceiling(asked)
+        dearest = max(self._shelf.compute_most(one, ceiling) for one in asked.requests)
+        return Wei(min(ceiling, dearest))
 
     async def _run(self, answering: Answering, account: Account, reserved: Wei) -> list[Answered]:
         """Run to the end, and account for what was paid, before anybody is told."""

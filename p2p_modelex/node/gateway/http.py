@@ -6,6 +6,7 @@ answers. No task is started for a request or a piece of an answer.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 import h11
 import trio
@@ -37,13 +38,15 @@ EVENTS: Headers = (("content-type", "text/event-stream"), ("cache-control", "no-
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request that has come whole. path: without the query. headers: names in lower case.
+    """A request that has come whole. path: without the query, whose last value of a name counts.
+    headers: names in lower case.
 
     is_local: it came over the loopback interface.
     """
 
     method: str
     path: str
+    query: dict[str, str]
     headers: dict[str, str]
     body: bytes
     is_local: bool
@@ -279,10 +282,9 @@ def _too_large() -> Refusal:
 
 def _build_request(head: h11.Request, body: bytes, is_local: bool) -> HttpRequest:
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
-    target = head.target.decode("ascii")
-    return HttpRequest(
-        head.method.decode("ascii"), target.partition("?")[0], headers, body, is_local
-    )
+    path, _, query = head.target.decode("ascii").partition("?")
+    method, named = head.method.decode("ascii"), dict(parse_qsl(query, keep_blank_values=True))
+    return HttpRequest(method, path, named, headers, body, is_local)
 
 
 def _is_loopback(stream: trio.SocketStream) -> bool:

@@ -44,14 +44,20 @@ def build_document() -> bytes:
             "/v1/embeddings": {"post": _post("EmbeddingRequest", "EmbeddingList")},
             "/v1/models": {"get": _get("ModelList")},
             "/v1/models/{model}": {"get": _get("Model"), **_named("model")},
-            "/v1/files": {"get": _get("FileList"), "post": _upload()},
+            "/v1/files": {
+                "get": _list("FileList", "after", "limit", "order", "purpose"),
+                "post": _upload(),
+            },
             "/v1/files/{file}": {
                 "get": _get("FileObject"),
                 "delete": _get("FileDeleted"),
                 **_named("file"),
             },
             "/v1/files/{file}/content": {"get": _download(), **_named("file")},
-            "/v1/batches": {"get": _get("BatchList"), "post": _post("BatchRequest", "Batch")},
+            "/v1/batches": {
+                "get": _list("BatchList", "after", "limit"),
+                "post": _post("BatchRequest", "Batch"),
+            },
             "/v1/batches/{batch}": {"get": _get("Batch"), **_named("batch")},
             "/v1/batches/{batch}/cancel": {"post": _get("Batch"), **_named("batch")},
             "/health": {"get": {**_get("Health"), "security": []}},
@@ -82,6 +88,14 @@ def _get(answer: str) -> dict[str, Any]:
 def _named(what: str) -> dict[str, Any]:
     name = {"name": what, "in": "path", "required": True, "schema": {"type": "string"}}
     return {"parameters": [name]}
+
+
+def _list(answer: str, *names: str) -> dict[str, Any]:
+    described = _get(answer)
+    described["parameters"] = [
+        {"name": name, "in": "query", "schema": {"type": "string"}} for name in names
+    ]
+    return described
 
 
 def _upload() -> dict[str, Any]:

@@ -22,6 +22,9 @@ from p2p_modelex.errors import (
     Unsupported,
 )
 
+CLIENT_GONE = 499
+"""Is only logged: whoever asked has gone."""
+
 ErrorType = Literal[
     "invalid_request_error",
     "authentication_error",
@@ -84,7 +87,7 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
         "busy": 503,
         "shutting_down": 503,
         "lane_in_use": 503,
-        "cancelled": 499,
+        "cancelled": CLIENT_GONE,
     }
 )
 _CODES = {"prompt_too_long": "context_length_exceeded", "unknown_model": "model_not_found"}
@@ -93,7 +96,7 @@ _CODES = {"prompt_too_long": "context_length_exceeded", "unknown_model": "model_
 class Refusal(Exception):
     """Ends a request with an answer that is not 200. Raised in the gateway only.
 
-    status: of HTTP; 499 is only logged, since whoever asked has gone. retry_after_s: when asking
+    status: of HTTP, or CLIENT_GONE. retry_after_s: when asking
     again makes sense, 0 for no hint.
     """
 

@@ -1,6 +1,6 @@
 """What answers one choice: a job on the mesh, or the node's own engine, which costs nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class Run(Protocol):
     paid: Wei
     failed: RunFailed | None
 
-    def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]: ...
+    def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]: ...  # noqa: PYI058  # whoever leaves early closes it
 
     async def cancel(self) -> None: ...
 
@@ -89,7 +89,7 @@ class OwnRun:
         self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    async def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
+    async def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]:
         """Raises EngineError."""
         outputs = self._engine.generate(self._request)
         weights, tokens = self._engine.info.weights, 0

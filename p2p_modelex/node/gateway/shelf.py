@@ -22,6 +22,8 @@ FRESH_S = 1.0
 WEIGHTS_MAX = 16
 """Digests shown of one model."""
 
+_Found = dict[str, list[tuple[Entry, Offer]]]
+
 
 class Shelf:
     """The models of everybody known."""
@@ -52,8 +54,8 @@ class Shelf:
         return model
 
     def compute_most(self, request: Request, unknown: Wei) -> int:
-        """Return the most wei that a job can cost at anybody we would buy it from; `unknown` where
-        nobody is known yet.
+        """Return the most wei that a job can cost at anybody we would buy it from, or at our own
+        prices; `unknown` where nobody is known yet.
         """
         self._refresh()
         if request.model not in self._dearest:
@@ -72,27 +74,35 @@ class Shelf:
             found = _gather(self._exchange.nodes(), self._exchange.node.epoch)
             self._made_at = now
             self._models = {name: _build_model(name, found[name]) for name in sorted(found)}
-            self._dearest = {name: self._find_dearest(offers) for name, offers in found.items()}
+            self._dearest = self._find_dearest(found)
         return self._models
 
-    def _find_dearest(self, found: Sequence[tuple[Entry, Offer]]) -> tuple[int, int]:
-        """The highest price of a prompt's and a completion's token that we would pay."""
-        spending = self._exchange.spending
+    def _find_dearest(self, found: _Found) -> dict[str, tuple[int, int]]:
+        """The highest price of a prompt's and a completion's token, by model."""
+        spending, node = self._exchange.spending, self._exchange.node
         most = spending.max_prompt_price, spending.max_completion_price
-        prices = [
-            (offer.prompt_price, offer.completion_price)
-            for _, offer in found
-            if offer.prompt_price <= most[0] and offer.completion_price <= most[1]
-        ]
-        return (
-            max((prompt for prompt, _ in prices), default=0),
-            max((completion for _, completion in prices), default=0),
-        )
+        prices = {
+            name: [
+                (offer.prompt_price, offer.completion_price)
+                for _, offer in offers
+                if offer.prompt_price <= most[0] and offer.completion_price <= most[1]
+            ]
+            for name, offers in found.items()
+        }
+        for own in (move_offer(offer, node.epoch) for offer in node.offers):
+            prices.setdefault(own.model, []).append((own.prompt_price, own.completion_price))
+        return {
+            name: (
+                max((prompt for prompt, _ in pairs), default=0),
+                max((completion for _, completion in pairs), default=0),
+            )
+            for name, pairs in prices.items()
+        }
 
 
-def _gather(entries: Iterable[Entry], epoch: Epoch) -> dict[str, list[tuple[Entry, Offer]]]:
+def _gather(entries: Iterable[Entry], epoch: Epoch) -> _Found:
     """Return who offers each model, at prices of the token's present split epoch."""
-    found: dict[str, list[tuple[Entry, Offer]]] = {}
+    found: _Found = {}
     for entry in entries:
         for offer in entry.advertisement.offers:
             found.setdefault(offer.model, []).append((entry, move_offer(offer, epoch)))

@@ -12,6 +12,7 @@ import trio
 
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.gateway.gateway import open_gateway
@@ -151,10 +152,12 @@ async def serve(
     home: Home | None = None,
     settings: GatewaySettings | None = None,
     world: World | None = None,
+    charges: X402Settings | None = None,
     **limits: Wei,
 ) -> AsyncGenerator[Served, None]:
     """A gateway whose mesh has a provider for each engine, the first the cheapest by far."""
     world = world or World()
+    world.charges = charges or world.charges
     async with AsyncExitStack() as stack:
         for number, engine in enumerate(engines or (MemoryEngine(MODEL),), 1):
             price = Wei(PRICE * number**6)

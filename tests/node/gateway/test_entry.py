@@ -51,7 +51,7 @@ def key_of(budget: str | None = None, rate: int | None = None, epoch: int = 0) -
 def request(*, is_local: bool = True, **headers: str) -> HttpRequest:
     named = {"host": "localhost:4780"}
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return HttpRequest("GET", "/v1/models", named, b"", is_local)
+    return HttpRequest("GET", "/v1/models", {}, named, b"", is_local)
 
 
 async def refused(entry: Entry, asked: HttpRequest) -> tuple[int, str]:

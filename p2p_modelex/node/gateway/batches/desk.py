@@ -2,18 +2,21 @@
 
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import trio
 
 from p2p_modelex.node.gateway.asking import decode
 from p2p_modelex.node.gateway.batches.cabinet import (
+    FILES_MAX,
     UNFINISHED_MAX,
     BatchCard,
     Cabinet,
     FileCard,
 )
 from p2p_modelex.node.gateway.batches.form import read_form
+from p2p_modelex.node.gateway.batches.paging import L, Page, cut, read_page
 from p2p_modelex.node.gateway.batches.running import Batches, Run, read_lines
 from p2p_modelex.node.gateway.batches.shapes import (
     Batch,
@@ -58,7 +61,7 @@ class Desk:
             case "POST", "files", []:
                 shown: msgspec.Struct = await self._take(request, owner)
             case "GET", "files", []:
-                shown = FileList(self._list_files(owner))
+                shown = self._list_files(request.query, owner)
             case "GET", "files", [name]:
                 shown = self._find_file(name, owner).file
             case "DELETE", "files", [name]:
@@ -66,7 +69,7 @@ class Desk:
             case "POST", "batches", []:
                 shown = await self._begin(request, owner)
             case "GET", "batches", []:
-                shown = BatchList(self._list_batches(owner))
+                shown = self._list_batches(request.query, owner)
             case "GET", "batches", [name]:
                 shown = self._find_batch(name, owner).batch
             case "POST", "batches", [name, "cancel"]:
@@ -138,13 +141,18 @@ class Desk:
         if not self._cabinet.has_room:
             raise Refusal(400, "too_many_files", "there is no room for more files; delete some")
 
-    def _list_files(self, owner: str) -> list[FileObject]:
-        mine = [card.file for card in self._cabinet.files.values() if card.owner == owner]
-        return sorted(mine, key=lambda file: -file.created_at)
+    def _list_files(self, query: Mapping[str, str], owner: str) -> FileList:
+        purpose = query.get("purpose")
+        mine = [
+            card.file
+            for card in self._cabinet.files.values()
+            if card.owner == owner and purpose in (None, card.file.purpose)
+        ]
+        return FileList(*_cut(mine, read_page(query, default=FILES_MAX, most=10_000)))
 
-    def _list_batches(self, owner: str) -> list[Batch]:
+    def _list_batches(self, query: Mapping[str, str], owner: str) -> BatchList:
         mine = [card.batch for card in self._cabinet.batches.values() if card.owner == owner]
-        return sorted(mine, key=lambda batch: -batch.created_at)
+        return BatchList(*_cut(mine, read_page(query, default=20, most=100)))
 
     def _find_file(self, name: str, owner: str) -> FileCard:
         card = self._cabinet.files.get(name)
@@ -157,3 +165,9 @@ class Desk:
         if card is None or card.owner != owner:
             raise Refusal(404, "batch_not_found", f"there is no batch {name[:80]}")
         return card
+
+
+def _cut(items: Sequence[L], page: Page) -> tuple[list[L], bool, str | None, str | None]:
+    """Return the fields of a list's answer."""
+    shown, has_more = cut(items, page)
+    return shown, has_more, shown[0].id if shown else None, shown[-1].id if shown else None

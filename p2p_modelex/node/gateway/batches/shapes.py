@@ -23,10 +23,12 @@ class FileObject(msgspec.Struct, frozen=True):
 
 
 class FileList(msgspec.Struct, frozen=True):
-    """GET /v1/files: all of them, the newest first."""
+    """GET /v1/files: a page of them. first_id, last_id: of this page."""
 
     data: list[FileObject]
-    has_more: Literal[False] = False
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
     object: Literal["list"] = "list"
 
 
@@ -86,10 +88,12 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class BatchList(msgspec.Struct, frozen=True):
-    """GET /v1/batches: all of them, the newest first."""
+    """GET /v1/batches: a page of them. first_id, last_id: of this page."""
 
     data: list[Batch]
-    has_more: Literal[False] = False
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
     object: Literal["list"] = "list"
 
 
