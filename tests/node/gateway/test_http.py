@@ -1,5 +1,8 @@
 """HTTP from people who mean it badly, or are slow, or go away."""
 
+import socket
+from contextlib import suppress
+
 import h11
 import msgspec
 import pytest
@@ -9,7 +12,8 @@ from trio.testing import lockstep_stream_pair
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.gateway import http
-from tests.node.gateway.serving import CHAT, Served, collect, serve
+from p2p_modelex.records.receipt import Finish
+from tests.node.gateway.serving import CHAT, Served, Talk, collect, serve
 from tests.node.world import MODEL
 
 BODY = msgspec.json.encode(CHAT)
@@ -176,3 +180,43 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
     await wire.end(b"the last")
     await wire.leave()
     assert left == [True]
+
+
+async def test_bytes_that_trickle_in_are_given_up_as_silence_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time is for the whole request, so that a byte now and then does not hold a connection."""
+    monkeypatch.setattr(http, "REQUEST_S", 0.3)
+    for sent in (WHOLE, HEAD[:30] + b"x: " + b"y" * 200):
+        async with serve() as served, served.talk() as talk:
+            answers: list[bytes] = []
+
+            async def read(talk: Talk = talk, answers: list[bytes] = answers) -> None:
+                answers.append(await talk.read())
+
+            with trio.fail_after(5):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(read)
+                    for at in range(len(sent)):
+                        if answers:
+                            break
+                        with suppress(trio.BrokenResourceError):
+                            await talk.send(sent[at : at + 1])
+                        await trio.sleep(0.02)
+            assert answers[0].startswith(b"HTTP/1.1 408 ")
+
+
+async def test_who_does_not_read_a_stream_has_the_work_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "SEND_S", 0.3)
+    engine = MemoryEngine(MODEL, reply=f"{'x' * 400} " * 1000, slots=8)
+    async with serve(engine) as served, served.talk() as talk:
+        talk.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        body = msgspec.json.encode({**CHAT, "n": 16, "max_tokens": 1000, "stream": True})
+        await talk.send(HEAD % len(body) + body)
+        await talk.stream.receive_some(100)
+        await wait_idle(served)
+        receipts = await served.exchange.node.parts.store.receipts()
+        assert receipts
+        assert any(row.receipt.receipt.finish == Finish.CANCELLED for row in receipts)
