@@ -283,8 +283,8 @@ def _too_large() -> Refusal:
 def _build_request(head: h11.Request, body: bytes, is_local: bool) -> HttpRequest:
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
     path, _, query = head.target.decode("ascii").partition("?")
-    method, named = head.method.decode("ascii"), dict(parse_qsl(query, keep_blank_values=True))
-    return HttpRequest(method, path, named, headers, body, is_local)
+    named = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
+    return HttpRequest(head.method.decode("ascii"), path, named, headers, body, is_local)
 
 
 def _is_loopback(stream: trio.SocketStream) -> bool:

@@ -9,7 +9,7 @@ import time
 import msgspec
 
 from p2p_modelex.ids import Address, Digest
-from p2p_modelex.node.gateway.entry import Books
+from p2p_modelex.node.gateway.books import Books
 from p2p_modelex.records import codec
 from p2p_modelex.records.rows import SettingRow
 from p2p_modelex.records.types import U16, U64, Bytes20, Bytes32

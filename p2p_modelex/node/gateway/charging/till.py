@@ -13,10 +13,10 @@ from p2p_modelex.chain.abc import Chain
 from p2p_modelex.errors import ChainError, RemoteProtocolError
 from p2p_modelex.ids import Digest, format_address, parse_address
 from p2p_modelex.node.charging_settings import X402Settings
+from p2p_modelex.node.gateway.books import Books
 from p2p_modelex.node.gateway.charging import shapes
 from p2p_modelex.node.gateway.charging.journal import Journal, Name, Unanswered
 from p2p_modelex.node.gateway.charging.payment import Payment, Signed, closing
-from p2p_modelex.node.gateway.entry import Books
 from p2p_modelex.node.gateway.http import HttpRequest
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records import eip712
