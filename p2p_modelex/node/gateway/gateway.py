@@ -167,9 +167,9 @@ class Gateway:
         model = asked.requests[0].model
         if model not in self._exchange.node.parts.engines:
             self._shelf.get_model(model)  # who pays for what nobody has?
-        price, ceiling = self._till.price(model, self._find_most(asked))
+        price, ceiling = self._till.price(model, self._find_most(asked), len(asked.requests))
         asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
-        async with self._till.take(request, Wei(price * len(asked.requests))) as payment:
+        async with self._till.take(request, price) as payment:
             await self._answer_ask(asked, self._entry.nobody, wire, payment)
 
     def _find(self, path: str) -> Callable[[], bytes]:

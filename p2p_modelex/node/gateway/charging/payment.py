@@ -86,6 +86,7 @@ class Payment:
             raise self._refusal from error
         except ChainError as error:
             # It may still be mined; then the payment is good for another request.
+            log.warning("unsettled", payer=format_address(transfer.payer), reason=str(error))
             reason = f"the payment could not be brought to the chain: {error.message}"
             self._refusal = Refusal(503, "chain", reason)
             raise self._refusal from error

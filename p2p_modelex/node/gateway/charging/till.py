@@ -64,15 +64,17 @@ class Till:
         # What is to leave its payer's account, which counts once; one for each connection at most.
         self._in_hand: dict[Name, Payment] = {}
 
-    def price(self, model: str, most: Wei) -> tuple[Wei, Wei]:
-        """Return what an answer costs whoever asks, and what it may cost us. most: what providers
-        can want for it.
+    def price(self, model: str, most: Wei, answers: int) -> tuple[Wei, Wei]:
+        """Return what so many answers cost whoever asks, and what each may cost us. most: what
+        providers can want for one.
         """
         charges = self._charges()
         fixed = dict(charges.prices).get(model)
         if fixed is not None:
-            return Wei(max(1, fixed)), Wei(min(fixed, most))
-        return Wei(max(1, -(-most * (_BASIS + charges.markup) // _BASIS))), most
+            # At least a wei: a payment of nothing would cost its gas all the same.
+            return Wei(max(1, fixed * answers)), Wei(min(fixed, most))
+        marked_up = -(-most * answers * (_BASIS + charges.markup) // _BASIS)
+        return Wei(max(1, charges.least, marked_up)), most
 
     @asynccontextmanager
     async def take(self, request: HttpRequest, price: Wei) -> AsyncGenerator[Payment, None]:
