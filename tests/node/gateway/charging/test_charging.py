@@ -77,13 +77,14 @@ async def test_who_has_no_key_is_told_what_to_pay() -> None:
         assert one == most
         dearer = read_offer(await served.chat(max_tokens=80))
         assert int(dearer.accepts[0].amount) > one
-        served.exchange._configuration = replace(
-            served.exchange._configuration, x402=replace(SOLD, least=Wei(7 * AI))
-        )
-        assert int(read_offer(await served.chat(n=2)).accepts[0].amount) == 7 * AI
         # What there is and what it costs is for everybody to see.
         assert (await served.ask("GET", "/v1/models")).status == 200
         assert (await served.chat(model="memori")).status == 404
+
+
+async def test_a_request_costs_at_least_its_gas() -> None:
+    async with serve(charges=replace(SOLD, least=Wei(7 * AI))) as served:
+        assert int(read_offer(await served.chat(n=2)).accepts[0].amount) == 7 * AI
 
 
 async def test_a_payment_buys_one_answer() -> None:
