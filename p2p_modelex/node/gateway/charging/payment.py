@@ -49,11 +49,11 @@ class Payment:
         request.
         """
         self.name = signed.name
-        self._epoch = epoch
+        self.epoch = epoch
         self.signed = signed
         self._chain = chain
         self.journal = journal
-        self._is_known = before is not None
+        self.is_known = before is not None
         self._refusal: Refusal | None = None
         self._turn = trio.Lock()
         self.headers: tuple[tuple[str, str], ...] = ()
@@ -75,7 +75,7 @@ class Payment:
 
     async def _settle(self) -> None:
         transfer = self.signed.transfer
-        entry = Unanswered(*self.name, transfer.wei, self._epoch, int(time.time()), _ON_ITS_WAY)
+        entry = Unanswered(*self.name, transfer.wei, self.epoch, int(time.time()), _ON_ITS_WAY)
         await self.journal.note(entry)
         try:
             transaction = await self._bring()
@@ -96,7 +96,7 @@ class Payment:
 
     async def _bring(self) -> Digest:
         """The transaction's hash. What a crash kept from being known was mined by now, or not."""
-        if self._is_known and await self._chain.fetch_authorization_used(*self.name):
+        if self.is_known and await self._chain.fetch_authorization_used(*self.name):
             return Digest(_ON_ITS_WAY)
         return await self._chain.transfer_authorized(self.signed.transfer, self.signed.signature)
 
