@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -174,7 +175,7 @@ class Gateway:
 
     def _find(self, path: str) -> Callable[[], bytes]:
         if path.startswith(_MODELS + "/"):
-            name = path.removeprefix(_MODELS + "/")
+            name = unquote(path.removeprefix(_MODELS + "/"))  # a name may have a slash
             return lambda: msgspec.json.encode(self._shelf.get_model(name))
         raise Refusal(404, "unknown_path", f"there is no {path[:80]}; GET /openapi.json says what")
 

@@ -269,11 +269,19 @@ class _Connection:
 
 
 def _check_head(head: h11.Request) -> None:
-    for name, value in head.headers:
-        if name == b"content-length" and int(value) > BODY_BYTES:
-            raise _too_large()
+    if head.http_version not in (b"1.0", b"1.1"):
+        raise Refusal(505, "malformed_http", "this is HTTP/1.1, without a choice of others")
     if len(head.headers) > HEADERS_MAX:
         raise Refusal(431, "too_many_headers", f"a request has at most {HEADERS_MAX} headers")
+    named = dict(head.headers)
+    if b"content-length" in named and b"transfer-encoding" in named:
+        # Of two lengths a proxy may have believed the other (RFC 9112, 6.1).
+        raise Refusal(400, "malformed_http", "a request has one length, not two")
+    if int(named.get(b"content-length", 0)) > BODY_BYTES:
+        raise _too_large()
+    if named.get(b"content-encoding", b"identity").lower() != b"identity":
+        message = "send the body as it is, without a content-encoding"
+        raise Refusal(415, "unsupported", message, param="content-encoding")
 
 
 def _too_large() -> Refusal:

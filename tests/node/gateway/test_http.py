@@ -44,8 +44,15 @@ async def test_what_is_not_http_is_told_so() -> None:
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            HEAD.replace(b"Host", b"Transfer-Encoding: chunked\r\nHost") % 1,
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         ):
             await read_error(served, raw, 400, "malformed_http")
+        for raw, status, code in (
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "malformed_http"),
+            (HEAD.replace(b"Host", b"Content-Encoding: gzip\r\nHost") % 9, 415, "unsupported"),
+        ):
+            await read_error(served, raw, status, code)
         assert (await served.ask("GET", "/health")).status == 200
 
 
