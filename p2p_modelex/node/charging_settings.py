@@ -48,7 +48,7 @@ class X402Settings:
         SWITCH,
         False,
         "Let those without a key pay for each request by a signed transfer of $AI, which this node "
-        "brings to the chain at its own gas: about 60,000. Nobody without a key is served for "
+        "brings to the chain at its own gas: about 70,000. Nobody without a key is served for "
         "nothing then, programs on this machine neither.",
     )
     markup: int = option(
