@@ -115,16 +115,14 @@ async def closing(payment: Payment) -> AsyncGenerator[None, None]:
     """Forget a payment once it is answered, or whoever paid has gone; what was settled for nothing
     stays good for another request.
     """
-    is_answered = True
+    close = payment.journal.close
     try:
         yield
-    except Refusal as refusal:
-        is_answered = refusal.status == CLIENT_GONE
-        raise
-    except BaseException:
-        is_answered = False
+    except BaseException as error:
+        if not (isinstance(error, Refusal) and error.status == CLIENT_GONE):
+            close = payment.journal.count_failure
         raise
     finally:
-        if payment.is_settled and is_answered:
+        if payment.is_settled:
             with trio.CancelScope(shield=True):
-                await payment.journal.close(payment.name)
+                await close(payment.name)

@@ -15,6 +15,7 @@ from p2p_modelex.node.configuration import Configuration, GatewaySettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.gateway import gateway as gateway_module
 from p2p_modelex.node.gateway.charging import shapes
+from p2p_modelex.node.gateway.charging.journal import TRIES_MAX
 from p2p_modelex.node.gateway.gateway import open_gateway
 from p2p_modelex.node.gateway.keyfile import add_key
 from p2p_modelex.node.home import Home
@@ -246,7 +247,7 @@ async def test_nothing_is_given_away_where_the_money_has_gone_meanwhile(is_strea
         assert row.receipt.receipt.completion_tokens < 10
 
 
-async def test_who_paid_for_nothing_asks_once_more_with_the_same_payment() -> None:
+async def test_who_paid_for_nothing_asks_again_with_the_same_payment() -> None:
     crashing = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 3, jobs=1))
     async with serve(crashing, charges=FIXED) as served:
         give(served)
@@ -260,6 +261,27 @@ async def test_who_paid_for_nothing_asks_once_more_with_the_same_payment() -> No
         await wait_answered(served)
         assert earned(served) == AI // 100
         assert (await chat(served, payment)).status == 402
+
+
+async def test_a_payment_is_good_for_a_few_failures_and_no_more() -> None:
+    """Whoever can make answers fail in the middle would be served for ever."""
+    crashing = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 3, jobs=99))
+    world = World()
+    payment = ""
+    for number in range(TRIES_MAX):
+        # Each time a gateway anew: a provider that fails is left out for a while.
+        async with serve(crashing, world=world, charges=FIXED) as served:
+            if not payment:
+                give(served)
+                payment = await get_payment(served)
+            assert b'"code":"engine"' in (await chat(served, payment, stream=True)).body
+            left = 1 if number < TRIES_MAX - 1 else 0
+            with trio.fail_after(5):
+                while await unanswered(served) != left:
+                    await trio.sleep(0.01)
+    async with serve(world=world, charges=FIXED) as served:
+        assert "used or cancelled" in str(read_offer(await chat(served, payment)).error)
+        assert earned(served) == AI // 100
 
 
 @pytest.mark.parametrize("is_mined", [True, False])
