@@ -168,9 +168,11 @@ class Gateway:
         model = asked.requests[0].model
         if model not in self._exchange.node.parts.engines:
             self._shelf.get_model(model)  # who pays for what nobody has?
-        price, ceiling = self._till.price(model, self._find_most(asked), len(asked.requests))
-        asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
+        price = self._till.price(model, self._find_most(asked), len(asked.requests))
         async with self._till.take(request, price) as payment:
+            worth = payment.compute_worth(self._exchange.node.epoch)
+            ceiling = min(price.compute_ceiling(worth), self._find_ceiling(asked))
+            asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
             await self._answer_ask(asked, self._entry.nobody, wire, payment)
 
     def _find(self, path: str) -> Callable[[], bytes]:

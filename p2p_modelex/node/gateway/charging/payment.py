@@ -16,7 +16,7 @@ from p2p_modelex.node.gateway.charging import shapes
 from p2p_modelex.node.gateway.charging.journal import Journal, Name, Unanswered
 from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal
 from p2p_modelex.records.authorization import AuthorizedTransfer
-from p2p_modelex.units import Epoch
+from p2p_modelex.units import Epoch, Wei, rescale
 
 _ON_ITS_WAY = bytes(32)
 log = structlog.get_logger(__name__)
@@ -64,6 +64,10 @@ class Payment:
     def is_settled(self) -> bool:
         """Whether the money has moved."""
         return bool(self.headers)
+
+    def compute_worth(self, epoch: Epoch) -> Wei:
+        """Return its amount in wei of a split epoch."""
+        return Wei(rescale(self.signed.transfer.wei, self.epoch, epoch))
 
     async def settle(self) -> None:
         """Bring it to the chain; once, however often this is called. Raises Refusal."""

@@ -8,6 +8,7 @@ money. The node is its own facilitator.
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from p2p_modelex.chain.abc import Chain
 from p2p_modelex.errors import ChainError
@@ -27,7 +28,7 @@ from p2p_modelex.node.gateway.charging.verifying import (
 from p2p_modelex.node.gateway.http import HttpRequest
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records.permit import NAME, compute_token_domain
-from p2p_modelex.units import Epoch, Wei, format_ai, rescale
+from p2p_modelex.units import Epoch, Wei, format_ai
 
 VALID_S = 600
 """How long a payment should be good."""
@@ -49,6 +50,22 @@ class Owed(Refusal):
         return (*super().headers, (shapes.OFFER, shapes.encode(self._offer)))
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a request's answers cost together. asked: the most that they can. least: what is taken,
+    for which only cheaper providers are asked; so prices that move meanwhile do no harm.
+    """
+
+    asked: Wei
+    least: Wei
+    markup: int
+    answers: int
+
+    def compute_ceiling(self, worth: Wei) -> Wei:
+        """Return what each answer may cost us for a payment of so much."""
+        return Wei(worth * _BASIS // (_BASIS + self.markup) // self.answers)
+
+
 class Till:
     """Prices requests and takes payments."""
 
@@ -67,38 +84,38 @@ class Till:
         # What is to leave its payer's account, which counts once; one for each connection at most.
         self._in_hand: dict[Name, Payment] = {}
 
-    def price(self, model: str, most: Wei, answers: int) -> tuple[Wei, Wei]:
-        """Return what so many answers cost whoever asks, and what each may cost us. most: what
-        providers can want for one.
-        """
+    def price(self, model: str, most: Wei, answers: int) -> Price:
+        """Return what so many answers cost. most: what providers can want for one."""
         charges = self._charges()
         fixed = dict(charges.prices).get(model)
         if fixed is not None:
             # At least a wei: a payment of nothing would cost its gas all the same.
-            return Wei(max(1, fixed * answers)), Wei(min(fixed, most))
+            asked = Wei(max(1, fixed * answers))
+            return Price(asked, asked, 0, answers)
+        least = Wei(max(1, charges.least))
         marked_up = -(-most * answers * (_BASIS + charges.markup) // _BASIS)
-        return Wei(max(1, charges.least, marked_up)), most
+        return Price(Wei(max(least, marked_up)), least, charges.markup, answers)
 
     @asynccontextmanager
-    async def take(self, request: HttpRequest, price: Wei) -> AsyncGenerator[Payment, None]:
+    async def take(self, request: HttpRequest, price: Price) -> AsyncGenerator[Payment, None]:
         """Verify what a request is paid with, for the time of the block. Raises Refusal.
 
         A block that raises leaves a payment that was settled good for another request, unless
         whoever paid has gone.
         """
         epoch = self._epoch()
-        terms = self._write_terms(price, epoch)
+        terms = self._write_terms(price.asked, epoch)
         text = request.headers.get(shapes.PAYMENT)
         try:
             if text is None:
-                raise Unpaid(f"without a key this costs {format_ai(price)}")
+                raise Unpaid(f"without a key this costs {format_ai(price.asked)}")
             signed = read_payment(text, terms)
             payment = self._hold(signed, epoch)
         except Unpaid as why:
             raise Owed(str(why), terms, request) from why
         try:
             try:
-                await self._verify(payment, price, epoch)
+                await self._verify(payment, price.least, epoch)
             except Unpaid as why:
                 raise Owed(str(why), terms, request) from why
             async with closing(payment):
@@ -116,10 +133,10 @@ class Till:
         self._in_hand[signed.name] = payment
         return payment
 
-    async def _verify(self, payment: Payment, price: Wei, epoch: Epoch) -> None:
+    async def _verify(self, payment: Payment, least: Wei, epoch: Epoch) -> None:
         """Raises Unpaid, and Refusal where the chain does not say."""
         signed = payment.signed
-        validate_amount(rescale(signed.transfer.wei, payment.epoch, epoch), price)
+        validate_amount(payment.compute_worth(epoch), least)
         if not payment.is_known:
             validate_times(signed.transfer, time.time())
         deployment = self._chain.deployment

@@ -44,10 +44,10 @@ def read_payment(text: str, terms: shapes.Requirement) -> Signed:
     return Signed(transfer, bytes.fromhex(paid.payload.signature[2:]))
 
 
-def validate_amount(worth: int, price: Wei) -> None:
+def validate_amount(worth: Wei, least: Wei) -> None:
     """Raise Unpaid if it is too little; who signed more has agreed to that."""
-    if worth < price:
-        raise Unpaid(f"{format_ai(worth)} are too little: it costs {format_ai(price)} now")
+    if worth < least:
+        raise Unpaid(f"{format_ai(worth)} are too little: it costs at least {format_ai(least)}")
 
 
 def validate_times(transfer: AuthorizedTransfer, now: float) -> None:

@@ -155,14 +155,33 @@ async def test_a_payment_that_is_spoilt_buys_nothing(change: Change, says: str) 
         assert (earned(served), engine.statistics().finished) == (0, 0)
 
 
-async def test_a_payment_of_less_than_it_costs_is_too_little() -> None:
-    async with serve(charges=SOLD) as served:
+async def test_what_is_paid_is_what_providers_may_cost() -> None:
+    """Prices move between the offer and the payment, and who pays less gets cheaper providers."""
+    async with serve(charges=replace(SOLD, least=Wei(10**12))) as served:
         give(served)
         payment = await get_payment(served)
-        reply = await chat(served, payment, max_tokens=80)
-        assert "too little" in str(read_offer(reply).error)
-        # And more is taken as it is: prices may have come down since.
+        dear = await chat(served, payment, max_tokens=500)
+        assert (dear.status, dear.error["code"]) == (402, "over_ceiling")
+        assert earned(served) == 0
         assert (await chat(served, payment, max_tokens=4)).status == 200
+        offer = read_offer(await served.chat())
+        offer.accepts[0].amount = str(10**12 - 1)
+        assert "too little" in str(read_offer(await chat(served, sign(offer))).error)
+    async with serve(charges=FIXED) as served:
+        give(served)
+        payment = await get_payment(served)
+        assert "too little" in str(read_offer(await chat(served, payment, n=2)).error)
+
+
+async def test_one_payment_buys_all_answers_of_a_request() -> None:
+    async with serve(MemoryEngine(MODEL, kinds=("embedding",)), charges=FIXED) as served:
+        give(served)
+        asked = {"model": MODEL, "input": [f"headline {number}" for number in range(20)]}
+        path = "/v1/embeddings"
+        payment = sign(read_offer(await served.ask("POST", path, asked)))
+        reply = await served.ask("POST", path, asked, **headers(payment))
+        assert (reply.status, len(reply.json["data"])) == (200, 20)
+        assert earned(served) == 20 * (AI // 100)
 
 
 @pytest.mark.parametrize("text", ["", "?", "e30=", "eyJ4NDAyVmVyc2lvbiI6IDF9", "W1tbW1tb"])
