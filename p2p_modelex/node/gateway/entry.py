@@ -14,7 +14,7 @@ import trio
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.net.bounded import TokenBucket
 from p2p_modelex.node.gateway.books import Books
-from p2p_modelex.node.gateway.http import HttpRequest
+from p2p_modelex.node.gateway.heads import HttpRequest
 from p2p_modelex.node.gateway.keyfile import RATE_MAX, ApiKey, digest_of, read_keys
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records import codec

@@ -24,7 +24,8 @@ from p2p_modelex.node.gateway.books import Books, NodeBooks
 from p2p_modelex.node.gateway.charging.payment import Payment
 from p2p_modelex.node.gateway.charging.till import Till
 from p2p_modelex.node.gateway.entry import Account, Entry
-from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
+from p2p_modelex.node.gateway.heads import HttpRequest
+from p2p_modelex.node.gateway.http import JSON, HttpServer, Wire
 from p2p_modelex.node.gateway.openapi import build_document
 from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import Answered

@@ -11,7 +11,7 @@ from trio.testing import lockstep_stream_pair
 
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.node.configuration import GatewaySettings
-from p2p_modelex.node.gateway import http
+from p2p_modelex.node.gateway import heads, http
 from tests.node.gateway.serving import CHAT, Served, Talk, collect, serve
 from tests.node.gateway.test_gateway import serve_own
 from tests.node.world import MODEL
@@ -58,13 +58,13 @@ async def test_what_is_not_http_is_told_so() -> None:
 
 async def test_what_is_too_large_is_refused_unread() -> None:
     async with serve() as served:
-        await read_error(served, HEAD % (http.BODY_BYTES + 1), 413, "request_too_large")
+        await read_error(served, HEAD % (heads.BODY_BYTES + 1), 413, "request_too_large")
         chunked = HEAD.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked")
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         await read_error(served, chunked + chunk * 33, 413, "request_too_large")
         long = b"GET /health HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 4 * http.HEAD_BYTES + b"\r\n\r\n"
         await read_error(served, long, 431, "malformed_http")
-        many = b"".join(b"x%d: y\r\n" % number for number in range(http.HEADERS_MAX))
+        many = b"".join(b"x%d: y\r\n" % number for number in range(heads.HEADERS_MAX))
         raw = b"GET /health HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n"
         await read_error(served, raw, 431, "too_many_headers")
 
@@ -132,13 +132,30 @@ async def test_old_and_odd_ways_of_asking() -> None:
 
 
 async def test_connections_over_the_bound_are_turned_away() -> None:
-    async with serve(settings=GatewaySettings(port=0, connections=2)) as served:
+    slow = MemoryEngine(MODEL, delay_s=0.02, length=500)
+    body = msgspec.json.encode({**CHAT, "max_tokens": 500, "stream": True})
+    async with serve(slow, settings=GatewaySettings(port=0, connections=2)) as served:
         async with served.talk() as one, served.talk() as two:
             for talk in (one, two):
-                assert (await talk.ask("GET", "/health")).status == 200
+                await talk.send(HEAD % len(body) + body)
+                await talk.stream.receive_some(100)
             await read_error(served, b"", 503, "busy")
-        await served.exchange.node.wait_until(lambda: True)
+        await wait_idle(served)
         assert (await served.ask("GET", "/health")).status == 200
+
+
+async def test_a_connection_between_requests_makes_room_for_another() -> None:
+    settings = GatewaySettings(port=0, connections=2)
+    async with serve(settings=settings) as served, served.talk() as one:
+        assert (await one.ask("GET", "/health")).status == 200
+        async with served.talk() as two:
+            assert (await two.ask("GET", "/health")).status == 200
+            async with served.talk() as three:
+                assert (await three.ask("GET", "/health")).status == 200
+                with trio.fail_after(5):
+                    assert await one.read() == b""  # it was silent for longest
+                for talk in (three, two):
+                    assert (await talk.ask("GET", "/health")).status == 200
 
 
 async def wait_idle(served: Served) -> None:

@@ -25,7 +25,7 @@ from p2p_modelex.node.gateway.charging.verifying import (
     validate_signature,
     validate_times,
 )
-from p2p_modelex.node.gateway.http import HttpRequest
+from p2p_modelex.node.gateway.heads import HttpRequest
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records.permit import NAME, compute_token_domain
 from p2p_modelex.units import Epoch, Wei, format_ai
