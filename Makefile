@@ -138,8 +138,17 @@ $(OPENAI_JS_STAMP): $(OPENAI_JS)/package.json $(OPENAI_JS)/package-lock.json
 	cd $(OPENAI_JS) && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+CLIENTS := tests/interop/clients
+CLIENTS_STAMP := $(CLIENTS)/.venv/.installed
+
+# In an environment of their own: a hundred packages that nothing else here needs.
+$(CLIENTS_STAMP): $(CLIENTS)/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)/.venv
+	$(CLIENTS)/.venv/bin/python -m pip install --quiet -r $(CLIENTS)/requirements.txt
+	@touch $@
+
 .PHONY: interop
-interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) ## Meet a js-libp2p peer and OpenAI's npm package: streams, gossip, paid jobs
+interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) $(CLIENTS_STAMP) ## Meet a js-libp2p peer, OpenAI's npm package, litellm and LangChain
 	$(BIN)/python -m pytest tests/interop -q -m interop
 
 .PHONY: bench-gossip
@@ -171,4 +180,4 @@ demo-up: setup ## As demo, and leave the mesh running to play with
 clean: ## Remove what was built; .venv too
 	rm -rf $(VENV) $(SLITHER) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 	    contracts/out contracts/cache contracts/node_modules \
-	    tests/interop/js/node_modules tests/interop/openai/node_modules tests/fuzz/work tests/fuzz/crashes
+	    tests/interop/js/node_modules tests/interop/openai/node_modules $(CLIENTS)/.venv tests/fuzz/work tests/fuzz/crashes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import format_address, parse_address
 from p2p_modelex.node.options import AMOUNT, SWITCH, Kind, option, texts, whole
-from p2p_modelex.units import Epoch, Wei, rescale
+from p2p_modelex.units import AI, Epoch, Wei, rescale
 
 PRICES_MAX = 64
 MARKUP_MAX = 1_000_000
@@ -48,19 +48,24 @@ class X402Settings:
         SWITCH,
         False,
         "Let those without a key pay for each request by a signed transfer of $AI, which this node "
-        "brings to the chain at its own gas: about 60,000. Nobody without a key is served for "
+        "brings to the chain at its own gas: about 70,000. Nobody without a key is served for "
         "nothing then, programs on this machine neither.",
     )
     markup: int = option(
         whole(0, MARKUP_MAX, "hundredths of a per cent"),
         1000,
-        "What is added to the most that a request can cost at any provider. It has to cover the "
-        "gas; 1000 is a tenth.",
+        "What is added to the most that a request can cost at any provider; 1000 is a tenth.",
+    )
+    least: Wei = option(
+        AMOUNT,
+        Wei(AI // 100),
+        "What a request costs at least, in AI. It has to cover the gas: who may pay less than that "
+        "can have you spend it.",
     )
     prices: Prices = option(
         _PRICES,
         (),
-        "Models at a fixed price for each answer, in place of that. Providers above it are not "
+        "Models at a fixed price for each answer, in place of both. Providers above it are not "
         "asked.",
         example='["news-sentiment=0.001"]',
     )
@@ -72,6 +77,7 @@ class X402Settings:
     )
 
     def move(self, written: Epoch | int, epoch: Epoch) -> "X402Settings":
-        """Return the same with prices of split epoch `written` in wei of `epoch`."""
+        """Return the same with amounts of split epoch `written` in wei of `epoch`."""
+        least = Wei(rescale(self.least, written, epoch))
         prices = ((model, Wei(rescale(price, written, epoch))) for model, price in self.prices)
-        return replace(self, prices=tuple(prices))
+        return replace(self, least=least, prices=tuple(prices))

@@ -12,14 +12,21 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+from x402.http.clients.requests import x402_requests
 
-from p2p_modelex.demo.mesh import SENTIMENT, Mesh
+from p2p_modelex.chain.devnet import GAS_MONEY, fund, grant
+from p2p_modelex.demo.mesh import PASSPHRASE, SENTIMENT, Mesh
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import format_peer_id
+from p2p_modelex.keys.keystore import unlock_keystore
+from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.configuration import GatewaySettings, ModelSettings
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.home import Home
+from p2p_modelex.units import AI, Wei
 from tests.cli.conftest import Modelex, new_home
+from tests.node.gateway.charging.paying import PAYER, payer_of
 
 SCORE = {
     "model": SENTIMENT,
@@ -114,21 +121,48 @@ def test_the_gateway_sells_the_mesh_to_those_with_a_key(modelex: Modelex, mesh: 
         modelex("keys", "remove", "ada", *at)
 
 
-@pytest.mark.slow
-def test_a_provider_serves_its_own_model_to_this_machine(
-    modelex: Modelex, mesh: Mesh, tmp_path: Path
-) -> None:
+def own_seller(mesh: Mesh, folder: Path, charges: X402Settings | None = None) -> Home:
+    """A provider of the mesh's model that serves a gateway, and has neither $AI nor gas."""
     configuration = replace(
         read_configuration(mesh.homes["client"].configuration),
         role="provider",
         models=(ModelSettings(model=SENTIMENT, threads=1),),
         gateway=GatewaySettings(serve=True, port=0),
+        x402=charges or X402Settings(),
     )
-    home = new_home(tmp_path / "own", mesh.folder / "network.toml", configuration)
+    home = new_home(folder / "own", mesh.folder / "network.toml", configuration)
     home.models.rmdir()
     home.models.symlink_to(mesh.models)
+    return home
+
+
+@pytest.mark.slow
+def test_a_provider_serves_its_own_model_to_this_machine(
+    modelex: Modelex, mesh: Mesh, tmp_path: Path
+) -> None:
+    home = own_seller(mesh, tmp_path)
     with running("up", "--home", home.path) as url:
         answer = ask(url)
         assert answer.status_code == 200, answer.text
         assert answer.json()["choices"][0]["modelex"]["receipt"] is None
         assert answer.json()["usage"]["cost"] == "0"
+
+
+@pytest.mark.slow
+def test_a_provider_sells_its_own_model_by_x402(
+    modelex: Modelex, mesh: Mesh, tmp_path: Path
+) -> None:
+    price = Wei(AI // 1000)
+    charges = X402Settings(charge=True, prices=((SENTIMENT, price),))
+    home = own_seller(mesh, tmp_path, charges)
+    account = unlock_keystore(home.keys, PASSPHRASE).account.address
+    trio.run(fund, mesh.net.url, account, GAS_MONEY)
+    trio.run(grant, mesh.net.url, mesh.deployment, {PAYER: AI})
+    with running("up", "--home", home.path) as url:
+        assert ask(url).status_code == 402
+        with x402_requests(payer_of(mesh.deployment)) as session:
+            answer = session.post(f"{url}/completions", json=SCORE, timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["choices"][0]["text"].strip() in "123456789"
+    said = modelex("balance", "--home", home.path, "--json")
+    assert str(int(price)) in said.out

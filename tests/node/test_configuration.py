@@ -256,7 +256,9 @@ def test_what_a_gateway_charges_is_read_written_and_checked() -> None:
     assert (charges.charge, charges.payee) == (True, account)
     assert charges.prices == (("a=b", AI // 2), ("c", AI))
     assert parse_configuration(write_configuration(configuration)) == configuration
-    assert charges.move(0, Epoch(2)).prices == (("a=b", 2 * AI), ("c", 4 * AI))
+    moved = charges.move(0, Epoch(2))
+    assert moved.prices == (("a=b", 2 * AI), ("c", 4 * AI))
+    assert moved.least == 4 * charges.least > 0
     for wrong in (
         'prices = ["a"]',
         'prices = ["=1"]',

@@ -50,6 +50,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
     "prediction": (None,),
     "web_search_options": (None,),
+    "moderation": (None,),
     "best_of": (None, 1),
     "echo": (None, False),
     "suffix": (None, ""),

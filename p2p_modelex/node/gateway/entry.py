@@ -5,9 +5,7 @@ What a key has spent lies in the node's database, and is there before the answer
 
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -15,11 +13,12 @@ import trio
 
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.net.bounded import TokenBucket
-from p2p_modelex.node.gateway.http import HttpRequest
+from p2p_modelex.node.gateway.books import Books
+from p2p_modelex.node.gateway.heads import HttpRequest
 from p2p_modelex.node.gateway.keyfile import RATE_MAX, ApiKey, digest_of, read_keys
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records import codec
-from p2p_modelex.records.rows import Row, SettingRow
+from p2p_modelex.records.rows import SettingRow
 from p2p_modelex.records.types import U16
 from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
@@ -27,14 +26,6 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _FROM_HERE = ("none", "same-origin")
 _SPENT_BYTES = 64
 log = structlog.get_logger(__name__)
-
-
-class Books(Protocol):
-    """Where spending is kept: the part of a node's store, and its writing, that is used."""
-
-    async def setting(self, name: str) -> bytes | None: ...
-
-    async def keep(self, rows: Sequence[Row]) -> None: ...
 
 
 class _Spent(msgspec.Struct, frozen=True, array_like=True):

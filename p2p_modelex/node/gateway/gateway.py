@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -19,10 +20,12 @@ from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_complet
 from p2p_modelex.node.gateway.batches.cabinet import Cabinet
 from p2p_modelex.node.gateway.batches.desk import Desk
 from p2p_modelex.node.gateway.batches.shapes import Line
+from p2p_modelex.node.gateway.books import Books, NodeBooks
 from p2p_modelex.node.gateway.charging.payment import Payment
 from p2p_modelex.node.gateway.charging.till import Till
 from p2p_modelex.node.gateway.entry import Account, Entry
-from p2p_modelex.node.gateway.http import JSON, HttpRequest, HttpServer, Wire
+from p2p_modelex.node.gateway.heads import HttpRequest
+from p2p_modelex.node.gateway.http import JSON, HttpServer, Wire
 from p2p_modelex.node.gateway.openapi import build_document
 from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import Answered
@@ -31,7 +34,7 @@ from p2p_modelex.node.gateway.schema import Health
 from p2p_modelex.node.gateway.shelf import Shelf
 from p2p_modelex.node.home import Home, receipt_path, write_receipt
 from p2p_modelex.records.job import Request
-from p2p_modelex.records.rows import ReceiptRow, Row
+from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
 
 LEAVE_TIMEOUT_S = 10.0
@@ -42,20 +45,7 @@ _DEFERRED = ("/v1/files", "/v1/batches")
 log = structlog.get_logger(__name__)
 
 
-class _NodeBooks:
-    """Keeps spending in the node's store."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._node = exchange.node
-
-    async def setting(self, name: str) -> bytes | None:
-        return await self._node.parts.store.setting(name)
-
-    async def keep(self, rows: Sequence[Row]) -> None:
-        await self._node.keep(rows)
-
-
-def _open_till(exchange: Exchange, books: _NodeBooks) -> Till | None:
+def _open_till(exchange: Exchange, books: Books) -> Till | None:
     """What takes payments, where the configuration has it so."""
     chain = exchange.node.parts.chain
     if chain is None or not exchange.charges.charge:
@@ -71,7 +61,7 @@ class Gateway:
         self._exchange = exchange
         self._settings = settings
         self._receipts = None if home is None else home.receipts
-        books = _NodeBooks(exchange)
+        books = NodeBooks(exchange.node)
         self._entry = Entry(None if home is None else home.api_keys, books)
         self._till = _open_till(exchange, books)
         self._shelf = Shelf(exchange)
@@ -135,46 +125,43 @@ class Gateway:
                     await self._quiet.wait()
 
     async def _answer(self, request: HttpRequest, wire: Wire) -> None:
-        path = request.path
-        read = self._posts.get(path)
+        read = self._posts.get(request.path)
         if read is not None:
-            _check_method(request, "POST")
-            account = await self._admit(request)
-            if self._is_leaving:
-                raise shutting_down()
-            asked = read(request.body, self._room)
-            if account is None:
-                await self._sell(asked, request, wire)
-            else:
-                await self._answer_ask(asked, account, wire)
-            return
-        if self._desk is not None and path.startswith(_DEFERRED):
+            await self._answer_post(request, read, wire)
+        elif self._desk is not None and request.path.startswith(_DEFERRED):
             account = await self._admit(request)
             if account is None:
                 raise Refusal(401, "no_api_key", "files and batches need a key")
-            if self._is_leaving:
-                raise shutting_down()
             await self._desk.answer(request, account.owner, wire)
-            return
-        show = self._gets.get(path)
-        if show is None:
-            show = self._find(path)
-        _check_method(request, "GET")
-        if path != "/health":
-            await self._admit(request)
-        await wire.respond(200, JSON, show())
+        else:
+            show = self._gets.get(request.path) or self._find(request.path)
+            _check_method(request, "GET")
+            if request.path != "/health":
+                await self._admit(request)
+            await wire.respond(200, JSON, show())
+
+    async def _answer_post(
+        self, request: HttpRequest, read: Callable[[bytes, Room], Asked], wire: Wire
+    ) -> None:
+        _check_method(request, "POST")
+        account = await self._admit(request)
+        asked = read(request.body, self._room)
+        if account is None:
+            await self._sell(asked, request, wire)
+        else:
+            await self._answer_ask(asked, account, wire)
 
     async def _admit(self, request: HttpRequest) -> Account | None:
         """Return on whose account a request runs, None for who is to pay for it. Raises Refusal."""
-        if self._till is None:
-            return await self._entry.admit(request)
+        if self._is_leaving:
+            raise shutting_down()
         try:
             account = await self._entry.admit(request)
         except Refusal as refusal:
-            if refusal.status not in (401, 403):
+            if self._till is None or refusal.status not in (401, 403):
                 raise
             return None
-        return None if account.key is None else account
+        return None if self._till is not None and account.key is None else account
 
     async def _sell(self, asked: Asked, request: HttpRequest, wire: Wire) -> None:
         """Answer whoever pays for it. What the mesh has and costs is for everybody to see."""
@@ -182,14 +169,16 @@ class Gateway:
         model = asked.requests[0].model
         if model not in self._exchange.node.parts.engines:
             self._shelf.get_model(model)  # who pays for what nobody has?
-        price, ceiling = self._till.price(model, self._find_most(asked))
-        asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
-        async with self._till.take(request, Wei(price * len(asked.requests))) as payment:
+        price = self._till.price(model, self._find_most(asked), len(asked.requests))
+        async with self._till.take(request, price) as payment:
+            worth = payment.compute_worth(self._exchange.node.epoch)
+            ceiling = min(price.compute_ceiling(worth), self._find_ceiling(asked))
+            asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
             await self._answer_ask(asked, self._entry.nobody, wire, payment)
 
     def _find(self, path: str) -> Callable[[], bytes]:
         if path.startswith(_MODELS + "/"):
-            name = path.removeprefix(_MODELS + "/")
+            name = unquote(path.removeprefix(_MODELS + "/"))  # a name may have a slash
             return lambda: msgspec.json.encode(self._shelf.get_model(name))
         raise Refusal(404, "unknown_path", f"there is no {path[:80]}; GET /openapi.json says what")
 

@@ -5,19 +5,21 @@ answers. No task is started for a request or a piece of an answer.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 import h11
 import trio
 
 from p2p_modelex.limits import KIB, MIB
+from p2p_modelex.node.gateway.heads import (
+    BODY_BYTES,
+    HttpRequest,
+    build_request,
+    check_head,
+    too_large,
+)
 from p2p_modelex.node.gateway.refusal import Refusal
 
-BODY_BYTES = 2 * MIB
-"""A prompt's frame of 256 KiB may be six times as long in JSON (`\\u0000`), and has company."""
 HEAD_BYTES = 32 * KIB
-HEADERS_MAX = 100
 IDLE_S = 75.0
 """A kept connection may be silent for this long between requests."""
 REQUEST_S = 20.0
@@ -34,22 +36,6 @@ _BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError
 Headers = Sequence[tuple[str, str]]
 JSON: Headers = (("content-type", "application/json"),)
 EVENTS: Headers = (("content-type", "text/event-stream"), ("cache-control", "no-store"))
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request that has come whole. path: without the query, whose last value of a name counts.
-    headers: names in lower case.
-
-    is_local: it came over the loopback interface.
-    """
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    is_local: bool
 
 
 class Wire:
@@ -127,6 +113,8 @@ class HttpServer:
         self._answer = answer
         self._connections_max = connections_max
         self._connections = 0
+        # Between requests, the longest so first: they make room for others.
+        self._idle: dict[_Connection, None] = {}
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve until cancelled."""
@@ -134,22 +122,36 @@ class HttpServer:
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
         async with stream:
-            connection = _Connection(stream, self._answer)
+            connection = _Connection(stream, self._answer, self._idle)
             self._connections += 1
             try:
-                if self._connections > self._connections_max:
+                if self._connections > self._connections_max and not self._make_room():
                     message = f"there are {self._connections_max} connections already"
                     await connection.turn_away(Refusal(503, "busy", message, retry_after_s=1))
                 else:
                     await connection.run()
             finally:
                 self._connections -= 1
+                self._idle.pop(connection, None)
+
+    def _make_room(self) -> bool:
+        """Close a connection that is idle; return whether there was one."""
+        for connection in self._idle:
+            del self._idle[connection]
+            connection.close()
+            return True
+        return False
 
 
 class _Connection:
-    def __init__(self, stream: trio.SocketStream, answer: Answer) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, answer: Answer, idle: "dict[_Connection, None]"
+    ) -> None:
+        """idle: where it stands while it waits for a request."""
         self._stream = stream
         self._answer = answer
+        self._idle = idle
+        self._scope = trio.CancelScope()
         self._is_local = _is_loopback(stream)
         self._state = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         # Nothing waits in it: who sends more than one request is read from when it is its turn.
@@ -160,6 +162,14 @@ class _Connection:
 
     async def run(self) -> None:
         """Answer requests until one side has had enough."""
+        with self._scope:
+            await self._run()
+
+    def close(self) -> None:
+        """End it now."""
+        self._scope.cancel()
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read)
             while await self._serve_one():
@@ -208,16 +218,16 @@ class _Connection:
                 await self._receive_more()
             elif isinstance(event, h11.Request):
                 head = event
-                _check_head(head)
+                check_head(head)
                 self._wire.is_bodiless = head.method == b"HEAD"
             elif isinstance(event, h11.Data):
                 left -= len(event.data)
                 if left < 0:
-                    raise _too_large()
+                    raise too_large()
                 body.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
-                return _build_request(head, b"".join(body), self._is_local)
+                return build_request(head, b"".join(body), self._is_local)
             else:
                 return None
 
@@ -231,6 +241,8 @@ class _Connection:
     def _begin_waiting(self) -> None:
         # What is there already was sent together with the request before.
         self._has_begun = bool(self._state.trailing_data[0])
+        if not self._has_begun:
+            self._idle[self] = None
         self._deadline = trio.current_time() + (REQUEST_S if self._has_begun else IDLE_S)
 
     async def _receive_more(self) -> None:
@@ -246,6 +258,7 @@ class _Connection:
             message = f"the request was not whole after {REQUEST_S:.0f} s"
             raise Refusal(408, "request_timeout", message)
         if not self._has_begun:
+            self._idle.pop(self, None)
             self._has_begun, self._deadline = True, trio.current_time() + REQUEST_S
         self._state.receive_data(received)
 
@@ -266,25 +279,6 @@ class _Connection:
                         return
             except _BROKEN:
                 return
-
-
-def _check_head(head: h11.Request) -> None:
-    for name, value in head.headers:
-        if name == b"content-length" and int(value) > BODY_BYTES:
-            raise _too_large()
-    if len(head.headers) > HEADERS_MAX:
-        raise Refusal(431, "too_many_headers", f"a request has at most {HEADERS_MAX} headers")
-
-
-def _too_large() -> Refusal:
-    return Refusal(413, "request_too_large", f"a request's body has at most {BODY_BYTES} bytes")
-
-
-def _build_request(head: h11.Request, body: bytes, is_local: bool) -> HttpRequest:
-    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
-    path, _, query = head.target.decode("ascii").partition("?")
-    method, named = head.method.decode("ascii"), dict(parse_qsl(query, keep_blank_values=True))
-    return HttpRequest(method, path, named, headers, body, is_local)
 
 
 def _is_loopback(stream: trio.SocketStream) -> bool:

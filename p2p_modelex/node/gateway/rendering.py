@@ -22,6 +22,7 @@ from p2p_modelex.node.gateway.schema import (
     ChatCompletion,
     Embedding,
     EmbeddingList,
+    EmbeddingUsage,
     FinishReason,
     ModelexResult,
     TextChoice,
@@ -111,7 +112,9 @@ class Rendering:
         """The whole answer."""
         if self._shape in ("float", "base64"):
             vectors = [_show_vector(choice, self._shape) for choice in choices]
-            return _json.encode(EmbeddingList(self._model, vectors, _count(choices)))
+            counted = _count(choices)
+            usage = EmbeddingUsage(counted.prompt_tokens, counted.total_tokens, counted.cost)
+            return _json.encode(EmbeddingList(self._model, vectors, usage))
         common = (self._created, self._model, _fingerprint(choices))
         if self._is_chat:
             chats = [

@@ -121,6 +121,7 @@ class ChatRequest(_Sampling, frozen=True, kw_only=True):
     modalities: list[str] | None = None
     prediction: Any = None
     web_search_options: Any = None
+    moderation: Any = None
 
 
 class CompletionRequest(_Sampling, frozen=True, kw_only=True):
@@ -148,6 +149,14 @@ class Usage(msgspec.Struct, frozen=True):
 
     prompt_tokens: int
     completion_tokens: int
+    total_tokens: int
+    cost: str
+
+
+class EmbeddingUsage(msgspec.Struct, frozen=True):
+    """Tokens by the providers' own tokenizers. cost: as in Usage."""
+
+    prompt_tokens: int
     total_tokens: int
     cost: str
 
@@ -238,7 +247,7 @@ class EmbeddingList(msgspec.Struct, frozen=True):
 
     model: str
     data: list[Embedding]
-    usage: Usage
+    usage: EmbeddingUsage
     object: Literal["list"] = "list"
 
 

@@ -134,6 +134,7 @@ def test_a_schema_travels_as_it_is(wanted: dict[str, object], schema: str) -> No
         ({"functions": [{"name": "f"}]}, "unsupported", "functions"),
         ({"modalities": ["text", "audio"]}, "unsupported", "modalities"),
         ({"min_p": 0.1}, "unsupported", "min_p"),
+        ({"moderation": {"model": "m"}}, "unsupported", "moderation"),
         ({"messages": []}, "invalid_value", "messages"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "unsupported", "messages[0].role"),
         ({"messages": [{"role": "bard", "content": "x"}]}, "unsupported", "messages[0].role"),

@@ -11,7 +11,7 @@ import trio.testing
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.node.gateway.entry import Account, Entry, read_spent, spent_setting
-from p2p_modelex.node.gateway.http import HttpRequest
+from p2p_modelex.node.gateway.heads import HttpRequest
 from p2p_modelex.node.gateway.keyfile import ApiKey, add_key, digest_of, read_keys, remove_key
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.home import Home

@@ -252,6 +252,8 @@ async def test_models_are_listed_with_their_prices() -> None:
         assert offered["providers"] == 2
         assert offered["completion_price"] == {"lowest": "0.001", "highest": "0.064"}
         assert (await served.ask("GET", f"/v1/models/{MODEL}")).json == model
+        # Libraries write a name so that it is one part of the path, slashes and all.
+        assert (await served.ask("GET", f"/v1/models/%{ord('m'):x}emory")).json == model
         missing = await served.ask("GET", "/v1/models/memory2")
         assert (missing.status, missing.error["code"]) == (404, "model_not_found")
         assert "nearest: memory" in missing.error["message"]

@@ -1,5 +1,8 @@
 """HTTP from people who mean it badly, or are slow, or go away."""
 
+import socket
+from contextlib import suppress
+
 import h11
 import msgspec
 import pytest
@@ -8,8 +11,9 @@ from trio.testing import lockstep_stream_pair
 
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.node.configuration import GatewaySettings
-from p2p_modelex.node.gateway import http
-from tests.node.gateway.serving import CHAT, Served, collect, serve
+from p2p_modelex.node.gateway import heads, http
+from tests.node.gateway.serving import CHAT, Served, Talk, collect, serve
+from tests.node.gateway.test_gateway import serve_own
 from tests.node.world import MODEL
 
 BODY = msgspec.json.encode(CHAT)
@@ -40,20 +44,27 @@ async def test_what_is_not_http_is_told_so() -> None:
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            HEAD.replace(b"Host", b"Transfer-Encoding: chunked\r\nHost") % 1,
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         ):
             await read_error(served, raw, 400, "malformed_http")
+        for raw, status, code in (
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "malformed_http"),
+            (HEAD.replace(b"Host", b"Content-Encoding: gzip\r\nHost") % 9, 415, "unsupported"),
+        ):
+            await read_error(served, raw, status, code)
         assert (await served.ask("GET", "/health")).status == 200
 
 
 async def test_what_is_too_large_is_refused_unread() -> None:
     async with serve() as served:
-        await read_error(served, HEAD % (http.BODY_BYTES + 1), 413, "request_too_large")
+        await read_error(served, HEAD % (heads.BODY_BYTES + 1), 413, "request_too_large")
         chunked = HEAD.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked")
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         await read_error(served, chunked + chunk * 33, 413, "request_too_large")
         long = b"GET /health HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 4 * http.HEAD_BYTES + b"\r\n\r\n"
         await read_error(served, long, 431, "malformed_http")
-        many = b"".join(b"x%d: y\r\n" % number for number in range(http.HEADERS_MAX))
+        many = b"".join(b"x%d: y\r\n" % number for number in range(heads.HEADERS_MAX))
         raw = b"GET /health HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n"
         await read_error(served, raw, 431, "too_many_headers")
 
@@ -121,13 +132,30 @@ async def test_old_and_odd_ways_of_asking() -> None:
 
 
 async def test_connections_over_the_bound_are_turned_away() -> None:
-    async with serve(settings=GatewaySettings(port=0, connections=2)) as served:
+    slow = MemoryEngine(MODEL, delay_s=0.02, length=500)
+    body = msgspec.json.encode({**CHAT, "max_tokens": 500, "stream": True})
+    async with serve(slow, settings=GatewaySettings(port=0, connections=2)) as served:
         async with served.talk() as one, served.talk() as two:
             for talk in (one, two):
-                assert (await talk.ask("GET", "/health")).status == 200
+                await talk.send(HEAD % len(body) + body)
+                await talk.stream.receive_some(100)
             await read_error(served, b"", 503, "busy")
-        await served.exchange.node.wait_until(lambda: True)
+        await wait_idle(served)
         assert (await served.ask("GET", "/health")).status == 200
+
+
+async def test_a_connection_between_requests_makes_room_for_another() -> None:
+    settings = GatewaySettings(port=0, connections=2)
+    async with serve(settings=settings) as served, served.talk() as one:
+        assert (await one.ask("GET", "/health")).status == 200
+        async with served.talk() as two:
+            assert (await two.ask("GET", "/health")).status == 200
+            async with served.talk() as three:
+                assert (await three.ask("GET", "/health")).status == 200
+                with trio.fail_after(5):
+                    assert await one.read() == b""  # it was silent for longest
+                for talk in (three, two):
+                    assert (await talk.ask("GET", "/health")).status == 200
 
 
 async def wait_idle(served: Served) -> None:
@@ -176,3 +204,45 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
     await wire.end(b"the last")
     await wire.leave()
     assert left == [True]
+
+
+async def test_bytes_that_trickle_in_are_given_up_as_silence_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time is for the whole request, so that a byte now and then does not hold a connection."""
+    monkeypatch.setattr(http, "REQUEST_S", 0.3)
+    for sent in (WHOLE, HEAD[:30] + b"x: " + b"y" * 200):
+        async with serve() as served, served.talk() as talk:
+            answers: list[bytes] = []
+
+            async def read(talk: Talk = talk, answers: list[bytes] = answers) -> None:
+                answers.append(await talk.read())
+
+            with trio.fail_after(5):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(read)
+                    for at in range(len(sent)):
+                        if answers:
+                            break
+                        with suppress(trio.BrokenResourceError):
+                            await talk.send(sent[at : at + 1])
+                        await trio.sleep(0.02)
+            assert answers[0].startswith(b"HTTP/1.1 408 ")
+
+
+async def test_who_does_not_read_a_stream_has_the_work_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "SEND_S", 0.3)
+    # More than what the kernel keeps for both ends.
+    engine = MemoryEngine(MODEL, reply=f"{'x' * 20_000} " * 1000)
+    async with serve_own(engine) as served, served.talk() as talk:
+        talk.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        body = msgspec.json.encode({**CHAT, "max_tokens": 1000, "stream": True})
+        await talk.send(HEAD % len(body) + body)
+        await talk.stream.receive_some(100)
+        assert engine.statistics().running == 1
+        with trio.fail_after(5):
+            while engine.statistics().running:
+                await trio.sleep(0.01)
+        assert engine.statistics().finished == 0

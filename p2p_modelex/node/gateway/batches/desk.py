@@ -27,7 +27,8 @@ from p2p_modelex.node.gateway.batches.shapes import (
     FileList,
     FileObject,
 )
-from p2p_modelex.node.gateway.http import JSON, HttpRequest, Wire
+from p2p_modelex.node.gateway.heads import HttpRequest
+from p2p_modelex.node.gateway.http import JSON, Wire
 from p2p_modelex.node.gateway.refusal import Refusal
 
 WINDOW_S = 24 * 3600

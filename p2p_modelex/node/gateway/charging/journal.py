@@ -1,7 +1,7 @@
 """Payments that were brought to the chain and are not answered yet, durably.
 
-Whoever paid and got no answer, since the node crashed or every provider failed, may ask once more
-with the same payment.
+Whoever paid and got no answer, since the node crashed or every provider failed, may ask again with
+the same payment.
 """
 
 import time
@@ -9,7 +9,7 @@ import time
 import msgspec
 
 from p2p_modelex.ids import Address, Digest
-from p2p_modelex.node.gateway.entry import Books
+from p2p_modelex.node.gateway.books import Books
 from p2p_modelex.records import codec
 from p2p_modelex.records.rows import SettingRow
 from p2p_modelex.records.types import U16, U64, Bytes20, Bytes32
@@ -17,6 +17,8 @@ from p2p_modelex.units import Wei
 
 KEPT_S = 24 * 3600
 """How long somebody may ask again."""
+TRIES_MAX = 3
+"""How often. What begins and fails may have said a lot, and be made to fail by who asks."""
 PAYMENTS_MAX = 1024
 """Beyond it the oldest is forgotten: it has to have been paid, which makes a flood dear."""
 _SETTING = "gateway/payments"
@@ -26,7 +28,7 @@ _SETTING_BYTES = 512 * PAYMENTS_MAX
 class Unanswered(msgspec.Struct, frozen=True, array_like=True):
     """One payment. amount: wei of split epoch `epoch`. paid_at: unix seconds.
 
-    transaction: its hash, zeros while it is on its way.
+    transaction: its hash, zeros while it is on its way. tries: requests that failed since.
     """
 
     payer: Bytes20
@@ -35,6 +37,7 @@ class Unanswered(msgspec.Struct, frozen=True, array_like=True):
     epoch: U16
     paid_at: U64
     transaction: Bytes32
+    tries: U16 = 0
 
 
 Name = tuple[Address, Digest]
@@ -67,6 +70,14 @@ class Journal:
         while len(self._kept) > PAYMENTS_MAX:
             del self._kept[next(iter(self._kept))]
         await self._write()
+
+    async def count_failure(self, name: Name) -> None:
+        """A request with this payment failed; durable when this returns."""
+        payment = self._kept.get(name)
+        if payment is None or payment.tries + 1 >= TRIES_MAX:
+            await self.close(name)
+        else:
+            await self.note(msgspec.structs.replace(payment, tries=payment.tries + 1))
 
     async def close(self, name: Name) -> None:
         """Forget a payment: it is answered, or did not move any money."""

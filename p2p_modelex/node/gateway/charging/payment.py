@@ -16,7 +16,7 @@ from p2p_modelex.node.gateway.charging import shapes
 from p2p_modelex.node.gateway.charging.journal import Journal, Name, Unanswered
 from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal
 from p2p_modelex.records.authorization import AuthorizedTransfer
-from p2p_modelex.units import Epoch
+from p2p_modelex.units import Epoch, Wei, rescale
 
 _ON_ITS_WAY = bytes(32)
 log = structlog.get_logger(__name__)
@@ -49,11 +49,11 @@ class Payment:
         request.
         """
         self.name = signed.name
-        self._epoch = epoch
+        self.epoch = epoch
         self.signed = signed
         self._chain = chain
         self.journal = journal
-        self._is_known = before is not None
+        self.is_known = before is not None
         self._refusal: Refusal | None = None
         self._turn = trio.Lock()
         self.headers: tuple[tuple[str, str], ...] = ()
@@ -65,6 +65,10 @@ class Payment:
         """Whether the money has moved."""
         return bool(self.headers)
 
+    def compute_worth(self, epoch: Epoch) -> Wei:
+        """Return its amount in wei of a split epoch."""
+        return Wei(rescale(self.signed.transfer.wei, self.epoch, epoch))
+
     async def settle(self) -> None:
         """Bring it to the chain; once, however often this is called. Raises Refusal."""
         async with self._turn:
@@ -75,7 +79,7 @@ class Payment:
 
     async def _settle(self) -> None:
         transfer = self.signed.transfer
-        entry = Unanswered(*self.name, transfer.wei, self._epoch, int(time.time()), _ON_ITS_WAY)
+        entry = Unanswered(*self.name, transfer.wei, self.epoch, int(time.time()), _ON_ITS_WAY)
         await self.journal.note(entry)
         try:
             transaction = await self._bring()
@@ -86,6 +90,7 @@ class Payment:
             raise self._refusal from error
         except ChainError as error:
             # It may still be mined; then the payment is good for another request.
+            log.warning("unsettled", payer=format_address(transfer.payer), reason=str(error))
             reason = f"the payment could not be brought to the chain: {error.message}"
             self._refusal = Refusal(503, "chain", reason)
             raise self._refusal from error
@@ -95,7 +100,7 @@ class Payment:
 
     async def _bring(self) -> Digest:
         """The transaction's hash. What a crash kept from being known was mined by now, or not."""
-        if self._is_known and await self._chain.fetch_authorization_used(*self.name):
+        if self.is_known and await self._chain.fetch_authorization_used(*self.name):
             return Digest(_ON_ITS_WAY)
         return await self._chain.transfer_authorized(self.signed.transfer, self.signed.signature)
 
@@ -114,16 +119,14 @@ async def closing(payment: Payment) -> AsyncGenerator[None, None]:
     """Forget a payment once it is answered, or whoever paid has gone; what was settled for nothing
     stays good for another request.
     """
-    is_answered = True
+    close = payment.journal.close
     try:
         yield
-    except Refusal as refusal:
-        is_answered = refusal.status == CLIENT_GONE
-        raise
-    except BaseException:
-        is_answered = False
+    except BaseException as error:
+        if not (isinstance(error, Refusal) and error.status == CLIENT_GONE):
+            close = payment.journal.count_failure
         raise
     finally:
-        if payment.is_settled and is_answered:
+        if payment.is_settled:
             with trio.CancelScope(shield=True):
-                await payment.journal.close(payment.name)
+                await close(payment.name)

@@ -22,7 +22,7 @@ from p2p_modelex.units import AI, Wei
 from tests.node.gateway.serving import CHAT, Reply, Served
 from tests.node.world import DEPLOYMENT
 
-CHARGES = X402Settings(charge=True)
+CHARGES = X402Settings(charge=True, least=Wei(0))
 KEY = b"\x51" * 32
 PAYER = EvmSigner(KEY).address
 Change = Callable[[PaymentPayload], object]

@@ -15,6 +15,7 @@ from p2p_modelex.node.configuration import Configuration, GatewaySettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.gateway import gateway as gateway_module
 from p2p_modelex.node.gateway.charging import shapes
+from p2p_modelex.node.gateway.charging.journal import TRIES_MAX
 from p2p_modelex.node.gateway.gateway import open_gateway
 from p2p_modelex.node.gateway.keyfile import add_key
 from p2p_modelex.node.home import Home
@@ -80,6 +81,11 @@ async def test_who_has_no_key_is_told_what_to_pay() -> None:
         # What there is and what it costs is for everybody to see.
         assert (await served.ask("GET", "/v1/models")).status == 200
         assert (await served.chat(model="memori")).status == 404
+
+
+async def test_a_request_costs_at_least_its_gas() -> None:
+    async with serve(charges=replace(SOLD, least=Wei(7 * AI))) as served:
+        assert int(read_offer(await served.chat(n=2)).accepts[0].amount) == 7 * AI
 
 
 async def test_a_payment_buys_one_answer() -> None:
@@ -149,14 +155,33 @@ async def test_a_payment_that_is_spoilt_buys_nothing(change: Change, says: str) 
         assert (earned(served), engine.statistics().finished) == (0, 0)
 
 
-async def test_a_payment_of_less_than_it_costs_is_too_little() -> None:
-    async with serve(charges=SOLD) as served:
+async def test_what_is_paid_is_what_providers_may_cost() -> None:
+    """Prices move between the offer and the payment, and who pays less gets cheaper providers."""
+    async with serve(charges=replace(SOLD, least=Wei(10**12))) as served:
         give(served)
         payment = await get_payment(served)
-        reply = await chat(served, payment, max_tokens=80)
-        assert "too little" in str(read_offer(reply).error)
-        # And more is taken as it is: prices may have come down since.
+        dear = await chat(served, payment, max_tokens=500)
+        assert (dear.status, dear.error["code"]) == (402, "over_ceiling")
+        assert earned(served) == 0
         assert (await chat(served, payment, max_tokens=4)).status == 200
+        offer = read_offer(await served.chat())
+        offer.accepts[0].amount = str(10**12 - 1)
+        assert "too little" in str(read_offer(await chat(served, sign(offer))).error)
+    async with serve(charges=FIXED) as served:
+        give(served)
+        payment = await get_payment(served)
+        assert "too little" in str(read_offer(await chat(served, payment, n=2)).error)
+
+
+async def test_one_payment_buys_all_answers_of_a_request() -> None:
+    async with serve(MemoryEngine(MODEL, kinds=("embedding",)), charges=FIXED) as served:
+        give(served)
+        asked = {"model": MODEL, "input": [f"headline {number}" for number in range(20)]}
+        path = "/v1/embeddings"
+        payment = sign(read_offer(await served.ask("POST", path, asked)))
+        reply = await served.ask("POST", path, asked, **headers(payment))
+        assert (reply.status, len(reply.json["data"])) == (200, 20)
+        assert earned(served) == 20 * (AI // 100)
 
 
 @pytest.mark.parametrize("text", ["", "?", "e30=", "eyJ4NDAyVmVyc2lvbiI6IDF9", "W1tbW1tb"])
@@ -241,7 +266,7 @@ async def test_nothing_is_given_away_where_the_money_has_gone_meanwhile(is_strea
         assert row.receipt.receipt.completion_tokens < 10
 
 
-async def test_who_paid_for_nothing_asks_once_more_with_the_same_payment() -> None:
+async def test_who_paid_for_nothing_asks_again_with_the_same_payment() -> None:
     crashing = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 3, jobs=1))
     async with serve(crashing, charges=FIXED) as served:
         give(served)
@@ -255,6 +280,27 @@ async def test_who_paid_for_nothing_asks_once_more_with_the_same_payment() -> No
         await wait_answered(served)
         assert earned(served) == AI // 100
         assert (await chat(served, payment)).status == 402
+
+
+async def test_a_payment_is_good_for_a_few_failures_and_no_more() -> None:
+    """Whoever can make answers fail in the middle would be served for ever."""
+    crashing = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 3, jobs=99))
+    world = World()
+    payment = ""
+    for number in range(TRIES_MAX):
+        # Each time a gateway anew: a provider that fails is left out for a while.
+        async with serve(crashing, world=world, charges=FIXED) as served:
+            if not payment:
+                give(served)
+                payment = await get_payment(served)
+            assert b'"code":"engine"' in (await chat(served, payment, stream=True)).body
+            left = 1 if number < TRIES_MAX - 1 else 0
+            with trio.fail_after(5):
+                while await unanswered(served) != left:
+                    await trio.sleep(0.01)
+    async with serve(world=world, charges=FIXED) as served:
+        assert "used or cancelled" in str(read_offer(await chat(served, payment)).error)
+        assert earned(served) == AI // 100
 
 
 @pytest.mark.parametrize("is_mined", [True, False])
