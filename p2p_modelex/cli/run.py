@@ -14,6 +14,7 @@ import trio
 from p2p_modelex import limits
 from p2p_modelex.cli.asking import request_options
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
+from p2p_modelex.cli.outcome import print_logprobs, print_outcome
 from p2p_modelex.cli.text import printable
 from p2p_modelex.core.effects import RunRestarted
 from p2p_modelex.errors import BadInput, JobFailed, StoreError
@@ -40,6 +41,7 @@ class _Asked:
     save: Path | None
     is_fast: bool
     section: str | None
+    as_json: bool
 
 
 @click.command()
@@ -66,6 +68,11 @@ class _Asked:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with a GBNF grammar or a JSON schema that the completion is to follow.",
 )
+@click.option(
+    "--logprobs",
+    type=click.IntRange(0, limits.TOP_LOGPROBS_MAX),
+    help="Say how probable each token was, and so many others in its place.",
+)
 @click.option("--max-price", help="Most to pay for the whole job, in AI.")
 @click.option("--peer", help="Buy from this peer: a multiaddr ending in /p2p/PEER, or a peer id.")
 @click.option(
@@ -75,6 +82,7 @@ class _Asked:
     "[default: section in [requester]]",
 )
 @click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, at the end.")
 @click.option(
     "--receipt",
     "save",
@@ -90,12 +98,14 @@ def run(
     temperature: float,
     seed: int,
     grammar_file: Path | None,
+    logprobs: int | None,
     max_price: str | None,
     peer: str | None,
     section: str | None,
     save: Path | None,
     *,
     quote: bool,
+    as_json: bool,
 ) -> None:
     """Run PROMPT ("-" reads standard input) on the mesh; the completion goes to standard output.
 
@@ -114,12 +124,14 @@ def run(
         temperature=temperature,
         seed=seed,
         grammar=_read_grammar(grammar_file) if grammar_file else "",
+        logprobs=logprobs,
     )
     if peer is not None:
         parse_peer(peer)
     max_cost = parse_ai(max_price) if max_price else None
     quiet_log()
-    if not run_trio(_run, home, _Asked(request, max_cost, peer, save, not quote, section)):
+    asked = _Asked(request, max_cost, peer, save, not quote, section, as_json)
+    if not run_trio(_run, home, asked):
         raise KeyboardInterrupt
 
 
@@ -146,7 +158,7 @@ async def _run(home: Home, asked: _Asked) -> bool:
         async with trio.open_nursery() as nursery:
             await nursery.start(_cancel_at_signal, completion, watch)
             try:
-                await _stream(completion, watch, is_vector=asked.request.kind == "embedding")
+                await _stream(completion, watch, asked)
             except JobFailed:
                 # Cancelled before anything came: there is no receipt, and nothing was paid.
                 if not watch.is_interrupted:
@@ -155,7 +167,11 @@ async def _run(home: Home, asked: _Asked) -> bool:
         epoch = exchange.node.epoch
     if completion.row is not None:
         path = asked.save or receipt_path(home.receipts, completion.row)
+        if completion.logprobs and not asked.as_json:
+            print_logprobs(completion.logprobs)
         _report(completion, watch, path, epoch)
+        if asked.as_json:
+            print_outcome(completion, path)
     return not watch.is_interrupted
 
 
@@ -182,16 +198,19 @@ async def _cancel_at_signal(
             await completion.cancel()
 
 
-async def _stream(completion: "Completion", watch: _Watch, *, is_vector: bool) -> None:
+async def _stream(completion: "Completion", watch: _Watch, asked: _Asked) -> None:
+    is_vector = asked.request.kind == "embedding"
     async for piece in completion:
         if isinstance(piece, RunRestarted):
             why = printable(f"{piece.why.code}: {piece.why.reason}")
             click.echo(f"\n[{why}; begins again at another node]", err=True)
             continue
         watch.first = watch.first or time.monotonic()
-        if not is_vector:
+        if not is_vector and not asked.as_json:
             click.echo(printable(piece.text), nl=False)
     watch.ended = time.monotonic()
+    if asked.as_json:
+        return
     is_whole = is_vector and not watch.is_interrupted
     click.echo(json.dumps(decode_vector(completion.text)) if is_whole else "")
 

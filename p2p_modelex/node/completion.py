@@ -31,6 +31,7 @@ from p2p_modelex.node.node import Node
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
@@ -153,6 +154,8 @@ class Completion:
         self._is_begun = False
         self._is_over = False
         self.text = ""
+        self.logprobs: list[TokenLogprob] = []
+        """Of the text's tokens, where the request asks for them; the provider's word."""
         self.provider: PeerId | None = None
         self.row: ReceiptRow | None = None
         """The verified receipt with what it is about, once finished."""
@@ -206,9 +209,10 @@ class Completion:
     def _note(self, event: RunEvent) -> None:
         match event:
             case RunStarted(_, peer):
-                self.provider, self.text = peer, ""
+                self.provider, self.text, self.logprobs = peer, "", []
             case RunText(_, text):
                 self.text += text
+                self.logprobs += event.logprobs
             case RunFinished():
                 self.row, self.paid, self._is_over = event.row, event.paid, True
             case RunFailed():

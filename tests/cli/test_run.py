@@ -90,6 +90,33 @@ def test_a_vector_is_printed_as_numbers(modelex: Modelex, lonely: Home, serve: S
     assert "1+0 tokens" in said.err
 
 
+def test_logprobs_are_a_table_or_json(modelex: Modelex, lonely: Home, serve: Serve) -> None:
+    serve(MemoryEngine(MODEL, reply="one \x1b[2J"))
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--logprobs")
+    said = modelex(*asked, 2)
+    assert said.out == "one [2J\n"
+    assert "'one '     50.0%        'one ' 50.0%  'market ' 25.0%\n" in said.err
+    assert "\x1b" not in said.err
+    told = json.loads(modelex(*asked, 1, "--json").out)
+    assert told["text"] == "one \x1b[2J"
+    assert (told["finish"], told["completion_tokens"], told["split_epoch"]) == ("stop", 2, 0)
+    assert int(told["paid_wei"]) > 0
+    first, _ = told["logprobs"]
+    assert (first["token"], first["bytes"]) == ("one ", [*b"one "])
+    assert first["logprob"] == first["top"][0]["logprob"] == pytest.approx(-0.6931, abs=1e-3)
+    assert Path(told["receipt"]).exists()
+
+
+def test_json_has_a_vector_and_no_logprobs_unasked(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    serve(MemoryEngine(MODEL, kinds=("embedding",)))
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--kind", "embedding")
+    told = json.loads(modelex(*asked, "--json").out)
+    assert len(told["vector"]) == 8
+    assert not {"text", "logprobs"} & told.keys()
+
+
 def test_a_grammar_comes_from_a_file_and_needs_who_has_it(
     modelex: Modelex, lonely: Home, serve: Serve, tmp_path: Path
 ) -> None:

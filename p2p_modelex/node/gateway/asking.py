@@ -52,7 +52,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (None, 1),
     "echo": (None, False),
     "suffix": (None, ""),
-    "top_logprobs": (None, 0),
     "dimensions": (None,),
 }
 _ANY_WEIGHTS = bytes(32)
@@ -80,19 +79,19 @@ class Asked:
 def read_chat(body: bytes, room: Room) -> Asked:
     """Read a ChatRequest. Raises Refusal."""
     asked = decode(ChatRequest, body)
-    if asked.logprobs:
-        raise _unsupported("logprobs")
+    if asked.top_logprobs and not asked.logprobs:
+        message = "top_logprobs needs logprobs to be true"
+        raise Refusal(400, "invalid_value", message, param="top_logprobs")
+    logprobs = (asked.top_logprobs or 0) if asked.logprobs else None
     messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
     tokens = asked.max_completion_tokens or asked.max_tokens or room(asked.model)
     schema = _read_format(asked.response_format)
-    return _build(asked, messages, "chat", tokens, schema)
+    return _build(asked, messages, "chat", tokens, schema, logprobs)
 
 
 def read_completion(body: bytes, room: Room) -> Asked:
     """Read a CompletionRequest. Raises Refusal."""
     asked = decode(CompletionRequest, body)
-    if asked.logprobs is not None:
-        raise _unsupported("logprobs")
     prompt = asked.prompt
     if isinstance(prompt, list):
         if len(prompt) != 1 or not isinstance(prompt[0], str):
@@ -100,7 +99,8 @@ def read_completion(body: bytes, room: Room) -> Asked:
             raise Refusal(400, "unsupported", message, param="prompt")
         prompt = prompt[0]
     kind: Kind = (asked.modelex and asked.modelex.kind) or "completion"
-    return _build(asked, prompt, kind, asked.max_tokens or room(asked.model), "")
+    tokens = asked.max_tokens or room(asked.model)
+    return _build(asked, prompt, kind, tokens, "", asked.logprobs)
 
 
 def read_embedding(body: bytes, _room: Room) -> Asked:
@@ -200,6 +200,7 @@ def _build(
     kind: Kind,
     tokens: int,
     grammar: str,
+    logprobs: int | None,
 ) -> Asked:
     temperature = 1.0 if asked.temperature is None else asked.temperature
     seed = 0 if asked.seed is None else asked.seed % 2**63
@@ -220,6 +221,7 @@ def _build(
             seed=seed,
             stop=stop,
             grammar=grammar,
+            logprobs=logprobs,
             weights=weights,
         )
     except BadInput as error:

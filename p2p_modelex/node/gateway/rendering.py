@@ -20,14 +20,18 @@ from p2p_modelex.node.gateway.schema import (
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
+    ChatLogprobs,
     Embedding,
     EmbeddingList,
     FinishReason,
     ModelexResult,
     TextChoice,
     TextCompletion,
+    TextLogprobs,
     Usage,
 )
+from p2p_modelex.node.gateway.splice import Logprobs
+from p2p_modelex.node.gateway.telling import show_chat, show_text
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Wei, format_ai, rescale
@@ -52,6 +56,7 @@ class Answered:
     provider: PeerId
     paid: Wei
     route: tuple[PeerId, ...]
+    logprobs: Logprobs = ()
 
 
 class Rendering:
@@ -68,10 +73,14 @@ class Rendering:
         head = {"id": self.id, "object": name, "created": self._created, "model": self._model}
         self._head = b"data: " + _json.encode(head)[:-1]
         usage = b',"usage":null' if asked.wants_usage else b""
-        end = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+        self._end = b',"finish_reason":null}]' + usage + b"}\n\n"
+        end = b',"logprobs":null' + self._end
         self._before = b',"delta":{"content":' if is_chat else b',"text":'
-        self._after = (b"}" if is_chat else b"") + end
+        self._close = b"}" if is_chat else b""
+        self._after = self._close + end
         self._role = b',"delta":{"role":"assistant","content":"","refusal":null}' + end
+        # Characters told of, by choice: a text's tokens are placed in it.
+        self._told = [0] * len(asked.requests)
 
     def show_first(self, index: int) -> bytes:
         """What a choice's stream begins with."""
@@ -79,11 +88,19 @@ class Rendering:
             return b""
         return b'%b,"choices":[{"index":%d%b' % (self._head, index, self._role)
 
-    def show_text(self, index: int, text: str) -> bytes:
+    def show_text(self, index: int, text: str, told: Logprobs = ()) -> bytes:
         """A piece of a choice's text."""
         shown = _json.encode(text)
-        parts = self._head, index, self._before, shown, self._after
+        after = self._tell(index, told) if told else self._after
+        parts = self._head, index, self._before, shown, after
         return b'%b,"choices":[{"index":%d%b%b%b' % parts
+
+    def _tell(self, index: int, told: Logprobs) -> bytes:
+        shown: ChatLogprobs | TextLogprobs = show_chat(told)
+        if not self._is_chat:
+            shown = show_text(told, self._told[index])
+            self._told[index] += sum(map(len, shown.tokens))
+        return b'%b,"logprobs":%b%b' % (self._close, _json.encode(shown), self._end)
 
     def show_end(self, choices: Sequence[Answered]) -> bytes:
         """What a stream ends with."""
@@ -120,6 +137,7 @@ class Rendering:
                     AnswerMessage("assistant", choice.text),
                     _finish_of(choice.outcome),
                     _show_result(choice),
+                    show_chat(choice.logprobs) if choice.logprobs else None,
                 )
                 for choice in choices
             ]
@@ -127,7 +145,13 @@ class Rendering:
                 ChatCompletion(self.id, "chat.completion", *common, chats, _count(choices))
             )
         texts = [
-            TextChoice(choice.index, choice.text, _finish_of(choice.outcome), _show_result(choice))
+            TextChoice(
+                choice.index,
+                choice.text,
+                _finish_of(choice.outcome),
+                _show_result(choice),
+                show_text(choice.logprobs, 0) if choice.logprobs else None,
+            )
             for choice in choices
         ]
         return _json.encode(

@@ -17,6 +17,7 @@ CHOICES_MAX = 16
 INPUTS_MAX = 256
 """Texts of one request for embeddings, each a job of its own."""
 
+TopLogprobs = Annotated[int, Meta(ge=0, le=limits.TOP_LOGPROBS_MAX)]
 Count = Annotated[int, Meta(ge=1, le=limits.COMPLETION_TOKENS_MAX)]
 
 
@@ -111,7 +112,7 @@ class ChatRequest(_Sampling, frozen=True, kw_only=True):
     max_completion_tokens: Count | None = None
     response_format: ResponseFormat | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: TopLogprobs | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
     functions: list[Any] | None = None
@@ -125,7 +126,7 @@ class CompletionRequest(_Sampling, frozen=True, kw_only=True):
     """POST /v1/completions."""
 
     prompt: str | list[Any]
-    logprobs: int | None = None
+    logprobs: TopLogprobs | None = None
     best_of: int | None = None
     echo: bool | None = None
     suffix: str | None = None
@@ -178,6 +179,36 @@ class AnswerMessage(msgspec.Struct, frozen=True):
     refusal: None = None
 
 
+class TopToken(msgspec.Struct, frozen=True):
+    """A token that could have stood in a place."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ShownToken(TopToken, frozen=True):
+    """A token of the answer, and the likeliest in its place."""
+
+    top_logprobs: list[TopToken]
+
+
+class ChatLogprobs(msgspec.Struct, frozen=True):
+    """How likely the model found an answer's tokens; the provider's word, which no receipt has."""
+
+    content: list[ShownToken]
+    refusal: None = None
+
+
+class TextLogprobs(msgspec.Struct, frozen=True):
+    """The same of a continuation. text_offset: where each token begins, in characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
 class ChatChoice(msgspec.Struct, frozen=True):
     """One answer."""
 
@@ -185,7 +216,7 @@ class ChatChoice(msgspec.Struct, frozen=True):
     message: AnswerMessage
     finish_reason: FinishReason
     modelex: ModelexResult
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatCompletion(msgspec.Struct, frozen=True):
@@ -207,7 +238,7 @@ class TextChoice(msgspec.Struct, frozen=True):
     text: str
     finish_reason: FinishReason
     modelex: ModelexResult
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
 
 
 class TextCompletion(msgspec.Struct, frozen=True):

@@ -84,6 +84,17 @@ def test_everything_that_is_taken() -> None:
     assert terms.only == terms.denied == (peer_of(1),)
 
 
+def test_logprobs_are_asked_for_in_two_ways() -> None:
+    assert [one.requests[0].logprobs for one in (chat(), completion())] == [0, 0]
+    assert chat(logprobs=True).requests[0].logprobs == 1
+    assert chat(logprobs=True, top_logprobs=20).requests[0].logprobs == 21
+    assert chat(logprobs=False, top_logprobs=0).requests[0].logprobs == 0
+    assert completion(logprobs=0).requests[0].logprobs == 1
+    assert completion(logprobs=5).requests[0].logprobs == 6
+    with pytest.raises(Refusal, match="logprobs: Expected"):
+        completion(logprobs=21)
+
+
 def test_a_completion_takes_one_prompt() -> None:
     assert completion(seed=0, stop="x").requests[0].stop == ("x",)
     assert completion(seed=0, prompt=["hello"]).requests[0].text == "hello"
@@ -129,7 +140,8 @@ def test_a_schema_travels_as_it_is(wanted: dict[str, object], schema: str) -> No
         ({"frequency_penalty": 1}, "unsupported", "frequency_penalty"),
         ({"presence_penalty": -1}, "unsupported", "presence_penalty"),
         ({"logit_bias": {"50256": -100}}, "unsupported", "logit_bias"),
-        ({"logprobs": True}, "unsupported", "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "invalid_value", "top_logprobs"),
+        ({"top_logprobs": 1}, "invalid_value", "top_logprobs"),
         ({"tools": [{"type": "function"}]}, "unsupported", "tools"),
         ({"functions": [{"name": "f"}]}, "unsupported", "functions"),
         ({"modalities": ["text", "audio"]}, "unsupported", "modalities"),
@@ -194,7 +206,6 @@ def test_what_is_wrong_is_named(more: dict[str, object], code: str, param: str |
         ({"echo": True}, "echo"),
         ({"best_of": 2}, "best_of"),
         ({"suffix": "end"}, "suffix"),
-        ({"logprobs": 0}, "logprobs"),
         ({"prompt": ["a", "b"]}, "prompt"),
         ({"prompt": [1, 2, 3]}, "prompt"),
     ],

@@ -174,7 +174,7 @@ export class Provider {
       if (this.#wasCancelled) break
       text += word
       this.tokens = index + 1
-      await this.#send('Chunk', { index, text: word, tokens: this.tokens })
+      await this.#send('Chunk', { index, text: word, tokens: this.tokens, logprobs: [] })
       // Let what came meanwhile be read: this engine would never wait otherwise.
       await delay(1)
     }
