@@ -87,11 +87,14 @@ def build_request(
     stop: Sequence[str] = (),
     grammar: str = "",
     logprobs: int | None = None,
+    tools: str = "",
     weights: bytes = bytes(32),
 ) -> Request:
     """Return a request; a text of kind `chat` becomes one user message.
 
     logprobs: how many alternatives to tell of for each token, None for no log probabilities.
+    tools: of a chat, as `records.tools.encode_tools` writes them.
+
     Raises BadInput, naming the field, if something is out of its bounds (records/job.py).
     """
     text, messages = "", tuple[Message, ...]()
@@ -115,6 +118,7 @@ def build_request(
         stop=tuple(stop),
         grammar=grammar,
         logprobs=0 if logprobs is None else 1 + logprobs,
+        tools=tools,
     )
     try:
         # A constructor checks nothing; what a peer would refuse is refused here.

@@ -21,6 +21,7 @@ def make_request(
     stop: tuple[str, ...] = (),
     grammar: str = "",
     logprobs: int = 0,
+    tools: str = "",
     weights: bytes = bytes(32),
 ) -> Request:
     return Request(
@@ -37,6 +38,7 @@ def make_request(
         stop=stop,
         grammar=grammar,
         logprobs=logprobs,
+        tools=tools,
     )
 
 

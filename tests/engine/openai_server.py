@@ -105,6 +105,7 @@ class OpenAiServer:
             stop=tuple(asked.get("stop", ())),
             grammar="",
             logprobs=_read_logprobs(asked) if self.tells_logprobs else 0,
+            tools="",
         )
 
     async def _stream(

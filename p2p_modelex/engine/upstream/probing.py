@@ -78,7 +78,13 @@ async def check_features(upstream: Upstream, kind: Kind, features: tuple[str, ..
 
 
 def build_trial(
-    kind: Kind, *, grammar: str = "", logprobs: int = 0, tokens: int = 1, warm: bool = False
+    kind: Kind,
+    *,
+    grammar: str = "",
+    logprobs: int = 0,
+    tools: str = "",
+    tokens: int = 1,
+    warm: bool = False,
 ) -> Request:
     """Return a small request of a kind."""
     text = "Say yes."
@@ -96,6 +102,7 @@ def build_trial(
         stop=(),
         grammar=grammar,
         logprobs=logprobs,
+        tools=tools,
     )
 
 
