@@ -42,7 +42,7 @@ FailureCode = Literal["engine", "unpaid", "timeout", "shutting_down", "internal"
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One turn of a chat. content: with the calls of tools, or a result of one (records/tools.py)."""
+    """One turn of a chat. content: with calls of tools, or the result of one (records/tools.py)."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Annotated[str, Meta(max_length=limits.PROMPT_BYTES)]

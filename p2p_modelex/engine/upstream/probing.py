@@ -15,6 +15,7 @@ from p2p_modelex.engine.upstream.streaming import complete, embed
 from p2p_modelex.errors import EngineError, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.tools import MARK, Function, Tool, ToolBox, encode_tools
 
 LOG = logging.getLogger(__name__)
 
@@ -137,6 +138,13 @@ async def _has_logprobs(upstream: Upstream, kind: Kind) -> bool:
     return any(told.top for piece in pieces for told in piece.logprobs)
 
 
+async def _has_tools(upstream: Upstream, kind: Kind) -> bool:
+    if kind != "chat":
+        raise Unsupported("tools are a chat's")
+    box = ToolBox((Tool("function", Function("answer")),), "required")
+    return MARK in await _say(upstream, build_trial(kind, tools=encode_tools(box), tokens=64))
+
+
 async def _has_seed(upstream: Upstream, kind: Kind) -> bool:
     trial = build_trial(kind, tokens=12, warm=True)
     return await _say(upstream, trial) == await _say(upstream, trial)
@@ -149,6 +157,7 @@ TRIALS: Mapping[str, Trial] = MappingProxyType(
         "json_schema": _has_json_schema,
         "logprobs": _has_logprobs,
         "seed": _has_seed,
+        "tools": _has_tools,
     }
 )
 """Features an operator may declare; `stop` is in the API and needs no trial."""
