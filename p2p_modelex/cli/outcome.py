@@ -9,6 +9,7 @@ from p2p_modelex.cli.common import print_json, print_table
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.logprobs import Alternative, TokenLogprob
+from p2p_modelex.records.tools import Call, split_calls
 
 if TYPE_CHECKING:
     from p2p_modelex.node.exchange import Completion
@@ -22,6 +23,9 @@ def print_outcome(completion: "Completion", receipt_file: Path) -> None:
     answer: dict[str, Any] = {"text": completion.text}
     if row.request.kind == "embedding" and completion.text:
         answer = {"vector": decode_vector(completion.text)}
+    if row.request.tools:
+        said, calls = split_calls(completion.text)
+        answer = {"text": said, "tool_calls": [_show_call(one) for one in calls]}
     if row.request.logprobs:
         answer["logprobs"] = [
             _show(one) | {"top": [_show(other) for other in one.top]} for one in completion.logprobs
@@ -47,6 +51,10 @@ def print_logprobs(told: Sequence[TokenLogprob]) -> None:
         for one in told
     ]
     print_table(("token", "probability", "likeliest there"), rows, err=True)
+
+
+def _show_call(call: Call) -> dict[str, str]:
+    return {"id": call.id, "name": call.name, "arguments": call.text}
 
 
 def _show(one: TokenLogprob | Alternative) -> dict[str, Any]:

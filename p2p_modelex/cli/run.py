@@ -24,6 +24,7 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
+from p2p_modelex.records.tools import decode_tools, encode_tools
 from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai, rescale
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ class _Asked:
     help="File with a GBNF grammar or a JSON schema that the completion is to follow.",
 )
 @click.option(
+    "--tools",
+    "tools_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a JSON list of tools that a chat may call, as in OpenAI's API.",
+)
+@click.option(
     "--logprobs",
     type=click.IntRange(0, limits.TOP_LOGPROBS_MAX),
     help="Say how probable each token was, and so many others in its place.",
@@ -98,6 +105,7 @@ def run(
     temperature: float,
     seed: int,
     grammar_file: Path | None,
+    tools_file: Path | None,
     logprobs: int | None,
     max_price: str | None,
     peer: str | None,
@@ -123,7 +131,8 @@ def run(
         max_tokens=1 if kind == "embedding" else max_tokens,
         temperature=temperature,
         seed=seed,
-        grammar=_read_grammar(grammar_file) if grammar_file else "",
+        grammar=_read_file(grammar_file, limits.GRAMMAR_BYTES) if grammar_file else "",
+        tools=_read_tools(tools_file) if tools_file else "",
         logprobs=logprobs,
     )
     if peer is not None:
@@ -135,12 +144,22 @@ def run(
         raise KeyboardInterrupt
 
 
-def _read_grammar(file: Path) -> str:
+def _read_file(file: Path, limit: int) -> str:
+    """Return the file's text, one character over the limit at most: the request's bounds tell."""
     try:
-        with file.open(encoding="utf-8") as grammar:
-            return grammar.read(limits.GRAMMAR_BYTES + 1)
+        with file.open(encoding="utf-8") as opened:
+            return opened.read(limit + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the grammar {file}: {error}") from error
+        raise BadInput(f"cannot read {file}: {error}") from error
+
+
+def _read_tools(file: Path) -> str:
+    text = _read_file(file, limits.TOOLS_BYTES)
+    try:
+        return encode_tools(decode_tools(f'{{"tools":{text}}}'))
+    except BadInput as error:
+        hint = 'a list of {"type": "function", "function": {"name": ...}}'
+        raise BadInput(f"{file}: {error.message}", hint=hint) from error
 
 
 async def _run(home: Home, asked: _Asked) -> bool:

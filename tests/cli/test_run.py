@@ -107,6 +107,25 @@ def test_logprobs_are_a_table_or_json(modelex: Modelex, lonely: Home, serve: Ser
     assert Path(told["receipt"]).exists()
 
 
+def test_a_chat_may_call_tools(
+    modelex: Modelex, lonely: Home, serve: Serve, tmp_path: Path
+) -> None:
+    serve(MemoryEngine(MODEL))
+    tools = tmp_path / "tools.json"
+    tools.write_text('[{"type": "function", "function": {"name": "look"}}]')
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--tools", tools)
+    said = modelex(*asked)
+    assert said.code == 0, said
+    assert '"name":"look"}\n{}\n' in said.out
+    assert "\x1e" not in said.out
+    told = json.loads(modelex(*asked, "--json").out)
+    [call] = told["tool_calls"]
+    assert (told["text"], told["finish"]) == ("", "tool_calls")
+    assert (call["name"], call["arguments"]) == ("look", "{}")
+    tools.write_text("{}")
+    modelex(*asked).check_error(2, "the tools are none")
+
+
 def test_json_has_a_vector_and_no_logprobs_unasked(
     modelex: Modelex, lonely: Home, serve: Serve
 ) -> None:
@@ -127,7 +146,7 @@ def test_a_grammar_comes_from_a_file_and_needs_who_has_it(
     said = modelex(*asked)
     assert said.code == 8, said
     assert "chat with json_schema" in said.err
-    for content, why in ((b"\xff", "cannot read the grammar"), (b"x" * 9000, "out of bounds")):
+    for content, why in ((b"\xff", "cannot read"), (b"x" * 9000, "out of bounds")):
         schema.write_bytes(content)
         said = modelex(*asked)
         assert (said.code, why in said.err) == (2, True), said

@@ -25,16 +25,18 @@ from p2p_modelex.node.gateway.schema import (
     ModelexTerms,
     ResponseFormat,
 )
+from p2p_modelex.node.gateway.tooling import read_calls, read_result, read_tools
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.units import parse_ai
 
 # `developer` is what OpenAI calls the system's role since 2024.
-_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
+_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
     "system": "system",
     "developer": "system",
     "user": "user",
     "assistant": "assistant",
+    "tool": "tool",
 }
 # A field is refused unless it has one of these values, with which nothing changes.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -43,7 +45,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (None, 1),
     "min_p": (None, 0),
     "logit_bias": (None, {}),
-    "tools": (None, []),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
     "modalities": (None, ["text"]),
@@ -86,7 +87,7 @@ def read_chat(body: bytes, room: Room) -> Asked:
     messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
     tokens = asked.max_completion_tokens or asked.max_tokens or room(asked.model)
     schema = _read_format(asked.response_format)
-    return _build(asked, messages, "chat", tokens, schema, logprobs)
+    return _build(asked, messages, "chat", tokens, schema, logprobs, read_tools(asked))
 
 
 def read_completion(body: bytes, room: Room) -> Asked:
@@ -135,9 +136,7 @@ def decode(kind: type[R], body: bytes) -> R:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(400, "malformed_json", f"the body is not JSON: {error}") from error
     for name, neutral in _NEUTRAL.items():
-        value = getattr(asked, name, None)
-        is_moot = name == "tools" and getattr(asked, "tool_choice", None) == "none"
-        if value not in neutral and not is_moot:
+        if getattr(asked, name, None) not in neutral:
             raise _unsupported(name)
     return asked
 
@@ -150,10 +149,10 @@ def _unsupported(name: str) -> Refusal:
 def _read_message(at: int, message: ChatMessage) -> Message:
     param = f"messages[{at}]"
     role = _ROLES.get(message.role)
-    if role is None or message.tool_calls or message.function_call:
-        reason = "messages of tools are not supported, by no provider of the mesh"
-        if message.role not in (*_ROLES, "tool", "function"):
-            reason = f"there is no role {message.role[:40]!r}"
+    if role is None or message.function_call or (message.tool_calls and role != "assistant"):
+        reason = f"there is no role {message.role[:40]!r}"
+        if role is not None or message.role == "function":
+            reason = "calls are an assistant's tool_calls, results are turns of role tool"
         raise Refusal(400, "unsupported", f"{param}: {reason}", param=f"{param}.role")
     content = message.content
     if isinstance(content, list):
@@ -162,10 +161,12 @@ def _read_message(at: int, message: ChatMessage) -> Message:
             reason = f"{param}: only text is supported, not {', '.join(others)[:80]}"
             raise Refusal(400, "unsupported", reason, param=f"{param}.content")
         content = "".join(part.text for part in content)
+    if message.tool_calls:
+        return read_calls(param, content or "", message.tool_calls)
     if content is None:
         reason = f"{param} has no content"
         raise Refusal(400, "invalid_value", reason, param=f"{param}.content")
-    return Message(role, content)
+    return read_result(param, message, content) if role == "tool" else Message(role, content)
 
 
 def _read_format(wanted: ResponseFormat | None) -> str:
@@ -201,6 +202,7 @@ def _build(
     tokens: int,
     grammar: str,
     logprobs: int | None,
+    tools: str = "",
 ) -> Asked:
     temperature = 1.0 if asked.temperature is None else asked.temperature
     seed = 0 if asked.seed is None else asked.seed % 2**63
@@ -222,6 +224,7 @@ def _build(
             stop=stop,
             grammar=grammar,
             logprobs=logprobs,
+            tools=tools,
             weights=weights,
         )
     except BadInput as error:

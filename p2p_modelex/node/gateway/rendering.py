@@ -32,8 +32,10 @@ from p2p_modelex.node.gateway.schema import (
 )
 from p2p_modelex.node.gateway.splice import Logprobs
 from p2p_modelex.node.gateway.telling import show_chat, show_text
+from p2p_modelex.node.gateway.tooling import show_calls, show_part
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import CallReader, Part
 from p2p_modelex.units import Wei, format_ai, rescale
 
 DONE = b"data: [DONE]\n\n"
@@ -81,6 +83,8 @@ class Rendering:
         self._role = b',"delta":{"role":"assistant","content":"","refusal":null}' + end
         # Characters told of, by choice: a text's tokens are placed in it.
         self._told = [0] * len(asked.requests)
+        self._has_tools = bool(asked.requests[0].tools)
+        self._calls = [CallReader() for _ in asked.requests]
 
     def show_first(self, index: int) -> bytes:
         """What a choice's stream begins with."""
@@ -90,10 +94,22 @@ class Rendering:
 
     def show_text(self, index: int, text: str, told: Logprobs = ()) -> bytes:
         """A piece of a choice's text."""
+        if self._has_tools:
+            return self._show_parts(index, self._calls[index].feed(text), told)
         shown = _json.encode(text)
         after = self._tell(index, told) if told else self._after
         parts = self._head, index, self._before, shown, after
         return b'%b,"choices":[{"index":%d%b%b%b' % parts
+
+    def _show_parts(self, index: int, parts: Sequence[Part], told: Logprobs) -> bytes:
+        """The events of what was said and called; all that is told goes with the first."""
+        shown = bytearray()
+        for part in parts or [Part(-1, "")] if told else parts:
+            after = self._tell(index, told)[1:] if told else self._after[1:]
+            delta = _json.encode(show_part(part))
+            shown += b'%b,"choices":[{"index":%d,"delta":%b%b' % (self._head, index, delta, after)
+            told = ()
+        return bytes(shown)
 
     def _tell(self, index: int, told: Logprobs) -> bytes:
         shown: ChatLogprobs | TextLogprobs = show_chat(told)
@@ -134,7 +150,7 @@ class Rendering:
             chats = [
                 ChatChoice(
                     choice.index,
-                    AnswerMessage("assistant", choice.text),
+                    self._show_message(choice.text),
                     _finish_of(choice.outcome),
                     _show_result(choice),
                     show_chat(choice.logprobs) if choice.logprobs else None,
@@ -157,6 +173,12 @@ class Rendering:
         return _json.encode(
             TextCompletion(self.id, "text_completion", *common, texts, _count(choices))
         )
+
+    def _show_message(self, text: str) -> AnswerMessage:
+        if not self._has_tools:
+            return AnswerMessage("assistant", text)
+        content, calls = show_calls(text)
+        return AnswerMessage("assistant", content, tool_calls=calls)
 
 
 def show_error(refusal: Refusal) -> bytes:
@@ -208,7 +230,13 @@ def _receipt_of(choice: Answered) -> str | None:
 
 
 def _finish_of(outcome: Outcome) -> FinishReason:
-    return "length" if outcome.finish is Finish.LENGTH else "stop"
+    match outcome.finish:
+        case Finish.LENGTH:
+            return "length"
+        case Finish.TOOL_CALLS:
+            return "tool_calls"
+        case _:
+            return "stop"
 
 
 def _fingerprint(choices: Sequence[Answered]) -> str:

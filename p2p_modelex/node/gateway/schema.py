@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from p2p_modelex import limits
+from p2p_modelex.records.tools import Choice, Tool
 
 CHOICES_MAX = 16
 INPUTS_MAX = 256
@@ -28,12 +29,28 @@ class ContentPart(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class FunctionCall(msgspec.Struct, frozen=True):
+    """What is called. arguments: JSON, as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool."""
+
+    id: str
+    function: FunctionCall
+    type: Literal["function"] = "function"
+
+
 class ChatMessage(msgspec.Struct, frozen=True):
-    """One turn of a chat."""
+    """One turn of a chat. tool_call_id: of the call whose result this is."""
 
     role: str
     content: str | Annotated[list[ContentPart], Meta(max_length=limits.MESSAGES_MAX)] | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Annotated[list[ToolCall], Meta(max_length=limits.CALLS_MAX)] | None = None
+    tool_call_id: str | None = None
     function_call: Any = None
 
 
@@ -113,8 +130,9 @@ class ChatRequest(_Sampling, frozen=True, kw_only=True):
     response_format: ResponseFormat | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
+    tools: Annotated[list[Tool], Meta(max_length=limits.TOOLS_MAX)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | Choice | None = None
+    parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     function_call: Any = None
     modalities: list[str] | None = None
@@ -168,15 +186,16 @@ class ModelexResult(msgspec.Struct, frozen=True):
     route: list[str]
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class AnswerMessage(msgspec.Struct, frozen=True):
     """What the model said."""
 
     role: str
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ToolCall] | msgspec.UnsetType = msgspec.UNSET
 
 
 class TopToken(msgspec.Struct, frozen=True):
