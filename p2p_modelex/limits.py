@@ -39,6 +39,12 @@ MESSAGES_MAX = 256
 STOPS_MAX = 8
 STOP_BYTES = 64
 GRAMMAR_BYTES = 8 * KIB
+# Tools of a chat count as prompt. What one call begins with has an id, a name and little JSON.
+TOOLS_BYTES = 64 * KIB
+TOOLS_MAX = 128
+CALLS_MAX = 128
+CALL_ID_BYTES = 64
+CALL_HEAD_BYTES = 512
 CHUNK_TEXT_BYTES = 16 * KIB
 COMPLETION_TOKENS_MAX = 65_536
 # A chunk of the most tokens, each with the most alternatives of the longest, and the most text is

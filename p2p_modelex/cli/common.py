@@ -80,13 +80,15 @@ def run_trio(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
     return trio.run(function, *arguments)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "") -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "", *, err: bool = False
+) -> None:
     """Print rows in aligned columns, nothing cut: what is shown can be copied."""
     lines = [tuple(map(printable, line)) for line in (columns, *rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo((indent + "  ".join(cells)).rstrip())
+        click.echo((indent + "  ".join(cells)).rstrip(), err=err)
 
 
 def print_json(value: object) -> None:

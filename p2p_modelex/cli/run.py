@@ -14,6 +14,7 @@ import trio
 from p2p_modelex import limits
 from p2p_modelex.cli.asking import farm_option, request_options
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
+from p2p_modelex.cli.outcome import print_logprobs, print_outcome
 from p2p_modelex.cli.text import printable
 from p2p_modelex.core.effects import RunRestarted
 from p2p_modelex.errors import BadInput, JobFailed, StoreError
@@ -23,6 +24,7 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
+from p2p_modelex.records.tools import decode_tools, encode_tools
 from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai, rescale
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class _Asked:
     is_fast: bool
     section: str | None
     farm: str
+    as_json: bool
 
 
 @click.command()
@@ -67,6 +70,17 @@ class _Asked:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with a GBNF grammar or a JSON schema that the completion is to follow.",
 )
+@click.option(
+    "--tools",
+    "tools_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a JSON list of tools that a chat may call, as in OpenAI's API.",
+)
+@click.option(
+    "--logprobs",
+    type=click.IntRange(0, limits.TOP_LOGPROBS_MAX),
+    help="Say how probable each token was, and so many others in its place.",
+)
 @click.option("--max-price", help="Most to pay for the whole job, in AI.")
 @click.option("--peer", help="Buy from this peer: a multiaddr ending in /p2p/PEER, or a peer id.")
 @click.option(
@@ -77,6 +91,7 @@ class _Asked:
 )
 @farm_option
 @click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, at the end.")
 @click.option(
     "--receipt",
     "save",
@@ -92,6 +107,8 @@ def run(
     temperature: float,
     seed: int,
     grammar_file: Path | None,
+    tools_file: Path | None,
+    logprobs: int | None,
     max_price: str | None,
     peer: str | None,
     section: str | None,
@@ -99,6 +116,7 @@ def run(
     save: Path | None,
     *,
     quote: bool,
+    as_json: bool,
 ) -> None:
     """Run PROMPT ("-" reads standard input) on the mesh; the completion goes to standard output.
 
@@ -116,23 +134,35 @@ def run(
         max_tokens=1 if kind == "embedding" else max_tokens,
         temperature=temperature,
         seed=seed,
-        grammar=_read_grammar(grammar_file) if grammar_file else "",
+        grammar=_read_file(grammar_file, limits.GRAMMAR_BYTES) if grammar_file else "",
+        tools=_read_tools(tools_file) if tools_file else "",
+        logprobs=logprobs,
     )
     if peer is not None:
         parse_peer(peer)
     max_cost = parse_ai(max_price) if max_price else None
     quiet_log()
-    asked = _Asked(request, max_cost, peer, save, not quote, section, farm)
+    asked = _Asked(request, max_cost, peer, save, not quote, section, farm, as_json)
     if not run_trio(_run, home, asked):
         raise KeyboardInterrupt
 
 
-def _read_grammar(file: Path) -> str:
+def _read_file(file: Path, limit: int) -> str:
+    """Return the file's text, one character over the limit at most: the request's bounds tell."""
     try:
-        with file.open(encoding="utf-8") as grammar:
-            return grammar.read(limits.GRAMMAR_BYTES + 1)
+        with file.open(encoding="utf-8") as opened:
+            return opened.read(limit + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the grammar {file}: {error}") from error
+        raise BadInput(f"cannot read {file}: {error}") from error
+
+
+def _read_tools(file: Path) -> str:
+    text = _read_file(file, limits.TOOLS_BYTES)
+    try:
+        return encode_tools(decode_tools(f'{{"tools":{text}}}'))
+    except BadInput as error:
+        hint = 'a list of {"type": "function", "function": {"name": ...}}'
+        raise BadInput(f"{file}: {error.message}", hint=hint) from error
 
 
 async def _run(home: Home, asked: _Asked) -> bool:
@@ -154,7 +184,7 @@ async def _run(home: Home, asked: _Asked) -> bool:
         async with trio.open_nursery() as nursery:
             await nursery.start(_cancel_at_signal, completion, watch)
             try:
-                await _stream(completion, watch, is_vector=asked.request.kind == "embedding")
+                await _stream(completion, watch, asked)
             except JobFailed:
                 # Cancelled before anything came: there is no receipt, and nothing was paid.
                 if not watch.is_interrupted:
@@ -163,7 +193,11 @@ async def _run(home: Home, asked: _Asked) -> bool:
         epoch = exchange.node.epoch
     if completion.row is not None:
         path = asked.save or receipt_path(home.receipts, completion.row)
+        if completion.logprobs and not asked.as_json:
+            print_logprobs(completion.logprobs)
         _report(completion, watch, path, epoch)
+        if asked.as_json:
+            print_outcome(completion, path)
     return not watch.is_interrupted
 
 
@@ -190,16 +224,19 @@ async def _cancel_at_signal(
             await completion.cancel()
 
 
-async def _stream(completion: "Completion", watch: _Watch, *, is_vector: bool) -> None:
+async def _stream(completion: "Completion", watch: _Watch, asked: _Asked) -> None:
+    is_vector = asked.request.kind == "embedding"
     async for piece in completion:
         if isinstance(piece, RunRestarted):
             why = printable(f"{piece.why.code}: {piece.why.reason}")
             click.echo(f"\n[{why}; begins again at another node]", err=True)
             continue
         watch.first = watch.first or time.monotonic()
-        if not is_vector:
+        if not is_vector and not asked.as_json:
             click.echo(printable(piece.text), nl=False)
     watch.ended = time.monotonic()
+    if asked.as_json:
+        return
     is_whole = is_vector and not watch.is_interrupted
     click.echo(json.dumps(decode_vector(completion.text)) if is_whole else "")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
-from p2p_modelex.records.job import Request
+from p2p_modelex.records.job import Request, features_of
 from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 
@@ -35,6 +35,10 @@ class EngineInfo:
     def fingerprint(self) -> str:
         """`engine/version/library`: its SHA-256 goes into receipts."""
         return f"{self.engine}/{self.version}/{self.library}"
+
+    def serves(self, request: Request) -> bool:
+        """Whether it has the kind and the features that a request needs."""
+        return request.kind in self.kinds and set(features_of(request)) <= set(self.features)
 
 
 @dataclass(frozen=True, slots=True)

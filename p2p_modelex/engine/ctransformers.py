@@ -60,9 +60,11 @@ class CtransformersBackend(Backend):
         )
 
     def build_prompt(self, request: Request) -> tuple[int, ...]:
-        """See Backend. Grammars are refused: this engine has none."""
+        """See Backend. Grammars and tools are refused: this engine has none."""
         if request.grammar:
             raise Unsupported("ctransformers has no grammars", hint="Ask a node with `grammar`.")
+        if request.tools:
+            raise Unsupported("ctransformers calls no tools", hint="Ask a node with `tools`.")
         return self._builder.build(request, self._tokenize)
 
     def run(self, request: Request, prompt: tuple[int, ...], stopped: Callable[[], bool]) -> Steps:

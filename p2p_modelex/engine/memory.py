@@ -5,6 +5,7 @@ temperature and seed, so the same request has the same answer and others differ.
 """
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import AsyncGenerator
@@ -24,6 +25,7 @@ from p2p_modelex.engine.abc import (
     Started,
 )
 from p2p_modelex.engine.admission import Admission
+from p2p_modelex.engine.calls import CallWriter, read_tools, read_turn
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.engine.text import TextStream
 from p2p_modelex.errors import EngineCrashed, PromptTooLong, Unsupported
@@ -33,6 +35,7 @@ from p2p_modelex.records.embedding import encode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import MARK
 
 _WORDS = (  # noqa: SIM905 - a text reads better than a list
     "market price peer node signal open fair quick calm bright river stone light paper green "
@@ -83,7 +86,7 @@ class MemoryEngine(Engine):
             weights=Digest(hashlib.sha256(b"modelex/memory/" + model.encode()).digest()),
             kinds=kinds,
             context_length=context_length,
-            features=("logprobs", "seed", "stop"),
+            features=("logprobs", "seed", "stop", "tools"),
             slots=slots,
             device="cpu",
         )
@@ -145,7 +148,9 @@ class MemoryEngine(Engine):
             whole = stream.stopped or len(words) <= request.max_tokens
             self._finished += 1
             self._admission.note_finished(began)
-            yield Done(Finish.STOP if whole else Finish.LENGTH, prompt_tokens, tokens)
+            calls = request.tools and MARK in "".join(words)
+            end = Finish.TOOL_CALLS if calls else Finish.STOP
+            yield Done(end if whole else Finish.LENGTH, prompt_tokens, tokens)
         finally:
             self._admission.release()
 
@@ -168,12 +173,14 @@ class MemoryEngine(Engine):
             raise Unsupported(f"this model serves {', '.join(self._info.kinds)}")
         if request.grammar:
             raise Unsupported("the memory engine has no grammars")
+        read_tools(request)
         if request.weights not in (bytes(32), self._info.weights):
             raise Unsupported("the request asks for other weights than are loaded")
         texts = [request.text, *(message.content for message in request.messages)]
         if any("\0" in text for text in texts):
             raise Unsupported("the prompt has a NUL character")
         tokens = sum(len(_split(text)) for text in texts) + 2 * len(request.messages)
+        tokens += len(_split(request.tools))
         if tokens == 0:
             raise Unsupported("the prompt is empty")
         if tokens + request.max_tokens > self._info.context_length:
@@ -189,6 +196,8 @@ class MemoryEngine(Engine):
         seed = hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
         if request.kind == "score":
             return [str(1 + seed[0] % 9)]
+        if request.tools and (reply := _use_tools(request)):
+            return _split(reply)
         if self._reply is not None:
             return _split(self._reply)
         # One more than is wanted says that there is more; a shorter digest begins like a longer.
@@ -203,6 +212,19 @@ def _tell(request: Request, word: str) -> tuple[TokenLogprob, ...]:
     others = [other.encode() for other in (word, *(one + " " for one in _WORDS))]
     ranked = [(other, -math.log(2) * rank) for rank, other in enumerate(others, 1)]
     return (build_logprob(*ranked[0], ranked, request.logprobs - 1),)
+
+
+def _use_tools(request: Request) -> str:
+    """Call the first tool there is, or the one that must be; or tell what a call brought."""
+    box, last = read_tools(request), request.messages[-1]
+    if last.role == "tool" and not box.wanted:
+        return f"It is {read_turn(last)[1][0].text}"
+    if not box.tools or box.tool_choice == "none":
+        return ""
+    function = (box.wanted or box.tools)[0].function
+    named = (function.parameters or {}).get("properties", {})
+    arguments = json.dumps({name: _WORDS[at % len(_WORDS)] for at, name in enumerate(named)})
+    return CallWriter(request).begin(function.name) + arguments
 
 
 def _vector_of(text: str) -> list[float]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, assert_never
 
+from p2p_modelex.engine.calls import OPEN
 from p2p_modelex.engine.vetting import Header, special_tokens_of
 from p2p_modelex.errors import PromptTooLong, Unsupported
 from p2p_modelex.records.advertisement import Kind
@@ -104,7 +105,8 @@ class PromptBuilder:
             case "chat":
                 if self._template is None:
                     raise Unsupported("the model has no chat template")
-                return self._template.render(request.messages) if request.messages else []
+                messages, tools = request.messages, request.tools
+                return self._template.render(messages, tools) if messages else []
             case "completion" | "embedding":
                 return [request.text] if request.text else []
             case "score":
@@ -112,6 +114,12 @@ class PromptBuilder:
                 return [request.text.rstrip()] if request.text.strip() else []
             case _ as never:
                 assert_never(never)
+
+
+def calls_tools(header: Header) -> bool:
+    """Whether the file's template shows tools, and calls of them as engine/calls.py reads them."""
+    template = header.get_text("tokenizer.chat_template")
+    return "tools" in template and OPEN in template and "<function=" not in template
 
 
 def _beginning_of(header: Header) -> int | None:

@@ -7,13 +7,16 @@ the rendered text has been split. Marking, unlike placeholders, leaves the text 
 a template that trims or inspects a message still works.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from jinja2 import TemplateError, nodes, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from p2p_modelex import limits
+from p2p_modelex.engine.calls import read_arguments, show_tools, show_turn
 from p2p_modelex.errors import ModelRejected, Unsupported
 from p2p_modelex.records.job import Message
 
@@ -34,6 +37,7 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, optimized=False, finalize=_leave
         )
         environment.globals = {"raise_exception": _refuse}
+        environment.filters["tojson"] = _write_json
         try:
             parsed = environment.parse(source)
             if parsed.find(nodes.EvalContextModifier) is not None:
@@ -51,19 +55,17 @@ class ChatTemplate:
         self._first = re.compile(f"([{re.escape(first)}])" if first else r"((?!))")
         self._last = re.compile(f"([{re.escape(last)}])" if last else r"((?!))")
 
-    def render(self, messages: tuple[Message, ...]) -> list[str | int]:
+    def render(self, messages: tuple[Message, ...], tools: str = "") -> list[str | int]:
         """Return plain texts and ids of special tokens in order, ending where the answer begins.
 
-        Raises Unsupported if the template refuses these messages (some know no system role).
+        tools: of the request. Raises Unsupported if they make no sense, or if the template refuses
+        these messages (some know no system role).
         """
-        mark = _choose_mark(messages)
-        marked = [
-            {"role": message.role, "content": self._mark(message.content, mark)}
-            for message in messages
-        ]
+        mark = _choose_mark([tools, *(message.content for message in messages)])
+        shown = self._show(messages, tools, mark)
         try:
             rendered = self._template.render(
-                messages=marked,
+                **shown,
                 add_generation_prompt=True,
                 bos_token=self._bos,
                 eos_token=self._eos,
@@ -78,6 +80,27 @@ class ChatTemplate:
 
     def _mark(self, text: str, mark: str) -> str:
         return self._first.sub(rf"\1{mark}", self._last.sub(rf"{mark}\1", text))
+
+    def _show(self, messages: tuple[Message, ...], tools: str, mark: str) -> dict[str, Any]:
+        """Return what a template is given, with everything marked that people wrote."""
+
+        def marked(value: Any) -> Any:
+            match value:
+                case str():
+                    return self._mark(value, mark)
+                case dict():
+                    return {marked(name): marked(one) for name, one in value.items()}
+                case list():
+                    return [marked(one) for one in value]
+                case _:
+                    return value
+
+        if not tools:
+            return {"messages": [{"role": m.role, "content": marked(m.content)} for m in messages]}
+        return {
+            "messages": [show_turn(message, marked, read_arguments) for message in messages],
+            "tools": show_tools(tools, marked) or None,
+        }
 
     def _segment(self, rendered: str, mark: str) -> list[str | int]:
         segments: list[str | int] = []
@@ -96,12 +119,18 @@ def _leave(_context: object, value: object) -> object:
     return value
 
 
+def _write_json(value: object, indent: int | None = None, **_: object) -> str:
+    """Templates are written for this one; jinja's own makes HTML of it."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 def _refuse(message: object) -> str:
     raise Unsupported(f"the model's chat template refuses this: {str(message)[:200]}")
 
 
-def _choose_mark(messages: tuple[Message, ...]) -> str:
+def _choose_mark(texts: Iterable[str]) -> str:
+    whole = "".join(texts)
     for mark in _NONCHARACTERS:
-        if not any(mark in message.content for message in messages):
+        if mark not in whole:
             return mark
     raise Unsupported("the messages use every Unicode noncharacter from U+FDD0 to U+FDEF")

@@ -20,7 +20,8 @@ from p2p_modelex.engine.abc import EngineInfo
 from p2p_modelex.engine.adapters import compute_adapted_digest, vet_adapters
 from p2p_modelex.engine.architecture import vet_vocabulary
 from p2p_modelex.engine.backend import Backend, Step, Steps
-from p2p_modelex.engine.prompt import PromptBuilder, has_pooling, kinds_of
+from p2p_modelex.engine.calls import CLOSE, OPEN, build_call_grammar, read_calls, read_tools
+from p2p_modelex.engine.prompt import PromptBuilder, calls_tools, has_pooling, kinds_of
 from p2p_modelex.engine.schema import build_grammar
 from p2p_modelex.engine.spec import CONTEXT_DEFAULT, EngineSpec, default_threads
 from p2p_modelex.engine.vetting import read_header, vet_digest
@@ -31,6 +32,7 @@ from p2p_modelex.records.job import Request, is_schema
 from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
+_FEATURES = ("grammar", "json_schema", "logprobs", "seed", "stop")
 _SCORE_GRAMMAR = "root ::= [1-9]"
 _TOKENIZE_TIMEOUT_S = 30.0
 _BRIEF_CHARACTERS = 64
@@ -64,13 +66,15 @@ class XllamacppBackend(Backend):
             weights=compute_adapted_digest(digest, spec.adapters),
             kinds=kinds,
             context_length=context,
-            features=("grammar", "json_schema", "logprobs", "seed", "stop"),
+            features=_FEATURES + (("tools",) if calls_tools(header) else ()),
             slots=spec.slots,
             device=device,
         )
 
     def build_prompt(self, request: Request) -> tuple[int, ...]:
-        """See Backend. A JSON schema is understood, or refused, before the job begins."""
+        """See Backend. Schemas and tools are understood, or refused, before the job begins."""
+        if request.tools and "tools" not in self.info.features:
+            raise Unsupported("the model's chat template has no tools")
         _grammar_of(request)
         if request.kind == "embedding":
             return self._builder.build(request, lambda text: list(self._ask_tokens(text, True)))
@@ -120,7 +124,8 @@ class XllamacppBackend(Backend):
         thread = threading.Thread(target=self._complete, args=(body, on_frame, frames))
         thread.start()
         try:
-            finish = yield from _read_frames(frames, request.logprobs - 1)
+            steps = _read_frames(frames, request.logprobs - 1)
+            finish = yield from (read_calls(steps, request) if request.tools else steps)
             # One digit is the whole answer: the limit of one token has not cut anything.
             scored = request.kind == "score" and finish is Finish.LENGTH
             return Finish.STOP if scored else finish
@@ -226,8 +231,10 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
         "min_p": 0.0,
         "repeat_penalty": 1.0,
         "seed": _fold_seed(request.seed),
-        "stop": list(request.stop),
+        "stop": _stops_of(request),
         "grammar": _SCORE_GRAMMAR if scoring else _grammar_of(request),
+        # Special tokens to some models, which would not be shown.
+        "preserved_tokens": [OPEN, CLOSE] if request.tools else [],
         # One at least, or llama.cpp tells of none.
         "logprobs": max(request.logprobs - 1, 1) if request.logprobs else 0,
         "stream": True,
@@ -236,7 +243,17 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
+def _stops_of(request: Request) -> list[str]:
+    is_single = request.tools and not read_tools(request).parallel_tool_calls
+    return [*request.stop, *([CLOSE] if is_single else [])]
+
+
 def _grammar_of(request: Request) -> str:
+    box = read_tools(request)
+    if box.wanted:
+        if request.grammar:
+            raise Unsupported("a grammar, and a tool that must be called")
+        return build_call_grammar(box)
     if request.grammar.lstrip().startswith("%"):
         # llama.cpp would hand it to llguidance, which some vocabularies get the better of.
         raise Unsupported("the grammar is not GBNF")

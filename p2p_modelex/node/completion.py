@@ -32,6 +32,7 @@ from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
@@ -91,11 +92,14 @@ def build_request(
     stop: Sequence[str] = (),
     grammar: str = "",
     logprobs: int | None = None,
+    tools: str = "",
     weights: bytes = bytes(32),
 ) -> Request:
     """Return a request; a text of kind `chat` becomes one user message.
 
     logprobs: how many alternatives to tell of for each token, None for no log probabilities.
+    tools: of a chat, as `records.tools.encode_tools` writes them.
+
     Raises BadInput, naming the field, if something is out of its bounds (records/job.py).
     """
     text, messages = "", tuple[Message, ...]()
@@ -119,6 +123,7 @@ def build_request(
         stop=tuple(stop),
         grammar=grammar,
         logprobs=0 if logprobs is None else 1 + logprobs,
+        tools=tools,
     )
     try:
         # A constructor checks nothing; what a peer would refuse is refused here.
@@ -168,6 +173,8 @@ class Completion:
         self._is_begun = False
         self._is_over = False
         self.text = ""
+        self.logprobs: list[TokenLogprob] = []
+        """Of the text's tokens, where the request asks for them; the provider's word."""
         self.provider: PeerId | None = None
         self.row: ReceiptRow | None = None
         """The verified receipt with what it is about, once finished."""
@@ -225,9 +232,10 @@ class Completion:
     def _note(self, event: RunEvent) -> None:
         match event:
             case RunStarted(_, peer):
-                self.provider, self.text = peer, ""
+                self.provider, self.text, self.logprobs = peer, "", []
             case RunText(_, text):
                 self.text += text
+                self.logprobs += event.logprobs
             case RunFinished():
                 self.row, self.paid, self._is_over = event.row, event.paid, True
             case RunFailed():

@@ -191,7 +191,7 @@ class ModelSettings:
         "not in OpenAI's API: no top_k, no grammars, no count of tokens.",
     )
     upstream_features: tuple[str, ...] = option(
-        words("grammar", "json_schema", "logprobs", "seed"),
+        words("grammar", "json_schema", "logprobs", "seed", "tools"),
         (),
         "What the server can do beyond plain text. Each is tried at the start, and one that does "
         "not work is an error.",

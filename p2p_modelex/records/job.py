@@ -44,9 +44,9 @@ FailureCode = Literal["engine", "unpaid", "timeout", "shutting_down", "internal"
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One turn of a chat."""
+    """One turn of a chat. content: with calls of tools, or the result of one (records/tools.py)."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: Annotated[str, Meta(max_length=limits.PROMPT_BYTES)]
 
 
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     weights: SHA-256 of the model file, or zeros for any. temperature 0 is greedy; top_k 0 and
     top_p 1 are off. seed: makes sampling repeatable on the same engine. grammar: GBNF, a JSON
     schema (what begins with a brace, as no GBNF does), or empty. logprobs: 0 for none, or 1 and how
-    many alternatives to tell of for each token.
+    many alternatives to tell of for each token. tools: of a chat (records/tools.py), or empty.
     """
 
     model: Name
@@ -75,6 +75,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     ]
     grammar: Annotated[str, Meta(max_length=limits.GRAMMAR_BYTES)]
     logprobs: Annotated[int, Meta(ge=0, le=1 + limits.TOP_LOGPROBS_MAX)]
+    tools: Annotated[str, Meta(max_length=limits.TOOLS_BYTES)]
 
 
 def is_schema(grammar: str) -> bool:
@@ -87,6 +88,8 @@ def features_of(request: Request) -> tuple[str, ...]:
     features = ["logprobs"] if request.logprobs else []
     if request.grammar:
         features.append("json_schema" if is_schema(request.grammar) else "grammar")
+    if request.tools:
+        features.append("tools")
     return tuple(features)
 
 

@@ -24,6 +24,7 @@ class Finish(IntEnum):
     STOP = 0
     LENGTH = 1
     CANCELLED = 2
+    TOOL_CALLS = 3
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -90,6 +90,52 @@ def test_a_vector_is_printed_as_numbers(modelex: Modelex, lonely: Home, serve: S
     assert "1+0 tokens" in said.err
 
 
+def test_logprobs_are_a_table_or_json(modelex: Modelex, lonely: Home, serve: Serve) -> None:
+    serve(MemoryEngine(MODEL, reply="one \x1b[2J"))
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--logprobs")
+    said = modelex(*asked, 2)
+    assert said.out == "one [2J\n"
+    assert "'one '     50.0%        'one ' 50.0%  'market ' 25.0%\n" in said.err
+    assert "\x1b" not in said.err
+    told = json.loads(modelex(*asked, 1, "--json").out)
+    assert told["text"] == "one \x1b[2J"
+    assert (told["finish"], told["completion_tokens"], told["split_epoch"]) == ("stop", 2, 0)
+    assert int(told["paid_wei"]) > 0
+    first, _ = told["logprobs"]
+    assert (first["token"], first["bytes"]) == ("one ", [*b"one "])
+    assert first["logprob"] == first["top"][0]["logprob"] == pytest.approx(-0.6931, abs=1e-3)
+    assert Path(told["receipt"]).exists()
+
+
+def test_a_chat_may_call_tools(
+    modelex: Modelex, lonely: Home, serve: Serve, tmp_path: Path
+) -> None:
+    serve(MemoryEngine(MODEL))
+    tools = tmp_path / "tools.json"
+    tools.write_text('[{"type": "function", "function": {"name": "look"}}]')
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--tools", tools)
+    said = modelex(*asked)
+    assert said.code == 0, said
+    assert '"name":"look"}\n{}\n' in said.out
+    assert "\x1e" not in said.out
+    told = json.loads(modelex(*asked, "--json").out)
+    [call] = told["tool_calls"]
+    assert (told["text"], told["finish"]) == ("", "tool_calls")
+    assert (call["name"], call["arguments"]) == ("look", "{}")
+    tools.write_text("{}")
+    modelex(*asked).check_error(2, "the tools are none")
+
+
+def test_json_has_a_vector_and_no_logprobs_unasked(
+    modelex: Modelex, lonely: Home, serve: Serve
+) -> None:
+    serve(MemoryEngine(MODEL, kinds=("embedding",)))
+    asked = ("run", "hello", "--home", lonely.path, "--model", MODEL, "--kind", "embedding")
+    told = json.loads(modelex(*asked, "--json").out)
+    assert len(told["vector"]) == 8
+    assert not {"text", "logprobs"} & told.keys()
+
+
 def test_a_grammar_comes_from_a_file_and_needs_who_has_it(
     modelex: Modelex, lonely: Home, serve: Serve, tmp_path: Path
 ) -> None:
@@ -100,7 +146,7 @@ def test_a_grammar_comes_from_a_file_and_needs_who_has_it(
     said = modelex(*asked)
     assert said.code == 8, said
     assert "chat with json_schema" in said.err
-    for content, why in ((b"\xff", "cannot read the grammar"), (b"x" * 9000, "out of bounds")):
+    for content, why in ((b"\xff", "cannot read"), (b"x" * 9000, "out of bounds")):
         schema.write_bytes(content)
         said = modelex(*asked)
         assert (said.code, why in said.err) == (2, True), said

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from p2p_modelex.engine.abc import Done, Engine, Piece, Started
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.tools import Function, Tool, ToolBox, encode_tools
 
 
 def make_request(
@@ -21,6 +25,7 @@ def make_request(
     stop: tuple[str, ...] = (),
     grammar: str = "",
     logprobs: int = 0,
+    tools: str = "",
     weights: bytes = bytes(32),
 ) -> Request:
     return Request(
@@ -37,7 +42,27 @@ def make_request(
         stop=stop,
         grammar=grammar,
         logprobs=logprobs,
+        tools=tools,
     )
+
+
+LOOK = Function(
+    "look",
+    "Looks at a place.",
+    {
+        "type": "object",
+        "properties": {"place": {"type": "string", "maxLength": 4}},
+        "required": ["place"],
+    },
+)
+BOX = ToolBox((Tool("function", LOOK), Tool("function", Function("wait"))))
+TOOLS = encode_tools(BOX)
+
+
+def equip(request: Request, **changes: Any) -> Request:
+    """The request with tools."""
+    tools = encode_tools(msgspec.structs.replace(BOX, **changes))
+    return msgspec.structs.replace(request, tools=tools)
 
 
 def chat(*contents: str, max_tokens: int = 16) -> Request:

@@ -36,7 +36,7 @@ async def serving_upstream(
     so that there are no features to try.
     """
     if name == "upstream-openai":
-        features = () if embedding else ("logprobs", "seed")
+        features = () if embedding else ("logprobs", "seed", "tools")
         async with serving_openai(MemoryEngine("m", slots=64)) as server:
             yield UpstreamSpec(server.url, "m", features=features)
     else:

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import h11
+import msgspec
 import trio
 
 from p2p_modelex.engine.abc import Done, Output, Piece, Started
@@ -18,6 +19,15 @@ from p2p_modelex.node.failures import flattened
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.logprobs import Alternative, TokenLogprob
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import (
+    MARK,
+    Call,
+    CallReader,
+    Part,
+    ToolBox,
+    encode_tools,
+    join_calls,
+)
 
 Send = Callable[[bytes], Awaitable[None]]
 Way = Callable[["OpenAiServer", Any, Send], Awaitable[None]]
@@ -29,7 +39,7 @@ class OpenAiServer:
     def __init__(self, engine: MemoryEngine, owner: str = "vllm") -> None:
         self.engine = engine
         self.owner = owner
-        self.tells_logprobs = True
+        self.tells_logprobs = self.calls_tools = True
         self.ways: dict[str, Way] = {}
         self.running = 0
         self.seen: list[tuple[str, dict[str, str], Any]] = []
@@ -90,7 +100,7 @@ class OpenAiServer:
                 return 404, {"error": {"message": f"nothing at {path}"}}
 
     def _read(self, asked: Any, tokens: int) -> Request:
-        messages = tuple(Message(**one) for one in asked.get("messages", ()))
+        messages = tuple(_read_turn(one) for one in asked.get("messages", ()))
         return Request(
             model="m",
             weights=bytes(32),
@@ -105,6 +115,7 @@ class OpenAiServer:
             stop=tuple(asked.get("stop", ())),
             grammar="",
             logprobs=_read_logprobs(asked) if self.tells_logprobs else 0,
+            tools=_read_tools(asked) if self.calls_tools else "",
         )
 
     async def _stream(
@@ -149,14 +160,19 @@ async def _cancel_when_closed(stream: trio.SocketStream, scope: trio.CancelScope
 async def _events(
     outputs: AsyncGenerator[Output, None], is_chat: bool
 ) -> AsyncGenerator[bytes | None, None]:
+    reader = CallReader()
     async for output in outputs:
         match output:
             case Started():
                 yield None
             case Piece(text, _, logprobs):
-                yield event(text, is_chat=is_chat, logprobs=logprobs)
+                if MARK in text or reader.calls or not reader.is_whole:
+                    for part in reader.feed(text):
+                        yield _call(part)
+                else:
+                    yield event(text, is_chat=is_chat, logprobs=logprobs)
             case Done(finish, prompt, tokens):
-                yield event("", is_chat=is_chat, finish=finish is Finish.STOP)
+                yield event("", is_chat=is_chat, finish=finish is not Finish.LENGTH)
                 yield usage(tokens, prompt)
                 yield b"data: [DONE]\n\n"
 
@@ -174,6 +190,30 @@ def event(
     if logprobs:
         said["logprobs"] = _tell_chat(logprobs) if is_chat else _tell_text(logprobs)
     return line({"choices": [{"index": 0, **said, "finish_reason": reason}]})
+
+
+def _read_turn(one: Any) -> Message:
+    calls = [
+        Call(call["id"], call["function"]["name"], call["function"]["arguments"])
+        for call in one.get("tool_calls", ())
+    ]
+    if one["role"] == "tool":
+        return Message("tool", join_calls("", [Call(one["tool_call_id"], "", one["content"])]))
+    return Message(one["role"], join_calls(one["content"] or "", calls))
+
+
+def _read_tools(asked: Any) -> str:
+    named = {name: asked[name] for name in ToolBox.__struct_fields__ if name in asked}
+    return encode_tools(msgspec.convert(named, ToolBox)) if named else ""
+
+
+def _call(part: Part) -> bytes:
+    shown: Any = {"index": part.index, "function": {"arguments": part.text}}
+    if part.head is not None:
+        shown |= {"id": "random", "type": "function"}
+        shown["function"] = {"name": part.head.name, "arguments": ""}
+    delta = {"content": part.text} if part.index < 0 else {"tool_calls": [shown]}
+    return line({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
 
 
 def _read_logprobs(asked: Any) -> int:

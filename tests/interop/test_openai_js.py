@@ -33,6 +33,7 @@ async def test_the_javascript_library_sees_nothing_of_a_provider_that_dies(figur
     failovers = [route for route in saw["routes"] if len(route) > 1]
     assert failovers[0] == [format_peer_id(peer_of(number)) for number in (1, 2)]
     assert saw["models"] == [MODEL]
+    assert saw["tools"] == {"looked": ["market"], "answer": "It is a river"}
     assert saw["failures"] == [
         {"kind": "NotFoundError", "status": 404, "code": "model_not_found"},
         {"kind": "BadRequestError", "status": 400, "code": "unsupported"},

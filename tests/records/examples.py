@@ -129,6 +129,7 @@ request = Request(
     stop=("\n\n",),
     grammar="",
     logprobs=0,
+    tools="",
 )
 completion = Request(
     model="news2",
@@ -144,6 +145,7 @@ completion = Request(
     stop=(),
     grammar="root ::= [1-9]",
     logprobs=0,
+    tools="",
 )
 voucher = SignedVoucher(Voucher(CHANNEL, 3, Wei(250 * 10**15), 0), SIGNATURE)
 receipt = SignedReceipt(

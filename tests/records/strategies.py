@@ -26,7 +26,9 @@ def record_modules() -> Iterator[ModuleType]:
 
 
 def wire_structs() -> list[type[msgspec.Struct]]:
-    """Every public struct that records/ defines, in order of module and name."""
+    """Every public struct that records/ defines, in order of module and name, but for those that
+    are JSON on their way: tools.
+    """
     return [
         value
         for module in record_modules()
@@ -35,6 +37,7 @@ def wire_structs() -> list[type[msgspec.Struct]]:
         and issubclass(value, msgspec.Struct)
         and value.__module__ == module.__name__
         and not name.startswith("_")
+        and value.__struct_config__.array_like
     ]
 
 

@@ -146,7 +146,7 @@ def test_text_that_is_not_utf8_is_refused(text: bytes) -> None:
     broken("WIRE-2", Request, b"\x91" + bytes([0xA0 + len(text)]) + text)
 
 
-REQUEST = Request("m", bytes(32), "completion", "hi", (), 5, 0.0, 1.0, 0, 0, (), "", 0)
+REQUEST = Request("m", bytes(32), "completion", "hi", (), 5, 0.0, 1.0, 0, 0, (), "", 0, "")
 
 
 def with_field(place: int, value: Any) -> bytes:

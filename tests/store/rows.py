@@ -83,6 +83,7 @@ def receipt(number: int, *, finished_at: int, provider: bool = True) -> ReceiptR
         ("\n",),
         "",
         0,
+        "",
     )
     ownership = SignedOwnership(Ownership(zeros, b"\1" * 20, b"\2" * 20, 5), b"\x66" * 65)
     return ReceiptRow(

@@ -13,6 +13,7 @@ from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import QUOTE_DOMAIN, Chunk, Finished, Quote, Quoted, Started
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import CallReader
 from p2p_modelex.units import UnixMs, Wei, format_ai
 
 
@@ -31,6 +32,7 @@ class Intake:
         self._texts: list[str] = []
         self._text_bytes = 0
         self._told = 0
+        self._calls = CallReader() if purchase.request.tools else None
         self.window = 0
         """How many wei the provider works ahead of vouchers; 0 until the job started."""
 
@@ -162,6 +164,8 @@ class Intake:
         if chunk.tokens > size + parameters.TOKENS_SLACK:
             raise RemoteProtocolError("EXC-11", f"{chunk.tokens} tokens for {size} bytes")
         self._check_logprobs(chunk)
+        if self._calls is not None:
+            self._check_calls(self._calls, chunk)
         self._chunks += 1
         self._tokens, self._text_bytes = chunk.tokens, size
         self._texts.append(chunk.text)
@@ -171,6 +175,8 @@ class Intake:
         wanted = self._purchase.request.logprobs
         self._told += len(chunk.logprobs)
         least = (chunk.tokens - parameters.TOKENS_SLACK) / parameters.TOKENS_PER_CHARACTER
+        if self._calls is not None:
+            least = 0  # engines do not tell of the tokens that make a call
         if not (least <= self._told <= chunk.tokens if wanted else not self._told):
             raise RemoteProtocolError("EXC-21", f"logprobs of {self._told}/{chunk.tokens} tokens")
         for one in chunk.logprobs:
@@ -178,6 +184,19 @@ class Intake:
                 raise RemoteProtocolError("EXC-21", f"{len(one.top)} alternatives are too many")
             if any(a.surprisal > b.surprisal for a, b in pairwise(one.top)):
                 raise RemoteProtocolError("EXC-21", "the likeliest comes first")
+
+    def _is_finish(self, finish: Finish) -> bool:
+        """EXC-16, EXC-22: not cancelled, and for calls if there are any, unless it was cut."""
+        calls = self._calls
+        if calls is None:
+            return finish in (Finish.STOP, Finish.LENGTH)
+        own = Finish.TOOL_CALLS if calls.calls else Finish.STOP
+        return calls.is_whole and finish in (own, Finish.LENGTH)
+
+    def _check_calls(self, calls: CallReader, chunk: Chunk) -> None:
+        for part in calls.feed(chunk.text):
+            if part.head is not None and not part.head.name:
+                raise RemoteProtocolError("EXC-22", "a call of nothing")
 
     def take_receipt(self, finished: Finished, now: UnixMs, *, is_cancelled: bool) -> str:
         """Check the receipt and return the whole completion; RemoteProtocolError EXC-16."""
@@ -194,7 +213,7 @@ class Intake:
             "channel": made.channel == self._channel,
             "lane": made.lane == self._lane,
             "finished_at": made.finished_at <= now + limits.CLOCK_SKEW_MS,
-            "finish": is_cancelled or made.finish is not Finish.CANCELLED,
+            "finish": is_cancelled or self._is_finish(made.finish),
         }
         for name, is_good in checks.items():
             if not is_good:
@@ -203,7 +222,8 @@ class Intake:
             if self._tokens:
                 raise RemoteProtocolError("EXC-20", f"{self._tokens} tokens of a vector")
             decode_vector(completion)
-        if purchase.request.logprobs and completion and not self._told:
+        is_telling = purchase.request.logprobs and self._calls is None
+        if is_telling and completion and not self._told:
             raise RemoteProtocolError("EXC-21", "no logprobs came")
         try:
             verify_receipt(

@@ -35,6 +35,9 @@ TEMPLATE_TOKENS = 64
 TEMPLATE_TOKENS_PER_MESSAGE = 16
 """What a chat template may add around each message."""
 
+TEMPLATE_TOKENS_OF_TOOLS = 512
+"""What a chat template may add to say how tools are called."""
+
 TEXT_BYTES_PER_TOKEN = 32
 """With COMPLETION_SLACK_BYTES, the most text a provider may stream for its tokens: 2.2 MB in all,
 so that a receipt row stays under limits.ROW_BYTES. Ordinary text has 4 to 5 bytes a token."""

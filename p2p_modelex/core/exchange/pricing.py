@@ -36,13 +36,15 @@ def compute_window(offer: Offer, request: Request, prompt_tokens: int) -> int:
 
 def compute_prompt_bytes(request: Request) -> int:
     """Return the UTF-8 bytes of everything a model is shown."""
-    return len(request.text.encode()) + sum(len(m.content.encode()) for m in request.messages)
+    texts = (request.text, request.tools, *(one.content for one in request.messages))
+    return sum(len(text.encode()) for text in texts)
 
 
 def compute_prompt_tokens_max(request: Request) -> int:
     """Return the most tokens a prompt can plausibly have: one a byte, and the template's."""
     template = parameters.TEMPLATE_TOKENS
     template += parameters.TEMPLATE_TOKENS_PER_MESSAGE * len(request.messages)
+    template += parameters.TEMPLATE_TOKENS_OF_TOOLS if request.tools else 0
     return compute_prompt_bytes(request) + template
 
 

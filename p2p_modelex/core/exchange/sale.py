@@ -169,6 +169,10 @@ def validate_request(request: Request) -> None:
         raise RemoteProtocolError("EXC-4", "exactly one of text and messages")
     if request.kind == "embedding" and request.logprobs:
         raise RemoteProtocolError("EXC-4", "a vector has no tokens")
+    if request.tools and request.kind != "chat":
+        raise RemoteProtocolError("EXC-4", "tools are a chat's")
+    if not request.tools and any(one.role == "tool" for one in request.messages):
+        raise RemoteProtocolError("EXC-4", "a tool's turn without tools")
     if pricing.compute_prompt_bytes(request) > limits.PROMPT_BYTES:
         raise RemoteProtocolError("EXC-4", f"a prompt has at most {limits.PROMPT_BYTES} bytes")
 

@@ -75,8 +75,10 @@ class ByKind:
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Name what the offers can do."""
         kinds = sorted({kind for one in removed for kind in one.offer.kinds})
+        features = sorted({feature for one in removed for feature in one.offer.features})
         needs = " with ".join((want.kind, *want.features))
-        return f"no offer serves {needs}; offers serve: {', '.join(kinds)}"
+        has = f" with {', '.join(features)}" if want.features and features else ""
+        return f"no offer serves {needs}; offers serve: {', '.join(kinds)}{has}"
 
 
 class ByContext:

@@ -15,10 +15,13 @@ from msgspec import Meta
 
 from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.engine.abc import Piece
-from p2p_modelex.errors import EngineError
+from p2p_modelex.engine.calls import CallWriter
+from p2p_modelex.errors import BadInput, EngineError
 from p2p_modelex.limits import KIB
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import strip_marks
 
 LINE_BYTES = 256 * KIB
 """The longest line of a stream: a chunk with the log probabilities of its tokens has 1 KiB."""
@@ -31,10 +34,23 @@ OVERRUN = 64
 a token in two pieces, so these many more and twice the limit are let pass."""
 
 
+class _Function(msgspec.Struct, frozen=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """A piece of a call, the first with its name. Some servers do not number them."""
+
+    function: _Function
+    index: int | None = None
+
+
 class _Part(msgspec.Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
 
 
 _Bytes = list[Annotated[int, Meta(ge=0, le=255)]]
@@ -87,13 +103,13 @@ _decoder: msgspec.json.Decoder[_Chunk] = msgspec.json.Decoder(_Chunk)
 class StreamedAnswer:
     """Feed it bytes until `is_over` or the body ends, then call `end`.
 
-    max_tokens: of the request. most: alternatives that it wants of each token, or -1. Every method
-    raises EngineError for what is no such stream.
+    Every method raises EngineError for what is no such stream.
     """
 
-    def __init__(self, max_tokens: int, most: int = -1) -> None:
-        self._max_tokens = max_tokens
-        self._most = most
+    def __init__(self, request: Request) -> None:
+        self._max_tokens = request.max_tokens
+        self._most = request.logprobs - 1
+        self._calls = CallWriter(request) if request.tools else None
         self._buffer = b""
         self._pieces = 0
         self._idle_lines = 0
@@ -119,7 +135,8 @@ class StreamedAnswer:
         """Why it ended; EngineError if the server closed the stream without saying."""
         if self._finish is None:
             raise EngineError("the upstream closed the stream in the middle of the answer")
-        return self._finish
+        has_called = self._calls is not None and self._calls.calls and self._finish is Finish.STOP
+        return Finish.TOOL_CALLS if has_called else self._finish
 
     def feed(self, raw: bytes) -> list[Piece]:
         """Take some of the body; return what it brought."""
@@ -198,12 +215,27 @@ class StreamedAnswer:
             return choice.text or ""
         delta = choice.delta
         thought = delta.reasoning_content or delta.reasoning or ""
-        text = delta.content or ""
+        text = (delta.content or "") if self._calls is None else self._call(self._calls, delta)
         if thought and not self._thinking:
             self._thinking, thought = True, f"<think>{thought}"
         if text and self._thinking:
             self._thinking, text = False, f"</think>{text}"
         return thought + text
+
+    def _call(self, calls: CallWriter, delta: _Part) -> str:
+        """Return what is said, as far as it is before any call, and the calls."""
+        text = "" if calls.calls else strip_marks(delta.content or "")
+        for call in delta.tool_calls or ():
+            name, arguments = call.function.name, call.function.arguments
+            is_new = bool(name) if call.index is None else call.index >= calls.calls
+            if call.index is not None and call.index not in (calls.calls - 1, calls.calls):
+                raise EngineError("the upstream's calls of tools are out of order")
+            try:
+                text += calls.begin(name or "") if is_new else ""
+            except BadInput as error:
+                raise EngineError(f"the upstream calls no tool: {error.message}") from error
+            text += strip_marks(arguments or "")
+        return text
 
 
 def _read_logprobs(found: _Logprobs | None, most: int) -> tuple[TokenLogprob, ...]:

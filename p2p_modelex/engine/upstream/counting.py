@@ -4,7 +4,7 @@ import msgspec
 
 from p2p_modelex.core.exchange import pricing
 from p2p_modelex.engine.upstream.asking import ask
-from p2p_modelex.engine.upstream.dialects import Fields, build_messages, get_text
+from p2p_modelex.engine.upstream.dialects import Fields, build_messages, build_tools, get_text
 from p2p_modelex.engine.upstream.http import Server
 from p2p_modelex.errors import EngineError
 from p2p_modelex.records.job import Request
@@ -30,6 +30,7 @@ async def count_prompt(server: Server, tokenizes: str, model: str, request: Requ
     match tokenizes, request.kind:
         case "chat", "chat":
             asked: Fields = {"messages": build_messages(request), "add_generation_prompt": True}
+            asked |= build_tools(request)
         case "llamacpp", _:
             prompt = await _apply_template(server, request)
             asked = {"content": prompt, "add_special": True, "parse_special": True}
@@ -50,6 +51,6 @@ async def count_prompt(server: Server, tokenizes: str, model: str, request: Requ
 async def _apply_template(server: Server, request: Request) -> str:
     if request.kind != "chat":
         return get_text(request)
-    asked = {"messages": build_messages(request)}
+    asked = {"messages": build_messages(request), **build_tools(request)}
     target = f"{server.root}/apply-template"
     return (await ask(server, target, asked, _Applied, timeout_s=TIMEOUT_S)).prompt

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from p2p_modelex.engine.calls import read_tools, show_turn
 from p2p_modelex.engine.prompt import SCORE_ANSWERS
 from p2p_modelex.engine.schema import build_grammar
 from p2p_modelex.errors import Unsupported
@@ -70,8 +71,16 @@ def find_dialect(owner: str) -> str:
 
 
 def build_messages(request: Request) -> list[Fields]:
-    """Return a chat's turns as the API has them."""
-    return [{"role": one.role, "content": one.content} for one in request.messages]
+    """Return a chat's turns as the API has them. Raises Unsupported for calls that are none."""
+    if not request.tools:
+        return [{"role": one.role, "content": one.content} for one in request.messages]
+    return [show_turn(one, lambda text: text, str) for one in request.messages]
+
+
+def build_tools(request: Request) -> Fields:
+    """Return the fields that say what may be called. Raises Unsupported."""
+    box = read_tools(request)
+    return dict(msgspec.to_builtins(box)) if box.tools else {}
 
 
 def get_text(request: Request) -> str:
@@ -96,7 +105,7 @@ def build_body(dialect: Dialect, model: str, request: Request) -> Fields:
     if request.stop:
         body["stop"] = list(request.stop)
     if request.kind == "chat":
-        body |= {"messages": build_messages(request)}
+        body |= {"messages": build_messages(request), **build_tools(request)}
     else:
         body |= {"prompt": get_text(request)}
     if request.logprobs:

@@ -49,7 +49,7 @@ COUNTS_KEPT = 16
 """Prompts whose count is remembered between quote and run; each at most limits.PROMPT_BYTES."""
 
 _ANY_WEIGHTS = bytes(32)
-_Prompt = tuple[str, str, tuple[Message, ...]]
+_Prompt = tuple[str, str, tuple[Message, ...], str]
 
 
 class UpstreamEngine(Engine):
@@ -154,7 +154,7 @@ class UpstreamEngine(Engine):
         if request.kind != "embedding":
             # What the server has no word for is refused before the job begins.
             build_body(upstream.dialect, upstream.model, request)
-        prompt = request.kind, request.text, request.messages
+        prompt = request.kind, request.text, request.messages, request.tools
         tokens = self._counted.get(prompt)
         if tokens is None:
             tokens = self._counted[prompt] = await self._count(upstream, request)

@@ -15,6 +15,7 @@ from p2p_modelex.engine.upstream.streaming import complete, embed
 from p2p_modelex.errors import EngineError, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.tools import MARK, Function, Tool, ToolBox, encode_tools
 
 LOG = logging.getLogger(__name__)
 
@@ -78,7 +79,13 @@ async def check_features(upstream: Upstream, kind: Kind, features: tuple[str, ..
 
 
 def build_trial(
-    kind: Kind, *, grammar: str = "", logprobs: int = 0, tokens: int = 1, warm: bool = False
+    kind: Kind,
+    *,
+    grammar: str = "",
+    logprobs: int = 0,
+    tools: str = "",
+    tokens: int = 1,
+    warm: bool = False,
 ) -> Request:
     """Return a small request of a kind."""
     text = "Say yes."
@@ -96,6 +103,7 @@ def build_trial(
         stop=(),
         grammar=grammar,
         logprobs=logprobs,
+        tools=tools,
     )
 
 
@@ -130,6 +138,13 @@ async def _has_logprobs(upstream: Upstream, kind: Kind) -> bool:
     return any(told.top for piece in pieces for told in piece.logprobs)
 
 
+async def _has_tools(upstream: Upstream, kind: Kind) -> bool:
+    if kind != "chat":
+        raise Unsupported("tools are a chat's")
+    box = ToolBox((Tool("function", Function("answer")),), "required")
+    return MARK in await _say(upstream, build_trial(kind, tools=encode_tools(box), tokens=64))
+
+
 async def _has_seed(upstream: Upstream, kind: Kind) -> bool:
     trial = build_trial(kind, tokens=12, warm=True)
     return await _say(upstream, trial) == await _say(upstream, trial)
@@ -142,6 +157,7 @@ TRIALS: Mapping[str, Trial] = MappingProxyType(
         "json_schema": _has_json_schema,
         "logprobs": _has_logprobs,
         "seed": _has_seed,
+        "tools": _has_tools,
     }
 )
 """Features an operator may declare; `stop` is in the API and needs no trial."""

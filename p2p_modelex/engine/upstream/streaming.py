@@ -40,7 +40,7 @@ async def complete(
             content = await answer.read_all(ERROR_BYTES, stall_s)
             raise build_error(server, answer.status, content, answer.get_header(b"retry-after"))
         yield Started(prompt_tokens)
-        streamed = StreamedAnswer(request.max_tokens, request.logprobs - 1)
+        streamed = StreamedAnswer(request)
         while not streamed.is_over and (raw := await _read(answer, streamed, stall_s)):
             for piece in streamed.feed(raw):
                 yield piece

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2p_modelex.core.effects import RunRestarted
+from p2p_modelex.core.effects import RunRestarted, RunText
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.gateway.asking import Asked
@@ -15,7 +15,7 @@ from p2p_modelex.node.gateway.http import EVENTS, JSON, Headers, Wire
 from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import Answered, Rendering, build_headers, show_error
 from p2p_modelex.node.gateway.runs import Run, epoch_of, outcome_of
-from p2p_modelex.node.gateway.splice import Diverged, Splice
+from p2p_modelex.node.gateway.splice import Diverged, Logprobs, Splice
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -162,7 +162,7 @@ class Answering:
                             choice.route.append(piece.why.peer)
                         choice.splice.restart()
                     elif choice.refusal is None:
-                        await self._take(choice, piece.text)
+                        await self._take(choice, piece)
             if self._asked.is_stream and choice.refusal is None:
                 choice.splice.finish()
         except Diverged:
@@ -170,7 +170,7 @@ class Answering:
         except ModelexError as error:
             choice.refusal = choice.refusal or refusal_of(error, choice.run.failed)
 
-    async def _take(self, choice: _Choice, text: str) -> None:
+    async def _take(self, choice: _Choice, piece: RunText) -> None:
         if self._payment is not None:
             try:
                 await self._payment.settle()
@@ -179,25 +179,26 @@ class Answering:
                 await choice.run.cancel()
                 return
         if self._asked.is_stream:
-            await self._pass_on(choice, text)
+            await self._pass_on(choice, piece)
 
-    async def _pass_on(self, choice: _Choice, text: str) -> None:
+    async def _pass_on(self, choice: _Choice, piece: RunText) -> None:
         try:
-            fresh = choice.splice.feed(text)
+            fresh = choice.splice.feed(piece.text)
         except Diverged:
             # The run goes on until the provider has signed for what it did.
             choice.refusal = _diverged(choice)
             await choice.run.cancel()
             return
-        if fresh:
+        told = choice.splice.skip(piece.logprobs)
+        if fresh or told:
             if self._turn is None:
-                await self._say(choice, fresh)
+                await self._say(choice, fresh, told)
             else:
                 async with self._turn:
-                    await self._say(choice, fresh)
+                    await self._say(choice, fresh, told)
 
-    async def _say(self, choice: _Choice, text: str) -> None:
-        piece = self._rendering.show_text(choice.index, text)
+    async def _say(self, choice: _Choice, text: str, told: Logprobs) -> None:
+        piece = self._rendering.show_text(choice.index, text, told)
         if self._wire.is_begun:
             await self._wire.send(piece)
             return
@@ -244,4 +245,5 @@ def _answered(choice: _Choice) -> Answered:
     if outcome.finish is Finish.CANCELLED:
         raise shutting_down()
     route = (*choice.route, run.provider)
-    return Answered(choice.index, run.text, outcome, run.provider, run.paid, route)
+    told = tuple(run.logprobs)
+    return Answered(choice.index, run.text, outcome, run.provider, run.paid, route, told)

@@ -25,17 +25,19 @@ from p2p_modelex.node.gateway.schema import (
     ModelexTerms,
     ResponseFormat,
 )
+from p2p_modelex.node.gateway.tooling import read_calls, read_result, read_tools
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.units import parse_ai
 
 # `developer` is what OpenAI calls the system's role since 2024.
-_ROLES: dict[str, Literal["system", "user", "assistant"]] = {
+_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
     "system": "system",
     "developer": "system",
     "user": "user",
     "assistant": "assistant",
+    "tool": "tool",
 }
 # A field is refused unless it has one of these values, with which nothing changes.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -44,7 +46,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (None, 1),
     "min_p": (None, 0),
     "logit_bias": (None, {}),
-    "tools": (None, []),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
     "modalities": (None, ["text"]),
@@ -54,7 +55,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (None, 1),
     "echo": (None, False),
     "suffix": (None, ""),
-    "top_logprobs": (None, 0),
     "dimensions": (None,),
 }
 _ANY_WEIGHTS = bytes(32)
@@ -82,19 +82,19 @@ class Asked:
 def read_chat(body: bytes, room: Room) -> Asked:
     """Read a ChatRequest. Raises Refusal."""
     asked = decode(ChatRequest, body)
-    if asked.logprobs:
-        raise _unsupported("logprobs")
+    if asked.top_logprobs and not asked.logprobs:
+        message = "top_logprobs needs logprobs to be true"
+        raise Refusal(400, "invalid_value", message, param="top_logprobs")
+    logprobs = (asked.top_logprobs or 0) if asked.logprobs else None
     messages = tuple(_read_message(at, message) for at, message in enumerate(asked.messages))
     tokens = asked.max_completion_tokens or asked.max_tokens or room(asked.model)
     schema = _read_format(asked.response_format)
-    return _build(asked, messages, "chat", tokens, schema)
+    return _build(asked, messages, "chat", tokens, schema, logprobs, read_tools(asked))
 
 
 def read_completion(body: bytes, room: Room) -> Asked:
     """Read a CompletionRequest. Raises Refusal."""
     asked = decode(CompletionRequest, body)
-    if asked.logprobs is not None:
-        raise _unsupported("logprobs")
     prompt = asked.prompt
     if isinstance(prompt, list):
         if len(prompt) != 1 or not isinstance(prompt[0], str):
@@ -102,7 +102,8 @@ def read_completion(body: bytes, room: Room) -> Asked:
             raise Refusal(400, "unsupported", message, param="prompt")
         prompt = prompt[0]
     kind: Kind = (asked.modelex and asked.modelex.kind) or "completion"
-    return _build(asked, prompt, kind, asked.max_tokens or room(asked.model), "")
+    tokens = asked.max_tokens or room(asked.model)
+    return _build(asked, prompt, kind, tokens, "", asked.logprobs)
 
 
 def read_embedding(body: bytes, _room: Room) -> Asked:
@@ -137,9 +138,7 @@ def decode(kind: type[R], body: bytes) -> R:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(400, "malformed_json", f"the body is not JSON: {error}") from error
     for name, neutral in _NEUTRAL.items():
-        value = getattr(asked, name, None)
-        is_moot = name == "tools" and getattr(asked, "tool_choice", None) == "none"
-        if value not in neutral and not is_moot:
+        if getattr(asked, name, None) not in neutral:
             raise _unsupported(name)
     return asked
 
@@ -152,10 +151,10 @@ def _unsupported(name: str) -> Refusal:
 def _read_message(at: int, message: ChatMessage) -> Message:
     param = f"messages[{at}]"
     role = _ROLES.get(message.role)
-    if role is None or message.tool_calls or message.function_call:
-        reason = "messages of tools are not supported, by no provider of the mesh"
-        if message.role not in (*_ROLES, "tool", "function"):
-            reason = f"there is no role {message.role[:40]!r}"
+    if role is None or message.function_call or (message.tool_calls and role != "assistant"):
+        reason = f"there is no role {message.role[:40]!r}"
+        if role is not None or message.role == "function":
+            reason = "calls are an assistant's tool_calls, results are turns of role tool"
         raise Refusal(400, "unsupported", f"{param}: {reason}", param=f"{param}.role")
     content = message.content
     if isinstance(content, list):
@@ -164,10 +163,12 @@ def _read_message(at: int, message: ChatMessage) -> Message:
             reason = f"{param}: only text is supported, not {', '.join(others)[:80]}"
             raise Refusal(400, "unsupported", reason, param=f"{param}.content")
         content = "".join(part.text for part in content)
+    if message.tool_calls:
+        return read_calls(param, content or "", message.tool_calls)
     if content is None:
         reason = f"{param} has no content"
         raise Refusal(400, "invalid_value", reason, param=f"{param}.content")
-    return Message(role, content)
+    return read_result(param, message, content) if role == "tool" else Message(role, content)
 
 
 def _read_format(wanted: ResponseFormat | None) -> str:
@@ -202,6 +203,8 @@ def _build(
     kind: Kind,
     tokens: int,
     grammar: str,
+    logprobs: int | None,
+    tools: str = "",
 ) -> Asked:
     temperature = 1.0 if asked.temperature is None else asked.temperature
     seed = 0 if asked.seed is None else asked.seed % 2**63
@@ -222,6 +225,8 @@ def _build(
             seed=seed,
             stop=stop,
             grammar=grammar,
+            logprobs=logprobs,
+            tools=tools,
             weights=weights,
         )
     except BadInput as error:

@@ -242,7 +242,7 @@ class Gateway:
         node = self._exchange.node
         engine = node.parts.engines.get(request.model)
         may_own = node.peer in (terms.only or (node.peer,)) and node.peer not in terms.denied
-        if engine is not None and may_own and request.kind in engine.info.kinds:
+        if engine is not None and may_own and engine.info.serves(request):
             return OwnRun(engine, request, node.peer)
         return self._exchange.request(request, terms)
 

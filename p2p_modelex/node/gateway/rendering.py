@@ -20,6 +20,7 @@ from p2p_modelex.node.gateway.schema import (
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
+    ChatLogprobs,
     Embedding,
     EmbeddingList,
     EmbeddingUsage,
@@ -27,10 +28,15 @@ from p2p_modelex.node.gateway.schema import (
     ModelexResult,
     TextChoice,
     TextCompletion,
+    TextLogprobs,
     Usage,
 )
+from p2p_modelex.node.gateway.splice import Logprobs
+from p2p_modelex.node.gateway.telling import show_chat, show_text
+from p2p_modelex.node.gateway.tooling import show_calls, show_part
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import CallReader, Part
 from p2p_modelex.units import Wei, format_ai, rescale
 
 DONE = b"data: [DONE]\n\n"
@@ -53,6 +59,7 @@ class Answered:
     provider: PeerId
     paid: Wei
     route: tuple[PeerId, ...]
+    logprobs: Logprobs = ()
 
 
 class Rendering:
@@ -69,10 +76,16 @@ class Rendering:
         head = {"id": self.id, "object": name, "created": self._created, "model": self._model}
         self._head = b"data: " + _json.encode(head)[:-1]
         usage = b',"usage":null' if asked.wants_usage else b""
-        end = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+        self._end = b',"finish_reason":null}]' + usage + b"}\n\n"
+        end = b',"logprobs":null' + self._end
         self._before = b',"delta":{"content":' if is_chat else b',"text":'
-        self._after = (b"}" if is_chat else b"") + end
+        self._close = b"}" if is_chat else b""
+        self._after = self._close + end
         self._role = b',"delta":{"role":"assistant","content":"","refusal":null}' + end
+        # Characters told of, by choice: a text's tokens are placed in it.
+        self._told = [0] * len(asked.requests)
+        self._has_tools = bool(asked.requests[0].tools)
+        self._calls = [CallReader() for _ in asked.requests]
 
     def show_first(self, index: int) -> bytes:
         """What a choice's stream begins with."""
@@ -80,11 +93,31 @@ class Rendering:
             return b""
         return b'%b,"choices":[{"index":%d%b' % (self._head, index, self._role)
 
-    def show_text(self, index: int, text: str) -> bytes:
+    def show_text(self, index: int, text: str, told: Logprobs = ()) -> bytes:
         """A piece of a choice's text."""
+        if self._has_tools:
+            return self._show_parts(index, self._calls[index].feed(text), told)
         shown = _json.encode(text)
-        parts = self._head, index, self._before, shown, self._after
+        after = self._tell(index, told) if told else self._after
+        parts = self._head, index, self._before, shown, after
         return b'%b,"choices":[{"index":%d%b%b%b' % parts
+
+    def _show_parts(self, index: int, parts: Sequence[Part], told: Logprobs) -> bytes:
+        """The events of what was said and called; all that is told goes with the first."""
+        shown = bytearray()
+        for part in parts or [Part(-1, "")] if told else parts:
+            after = self._tell(index, told)[1:] if told else self._after[1:]
+            delta = _json.encode(show_part(part))
+            shown += b'%b,"choices":[{"index":%d,"delta":%b%b' % (self._head, index, delta, after)
+            told = ()
+        return bytes(shown)
+
+    def _tell(self, index: int, told: Logprobs) -> bytes:
+        shown: ChatLogprobs | TextLogprobs = show_chat(told)
+        if not self._is_chat:
+            shown = show_text(told, self._told[index])
+            self._told[index] += sum(map(len, shown.tokens))
+        return b'%b,"logprobs":%b%b' % (self._close, _json.encode(shown), self._end)
 
     def show_end(self, choices: Sequence[Answered]) -> bytes:
         """What a stream ends with."""
@@ -120,9 +153,10 @@ class Rendering:
             chats = [
                 ChatChoice(
                     choice.index,
-                    AnswerMessage("assistant", choice.text),
+                    self._show_message(choice.text),
                     _finish_of(choice.outcome),
                     _show_result(choice),
+                    show_chat(choice.logprobs) if choice.logprobs else None,
                 )
                 for choice in choices
             ]
@@ -130,12 +164,24 @@ class Rendering:
                 ChatCompletion(self.id, "chat.completion", *common, chats, _count(choices))
             )
         texts = [
-            TextChoice(choice.index, choice.text, _finish_of(choice.outcome), _show_result(choice))
+            TextChoice(
+                choice.index,
+                choice.text,
+                _finish_of(choice.outcome),
+                _show_result(choice),
+                show_text(choice.logprobs, 0) if choice.logprobs else None,
+            )
             for choice in choices
         ]
         return _json.encode(
             TextCompletion(self.id, "text_completion", *common, texts, _count(choices))
         )
+
+    def _show_message(self, text: str) -> AnswerMessage:
+        if not self._has_tools:
+            return AnswerMessage("assistant", text)
+        content, calls = show_calls(text)
+        return AnswerMessage("assistant", content, tool_calls=calls)
 
 
 def show_error(refusal: Refusal) -> bytes:
@@ -187,7 +233,13 @@ def _receipt_of(choice: Answered) -> str | None:
 
 
 def _finish_of(outcome: Outcome) -> FinishReason:
-    return "length" if outcome.finish is Finish.LENGTH else "stop"
+    match outcome.finish:
+        case Finish.LENGTH:
+            return "length"
+        case Finish.TOOL_CALLS:
+            return "tool_calls"
+        case _:
+            return "stop"
 
 
 def _fingerprint(choices: Sequence[Answered]) -> str:

@@ -11,6 +11,7 @@ from p2p_modelex.engine.abc import Done, Engine, Piece
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.completion import Completion
 from p2p_modelex.records.job import Request
+from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Epoch, Wei
@@ -38,6 +39,7 @@ class Run(Protocol):
     provider: PeerId | None
     paid: Wei
     failed: RunFailed | None
+    logprobs: list[TokenLogprob]
 
     def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]: ...  # noqa: PYI058  # whoever leaves early closes it
 
@@ -82,6 +84,7 @@ class OwnRun:
         self.paid = Wei(0)
         self.failed: RunFailed | None = None
         self.outcome: Outcome | None = None
+        self.logprobs: list[TokenLogprob] = []
 
     async def cancel(self) -> None:
         """End the run; the iteration ends with what came so far."""
@@ -107,9 +110,10 @@ class OwnRun:
                     break
                 if isinstance(output, Piece):
                     tokens += output.tokens
-                    if output.text:
+                    if output.text or output.logprobs:
                         self.text += output.text
-                        yield RunText(_NO_JOB, output.text, tokens)
+                        self.logprobs += output.logprobs
+                        yield RunText(_NO_JOB, output.text, tokens, output.logprobs)
         finally:
             with trio.CancelScope(shield=True):
                 await outputs.aclose()

@@ -12,11 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from p2p_modelex import limits
+from p2p_modelex.records.tools import Choice, Tool
 
 CHOICES_MAX = 16
 INPUTS_MAX = 256
 """Texts of one request for embeddings, each a job of its own."""
 
+TopLogprobs = Annotated[int, Meta(ge=0, le=limits.TOP_LOGPROBS_MAX)]
 Count = Annotated[int, Meta(ge=1, le=limits.COMPLETION_TOKENS_MAX)]
 
 
@@ -27,12 +29,28 @@ class ContentPart(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class FunctionCall(msgspec.Struct, frozen=True):
+    """What is called. arguments: JSON, as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool."""
+
+    id: str
+    function: FunctionCall
+    type: Literal["function"] = "function"
+
+
 class ChatMessage(msgspec.Struct, frozen=True):
-    """One turn of a chat."""
+    """One turn of a chat. tool_call_id: of the call whose result this is."""
 
     role: str
     content: str | Annotated[list[ContentPart], Meta(max_length=limits.MESSAGES_MAX)] | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Annotated[list[ToolCall], Meta(max_length=limits.CALLS_MAX)] | None = None
+    tool_call_id: str | None = None
     function_call: Any = None
 
 
@@ -113,9 +131,10 @@ class ChatRequest(_Sampling, frozen=True, kw_only=True):
     max_completion_tokens: Count | None = None
     response_format: ResponseFormat | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
+    top_logprobs: TopLogprobs | None = None
+    tools: Annotated[list[Tool], Meta(max_length=limits.TOOLS_MAX)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | Choice | None = None
+    parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     function_call: Any = None
     modalities: list[str] | None = None
@@ -128,7 +147,7 @@ class CompletionRequest(_Sampling, frozen=True, kw_only=True):
     """POST /v1/completions."""
 
     prompt: str | list[Any]
-    logprobs: int | None = None
+    logprobs: TopLogprobs | None = None
     best_of: int | None = None
     echo: bool | None = None
     suffix: str | None = None
@@ -178,15 +197,46 @@ class ModelexResult(msgspec.Struct, frozen=True):
     route: list[str]
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class AnswerMessage(msgspec.Struct, frozen=True):
     """What the model said."""
 
     role: str
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ToolCall] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TopToken(msgspec.Struct, frozen=True):
+    """A token that could have stood in a place."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ShownToken(TopToken, frozen=True):
+    """A token of the answer, and the likeliest in its place."""
+
+    top_logprobs: list[TopToken]
+
+
+class ChatLogprobs(msgspec.Struct, frozen=True):
+    """How likely the model found an answer's tokens; the provider's word, which no receipt has."""
+
+    content: list[ShownToken]
+    refusal: None = None
+
+
+class TextLogprobs(msgspec.Struct, frozen=True):
+    """The same of a continuation. text_offset: where each token begins, in characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
 
 
 class ChatChoice(msgspec.Struct, frozen=True):
@@ -196,7 +246,7 @@ class ChatChoice(msgspec.Struct, frozen=True):
     message: AnswerMessage
     finish_reason: FinishReason
     modelex: ModelexResult
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatCompletion(msgspec.Struct, frozen=True):
@@ -218,7 +268,7 @@ class TextChoice(msgspec.Struct, frozen=True):
     text: str
     finish_reason: FinishReason
     modelex: ModelexResult
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
 
 
 class TextCompletion(msgspec.Struct, frozen=True):

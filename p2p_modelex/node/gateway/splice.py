@@ -5,6 +5,10 @@ on from there; deterministic requests on the same weights do (a seed is part of 
 it says something else the stream has to end.
 """
 
+from p2p_modelex.records.logprobs import TokenLogprob
+
+Logprobs = tuple[TokenLogprob, ...]
+
 
 class Diverged(Exception):
     """The new provider's text does not begin with what was said already."""
@@ -17,10 +21,12 @@ class Splice:
         self._said: list[str] = []
         self._due = ""
         """What the new provider has yet to repeat."""
+        self._told = self._told_due = 0
 
     def restart(self) -> None:
         """Another provider begins anew."""
         self._due = "".join(self._said)
+        self._told_due = self._told
 
     def feed(self, text: str) -> str:
         """Take a piece of the text; return what is new of it. Raises Diverged."""
@@ -31,6 +37,13 @@ class Splice:
         if text:
             self._said.append(text)
         return text
+
+    def skip(self, told: Logprobs) -> Logprobs:
+        """Take the log probabilities of a piece's tokens; return those not passed on before."""
+        fresh = told[self._told_due :]
+        self._told_due = max(0, self._told_due - len(told))
+        self._told += len(fresh)
+        return fresh
 
     def finish(self) -> None:
         """The text is whole. Raises Diverged if it ended before what was said."""

@@ -170,6 +170,13 @@ def to_provider() -> Iterator[Case]:
     yield "text and messages", "EXC-4", (Ask(JOB, both),)
     vector = msgspec.structs.replace(REQUEST, kind="embedding", logprobs=1)
     yield "logprobs of a vector", "EXC-4", (Ask(JOB, vector),)
+    yield "tools", "", (Ask(JOB, EQUIPPED),)
+    unfit = msgspec.structs.replace(REQUEST, tools=TOOLS)
+    yield "tools of what is no chat", "EXC-4", (Ask(JOB, unfit),)
+    result = msgspec.structs.replace(
+        CHAT, messages=(msgspec.structs.replace(CHAT.messages[0], role="tool"),)
+    )
+    yield "a result without tools", "EXC-4", (Ask(JOB, result),)
     yield "no prompt", "EXC-4", (build_order(msgspec.structs.replace(REQUEST, text="")),)
     yield "accept without a quote", "EXC-2", (build_accept(),)
 
@@ -253,6 +260,57 @@ def to_requester_of_logprobs() -> Iterator[Case]:
     yield "no logprobs came", "EXC-21", (STARTED, *build_told((), ()), finished)
     long = msgspec.structs.replace(good, token=b"t" * 129)
     yield "too long a token", "WIRE-3", (codec.encode(Chunk(JOB, 0, "a", 1, (long,))),)
+
+
+TOOLS = '{"tools":[{"type":"function","function":{"name":"look"}}]}'
+EQUIPPED = msgspec.structs.replace(CHAT, tools=TOOLS)
+CALL = '\x1e{"id":"c1","name":"look"}\n{"at": "it"}'
+
+
+def _say(*texts: str) -> list[Chunk]:
+    return [Chunk(JOB, at, text, at + 1, ()) for at, text in enumerate(texts)]
+
+
+def _end(finish: Finish, *texts: str) -> Finished:
+    return build_finished(
+        request=compute_request_digest(EQUIPPED),
+        completion=envelope.digest("".join(texts).encode()),
+        completion_tokens=len(texts),
+        price=Wei(10 + 10 * len(texts)),
+        finish=finish,
+    )
+
+
+def to_requester_of_calls() -> Iterator[Case]:
+    """Messages from the provider to a requester whose chat has tools."""
+    stop, cut, called = Finish.STOP, Finish.LENGTH, Finish.TOOL_CALLS
+    for name, finish, texts in (
+        ("no call", stop, ("a ", "b")),
+        ("a call", called, (CALL,)),
+        ("a call cut up", called, ("so: ", CALL[:1], CALL[1:9], CALL[9:30], CALL[30:])),
+        ("two calls", called, (CALL + CALL, "")),
+        ("the end of a call missing", cut, (CALL[:-3],)),
+        ("cut before a call", cut, ("a",)),
+    ):
+        shown = [text for text in texts if text]
+        yield name, "", (STARTED, *_say(*shown), _end(finish, *shown))
+    for name, finish, texts in (
+        ("a call that is none", called, ("a",)),
+        ("a call that is not told", stop, (CALL,)),
+        ("cut within a head", cut, (CALL[:9],)),
+    ):
+        yield name, "EXC-16", (STARTED, *_say(*texts), _end(finish, *texts))
+    for name, text in (
+        ("a call within a head", CALL[:9] + CALL),
+        ("a head that is no JSON", "\x1e{\n"),
+        ("a head with more", '\x1e{"id":"c","name":"look","more":1}\n'),
+        ("a head without a name", '\x1e{"id":"c"}\n'),
+        ("a name with a space", '\x1e{"id":"c","name":"a b"}\n'),
+        ("a head without an id", '\x1e{"id":"","name":"look"}\n'),
+        ("too long a head", "\x1e" + " " * 513),
+        ("too many calls", CALL * 129),
+    ):
+        yield name, "EXC-22", (STARTED, *_say(text))
 
 
 SAMPLES: tuple[Message, ...] = (

@@ -59,6 +59,7 @@ def build_messages() -> object:
         *_cases("requester", "asked", cases.to_requester_asked()),
         *_cases("requester", "ordered", cases.to_requester_ordered()),
         *_cases("requester", "ordered", cases.to_requester_of_logprobs(), cases.TELLING),
+        *_cases("requester", "ordered", cases.to_requester_of_calls(), cases.EQUIPPED),
     ]
     rules = sorted({str(case["rule"]) for case in listed} - {""} | {"EXC-1"})
     return {

@@ -111,6 +111,7 @@ REQUEST = Request(
     stop=(),
     grammar="",
     logprobs=0,
+    tools="",
 )
 CHAT = Request(
     **{
@@ -166,7 +167,7 @@ def build_purchase(number: int = 1, **changes: object) -> Purchase:
         offer=OFFER,
         ownership=OWNERSHIP,
         max_cost=Wei(2_000),
-        max_window=Wei(1_000),
+        max_window=Wei(2_000),
         network=NETWORK,
         registry_domain=REGISTRY,
     )

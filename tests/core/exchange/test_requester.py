@@ -364,7 +364,7 @@ def test_a_free_job_ends_without_a_payment() -> None:
 
 def test_what_a_purchase_must_be() -> None:
     with pytest.raises(BadInput, match="prepay"):
-        build_purchase(prepay=Wei(1_001))
+        build_purchase(prepay=Wei(2_001))
     lane = Pair().payer.reserve_lane(CHANNEL, Wei(1), Epoch(1))
     with pytest.raises(BadInput, match="epoch"):
         Pair(lane=lane)

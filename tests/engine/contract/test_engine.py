@@ -12,7 +12,8 @@ from p2p_modelex.engine.abc import Engine, Piece, Started
 from p2p_modelex.errors import EngineBusy, PromptTooLong, Unsupported
 from p2p_modelex.records.job import Message
 from p2p_modelex.records.receipt import Finish
-from tests.engine.asking import ask, chat, make_request
+from p2p_modelex.records.tools import Call, join_calls, split_calls
+from tests.engine.asking import ask, chat, equip, make_request
 from tests.engine.conftest import NATIVE, UPSTREAM, Opening
 
 ENGINES = ["memory", *NATIVE, *UPSTREAM]
@@ -119,6 +120,35 @@ async def test_chats_and_refusals(name: str, opening: Opening) -> None:
                 await ask(engine, make_request("x", grammar=schema))
         same = make_request("x", weights=engine.info.weights, max_tokens=2)
         assert (await ask(engine, same)).done.completion_tokens > 0
+
+
+async def test_a_tool_is_called_and_its_result_is_read(name: str, opening: Opening) -> None:
+    """EXC-22."""
+    async with opening(name) as engine:
+        asked = equip(chat("look!", max_tokens=24), tool_choice="required")
+        if "tools" not in engine.info.features:
+            for run in (engine.count_tokens, lambda request: ask(engine, request)):
+                with pytest.raises(Unsupported, match="tools"):
+                    await run(asked)
+            return
+        assert await engine.count_tokens(asked) > await engine.count_tokens(chat("look!"))
+        answer = await ask(engine, asked)
+        assert answer.done.finish is Finish.TOOL_CALLS
+        said, [call] = split_calls(answer.text)
+        assert (said, call.name, list(json.loads(call.text))) == ("", "look", ["place"])
+        assert answer.text == (await ask(engine, asked)).text
+        result = join_calls("", [Call(call.id, "", "a river")])
+        turns = (*asked.messages, Message("assistant", answer.text), Message("tool", result))
+        then = await ask(engine, equip(msgspec.structs.replace(asked, messages=turns)))
+        assert (then.text, then.done.finish) == ("It is a river", Finish.STOP)
+        for content in ("no result", answer.text):
+            turns = (*asked.messages, Message("tool", content))
+            with pytest.raises(Unsupported, match="turn"):
+                await ask(engine, equip(msgspec.structs.replace(asked, messages=turns)))
+        with pytest.raises(Unsupported, match="the tools are none"):
+            await ask(engine, msgspec.structs.replace(asked, tools="[]"))
+        none = await ask(engine, equip(asked, tool_choice="none"))
+        assert none.done.finish is not Finish.TOOL_CALLS
 
 
 async def test_stops_at_a_stop_string(name: str, opening: Opening) -> None:

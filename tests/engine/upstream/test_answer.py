@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,15 +19,18 @@ from p2p_modelex.engine.upstream.answer import (
 from p2p_modelex.errors import EngineError
 from p2p_modelex.records.logprobs import Alternative, TokenLogprob
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import split_calls
+from tests.engine.asking import TOOLS, make_request
 from tests.engine.openai_server import event, line, usage
 
 DONE = b"data: [DONE]\n\n"
 
 
 def read(
-    *parts: bytes, max_tokens: int = 100, most: int = -1
+    *parts: bytes, max_tokens: int = 100, most: int = -1, tools: str = ""
 ) -> tuple[StreamedAnswer, list[Piece]]:
-    answer = StreamedAnswer(max_tokens, most)
+    request = make_request("x", max_tokens=max_tokens, logprobs=most + 1, tools=tools)
+    answer = StreamedAnswer(request)
     pieces = [piece for part in parts for piece in answer.feed(part)]
     last = answer.end()
     return answer, pieces + ([last] if last else [])
@@ -115,6 +119,66 @@ def test_logprobs_tell_how_many_tokens_a_piece_has() -> None:
     assert pieces[1].logprobs == (TokenLogprob(b"b", 1_000_000, (b,)),)
 
 
+def calling(*calls: dict[str, object], text: str | None = None) -> bytes:
+    return line({"choices": [{"delta": {"content": text, "tool_calls": list(calls)}}]})
+
+
+def call(arguments: str | None = None, name: str | None = None, index: int | None = None) -> Any:
+    shown = {"index": index, "id": "theirs"} if index is not None else {}
+    return shown | {"function": {"name": name, "arguments": arguments}}
+
+
+ENDED = line({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        # As vLLM, SGLang and llama.cpp do, in bits; as Ollama does, whole and without a number.
+        [
+            calling(call("", "look", 0), text="So"),
+            calling(call('{"place":', index=0)),
+            calling(call('"it"}', index=0)),
+            calling(call("{}", "wait", 1), text="\n"),
+        ],
+        [calling(call('{"place":"it"}', "look"), call("{}", "wait"), text="So")],
+    ],
+)
+def test_calls_become_text_with_ids_of_our_own(parts: list[bytes]) -> None:
+    answer, pieces = read(*parts, ENDED, usage(12), DONE, tools=TOOLS)
+    said, calls = split_calls("".join(piece.text for piece in pieces))
+    assert said == "So"
+    assert [(one.name, one.text) for one in calls] == [("look", '{"place":"it"}'), ("wait", "{}")]
+    assert len({one.id for one in calls} - {"theirs"}) == 2
+    again, _ = read(*parts, ENDED, tools=TOOLS)
+    assert (answer.finish, answer.tokens, again.finish) == (Finish.TOOL_CALLS, 12, answer.finish)
+
+
+def test_marks_and_calls_where_there_are_no_tools() -> None:
+    _, pieces = read(event("a\x1eb"), calling(call("", "look", 0)), event("", finish=True))
+    assert "".join(piece.text for piece in pieces) == "a\x1eb"
+    answer, pieces = read(event("a\x1eb"), event("", finish=True), tools=TOOLS)
+    assert "".join(piece.text for piece in pieces) == "ab"
+    assert answer.finish is Finish.STOP
+    cut = line({"choices": [{"delta": {}, "finish_reason": "length"}]})
+    assert read(calling(call("{", "look", 0)), cut, tools=TOOLS)[0].finish is Finish.LENGTH
+
+
+@pytest.mark.parametrize(
+    ("calls", "why"),
+    [
+        ([call("{}", "look", 1)], "out of order"),
+        ([call("", "look", 0), call("", "look", 1), call("{}", index=0)], "out of order"),
+        ([call("{}", "", 0)], "calls no tool"),
+        ([call("{}", "a b", 0)], "calls no tool"),
+        ([call("", "look", 0)] + [call("", "look", at) for at in range(1, 129)], "over 128"),
+    ],
+)
+def test_calls_that_make_no_sense(calls: list[dict[str, object]], why: str) -> None:
+    with pytest.raises(EngineError, match=why):
+        read(calling(*calls), tools=TOOLS)
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_thoughts_stand_before_the_answer(name: str) -> None:
     thinking = [line({"choices": [{"delta": {name: text}}]}) for text in ("Hm", ", yes.")]
@@ -161,7 +225,7 @@ def test_a_stream_that_ends_early_is_no_completion() -> None:
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_any_bytes_are_read_or_named(raw: bytes) -> None:
-    answer = StreamedAnswer(10)
+    answer = StreamedAnswer(make_request("x", max_tokens=10, tools=TOOLS))
     try:
         pieces = answer.feed(raw) + answer.feed(b"data: " + json.dumps({"a": 1}).encode() + b"\n")
     except EngineError:

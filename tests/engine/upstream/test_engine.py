@@ -116,6 +116,8 @@ async def test_sampling_is_told_in_full_where_the_server_has_defaults_of_its_own
         ({"features": ("grammar",)}, Unsupported, "ignores grammar"),
         ({"features": ("json_schema",)}, Unsupported, "ignores json_schema"),
         ({"features": ("logprobs",)}, Unsupported, "ignores logprobs"),
+        ({"features": ("tools",)}, Unsupported, "ignores tools"),
+        ({"features": ("tools",), "kinds": ("completion",)}, Unsupported, "tools are a chat's"),
         ({"kinds": ("embedding",), "features": ("seed",)}, Unsupported, "no features"),
         ({"key_variable": "NO_SUCH_VARIABLE"}, ConfigurationError, "not set"),
         ({"key_file": Path("/nowhere/key")}, ConfigurationError, "cannot read"),
@@ -126,7 +128,7 @@ async def test_what_does_not_work_is_refused_at_the_start(
 ) -> None:
     async with serving_openai(MemoryEngine("m"), "openai-like") as server:
         server.owner = "vllm" if "features" in settings else "plain"
-        server.tells_logprobs = False
+        server.tells_logprobs = server.calls_tools = False
         with pytest.raises(error, match=why):
             async with engine_of(server, **settings):
                 pass

@@ -48,6 +48,30 @@ async function fail(change) {
   return null;
 }
 
+// The library's own loop: asks, runs what is called, sends the results back, until there is an answer.
+const looked = [];
+const runner = library.chat.completions.runTools({
+  model,
+  messages: [{ role: "user", content: "What is at the market?" }],
+  temperature: 0,
+  stream: true,
+  tools: [
+    {
+      type: "function",
+      function: {
+        name: "look",
+        parameters: { type: "object", properties: { place: { type: "string" } } },
+        parse: JSON.parse,
+        function: ({ place }) => {
+          looked.push(place);
+          return "a river";
+        },
+      },
+    },
+  ],
+});
+const answer = await runner.finalContent();
+
 console.log(
   JSON.stringify({
     whole: whole.choices[0].message.content,
@@ -55,9 +79,10 @@ console.log(
     usages: [whole.usage, usage],
     routes,
     models,
+    tools: { looked, answer },
     failures: [
       await fail({ model: `${model}x` }),
-      await fail({ tools: [{ type: "function", function: { name: "f" } }] }),
+      await fail({ frequency_penalty: 1 }),
       await fail({ modelex: { ceiling: "0.000000001" } }),
     ],
   }),

@@ -7,6 +7,7 @@ from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.gateway.asking import Asked, read_chat, read_completion, read_embedding
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.records.job import Message, features_of
+from p2p_modelex.records.tools import Tool, ToolBox, decode_tools
 from p2p_modelex.units import AI
 from tests.node.world import peer_of
 
@@ -84,6 +85,55 @@ def test_everything_that_is_taken() -> None:
     assert terms.only == terms.denied == (peer_of(1),)
 
 
+def test_logprobs_are_asked_for_in_two_ways() -> None:
+    assert [one.requests[0].logprobs for one in (chat(), completion())] == [0, 0]
+    assert chat(logprobs=True).requests[0].logprobs == 1
+    assert chat(logprobs=True, top_logprobs=20).requests[0].logprobs == 21
+    assert chat(logprobs=False, top_logprobs=0).requests[0].logprobs == 0
+    assert completion(logprobs=0).requests[0].logprobs == 1
+    assert completion(logprobs=5).requests[0].logprobs == 6
+    with pytest.raises(Refusal, match="logprobs: Expected"):
+        completion(logprobs=21)
+
+
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+NAMELESS = {"type": "function", "function": {"name": "a b"}}
+USER = {"role": "user", "content": "look!"}
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "sunny"}]}
+
+
+def _called(name: str) -> dict[str, object]:
+    call = {"id": "c1", "type": "function", "function": {"name": name, "arguments": "{}"}}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+CALLED = _called("look")
+
+
+def _choice(name: str) -> dict[str, object]:
+    return {"type": "function", "function": {"name": name}}
+
+
+def test_tools_travel_with_the_turns_that_called_them() -> None:
+    [request] = chat(tools=[LOOK], messages=[USER, CALLED, RESULT]).requests
+    assert decode_tools(request.tools) == ToolBox((msgspec.convert(LOOK, Tool),))
+    assert [(one.role, one.content) for one in request.messages[1:]] == [
+        ("assistant", '\x1e{"id":"c1","name":"look"}\n{}'),
+        ("tool", '\x1e{"id":"c1"}\nsunny'),
+    ]
+    forced = chat(tools=[LOOK], tool_choice=_choice("look"), parallel_tool_calls=False)
+    box = decode_tools(forced.requests[0].tools)
+    assert (len(box.wanted), box.parallel_tool_calls) == (1, False)
+
+
+def test_tools_that_are_not_called_do_not_travel() -> None:
+    """So that any provider can answer."""
+    plain = chat(seed=0)
+    assert plain == chat(seed=0, tools=[LOOK], tool_choice="none") == chat(seed=0, tools=[])
+    [request] = chat(messages=[USER, CALLED, RESULT]).requests
+    assert decode_tools(request.tools) == ToolBox(())
+
+
 def test_a_completion_takes_one_prompt() -> None:
     assert completion(seed=0, stop="x").requests[0].stop == ("x",)
     assert completion(seed=0, prompt=["hello"]).requests[0].text == "hello"
@@ -102,8 +152,6 @@ def test_what_changes_nothing_is_ignored() -> None:
         "parallel_tool_calls": True,
     }
     assert chat(seed=0, **ignored, **neutral) == chat(seed=0)
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    assert chat(seed=0, tools=tools, tool_choice="none") == chat(seed=0)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +177,38 @@ def test_a_schema_travels_as_it_is(wanted: dict[str, object], schema: str) -> No
         ({"frequency_penalty": 1}, "unsupported", "frequency_penalty"),
         ({"presence_penalty": -1}, "unsupported", "presence_penalty"),
         ({"logit_bias": {"50256": -100}}, "unsupported", "logit_bias"),
-        ({"logprobs": True}, "unsupported", "logprobs"),
-        ({"tools": [{"type": "function"}]}, "unsupported", "tools"),
+        ({"logprobs": True, "top_logprobs": 21}, "invalid_value", "top_logprobs"),
+        ({"top_logprobs": 1}, "invalid_value", "top_logprobs"),
+        ({"tools": [{"type": "function"}]}, "invalid_value", "tools[0]"),
+        ({"tools": [{"type": "custom"}]}, "invalid_value", "tools[0].type"),
+        (
+            {"tools": [{**LOOK, "function": {"name": "a b"}}]},
+            "invalid_value",
+            "tools[0].function.name",
+        ),
+        ({"tools": [LOOK] * 129}, "invalid_value", "tools"),
+        ({"tools": [LOOK], "tool_choice": "any"}, "invalid_value", "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": _choice("wait")}, "invalid_value", "tool_choice"),
+        ({"tool_choice": "required"}, "invalid_value", "tool_choice"),
+        ({"messages": [USER, {**CALLED, "role": "user"}]}, "unsupported", "messages[1].role"),
+        (
+            {"messages": [USER, {"role": "tool", "content": "x"}]},
+            "invalid_value",
+            "messages[1].tool_call_id",
+        ),
+        (
+            {"messages": [USER, {**RESULT, "tool_call_id": "x" * 65}]},
+            "invalid_value",
+            "messages[1]",
+        ),
+        ({"messages": [USER, _called("")]}, "invalid_value", "messages[1]"),
+        ({"messages": [USER, _called("a b")]}, "invalid_value", "messages[1]"),
+        ({"messages": [{"role": "function", "content": "x"}]}, "unsupported", "messages[0].role"),
         ({"functions": [{"name": "f"}]}, "unsupported", "functions"),
         ({"modalities": ["text", "audio"]}, "unsupported", "modalities"),
         ({"min_p": 0.1}, "unsupported", "min_p"),
         ({"moderation": {"model": "m"}}, "unsupported", "moderation"),
         ({"messages": []}, "invalid_value", "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "unsupported", "messages[0].role"),
         ({"messages": [{"role": "bard", "content": "x"}]}, "unsupported", "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "invalid_value", "messages[0].content"),
         (
@@ -195,7 +267,6 @@ def test_what_is_wrong_is_named(more: dict[str, object], code: str, param: str |
         ({"echo": True}, "echo"),
         ({"best_of": 2}, "best_of"),
         ({"suffix": "end"}, "suffix"),
-        ({"logprobs": 0}, "logprobs"),
         ({"prompt": ["a", "b"]}, "prompt"),
         ({"prompt": [1, 2, 3]}, "prompt"),
     ],

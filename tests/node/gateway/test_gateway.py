@@ -100,6 +100,67 @@ async def test_a_completion_whole_and_streamed() -> None:
         assert (await served.ask("POST", path, score)).json["choices"][0]["text"] in "123456789"
 
 
+def join_text(shown: list[Any]) -> dict[str, Any]:
+    """The logprobs of a completion's stream, as one."""
+    return {name: [one for part in shown for one in part[name]] for name in shown[0]}
+
+
+async def test_logprobs_whole_and_streamed_are_the_same() -> None:
+    async with serve() as served:
+        asked = {"temperature": 0, "logprobs": True, "top_logprobs": 2}
+        [choice] = (await served.chat(**asked)).json["choices"]
+        told = choice["logprobs"]["content"]
+        assert "".join(one["token"] for one in told) == choice["message"]["content"]
+        for one in told:
+            assert bytes(one["bytes"]).decode() == one["token"]
+            assert [other["logprob"] for other in one["top_logprobs"]] == [-0.693147, -1.386294]
+        events = (await served.chat(**asked, stream=True)).events
+        shown = [one for event in events for one in event["choices"] if one["logprobs"]]
+        assert [one for part in shown for one in part["logprobs"]["content"]] == told
+        for part in shown:
+            tokens = [one["token"] for one in part["logprobs"]["content"]]
+            assert part["delta"]["content"] == "".join(tokens)
+
+        path, prompt = "/v1/completions", {**PROMPT, "temperature": 0, "logprobs": 1}
+        [choice] = (await served.ask("POST", path, prompt)).json["choices"]
+        whole = choice["logprobs"]
+        assert "".join(whole["tokens"]) == choice["text"]
+        for token, offset, top in zip(
+            whole["tokens"], whole["text_offset"], whole["top_logprobs"], strict=True
+        ):
+            assert choice["text"].startswith(token, offset)
+            assert top == {token: -0.693147}
+        events = (await served.ask("POST", path, {**prompt, "stream": True})).events
+        shown = [one["logprobs"] for event in events for one in event["choices"]]
+        assert join_text([one for one in shown if one]) == whole
+
+
+async def test_logprobs_go_on_after_a_failover() -> None:
+    async with serve(crashing(3, delay_s=0.05), MemoryEngine(MODEL)) as served:
+        for _ in range(8):  # routing is a draw: the crashing one is met sooner or later
+            events = (await served.chat(stream=True, seed=5, logprobs=True)).events
+            told = [
+                one["token"]
+                for event in events
+                for choice in event["choices"]
+                if choice["logprobs"]
+                for one in choice["logprobs"]["content"]
+            ]
+            assert "".join(told) == text_of(events)
+            if len(events[-1]["choices"][0]["modelex"]["route"]) > 1:
+                return
+        raise AssertionError("the crashing provider was never asked")
+
+
+async def test_an_own_engine_is_asked_for_what_it_has() -> None:
+    async with serve_own(MemoryEngine(MODEL)) as served:
+        own = (await served.chat(logprobs=True)).json["choices"][0]
+        assert own["logprobs"]["content"]
+        assert own["modelex"]["receipt"] is None
+        reply = await served.chat(response_format={"type": "json_object"})
+        assert (reply.status, reply.error["code"]) == (503, "no_provider")
+
+
 async def test_several_choices_differ_and_are_paid_each() -> None:
     async with serve() as served:
         whole = (await served.chat(n=3, seed=1)).json
@@ -218,7 +279,7 @@ async def test_all_providers_failing_is_a_bad_gateway() -> None:
         ({"max_tokens": 5000}, 400, "context_length_exceeded", "longest completion"),
         ({"modelex": {"ceiling": "0.000000001"}}, 402, "over_ceiling", "the cheapest is"),
         ({"modelex": {"denied": [format_peer_id(peer_of(1))]}}, 400, "no_provider", "denied"),
-        ({"response_format": {"type": "json_object"}}, 400, "unsupported", "json_schema"),
+        ({"response_format": {"type": "json_object"}}, 400, "unsupported", "with logprobs, "),
     ],
 )
 async def test_what_the_mesh_cannot_do_is_told(

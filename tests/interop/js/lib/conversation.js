@@ -27,14 +27,19 @@ export function nextState (state, kind) {
 
 const PROMPT_BYTES = 196_608
 
+export function promptBytes ({ text, messages, tools }) {
+  const parts = [text, tools, ...messages.map(({ content }) => content)]
+  return parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0)
+}
+
 /** EXC-4. */
-export function validateRequest ({ kind, text, messages, logprobs }) {
+export function validateRequest (request) {
+  const { kind, text, messages, logprobs, tools } = request
   if ((text === '') === (messages.length === 0)) throw new Broken('EXC-4', 'text or messages')
   if (kind === 'embedding' && logprobs > 0) throw new Broken('EXC-4', 'a vector has no tokens')
-  const parts = [text, ...messages.map(({ content }) => content)]
-  if (parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0) > PROMPT_BYTES) {
-    throw new Broken('EXC-4', 'too long a prompt')
-  }
+  if (tools !== '' && kind !== 'chat') throw new Broken('EXC-4', 'tools of what is no chat')
+  if (tools === '' && messages.some(({ role }) => role === 'tool')) throw new Broken('EXC-4', 'a result without tools')
+  if (promptBytes(request) > PROMPT_BYTES) throw new Broken('EXC-4', 'too long a prompt')
 }
 
 export class Conversation {

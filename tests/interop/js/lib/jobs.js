@@ -35,7 +35,8 @@ export function makeRequest (given) {
     seed: 0n,
     stop: [],
     grammar: '',
-    logprobs: given.logprobs ?? 0
+    logprobs: given.logprobs ?? 0,
+    tools: given.tools ?? ''
   }
 }
 

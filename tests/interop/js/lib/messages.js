@@ -30,7 +30,7 @@ export const Receipt = message('Receipt', null, {
   channel: bytes32,
   lane: u32,
   finished_at: u64,
-  finish: oneOf(0, 1, 2)
+  finish: oneOf(0, 1, 2, 3)
 })
 export const SignedReceipt = message('SignedReceipt', null, { receipt: Receipt, signature: bytes65 })
 
@@ -122,7 +122,7 @@ export const decodeAnswer = (frame) => decodeOneOf(ANSWERS, frame, RECONCILE_FRA
 // exchange
 const prompt = text(196_608)
 export const Turn = message('Message', null, {
-  role: oneOf('system', 'user', 'assistant'), content: prompt
+  role: oneOf('system', 'user', 'assistant', 'tool'), content: prompt
 })
 export const Request = message('Request', null, {
   model: name,
@@ -137,7 +137,8 @@ export const Request = message('Request', null, {
   seed: u64,
   stop: list(text(64, 1), 8),
   grammar: text(8192),
-  logprobs: integer(21)
+  logprobs: integer(21),
+  tools: text(65_536)
 })
 export const Quote = message('Quote', null, {
   job: bytes16,

@@ -103,7 +103,7 @@ export class Provider {
     if (request.model !== offer.model || !hasWeights(offer, request)) throw new Refusal('unknown_model')
     if (!offer.kinds.includes(request.kind)) throw new Refusal('unsupported')
     const tokens = words(promptOf(request)).length
-    if (request.max_tokens > offer.max_tokens || request.grammar !== '' || request.logprobs > 0) throw new Refusal('unsupported')
+    if (request.max_tokens > offer.max_tokens || request.grammar !== '' || request.logprobs > 0 || request.tools !== '') throw new Refusal('unsupported')
     if (tokens + request.max_tokens > offer.context_length) throw new Refusal('prompt_too_long')
     this.promptTokens = tokens
   }
@@ -174,7 +174,7 @@ export class Provider {
       if (this.#wasCancelled) break
       text += word
       this.tokens = index + 1
-      await this.#send('Chunk', { index, text: word, tokens: this.tokens })
+      await this.#send('Chunk', { index, text: word, tokens: this.tokens, logprobs: [] })
       // Let what came meanwhile be read: this engine would never wait otherwise.
       await delay(1)
     }

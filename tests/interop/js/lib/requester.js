@@ -1,4 +1,5 @@
 // A requester's end of one job (protocols/exchange), without input or output of its own.
+import { CallReader } from './calls.js'
 import { Conversation } from './conversation.js'
 import { FROM_PROVIDER, Quote } from './messages.js'
 import { sha256 } from './signatures.js'
@@ -18,7 +19,7 @@ export class Requester {
     this.purchase = purchase
     this.lane = lane
     this.prices = purchase.offer
-    this.run = { index: 0, text: [], bytes: 0, tokens: 0, told: 0 }
+    this.run = { index: 0, text: [], bytes: 0, tokens: 0, told: 0, calls: new CallReader() }
     this.promptTokens = 0
     this.window = 0n
     this.wasCancelled = false

@@ -1,5 +1,6 @@
 // What a requester checks of a provider's words (protocols/exchange, Money and Rules).
 import { equal, isZero, utf8 } from './bytes.js'
+import { promptBytes } from './conversation.js'
 import { Quote, Request } from './messages.js'
 import { as, Broken } from './rules.js'
 import { digest712, recover, sha256, validateEnvelope } from './signatures.js'
@@ -7,6 +8,7 @@ import { digest712, recover, sha256, validateEnvelope } from './signatures.js'
 const CREDIT_TOKENS_MIN = 2
 const TEMPLATE_TOKENS = 64
 const TEMPLATE_TOKENS_PER_MESSAGE = 16
+const TEMPLATE_TOKENS_OF_TOOLS = 512
 const TEXT_BYTES_PER_TOKEN = 32
 const COMPLETION_SLACK_BYTES = 65_536
 const TOKENS_SLACK = 96
@@ -30,9 +32,8 @@ export function computeWindow (prices, offer, request, promptTokens) {
 
 /** EXC-17, the first half. */
 export function validatePromptTokens (request, promptTokens) {
-  const parts = [request.text, ...request.messages.map(({ content }) => content)]
-  const bytes = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0)
-  const limit = bytes + TEMPLATE_TOKENS + TEMPLATE_TOKENS_PER_MESSAGE * request.messages.length
+  const template = TEMPLATE_TOKENS + TEMPLATE_TOKENS_PER_MESSAGE * request.messages.length
+  const limit = promptBytes(request) + template + (request.tools === '' ? 0 : TEMPLATE_TOKENS_OF_TOOLS)
   if (promptTokens > limit) throw new Broken('EXC-17', 'more tokens than the prompt can have')
 }
 
@@ -80,13 +81,14 @@ export function takeChunk (chunk, run, request) {
   if (bytes > COMPLETION_SLACK_BYTES + TEXT_BYTES_PER_TOKEN * chunk.tokens) {
     throw new Broken('EXC-11', 'too much text for its tokens')
   }
-  takeLogprobs(chunk, run, request.logprobs - 1)
+  takeLogprobs(chunk, run, request.logprobs - 1, request.tools !== '')
+  if (request.tools !== '') run.calls.feed(chunk.text)
   Object.assign(run, { index: run.index + 1, bytes, tokens: chunk.tokens })
   run.text.push(chunk.text)
 }
 
 /** EXC-21; `most` is -1 where none were asked for. */
-function takeLogprobs ({ logprobs, tokens }, run, most) {
+function takeLogprobs ({ logprobs, tokens }, run, most, hasTools) {
   const must = (holds, why) => { if (!holds) throw new Broken('EXC-21', why) }
   run.told += logprobs.length
   must(run.told <= (most >= 0 ? tokens : 0), 'of more tokens than asked for')
@@ -94,7 +96,13 @@ function takeLogprobs ({ logprobs, tokens }, run, most) {
     must(top.length <= most, 'more alternatives than asked for')
     must(top.every((one, at) => at === 0 || top[at - 1].surprisal <= one.surprisal), 'the likeliest comes first')
   }
-  must(most < 0 || run.told * TOKENS_PER_CHARACTER >= tokens - TOKENS_SLACK, 'of too few tokens')
+  must(most < 0 || hasTools || run.told * TOKENS_PER_CHARACTER >= tokens - TOKENS_SLACK, 'of too few tokens')
+}
+
+/** EXC-22: 3 is for calls. */
+function isFinish (finish, { tools }, calls) {
+  if (tools === '') return finish < 2
+  return calls.isWhole && (finish === 1 || finish === (calls.calls > 0 ? 3 : 0))
 }
 
 /** EXC-16, live. `said`: what we know: {job, promptTokens, run, earned, wasCancelled, voucher}. */
@@ -112,13 +120,13 @@ export function validateReceipt ({ receipt, signature }, purchase, said, now) {
   must(receipt.epoch === said.voucher.epoch, 'epoch')
   must(equal(receipt.channel, said.voucher.channel), 'channel')
   must(receipt.lane === said.voucher.lane, 'lane')
-  must(receipt.finish !== 2 || said.wasCancelled, 'finish')
+  must(said.wasCancelled || isFinish(receipt.finish, request, said.run.calls), 'finish')
   must(receipt.finished_at <= now + CLOCK_SKEW_MS, 'from the future')
   must(receipt.finished_at <= ownership.not_after, 'after the proof')
   const signer = as('EXC-16', () => recover(digest712('Receipt', receipt, purchase.registryDomain), signature))
   must(equal(signer, ownership.delegate), 'not by the delegate')
   const { run: { text, told } } = said
-  if (request.logprobs > 0 && text.length > 0 && told === 0) throw new Broken('EXC-21', 'no logprobs came')
+  if (request.logprobs > 0 && request.tools === '' && text.length > 0 && told === 0) throw new Broken('EXC-21', 'no logprobs came')
 }
 
 /** The offer's weights are good for a request that names none (zeros) or these. */
