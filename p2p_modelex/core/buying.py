@@ -257,7 +257,7 @@ class Buying:
                 behind = [one for one in run.attempts if one.started is None]
                 return [*begun, *self._drop(run, behind, now), *tell(run)]
             case RunText():
-                return [*self._win(run, attempt, now), Emit(event)]
+                return [*self._win(run, attempt, now), Emit(run.note_text(event))]
             case RunFinished():
                 won = self._win(run, attempt, now)
                 paid = self._outcomes.finish(run, attempt, event)
@@ -297,6 +297,8 @@ class Buying:
         run.attempts.remove(attempt)
         effects = self._outcomes.fail(run, attempt, failed, now)
         run.last = failed
+        if failed.code == "protocol":  # of what breaks the rules nothing is believed
+            run.said.clear()
         if run.attempts:  # another is at it
             return effects + tell(run)
         run.winner = None

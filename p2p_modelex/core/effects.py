@@ -171,7 +171,7 @@ class Penalize(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunStarted(msgspec.Struct, frozen=True, gc=False):
-    """A provider admitted the job."""
+    """A provider admitted the job; again, where another one is sooner with the text."""
 
     job: JobId
     peer: PeerId
@@ -188,7 +188,7 @@ class RunText(msgspec.Struct, frozen=True, gc=False):
 
 class RunFinished(msgspec.Struct, frozen=True, gc=False):
     """The provider's receipt verified; `row` is durable. paid: wei in all, in the split epoch of
-    the receipt.
+    the receipt; an order that was cancelled, and has not ended, counts with the most it may cost.
     """
 
     job: JobId
@@ -226,7 +226,18 @@ class RunRestarted(msgspec.Struct, frozen=True, gc=False):
     why: RunFailed
 
 
-RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted
+class RunContinued(msgspec.Struct, frozen=True, gc=False):
+    """The job is ordered at another provider, which goes on from the text seen before.
+
+    The receipt will be of the rest; its request ends with the text before.
+    """
+
+    job: JobId
+    peer: PeerId
+    why: RunFailed
+
+
+RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted | RunContinued
 
 
 class Emit(msgspec.Struct, frozen=True, gc=False):

@@ -2,11 +2,14 @@
 
 import hashlib
 
+import msgspec
+
+from p2p_modelex import limits
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.records.advertisement import Offer
-from p2p_modelex.records.job import Request, features_of
+from p2p_modelex.records.job import Message, Request, features_of
 from p2p_modelex.units import Epoch, Wei, rescale
 
 BYTES_PER_TOKEN = 4
@@ -56,9 +59,29 @@ def prompt_bytes(request: Request) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
-def compute_ceiling(wanted: RunRequested, offer: Offer) -> Wei:
-    """Return the most the job can cost at an offer's prices: a token has at least one byte."""
-    request = wanted.request
+def continue_request(request: Request, said: str, tokens: int) -> Request | None:
+    """Return the request for what comes after `said`, which had so many tokens; None if there can
+    be none (RTE-45): a grammar would begin anew, and what is no text has no rest.
+    """
+    left = request.max_tokens - tokens
+    is_text = request.kind in ("chat", "completion") and not request.grammar
+    if not is_text or left <= 0 or prompt_bytes(request) + len(said.encode()) > limits.PROMPT_BYTES:
+        return None
+    if request.kind == "completion":
+        return msgspec.structs.replace(request, text=request.text + said, max_tokens=left)
+    *before, last = request.messages
+    if last.role == "assistant":
+        said = last.content + said
+    else:
+        before.append(last)
+    messages = (*before, Message("assistant", said))
+    if len(messages) > limits.MESSAGES_MAX:
+        return None
+    return msgspec.structs.replace(request, messages=messages, max_tokens=left)
+
+
+def compute_ceiling(wanted: RunRequested, request: Request, offer: Offer) -> Wei:
+    """Return the most a request can cost at an offer's prices: a token has at least one byte."""
     prompt_tokens = (
         prompt_bytes(request)
         + parameters.TEMPLATE_TOKENS

@@ -27,7 +27,7 @@ from p2p_modelex.engine.vetting import read_header, vet_digest
 from p2p_modelex.errors import EngineError, ModelRejected, PromptTooLong, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import encode_vector
-from p2p_modelex.records.job import Request, is_schema
+from p2p_modelex.records.job import CONTINUE, Request, is_schema
 from p2p_modelex.records.receipt import Finish
 
 _SCORE_GRAMMAR = "root ::= [1-9]"
@@ -63,7 +63,7 @@ class XllamacppBackend(Backend):
             weights=compute_adapted_digest(digest, spec.adapters),
             kinds=kinds,
             context_length=context,
-            features=("grammar", "json_schema", "logprobs", "seed", "stop"),
+            features=(CONTINUE, "grammar", "json_schema", "logprobs", "seed", "stop"),
             slots=spec.slots,
             device=device,
         )

@@ -21,6 +21,9 @@ from p2p_modelex.units import Wei
 
 QUOTE_DOMAIN = "quote"
 
+CONTINUE = "continue"
+"""The feature of those that go on with a last turn of the assistant's instead of beginning one."""
+
 RefusalCode = Literal[
     "unknown_model",
     "unsupported",
@@ -81,9 +84,12 @@ def is_schema(grammar: str) -> bool:
 
 def features_of(request: Request) -> tuple[str, ...]:
     """Return the features that an offer must have to serve a request."""
-    if not request.grammar:
-        return ()
-    return ("json_schema",) if is_schema(request.grammar) else ("grammar",)
+    features: list[str] = []
+    if request.grammar:
+        features.append("json_schema" if is_schema(request.grammar) else "grammar")
+    if request.messages and request.messages[-1].role == "assistant":
+        features.append(CONTINUE)
+    return tuple(features)
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

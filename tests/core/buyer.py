@@ -1,6 +1,7 @@
 """A node's buying side with sellers on a shelf: the test is their network, chain and driver."""
 
 import random
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -28,7 +29,7 @@ from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import Address, JobId, PeerId
 from p2p_modelex.records import codec, envelope, ownership
-from p2p_modelex.records.advertisement import Advertisement, Kind, Section
+from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, Section
 from p2p_modelex.records.channel import ChannelState, build_salt
 from p2p_modelex.records.job import Failed, Load, Refused, RequesterMessage
 from p2p_modelex.records.ownership import Ownership
@@ -83,6 +84,9 @@ class Vendor:
     @property
     def account(self) -> Address:
         return self.operator.address
+
+    def sell(self, offer: Offer) -> None:
+        self.seller = replace(self.seller, wares=(Ware(offer, ENGINE),))
 
 
 class Shelf(Directory):

@@ -11,7 +11,7 @@ from p2p_modelex.units import UnixMs
 
 FRESH_MS = 2_000
 """Older answers say nothing: Prequal (Wydrowski et al., NSDI 2024) lets probes live about 1 s."""
-RECENT_MS = 250
+RECENT_MS = 100
 """An answer so young is not asked for again. In simulation (`python -m benchmarks balance`) 2,000
 instead make the slowest hundredth at 85 % load three times as slow."""
 PEERS_MAX = 1024

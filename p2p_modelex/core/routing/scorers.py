@@ -9,8 +9,8 @@ from p2p_modelex.core.routing.filters import Sight
 from p2p_modelex.core.routing.ring import distance
 from p2p_modelex.ids import PeerId
 
-LATENCY_HALF_MS = 500
-"""A time to the first token that scores one half."""
+LATENCY_GRAIN_MS = 10
+"""Times to the first token that differ by less say little: added to both that are compared."""
 UNKNOWN = 0.25
 """The score of a load nobody told us: below a free peer's, above a full one's."""
 
@@ -51,18 +51,17 @@ def expect_latency(peer: PeerId, sight: Sight) -> float | None:
 
 
 class Latency:
-    """RTE-10: half / (half + expected time to the first token)."""
+    """RTE-10: the shortest expected time to the first token among these over the candidate's."""
 
     rule = "RTE-10"
     name = "latency"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
-        """Return a score that falls with latency."""
+        """Return shortest / expected: who is three times slower scores a third, at any size."""
         expected = [expect_latency(candidate.peer, sight) for candidate in candidates]
-        return [
-            UNKNOWN if one is None else LATENCY_HALF_MS / (LATENCY_HALF_MS + one)
-            for one in expected
-        ]
+        known = [one for one in expected if one is not None]
+        shortest = min(known, default=0.0) + LATENCY_GRAIN_MS
+        return [UNKNOWN if one is None else shortest / (one + LATENCY_GRAIN_MS) for one in expected]
 
 
 class FreeSlots:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2p_modelex.core.effects import RunRestarted
+from p2p_modelex.core.effects import RunRestarted, RunText
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.gateway.asking import Asked
@@ -141,10 +141,11 @@ class Answering:
             return
         try:
             async for piece in choice.run:
-                if isinstance(piece, RunRestarted):
+                if not isinstance(piece, RunText):
                     if piece.why.peer is not None:
                         choice.route.append(piece.why.peer)
-                    choice.splice.restart()
+                    if isinstance(piece, RunRestarted):
+                        choice.splice.restart()
                 elif self._asked.is_stream and choice.refusal is None:
                     await self._pass_on(choice, piece.text)
             if self._asked.is_stream and choice.refusal is None:

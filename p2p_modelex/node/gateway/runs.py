@@ -6,10 +6,10 @@ from typing import Protocol
 
 import trio
 
-from p2p_modelex.core.effects import RunFailed, RunRestarted, RunText
+from p2p_modelex.core.effects import RunFailed, RunText
 from p2p_modelex.engine.abc import Done, Engine, Piece
 from p2p_modelex.ids import JobId, PeerId
-from p2p_modelex.node.completion import Completion
+from p2p_modelex.node.completion import Completion, CompletionPiece
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow
@@ -39,7 +39,7 @@ class Run(Protocol):
     paid: Wei
     failed: RunFailed | None
 
-    def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]: ...
+    def __aiter__(self) -> AsyncIterator[CompletionPiece]: ...
 
     async def cancel(self) -> None: ...
 
@@ -89,7 +89,7 @@ class OwnRun:
         self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    async def __aiter__(self) -> AsyncIterator[RunText | RunRestarted]:
+    async def __aiter__(self) -> AsyncIterator[CompletionPiece]:
         """Raises EngineError."""
         outputs = self._engine.generate(self._request)
         weights, tokens = self._engine.info.weights, 0
