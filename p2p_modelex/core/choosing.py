@@ -91,7 +91,7 @@ class Choosing:
         return self.router.explain(look.selection, look.draw.shortlist, look.want, now)
 
     def _select(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
-        group = self._directory.get_group(want.model, want.kind)
+        group = self._directory.get_group(want.model, want.kind, want.family)
         for limit in () if want.only else LIMITS:
             if len(group) <= limit:
                 break
@@ -121,12 +121,14 @@ class Choosing:
             entry
             for entry in named
             if any(
-                serves(offer, want.model, want.kind, want.features)
+                serves(offer, want.model, want.kind, want.features, want.family)
                 for offer in entry.advertisement.offers
             )
         ]
         if not found:
-            found = self._directory.find(model=want.model, kind=want.kind, features=want.features)
+            found = self._directory.find(
+                model=want.model, kind=want.kind, features=want.features, family=want.family
+            )
         return found or self._directory.entries()
 
     def _build(self, entries: Iterable[Entry], want: Want) -> list[Candidate]:

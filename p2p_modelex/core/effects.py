@@ -237,7 +237,20 @@ class RunContinued(msgspec.Struct, frozen=True, gc=False):
     why: RunFailed
 
 
-RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted | RunContinued
+class RunRouted(msgspec.Struct, frozen=True, gc=False):
+    """Whom the job would be ordered from, in this order, and why; told to who asks for it.
+
+    ranked: the first few, with their scores. why: why the first is the first.
+    """
+
+    job: JobId
+    profile: str
+    picker: str
+    ranked: tuple[tuple[PeerId, float], ...]
+    why: str
+
+
+RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted | RunContinued | RunRouted
 
 
 class Emit(msgspec.Struct, frozen=True, gc=False):

@@ -28,6 +28,7 @@ from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
 from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -138,8 +139,7 @@ class Ordering:
     ) -> list[Effect]:
         purchase = Purchase(
             job=run.next_job(),
-            # By weights, as the provider may have swapped its model since it advertised this one.
-            request=msgspec.structs.replace(run.build_request(offer)[0], weights=offer.weights),
+            request=_name(run.build_request(offer)[0], offer),
             offer=offer,
             ownership=candidate.advertisement.accounts[0],
             max_cost=ceiling,
@@ -180,6 +180,11 @@ class Ordering:
     def fetch(self, channel: ChannelId) -> FetchChannel:
         """Have a channel of ours read from the chain."""
         return FetchChannel(channel, self._ledger.get_terms(channel))
+
+
+def _name(request: Request, offer: Offer) -> Request:
+    """Ask for the offer's model, by its weights: the provider may have swapped it since."""
+    return msgspec.structs.replace(request, model=offer.model, weights=offer.weights)
 
 
 def _tell_again(run: Run, candidate: Candidate, *, is_continued: bool) -> list[Effect]:

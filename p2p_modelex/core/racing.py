@@ -34,7 +34,7 @@ class Racing:
         self._firsts = Delays()
 
     def start(self, run: Run, now: UnixMs) -> list[Effect]:
-        """A run begins, with a deadline or without."""
+        """A run begins, with a deadline or without (RTE-44)."""
         if not run.wanted.deadline_ms:
             return []
         run.until = UnixMs(now + run.wanted.deadline_ms)

@@ -9,6 +9,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.family import split_model
 from p2p_modelex.records.job import Message, Request, features_of
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -22,9 +23,11 @@ PREFIX_CHARACTERS = 1024
 def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
     """Return what routing looks for, in the token's split epoch."""
     request = wanted.request
+    model, family = split_model(request.model)
     return Want(
         kind=request.kind,
-        model=request.model,
+        model=model,
+        family=family,
         weights=request.weights if any(request.weights) else None,
         features=features_of(request),
         prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
@@ -36,15 +39,18 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         only=wanted.only,
         denied=wanted.denied,
         standings=wanted.standings,
-        prefix=_compute_prefix(request),
+        prefix=_compute_prefix(request, wanted.conversation),
     )
 
 
-def _compute_prefix(request: Request) -> bytes:
-    """Return a digest of how a conversation begins: its turns up to the first of the user, the same
-    in each later turn.
+def _compute_prefix(request: Request, conversation: str) -> bytes:
+    """Return a digest of a conversation's name, or of how it begins: its turns up to the first of
+    the user, the same in each later turn.
     """
     digest = hashlib.sha256(request.model.encode())
+    if conversation:
+        digest.update(conversation.encode())
+        return digest.digest()
     digest.update(request.text[:PREFIX_CHARACTERS].encode())
     for message in request.messages:
         digest.update(message.role.encode() + message.content[:PREFIX_CHARACTERS].encode())

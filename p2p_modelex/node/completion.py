@@ -11,6 +11,7 @@ from p2p_modelex.core.effects import (
     RunFailed,
     RunFinished,
     RunRestarted,
+    RunRouted,
     RunStarted,
     RunText,
 )
@@ -70,7 +71,8 @@ class Terms:
     a word of records/registry.py: SECTIONS. hedge: whether a late first text is ordered elsewhere
     too; None takes the profile's. timeout_s: seconds in which the whole answer is wanted, None for
     as long as it takes. may_continue: whether another provider may go on from the text of one that
-    failed, where it would else begin again.
+    failed, where it would else begin again. conversation: a name that keeps requests together,
+    where the profile does. explains: whether to keep `routed`.
     """
 
     max_cost: Wei | None = None
@@ -82,6 +84,8 @@ class Terms:
     hedge: bool | None = None
     timeout_s: float | None = None
     may_continue: bool = False
+    conversation: str = ""
+    explains: bool = False
 
 
 def build_request(
@@ -173,6 +177,8 @@ class Completion:
         """Wei, in the split epoch of the receipt; without one, in the token's."""
         self.failed: RunFailed | None = None
         """What ended it, where it did not end well."""
+        self.routed: RunRouted | None = None
+        """How the provider was chosen, if the terms ask for that."""
 
     def __aiter__(self) -> AsyncIterator[CompletionPiece]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
@@ -233,6 +239,8 @@ class Completion:
                 self.provider = peer
             case RunRestarted():
                 self.text = ""
+            case RunRouted():
+                self.routed = event
             case RunText(_, text):
                 self.text += text
             case RunFinished():
@@ -264,6 +272,8 @@ class Completion:
             hedge=terms.hedge,
             deadline_ms=self._deadline_ms,
             may_continue=terms.may_continue,
+            conversation=terms.conversation,
+            explains=terms.explains,
         )
 
 

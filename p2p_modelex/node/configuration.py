@@ -14,6 +14,7 @@ from typing import Literal
 
 from p2p_modelex import limits
 from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
+from p2p_modelex.node.aliases import ALIASES_MAX, AliasSettings
 from p2p_modelex.node.options import (
     AMOUNT,
     DIGEST,
@@ -380,6 +381,7 @@ class Configuration:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)
+    aliases: tuple[AliasSettings, ...] = ()
     profiles: tuple[ProfileSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
 
@@ -400,6 +402,10 @@ class Configuration:
 
 
 LISTS: Mapping[str, tuple[type, int]] = MappingProxyType(
-    {"profiles": (ProfileSettings, PROFILES_MAX), "models": (ModelSettings, MODELS_MAX)}
+    {
+        "aliases": (AliasSettings, ALIASES_MAX),
+        "profiles": (ProfileSettings, PROFILES_MAX),
+        "models": (ModelSettings, MODELS_MAX),
+    }
 )
 """Tables of which there may be several: what they are, and how many at most."""

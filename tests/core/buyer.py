@@ -100,9 +100,14 @@ class Shelf(Directory):
         return tuple(vendor.entry for vendor in self.vendors)
 
     def find(
-        self, *, model: str | None = None, kind: Kind | None = None, features: object = ()
+        self,
+        *,
+        model: str | None = None,
+        kind: Kind | None = None,
+        features: object = (),
+        family: str | None = None,
     ) -> tuple[Entry, ...]:
-        return self.entries() if model in (None, OFFER.model) else ()
+        return self.entries() if OFFER.model in (model or OFFER.model, family) else ()
 
 
 class Buyer:

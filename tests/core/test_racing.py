@@ -18,7 +18,7 @@ from p2p_modelex.core.routing.profile import PROFILES
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.buyer import build_state
-from tests.core.exchange.pair import NOW, OFFER
+from tests.core.exchange.pair import NOW, OFFER, REQUEST
 from tests.core.racing import CEILING, HEDGING, MODEL, PROMPT, Fair, debt_of
 
 
@@ -346,3 +346,22 @@ def test_lateness_is_of_the_latest_and_bounded(monkeypatch: pytest.MonkeyPatch) 
     times.note("third", 5)
     assert times.compute_late_ms("m") is None
     assert times.compute_late_ms("third") is None
+
+
+def test_who_asks_hears_how_the_provider_was_chosen() -> None:
+    """RTE-47."""
+    fair = Fair(3)
+    fair.request(explains=True)
+    (routed,) = fair.told(fx.RunRouted)
+    assert (routed.profile, routed.picker, len(routed.ranked)) == ("default", "power_of_d", 3)
+    assert routed.ranked[0][0] == fair.stands[-1].vendor.key.peer
+    assert routed.why.startswith("the highest score")
+
+
+def test_of_a_family_the_offers_model_is_ordered() -> None:
+    """RTE-1."""
+    fair = Fair()
+    fair.request(request=msgspec.structs.replace(REQUEST, model="family:Tiny"))
+    fair.stands[-1].ready().start().speak().finish()
+    (finished,) = fair.told(fx.RunFinished)
+    assert finished.row.request.model == MODEL

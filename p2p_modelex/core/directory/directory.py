@@ -234,22 +234,31 @@ class Directory:
         """Every peer that has not withdrawn, ourselves too, in the order of peer ids."""
         return tuple(entry for _, entry in sorted(self._entries.items()) if not entry.withdrawn)
 
-    def get_group(self, model: str | None, kind: Kind) -> Group:
-        """Return other peers by model or kind, whichever are fewer; every match is among them."""
-        return self._capabilities.get_group(model, kind)
+    def get_group(self, model: str | None, kind: Kind, family: str | None = None) -> Group:
+        """Return other peers by model, family or kind, whichever are the fewest; every match is
+        among them.
+        """
+        return self._capabilities.get_group(model, kind, family)
 
     def find(
-        self, *, model: str | None = None, kind: Kind | None = None, features: Sequence[str] = ()
+        self,
+        *,
+        model: str | None = None,
+        kind: Kind | None = None,
+        features: Sequence[str] = (),
+        family: str | None = None,
     ) -> tuple[Entry, ...]:
         """Other peers with one offer that has all of it, in the order of peer ids."""
-        peers = self._capabilities.candidates(model, kind)
+        peers = self._capabilities.candidates(model, kind, family)
         if peers is None:
             peers = sorted(peer for peer in self._entries if peer != self.own)
         found = (self._entries[peer] for peer in peers)
         return tuple(
             entry
             for entry in found
-            if any(serves(offer, model, kind, features) for offer in entry.advertisement.offers)
+            if any(
+                serves(offer, model, kind, features, family) for offer in entry.advertisement.offers
+            )
         )
 
     def models(self) -> tuple[str, ...]:

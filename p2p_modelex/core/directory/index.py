@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from p2p_modelex.ids import PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer
+from p2p_modelex.records.family import family_of
 from p2p_modelex.units import SPLITS_MAX
 
 _Key = tuple[str, str]
@@ -34,7 +35,8 @@ def _prices_of(advertisement: Advertisement) -> dict[_Key, int]:
     prices: dict[_Key, int] = {}
     for offer in advertisement.offers:
         price = _compare_price(offer)
-        for key in _keys((offer.model,), offer.kinds):
+        family = ("family", family_of(offer.model))
+        for key in (*_keys((offer.model,), offer.kinds), family):
             prices[key] = min(price, prices.get(key, price))
     return prices
 
@@ -44,10 +46,17 @@ def _compare_price(offer: Offer) -> int:
     return (offer.prompt_price + offer.completion_price) << max(SPLITS_MAX - offer.epoch, 0)
 
 
-def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequence[str]) -> bool:
+def serves(
+    offer: Offer,
+    model: str | None,
+    kind: Kind | None,
+    features: Sequence[str],
+    family: str | None = None,
+) -> bool:
     """Whether one offer has all of it."""
     return (
         (model is None or offer.model == model)
+        and (family is None or family_of(offer.model) == family)
         and (kind is None or kind in offer.kinds)
         and all(feature in offer.features for feature in features)
     )
@@ -82,7 +91,7 @@ class Group:
 
 
 class CapabilityIndex:
-    """Peers by model and kind. An advertisement adds at most 16 + 4 small entries."""
+    """Peers by model, family and kind. An advertisement adds at most 16 + 16 + 4 small entries."""
 
     def __init__(self) -> None:
         self._groups: dict[_Key, Group] = {}
@@ -103,20 +112,21 @@ class CapabilityIndex:
             if not group.ring:
                 self._groups.pop(key, None)
 
-    def get_group(self, model: str | None, kind: Kind) -> Group:
-        """Return the smaller of two groups in which every match is."""
-        groups = [
-            self._groups.get(key, Group())
-            for key in _keys(() if model is None else (model,), (kind,))
-        ]
-        return min(groups, key=len)
+    def get_group(self, model: str | None, kind: Kind, family: str | None = None) -> Group:
+        """Return the smallest of the groups in which every match is."""
+        return min(self._find(model, kind, family), key=len)
 
-    def candidates(self, model: str | None, kind: Kind | None) -> list[PeerId] | None:
+    def candidates(
+        self, model: str | None, kind: Kind | None, family: str | None = None
+    ) -> list[PeerId] | None:
         """Return the peers of the smallest such group, sorted; None if nothing is asked."""
-        models = () if model is None else (model,)
-        kinds = () if kind is None else (kind,)
-        groups = [self._groups.get(key, Group()) for key in _keys(models, kinds)]
+        groups = self._find(model, kind, family)
         return list(min(groups, key=len).ring) if groups else None
+
+    def _find(self, model: str | None, kind: Kind | None, family: str | None) -> list[Group]:
+        asked = (("model", model), ("kind", kind), ("family", family))
+        keys = [(what, name) for what, name in asked if name is not None]
+        return [self._groups.get(key, Group()) for key in keys]
 
     def models(self) -> tuple[str, ...]:
         """Return every model name, sorted."""

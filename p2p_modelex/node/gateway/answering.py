@@ -11,7 +11,13 @@ from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.gateway.asking import Asked
 from p2p_modelex.node.gateway.http import EVENTS, JSON, Wire
 from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
-from p2p_modelex.node.gateway.rendering import Answered, Rendering, build_headers, show_error
+from p2p_modelex.node.gateway.rendering import (
+    Answered,
+    Rendering,
+    build_headers,
+    show_decision,
+    show_error,
+)
 from p2p_modelex.node.gateway.runs import Run, epoch_of, outcome_of
 from p2p_modelex.node.gateway.splice import Diverged, Splice
 from p2p_modelex.records.receipt import Finish
@@ -180,6 +186,7 @@ class Answering:
             *EVENTS,
             ("x-request-id", self._rendering.id),
             ("x-modelex-provider", format_peer_id(choice.run.provider)),
+            *show_decision(choice.run.routed),
         )
         first = [self._rendering.show_first(one.index) for one in self._choices]
         await self._wire.begin(headers, b"".join([*first, piece]))
@@ -218,4 +225,4 @@ def _answered(choice: _Choice) -> Answered:
     if outcome.finish is Finish.CANCELLED:
         raise shutting_down()
     route = (*choice.route, run.provider)
-    return Answered(choice.index, run.text, outcome, run.provider, run.paid, route)
+    return Answered(choice.index, run.text, outcome, run.provider, run.paid, route, run.routed)

@@ -151,7 +151,7 @@ async def serve(
     home: Home | None = None,
     settings: GatewaySettings | None = None,
     world: World | None = None,
-    **limits: Wei,
+    **limits: Any,
 ) -> AsyncGenerator[Served, None]:
     """A gateway whose mesh has a provider for each engine, the first the cheapest by far."""
     world = world or World()
