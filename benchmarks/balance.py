@@ -18,7 +18,7 @@ from p2p_modelex.records.job import Load
 
 SERVICE_MS = 100.0
 SEEDS = (7, 8, 9)
-WARMUP = 2_000
+WARMUP = 1_500
 MANY = 50
 QUIET_MS, SLOW_MS, ANTAGONISM = 4_500.0, 500.0, 5.0
 LIARS = 2
@@ -68,10 +68,10 @@ def _alternate(rng: random.Random) -> Callable[[float], float]:
     return get
 
 
-MIXED = Scenario("two of 8 slow", _build_mixed, SLOTS * (6 + 2 / 3), (0.7, 0.85, 0.95), 12_000, 8)
+MIXED = Scenario("two of 8 slow", _build_mixed, SLOTS * (6 + 2 / 3), (0.7, 0.85, 0.95), 8_000, 8)
 _WORTH = SLOTS * MANY * (QUIET_MS + SLOW_MS / ANTAGONISM) / (QUIET_MS + SLOW_MS)
 ANTAGONISTS = Scenario(
-    "a tenth of 50 slow at times", _build_antagonists, _WORTH, (0.7, 0.85), 12_000, 16
+    "a tenth of 50 slow at times", _build_antagonists, _WORTH, (0.7, 0.85), 8_000, 16
 )
 _HONEST = SLOTS * (MANY - LIARS)
 DEAD = Scenario(
@@ -79,7 +79,7 @@ DEAD = Scenario(
     partial(_build_liars, NEVER_MS),
     _HONEST,
     (0.7,),
-    12_000,
+    8_000,
     16,
 )
 SLOW = Scenario(
@@ -87,7 +87,7 @@ SLOW = Scenario(
     partial(_build_liars, LIAR_SLOWNESS),
     _HONEST,
     (0.7,),
-    12_000,
+    8_000,
     16,
 )
 

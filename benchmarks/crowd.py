@@ -155,7 +155,9 @@ class Requester:
         self._world = world
         self._scene = Scene(profile, seed)
         self._rng = random.Random(seed)  # noqa: S311
-        self._all = [candidate(at + 1) for at in range(len(world.providers))]
+        many = len(world.providers)
+        # Spread over the ring.
+        self._all = [candidate(1 + at * (254 // many)) for at in range(many)]
         self._at = {one.peer: at for at, one in enumerate(self._all)}
         # What it asks of the place where money is: an order beside another.
         ordering: Any = SimpleNamespace(order_beside=self._order_beside)

@@ -245,7 +245,7 @@ class RequesterSettings:
     profile: str = option(
         TEXT,
         "default",
-        "How to choose a provider: `default` weighs price, latency and load of three that are "
+        "How to choose a provider: `default` weighs price, latency and load of four that are "
         "probed, `cheapest` and `fastest` do what they say, `sticky` keeps a conversation with one "
         "provider, for its cache; or the name of a [[profiles]] table.",
     )

@@ -117,7 +117,9 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "default", "power_of_d", {"price": 1, "latency": 2, "load": 2, "record": 1}
             ),
             build_profile("cheapest", "cheapest", {"price": 4, "load": 1, "record": 1}),
-            build_profile("fastest", "hot_cold", {"latency": 2, "load": 2, "record": 1}),
+            build_profile(
+                "fastest", "hot_cold", {"latency": 2, "load": 2, "record": 1}, hedges=True
+            ),
             build_profile("sticky", "affinity", {"affinity": 4, "load": 2, "record": 1}),
         )
     }
