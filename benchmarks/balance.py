@@ -1,255 +1,248 @@
 """How evenly pickers spread requests, against one central queue: simulated, the same every time.
 
-8 providers of 4 slots, two of them 3 times slower; Poisson arrivals from 8 requesters that know
-nothing of each other; exponential times of service. Probes take a millisecond, and a provider says
-what it knows: requests running and waiting, and the median time to the first token, which comes
-after a tenth of the service. The real router decides; every policy sees the same requests.
+8 providers of 4 slots, two of them 3 times slower; 50 of which a tenth is 5 times slower at any
+time; 50 of which two lie. Poisson arrivals at requesters that know nothing of each other;
+exponential times of service. Every policy sees the same requests; figures are means of three seeds.
 """
 
 import heapq
 import random
-import statistics
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 
+from benchmarks.crowd import NEVER_MS, SLOTS, Asked, Provider, Requester, World
 from benchmarks.measuring import Result, begin, report
-from p2p_modelex.core.routing.candidate import Candidate, Want
 from p2p_modelex.core.routing.profile import PROFILES, Profile, build_profile
-from p2p_modelex.ids import JobId
 from p2p_modelex.records.job import Load
-from p2p_modelex.units import UnixMs
-from tests.core.routing.scene import NOW, Scene, candidate
 
-PROVIDERS = 8
-SLOTS = 4
-SLOW = (6, 7)
-SLOWNESS = 3.0
 SERVICE_MS = 100.0
-FIRST_SHARE = 0.1
-PROBE_MS = 1.0
-REQUESTERS = 8
-REQUESTS = 12_000
-WARMUP = 2_000
-LOADS = (0.70, 0.85, 0.95)
-SEED = 7
-RECENT = 16
+SEEDS = (7, 8, 9)
+WARMUP = 1_500
+MANY = 50
+QUIET_MS, SLOW_MS, ANTAGONISM = 4_500.0, 500.0, 5.0
+LIARS = 2
+IDLE = Load(0, 0, 0, SLOTS, 1)
+LIAR_SLOWNESS = 20.0
 
 
-@dataclass(slots=True)
-class Request:
-    """at: when it arrives. work: ms on a fast provider."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """capacity: fast slots that the providers are worth."""
 
-    number: int
-    at: float
-    work: float
-    done: float = 0.0
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A request at a provider. on_end: hears when its first token came."""
-
-    request: Request
-    ordered_at: float
-    on_end: Callable[[float], None]
+    name: str
+    build: Callable[[int], Sequence[Provider]]
+    capacity: float
+    loads: Sequence[float]
+    requests: int
+    requesters: int
 
 
-@dataclass(slots=True)
-class Provider:
-    """firsts: ms to the first token, of the latest."""
-
-    slowness: float
-    running: int = 0
-    waiting: deque[Waiting] = field(default_factory=deque)
-    firsts: deque[float] = field(default_factory=lambda: deque([0.0], RECENT))
-
-    def describe(self) -> Load:
-        """Say what a real one would."""
-        latency_ms = int(statistics.median(self.firsts))
-        return Load(0, self.running, len(self.waiting), SLOTS, latency_ms)
+def _build_mixed(_seed: int) -> Sequence[Provider]:
+    return [Provider(partial(_constant, 3.0 if at >= 6 else 1.0)) for at in range(8)]
 
 
-class World:
-    """Events in the order of their time, and the providers."""
+def _build_antagonists(seed: int) -> Sequence[Provider]:
+    return [Provider(_alternate(random.Random(f"{seed}/{at}"))) for at in range(MANY)]  # noqa: S311
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.providers = [Provider(_slowness(at)) for at in range(PROVIDERS)]
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = count()
 
-    def later(self, at: float, do: Callable[[], None]) -> None:
-        """Have something happen at a time, in ms."""
-        heapq.heappush(self._events, (at, next(self._numbers), do))
+def _build_liars(slowness: float, _seed: int) -> Sequence[Provider]:
+    honest = [Provider(partial(_constant, 1.0)) for _ in range(MANY - LIARS)]
+    return [*honest, *(Provider(partial(_constant, slowness), IDLE) for _ in range(LIARS))]
 
-    def run(self) -> None:
-        """Let everything happen."""
-        while self._events:
-            self.now, _, do = heapq.heappop(self._events)
-            do()
 
-    def order(self, at: int, request: Request, on_end: Callable[[float], None]) -> None:
-        """Send a request to a provider."""
-        provider, one = self.providers[at], Waiting(request, self.now, on_end)
-        if provider.running == SLOTS:
-            provider.waiting.append(one)
-        else:
-            self._serve(provider, one)
+def _constant(slowness: float, _now: float) -> float:
+    return slowness
 
-    def _serve(self, provider: Provider, one: Waiting) -> None:
-        provider.running += 1
-        took = one.request.work * provider.slowness
-        first_at = self.now + FIRST_SHARE * took
-        self.later(self.now + took, partial(self._end, provider, one, first_at))
 
-    def _end(self, provider: Provider, one: Waiting, first_at: float) -> None:
-        provider.running -= 1
-        one.request.done = self.now
-        provider.firsts.append(first_at - one.ordered_at)
-        one.on_end(first_at)
-        if provider.waiting:
-            self._serve(provider, provider.waiting.popleft())
+def _alternate(rng: random.Random) -> Callable[[float], float]:
+    """Quiet and slow times, exponential both, for ever."""
+    ends = [rng.random() * QUIET_MS]
+
+    def get(now: float) -> float:
+        while ends[-1] <= now:
+            mean = SLOW_MS if len(ends) % 2 else QUIET_MS
+            ends.append(ends[-1] + rng.expovariate(1 / mean))
+        return 1.0 if len(ends) % 2 else ANTAGONISM
+
+    return get
+
+
+MIXED = Scenario("two of 8 slow", _build_mixed, SLOTS * (6 + 2 / 3), (0.7, 0.85, 0.95), 8_000, 8)
+_WORTH = SLOTS * MANY * (QUIET_MS + SLOW_MS / ANTAGONISM) / (QUIET_MS + SLOW_MS)
+ANTAGONISTS = Scenario(
+    "a tenth of 50 slow at times", _build_antagonists, _WORTH, (0.7, 0.85), 8_000, 16
+)
+_HONEST = SLOTS * (MANY - LIARS)
+DEAD = Scenario(
+    "two of 50 claim to be idle and never answer",
+    partial(_build_liars, NEVER_MS),
+    _HONEST,
+    (0.7,),
+    8_000,
+    16,
+)
+SLOW = Scenario(
+    "two of 50 claim to be idle and are 20 times slower",
+    partial(_build_liars, LIAR_SLOWNESS),
+    _HONEST,
+    (0.7,),
+    8_000,
+    16,
+)
 
 
 def main() -> None:
-    """Run every policy at every load."""
+    """Run every policy at every load, and the default one where others mean it ill."""
     begin()
-    for load in LOADS:
-        central = _percentiles(_run_central(load))
-        _report("one central queue before the slots (the bar)", load, central, central)
-        _report("least connections, all known", load, _percentiles(_run_known(load)), central)
-        for profile in _profiles():
-            done = _percentiles(_run_routed(load, profile))
-            _report(
-                f"picker `{profile.picker.name}`, profile `{profile.name}`", load, done, central
-            )
+    for load in MIXED.loads:
+        bar = _run_each(MIXED, load, _run_central)
+        _report(MIXED, load, "one central queue before the slots (the bar)", bar, bar)
+        _report(
+            MIXED, load, "least connections, all known", _run_each(MIXED, load, _run_known), bar
+        )
+        for name, profile in _build_profiles():
+            _compare(MIXED, load, name, profile, bar)
+    default = PROFILES["default"]
+    for scenario in (ANTAGONISTS, DEAD, SLOW):
+        for load in scenario.loads:
+            bar = _run_each(scenario, load, _run_central)
+            _report(scenario, load, "one central queue that knows all", bar, bar)
+            _compare(scenario, load, "`default`", default, bar)
+            for name, changed in (
+                ("hedging", replace(default, hedges=not default.hedges)),
+                ("late binding", replace(default, binds_late=not default.binds_late)),
+            ):
+                word = "without" if getattr(default, _FLAGS[name]) else "with"
+                _compare(scenario, load, f"`default` {word} {name}", changed, bar)
 
 
-def _profiles() -> Sequence[Profile]:
-    weights = {"latency": 1, "load": 2}
+_FLAGS = {"hedging": "hedges", "late binding": "binds_late"}
+
+
+def _build_profiles() -> Sequence[tuple[str, Profile]]:
+    weights, default = {"latency": 1, "load": 2}, PROFILES["default"]
     plain = [build_profile(f"only {name}", name, weights) for name in ("random", "weighted")]
-    return (*plain, *PROFILES.values())
+    named = [(f"picker `{one.picker.name}`, profile `{one.name}`", one) for one in plain]
+    alone = ("`default` without late binding", replace(default, binds_late=False))
+    shipped = [
+        (f"picker `{one.picker.name}`, profile `{one.name}`", one) for one in PROFILES.values()
+    ]
+    return [*named, alone, *shipped]
 
 
-def _build_requests(load: float) -> list[Request]:
-    rng = random.Random(SEED)  # noqa: S311
-    capacity = sum(SLOTS / _slowness(at) for at in range(PROVIDERS)) / SERVICE_MS
+def _build_requests(scenario: Scenario, load: float, seed: int) -> list[Asked]:
+    rng = random.Random(seed)  # noqa: S311
     at, requests = 0.0, []
-    for number in range(REQUESTS):
-        at += rng.expovariate(load * capacity)
-        requests.append(Request(number, at, rng.expovariate(1 / SERVICE_MS)))
+    for number in range(scenario.requests):
+        at += rng.expovariate(load * scenario.capacity / SERVICE_MS)
+        requests.append(Asked(number, at, rng.expovariate(1 / SERVICE_MS)))
     return requests
 
 
-def _run_central(load: float) -> list[Request]:
-    """Whoever waits longest takes the first slot that is free; a fast one if there is a choice."""
-    requests = _build_requests(load)
-    free = sorted((_slowness(at), at, slot) for at in range(PROVIDERS) for slot in range(SLOTS))
-    busy: list[tuple[float, tuple[float, int, int]]] = []
-    for request in requests:
-        while busy and busy[0][0] <= request.at:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        begins, slot = (request.at, heapq.heappop(free)) if free else heapq.heappop(busy)
-        request.done = begins + request.work * slot[0]
-        heapq.heappush(busy, (request.done, slot))
+def _run_central(scenario: Scenario, load: float, seed: int) -> list[Asked]:
+    """Whoever waits longest takes the first slot that is free; the fastest if there is a choice."""
+    requests, providers = _build_requests(scenario, load, seed), scenario.build(seed)
+    honest = [at for at, one in enumerate(providers) if one.claims is None]
+    free = [at for at in honest for _ in range(SLOTS)]
+    busy: list[tuple[float, int]] = []
+    for asked in requests:
+        while busy and busy[0][0] <= asked.at:
+            free.append(heapq.heappop(busy)[1])
+        begins = asked.at if free else busy[0][0]
+        if free:
+            at = min(free, key=lambda one, now=begins: (providers[one].slowness(now), one))  # type: ignore[misc]
+            free.remove(at)
+        else:
+            at = heapq.heappop(busy)[1]
+        asked.done = begins + asked.work * providers[at].slowness(begins)
+        heapq.heappush(busy, (asked.done, at))
     return requests
 
 
-def _ignore(_first_at: float) -> None:
-    pass
-
-
-def _run_known(load: float) -> list[Request]:
+def _run_known(scenario: Scenario, load: float, seed: int) -> list[Asked]:
     """Each goes where there are least at this moment: what one balancer for all could do."""
-    world, requests = World(), _build_requests(load)
+    world, requests = World(scenario.build(seed)), _build_requests(scenario, load, seed)
 
-    def arrive(request: Request) -> None:
-        held = [one.running + len(one.waiting) for one in world.providers]
-        world.order(held.index(min(held)), request, _ignore)
+    def arrive(asked: Asked) -> None:
+        held = [one.running + len(one.line) for one in world.providers]
 
-    for request in requests:
-        world.later(request.at, partial(arrive, request))
+        def tell(what: str) -> None:
+            if what == "ended":
+                asked.done = world.now
+
+        world.order(held.index(min(held)), asked, tell)
+
+    for asked in requests:
+        world.later(asked.at, partial(arrive, asked))
     world.run()
     return requests
 
 
-class Requester:
-    """A router of its own, with what it has probed and seen."""
-
-    def __init__(self, world: World, profile: Profile, seed: int) -> None:
-        self._world = world
-        self._scene = Scene(profile, seed)
-        self._rng = random.Random(seed)  # noqa: S311
-        self._kept = [candidate(16 + 32 * at) for at in range(PROVIDERS)]
-        self._places = {one.peer: at for at, one in enumerate(self._kept)}
-
-    def arrive(self, request: Request) -> None:
-        """Draw, probe, and order once the answers that are waited for are there."""
-        prefix = self._rng.getrandbits(64).to_bytes(8, "big")
-        want = Want("chat", max_tokens=10, prefix=prefix)
-        draw = self._scene.router.draw(self._kept, want, self._now())
-        loads = self._scene.loads
-        asked = [one for one in draw.asked if not loads.is_recent(one.peer, self._now())]
-        for one in asked:
-            self._world.later(self._world.now + PROBE_MS, partial(self._hear, one))
-        choose = partial(self._choose, request, draw.shortlist, want)
-        self._world.later(self._world.now + (PROBE_MS if asked and draw.waits else 0), choose)
-
-    def _hear(self, one: Candidate) -> None:
-        provider = self._world.providers[self._places[one.peer]]
-        self._scene.loads.put(one.peer, provider.describe(), self._now())
-
-    def _choose(self, request: Request, shortlist: Sequence[Candidate], want: Want) -> None:
-        router = self._scene.router
-        first = router.rank(shortlist, shortlist, want, self._now())[0]
-        job = JobId(request.number.to_bytes(16, "big"))
-        router.on_order(job, first.peer, self._now())
-
-        def end(first_at: float) -> None:
-            router.on_text(job, UnixMs(NOW + int(first_at)))
-            router.on_end(job, first.peer, is_good=True)
-
-        self._world.order(self._places[first.peer], request, end)
-
-    def _now(self) -> UnixMs:
-        return UnixMs(NOW + int(self._world.now))
-
-
-def _run_routed(load: float, profile: Profile) -> list[Request]:
-    world, requests = World(), _build_requests(load)
-    requesters = [Requester(world, profile, SEED + at) for at in range(REQUESTERS)]
-    for request in requests:
-        requester = requesters[request.number % REQUESTERS]
-        world.later(request.at, partial(requester.arrive, request))
+def _run_routed(
+    scenario: Scenario, load: float, seed: int, profile: Profile
+) -> tuple[list[Asked], World]:
+    world, requests = World(scenario.build(seed)), _build_requests(scenario, load, seed)
+    requesters = [Requester(world, profile, seed + at) for at in range(scenario.requesters)]
+    for asked in requests:
+        requester = requesters[asked.number % scenario.requesters]
+        world.later(asked.at, partial(requester.arrive, asked))
     world.run()
-    return requests
+    return requests, world
 
 
-def _slowness(at: int) -> float:
-    return SLOWNESS if at in SLOW else 1.0
+def _run_each(
+    scenario: Scenario, load: float, run: Callable[[Scenario, float, int], list[Asked]]
+) -> list[float]:
+    return _mean([_percentiles(run(scenario, load, seed)) for seed in SEEDS])
 
 
-def _percentiles(requests: Sequence[Request]) -> list[float]:
+def _compare(
+    scenario: Scenario, load: float, name: str, profile: Profile, bar: Sequence[float]
+) -> None:
+    """Report a profile, and what it took: probes, second orders, starts at both, trust in liars."""
+    runs = [_run_routed(scenario, load, seed, profile) for seed in SEEDS]
+    whole = len(SEEDS) * scenario.requests
+    notes = [
+        f"{sum(world.probes for _, world in runs) / whole:.1f} probes a request",
+        f"{sum(world.rivals for _, world in runs) / whole:.1%} ordered twice",
+        f"{sum(world.doubles for _, world in runs) / whole:.1%} started twice",
+    ]
+    liars = [at for at, one in enumerate(runs[0][1].providers) if one.claims is not None]
+    if liars:
+        share, until = _mean([_count_believed(asked, liars) for asked, _ in runs])
+        notes.append(f"{share:.2%} went to the liars, half of them by {until / 1000:.1f} s")
+    _report(scenario, load, name, _mean([_percentiles(one) for one, _ in runs]), bar, *notes)
+
+
+def _count_believed(requests: Sequence[Asked], liars: Sequence[int]) -> list[float]:
+    """Return the share of orders that went to liars, and the ms by which half of those had."""
+    believed = sorted(asked.at for asked in requests for at in asked.orders if at in liars)
+    orders = sum(len(asked.orders) for asked in requests)
+    return [len(believed) / orders, believed[len(believed) // 2] if believed else 0.0]
+
+
+def _percentiles(requests: Sequence[Asked]) -> list[float]:
     """Return the ms at p50, p95 and p99, without those that came before the queues were full."""
-    took = sorted(request.done - request.at for request in requests[WARMUP:])
+    took = sorted(asked.done - asked.at for asked in requests[WARMUP:])
     return [took[int(len(took) * share)] for share in (0.5, 0.95, 0.99)]
 
 
-def _report(policy: str, load: float, done: Sequence[float], bar: Sequence[float]) -> None:
-    report(
-        Result(
-            f"{load:.0%} load: {policy}",
-            done[2],
-            "ms p99",
-            "central queue",
-            bar[2],
-            done[2] / bar[2],
-            note=f"p50 {done[0]:.0f}, p95 {done[1]:.0f} ms",
-        )
-    )
+def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
+    return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+
+def _report(
+    scenario: Scenario,
+    load: float,
+    policy: str,
+    done: Sequence[float],
+    bar: Sequence[float],
+    *notes: str,
+) -> None:
+    said = "; ".join((f"p50 {done[0]:.0f}, p95 {done[1]:.0f} ms", *notes))
+    work = f"{scenario.name}, {load:.0%} load: {policy}"
+    report(Result(work, done[2], "ms p99", "central queue", bar[2], done[2] / bar[2], note=said))
 
 
 if __name__ == "__main__":

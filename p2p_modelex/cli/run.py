@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from p2p_modelex.cli.asking import farm_option, request_options
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.outcome import print_logprobs, print_outcome
 from p2p_modelex.cli.text import printable
-from p2p_modelex.core.effects import RunRestarted
+from p2p_modelex.core.effects import RunRestarted, RunText
 from p2p_modelex.errors import BadInput, JobFailed, StoreError
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.home import Home, receipt_path, write_receipt
@@ -25,10 +25,10 @@ from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.records.tools import decode_tools, encode_tools
-from p2p_modelex.units import Epoch, Wei, format_ai, parse_ai, rescale
+from p2p_modelex.units import Epoch, format_ai, parse_ai, rescale
 
 if TYPE_CHECKING:
-    from p2p_modelex.node.exchange import Completion
+    from p2p_modelex.node.exchange import Completion, Terms
 
 
 RATED_TOKENS_MIN = 3
@@ -37,12 +37,10 @@ RATED_TOKENS_MIN = 3
 @dataclass(frozen=True)
 class _Asked:
     request: Request
-    max_cost: Wei | None
+    terms: "Terms"
     peer: str | None
     save: Path | None
-    is_fast: bool
-    section: str | None
-    farm: str
+    profile: str | None
     as_json: bool
 
 
@@ -92,6 +90,25 @@ class _Asked:
 @farm_option
 @click.option("--quote", is_flag=True, help="Ask for a signed quote before ordering.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, at the end.")
+@click.option("--profile", help="Routing profile. [default: profile in [requester]]")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.001, 86_400),
+    help="Seconds to wait for the whole answer; what came by then is printed and paid.",
+)
+@click.option(
+    "--hedge/--no-hedge",
+    default=None,
+    help="Order elsewhere too where the first word is late, and take who is sooner; costs a "
+    "prompt more. [default: as the profile says]",
+)
+@click.option(
+    "--continue",
+    "may_continue",
+    is_flag=True,
+    help="If a provider fails in the middle, let another go on from there instead of beginning "
+    "again; the receipt is of the rest.",
+)
 @click.option(
     "--receipt",
     "save",
@@ -117,12 +134,16 @@ def run(
     *,
     quote: bool,
     as_json: bool,
+    profile: str | None,
+    timeout: float | None,
+    hedge: bool | None,
+    may_continue: bool,
 ) -> None:
     """Run PROMPT ("-" reads standard input) on the mesh; the completion goes to standard output.
 
     One line about provider, tokens, price and receipt goes to standard error.
     """
-    from p2p_modelex.node.exchange import build_request, parse_peer
+    from p2p_modelex.node.exchange import Terms, build_request, parse_peer
 
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
@@ -140,9 +161,17 @@ def run(
     )
     if peer is not None:
         parse_peer(peer)
-    max_cost = parse_ai(max_price) if max_price else None
+    terms = Terms(
+        max_cost=parse_ai(max_price) if max_price else None,
+        is_fast=not quote,
+        section=section,
+        farm=farm,
+        hedge=hedge,
+        timeout_s=timeout,
+        may_continue=may_continue,
+    )
     quiet_log()
-    asked = _Asked(request, max_cost, peer, save, not quote, section, farm, as_json)
+    asked = _Asked(request, terms, peer, save, profile, as_json)
     if not run_trio(_run, home, asked):
         raise KeyboardInterrupt
 
@@ -167,28 +196,23 @@ def _read_tools(file: Path) -> str:
 
 async def _run(home: Home, asked: _Asked) -> bool:
     """Run it to its end; False if Ctrl-C ended it."""
-    from p2p_modelex.node.exchange import Terms, connect, parse_peer
+    from p2p_modelex.node.exchange import connect, parse_peer
 
     peer, address = parse_peer(asked.peer) if asked.peer else (None, None)
     only = (peer,) if peer else ()
-    async with connect(home.path, via=asked.peer if address else None) as exchange:
-        terms = Terms(
-            max_cost=asked.max_cost,
-            only=only,
-            is_fast=asked.is_fast,
-            section=asked.section,
-            farm=asked.farm,
-        )
-        completion = exchange.request(asked.request, terms)
+    via, failed = asked.peer if address else None, None
+    async with connect(home.path, via=via, profile=asked.profile) as exchange:
+        completion = exchange.request(asked.request, replace(asked.terms, only=only))
         watch = _Watch()
         async with trio.open_nursery() as nursery:
             await nursery.start(_cancel_at_signal, completion, watch)
             try:
                 await _stream(completion, watch, asked)
-            except JobFailed:
-                # Cancelled before anything came: there is no receipt, and nothing was paid.
+            except JobFailed as error:
+                # Cancelled before anything came, there is no receipt, and nothing was paid; if its
+                # time was up there is.
                 if not watch.is_interrupted:
-                    raise
+                    failed = error
             nursery.cancel_scope.cancel()
         epoch = exchange.node.epoch
     if completion.row is not None:
@@ -198,6 +222,8 @@ async def _run(home: Home, asked: _Asked) -> bool:
         _report(completion, watch, path, epoch)
         if asked.as_json:
             print_outcome(completion, path)
+    if failed is not None:
+        raise failed
     return not watch.is_interrupted
 
 
@@ -227,9 +253,11 @@ async def _cancel_at_signal(
 async def _stream(completion: "Completion", watch: _Watch, asked: _Asked) -> None:
     is_vector = asked.request.kind == "embedding"
     async for piece in completion:
-        if isinstance(piece, RunRestarted):
+        if not isinstance(piece, RunText):
             why = printable(f"{piece.why.code}: {piece.why.reason}")
-            click.echo(f"\n[{why}; begins again at another node]", err=True)
+            begins = isinstance(piece, RunRestarted)
+            what = "begins again at another node" if begins else "another node goes on"
+            click.echo(f"\n[{why}; {what}]", err=True)
             continue
         watch.first = watch.first or time.monotonic()
         if not is_vector and not asked.as_json:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from p2p_modelex.core.choosing import Choosing
+from p2p_modelex.core.choosing import Choosing, Look
 from p2p_modelex.core.effects import (
     Effect,
     Emit,
@@ -16,6 +16,7 @@ from p2p_modelex.core.effects import (
     RunEvent,
     RunFailed,
     RunFinished,
+    RunRouted,
     RunStarted,
     RunText,
     StreamId,
@@ -48,6 +49,8 @@ from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs
 
+RANKED_TOLD = 8
+"""Candidates in a RunRouted."""
 RUNS_MAX = 1024
 """Local requests in hand; a caller that wants more waits for some to end."""
 
@@ -125,10 +128,20 @@ class Buying:
             assert run.look is not None
             if self._choosing.is_ready(run.look):
                 run.is_probing = False
-                want = build_want(run.wanted, self._splits.epoch)
-                run.order = list(self._choosing.rank(run.look, want, now))
-                effects += self._try_next(run, now)
+                effects += [*self._rank(run, run.look, now), *self._try_next(run, now)]
         return effects
+
+    def _rank(self, run: Run, look: Look, now: UnixMs) -> list[Effect]:
+        """Order those found; whoever asks for it is told why so (RTE-47)."""
+        if not run.wanted.explains:
+            want = build_want(run.wanted, self._splits.epoch)
+            run.order = list(self._choosing.rank(look, want, now))
+            return []
+        decision = self._choosing.explain(look, now)
+        run.order = [one.candidate for one in decision.ranked]
+        ranked = tuple((one.candidate.peer, one.total) for one in decision.ranked[:RANKED_TOLD])
+        told = RunRouted(run.job, decision.profile, decision.picker, ranked, decision.why)
+        return [Emit(told)]
 
     def _choose(self, run: Run, now: UnixMs) -> list[Effect]:
         if len(self._runs) >= RUNS_MAX or run.job in self._runs:
@@ -257,7 +270,7 @@ class Buying:
                 behind = [one for one in run.attempts if one.started is None]
                 return [*begun, *self._drop(run, behind, now), *tell(run)]
             case RunText():
-                return [*self._win(run, attempt, now), Emit(event)]
+                return [*self._win(run, attempt, now), Emit(run.note_text(event))]
             case RunFinished():
                 won = self._win(run, attempt, now)
                 paid = self._outcomes.finish(run, attempt, event)
@@ -297,6 +310,8 @@ class Buying:
         run.attempts.remove(attempt)
         effects = self._outcomes.fail(run, attempt, failed, now)
         run.last = failed
+        if failed.code == "protocol":  # of what breaks the rules nothing is believed
+            run.said.clear()
         if run.attempts:  # another is at it
             return effects + tell(run)
         run.winner = None

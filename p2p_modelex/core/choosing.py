@@ -136,7 +136,7 @@ class Choosing:
         return self._select(want, now)
 
     def _select(self, want: Want, now: UnixMs) -> tuple[list[Candidate], Selection]:
-        group = self._directory.get_group(want.model, want.kind, want.farm)
+        group = self._directory.get_group(want.model, want.kind, want.farm, want.family)
         for limit in () if want.only else LIMITS:
             if len(group) <= limit:
                 break
@@ -166,13 +166,17 @@ class Choosing:
             entry
             for entry in named
             if any(
-                serves(offer, want.model, want.kind, want.features)
+                serves(offer, want.model, want.kind, want.features, want.family)
                 for offer in entry.advertisement.offers
             )
         ]
         if not found:
             found = self._directory.find(
-                model=want.model, kind=want.kind, features=want.features, farm=want.farm
+                model=want.model,
+                kind=want.kind,
+                features=want.features,
+                farm=want.farm,
+                family=want.family,
             )
         return found or self._directory.entries()
 

@@ -172,7 +172,7 @@ class Penalize(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunStarted(msgspec.Struct, frozen=True, gc=False):
-    """A provider admitted the job."""
+    """A provider admitted the job; again, where another one is sooner with the text."""
 
     job: JobId
     peer: PeerId
@@ -192,7 +192,7 @@ class RunText(msgspec.Struct, frozen=True, gc=False):
 
 class RunFinished(msgspec.Struct, frozen=True, gc=False):
     """The provider's receipt verified; `row` is durable. paid: wei in all, in the split epoch of
-    the receipt.
+    the receipt; an order that was cancelled, and has not ended, counts with the most it may cost.
     """
 
     job: JobId
@@ -230,7 +230,31 @@ class RunRestarted(msgspec.Struct, frozen=True, gc=False):
     why: RunFailed
 
 
-RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted
+class RunContinued(msgspec.Struct, frozen=True, gc=False):
+    """The job is ordered at another provider, which goes on from the text seen before.
+
+    The receipt will be of the rest; its request ends with the text before.
+    """
+
+    job: JobId
+    peer: PeerId
+    why: RunFailed
+
+
+class RunRouted(msgspec.Struct, frozen=True, gc=False):
+    """Whom the job would be ordered from, in this order, and why; told to who asks for it.
+
+    ranked: the first few, with their scores. why: why the first is the first.
+    """
+
+    job: JobId
+    profile: str
+    picker: str
+    ranked: tuple[tuple[PeerId, float], ...]
+    why: str
+
+
+RunEvent = RunStarted | RunText | RunFinished | RunFailed | RunRestarted | RunContinued | RunRouted
 
 
 class Emit(msgspec.Struct, frozen=True, gc=False):

@@ -199,6 +199,8 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     anybody. hedge: whether a late first text is ordered elsewhere too, None for what the profile
     says. deadline_ms: time from now in which the answer is wanted, 0 for as long as it takes.
     may_continue: whether another provider may go on from the text of one that failed.
+    conversation: what keeps requests together, empty for how they begin. explains: whether the
+    caller wants to hear RunRouted.
     """
 
     job: JobId
@@ -217,6 +219,8 @@ class RunRequested(msgspec.Struct, frozen=True, gc=False):
     hedge: bool | None = None
     deadline_ms: int = 0
     may_continue: bool = False
+    conversation: str = ""
+    explains: bool = False
 
 
 class CancelRun(msgspec.Struct, frozen=True, gc=False):

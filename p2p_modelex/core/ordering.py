@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from p2p_modelex.core.choosing import Choosing
-from p2p_modelex.core.effects import Effect, Emit, FetchChannel, OpenStream, RunRestarted, StreamId
+from p2p_modelex.core.effects import (
+    Effect,
+    Emit,
+    FetchChannel,
+    OpenStream,
+    RunContinued,
+    RunRestarted,
+    StreamId,
+)
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import Purchase
@@ -20,6 +28,7 @@ from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
 from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
@@ -75,16 +84,16 @@ class Ordering:
         """Reserve money and open the stream, or first have a deposit made; PaymentError."""
         offer = self._read_offer(candidate)
         epoch = Epoch(offer.epoch)
-        ceiling = min(compute_ceiling(run.wanted, offer), run.compute_room(epoch))
+        request, is_continued = run.build_request(offer)
+        most = compute_ceiling(run.wanted, request, offer)
+        ceiling = min(most, run.compute_room(epoch))
         if ceiling <= 0:
             raise PaymentError("what was tried has cost all that the job may cost")
         payee = _payee_of(candidate)
         lane = self._funding.reserve(payee, Wei(ceiling), epoch)
         if lane is not None:
-            restarted: list[Effect] = []
-            if run.last is not None and run.tried:
-                restarted = [Emit(RunRestarted(run.job, candidate.peer, run.last))]
-            return [*restarted, *self._begin(run, candidate, offer, lane, Wei(ceiling), now)]
+            again = _tell_again(run, candidate, is_continued=is_continued)
+            return [*again, *self._begin(run, candidate, offer, lane, Wei(ceiling), now)]
         if is_funded:
             raise PaymentError("the channel has too little left even after the deposit for it")
         if self._splits.paused_until:
@@ -102,8 +111,10 @@ class Ordering:
         here = [one.peer for one in run.attempts]
         for candidate in run.order[:RIVALS_LOOKED_AT]:
             offer = self._read_offer(candidate)
-            ceiling, epoch = compute_ceiling(run.wanted, offer), Epoch(offer.epoch)
-            if candidate.peer in here or ceiling > run.compute_room(epoch):
+            request, is_continued = run.build_request(offer)
+            ceiling, epoch = compute_ceiling(run.wanted, request, offer), Epoch(offer.epoch)
+            is_here, is_other = candidate.peer in here, is_continued is not bool(run.base_tokens)
+            if is_here or is_other or ceiling > run.compute_room(epoch):
                 continue
             try:
                 lane = self._funding.reserve(_payee_of(candidate), ceiling, epoch)
@@ -128,8 +139,7 @@ class Ordering:
     ) -> list[Effect]:
         purchase = Purchase(
             job=run.next_job(),
-            # By weights, as the provider may have swapped its model since it advertised this one.
-            request=msgspec.structs.replace(run.wanted.request, weights=offer.weights),
+            request=_name(run.build_request(offer)[0], offer),
             offer=offer,
             ownership=candidate.advertisement.accounts[0],
             max_cost=ceiling,
@@ -170,6 +180,23 @@ class Ordering:
     def fetch(self, channel: ChannelId) -> FetchChannel:
         """Have a channel of ours read from the chain."""
         return FetchChannel(channel, self._ledger.get_terms(channel))
+
+
+def _name(request: Request, offer: Offer) -> Request:
+    """Ask for the offer's model, by its weights: the provider may have swapped it since."""
+    return msgspec.structs.replace(request, model=offer.model, weights=offer.weights)
+
+
+def _tell_again(run: Run, candidate: Candidate, *, is_continued: bool) -> list[Effect]:
+    """Say that another provider is tried, and whether the text so far stands."""
+    if run.last is None or not run.tried:
+        return []
+    if is_continued:
+        run.base_tokens = run.said_tokens
+        return [Emit(RunContinued(run.job, candidate.peer, run.last))]
+    run.said.clear()
+    run.said_tokens = run.base_tokens = 0
+    return [Emit(RunRestarted(run.job, candidate.peer, run.last))]
 
 
 def _payee_of(candidate: Candidate) -> Address:

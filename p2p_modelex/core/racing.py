@@ -34,7 +34,7 @@ class Racing:
         self._firsts = Delays()
 
     def start(self, run: Run, now: UnixMs) -> list[Effect]:
-        """A run begins, with a deadline or without."""
+        """A run begins, with a deadline or without (RTE-44)."""
         if not run.wanted.deadline_ms:
             return []
         run.until = UnixMs(now + run.wanted.deadline_ms)
@@ -86,6 +86,7 @@ class Racing:
         attempt.had_started = attempt.started is not None
         delays = self._firsts if attempt.had_started else self._starts
         delays.note(run.wanted.request.model, now - attempt.ordered_at)
+        self._router.on_lost(attempt.exchange.job, now)
         run.attempts.remove(attempt)
         run.lost.append(attempt)
         run.tried -= 1

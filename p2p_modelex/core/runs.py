@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from p2p_modelex.core.choosing import Look
-from p2p_modelex.core.effects import RunFailed, RunStarted, TimerId
+from p2p_modelex.core.effects import RunFailed, RunStarted, RunText, TimerId
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Candidate
+from p2p_modelex.core.wants import continue_request
 from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.job import Request, features_of
 from p2p_modelex.units import Epoch, UnixMs, Wei, rescale
 
 
@@ -47,7 +50,9 @@ class Run:
     lost: those that may still cost something. cancelled: what it ends with if nothing was begun,
     once nobody wants it. spent: wei in the split epoch `epoch`, which is that
     of the newest order. until: when nobody waits any more. is_looking, has_looked: whether it
-    waits, or has waited, for the chain's word on the epoch. timers: those that are set.
+    waits, or has waited, for the chain's word on the epoch. timers: those that are set. said: the
+    text so far, of said_tokens tokens, where another may go on from it; base_tokens: of those, the
+    tokens of providers before this one.
     """
 
     wanted: RunRequested
@@ -69,6 +74,9 @@ class Run:
     is_looking: bool = False
     has_looked: bool = False
     timers: dict[TimerId, None] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    said_tokens: int = 0
+    base_tokens: int = 0
 
     @property
     def job(self) -> JobId:
@@ -79,6 +87,23 @@ class Run:
         """Each exchange is a job of its own, so that a late answer is not taken for another's."""
         self.orders += 1
         return name_exchange(self.job, self.orders - 1)
+
+    def note_text(self, text: RunText) -> RunText:
+        """Return a piece with all tokens so far; keep it, where another may go on from it."""
+        if not self.wanted.may_continue:
+            return text
+        self.said.append(text.text)
+        self.said_tokens = self.base_tokens + text.tokens
+        return msgspec.structs.replace(text, tokens=self.said_tokens)
+
+    def build_request(self, offer: Offer) -> tuple[Request, bool]:
+        """Return what to order of an offer, and whether it goes on from the text so far."""
+        request = self.wanted.request
+        if self.said:
+            rest = continue_request(request, "".join(self.said), self.said_tokens)
+            if rest is not None and all(one in offer.features for one in features_of(rest)):
+                return rest, True
+        return request, False
 
     def move(self, epoch: Epoch) -> None:
         """The next exchange is in this split epoch."""

@@ -12,7 +12,7 @@ from p2p_modelex.engine.spec import CONTEXT_DEFAULT, EngineSpec, default_threads
 from p2p_modelex.engine.text import TextStream
 from p2p_modelex.engine.vetting import CONTROL, Header, read_header, vet_digest
 from p2p_modelex.errors import ModelRejected, Unsupported
-from p2p_modelex.records.job import Request
+from p2p_modelex.records.job import CONTINUE, Request
 from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
@@ -54,7 +54,7 @@ class CtransformersBackend(Backend):
             weights=digest,
             kinds=kinds,
             context_length=context,
-            features=("logprobs", "seed", "stop"),
+            features=(CONTINUE, "logprobs", "seed", "stop"),
             slots=1,
             device=f"cuda, {spec.gpu_layers} layers" if cuda else "cpu",
         )

@@ -32,7 +32,7 @@ from p2p_modelex.errors import EngineCrashed, PromptTooLong, Unsupported
 from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import encode_vector
-from p2p_modelex.records.job import Request
+from p2p_modelex.records.job import CONTINUE, Request, features_of
 from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.tools import MARK
@@ -86,7 +86,7 @@ class MemoryEngine(Engine):
             weights=Digest(hashlib.sha256(b"modelex/memory/" + model.encode()).digest()),
             kinds=kinds,
             context_length=context_length,
-            features=("logprobs", "seed", "stop", "tools"),
+            features=(CONTINUE, "logprobs", "seed", "stop", "tools"),
             slots=slots,
             device="cpu",
         )
@@ -192,6 +192,8 @@ class MemoryEngine(Engine):
 
     def _answer(self, request: Request) -> list[str]:
         # Limits and stops cut an answer but do not change it.
+        if CONTINUE in features_of(request):
+            return self._go_on(request)
         asked = (request.kind, request.text, request.messages, request.temperature, request.seed)
         seed = hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
         if request.kind == "score":
@@ -203,6 +205,15 @@ class MemoryEngine(Engine):
         # One more than is wanted says that there is more; a shorter digest begins like a longer.
         numbers = hashlib.shake_256(seed).digest(min(self._length, request.max_tokens + 1))
         return [_WORDS[number % len(_WORDS)] + " " for number in numbers]
+
+    def _go_on(self, request: Request) -> list[str]:
+        """Return what is left of the answer to the turns before, if the last one begins like it."""
+        *before, last = request.messages
+        said = _split(last.content)
+        room = request.max_tokens + len(said)
+        whole = msgspec.structs.replace(request, messages=tuple(before), max_tokens=room)
+        words = self._answer(whole) if before else []
+        return words[len(said) :] if words[: len(said)] == said else []
 
 
 def _tell(request: Request, word: str) -> tuple[TokenLogprob, ...]:

@@ -24,6 +24,7 @@ from p2p_modelex.records.job import Message
 TEMPLATE_BYTES = 64 * limits.KIB
 RENDERED_BYTES = 4 * limits.PROMPT_BYTES
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]  # never valid in exchanged text
+_MARKS = 2
 
 
 class ChatTemplate:
@@ -56,17 +57,22 @@ class ChatTemplate:
         self._last = re.compile(f"([{re.escape(last)}])" if last else r"((?!))")
 
     def render(self, messages: tuple[Message, ...], tools: str = "") -> list[str | int]:
-        """Return plain texts and ids of special tokens in order, ending where the answer begins.
+        """Return plain texts and ids of special tokens in order, ending where the answer begins, or
+        goes on if the last turn is the assistant's.
 
         tools: of the request. Raises Unsupported if they make no sense, or if the template refuses
         these messages (some know no system role).
         """
-        mark = _choose_mark([tools, *(message.content for message in messages)])
+        mark, end = _choose_marks([tools, *(message.content for message in messages)])
         shown = self._show(messages, tools, mark)
+        goes_on = messages[-1].role == "assistant"
+        if goes_on:
+            last = shown["messages"][-1]
+            last["content"] = (last.get("content") or "") + end
         try:
             rendered = self._template.render(
                 **shown,
-                add_generation_prompt=True,
+                add_generation_prompt=not goes_on,
                 bos_token=self._bos,
                 eos_token=self._eos,
             )
@@ -76,7 +82,7 @@ class ChatTemplate:
             raise Unsupported(f"the model's chat template failed: {error}") from error
         if len(rendered) > RENDERED_BYTES:
             raise Unsupported("the model's chat template rendered too much text")
-        return self._segment(rendered, mark)
+        return self._segment(_cut(rendered, end) if goes_on else rendered, mark)
 
     def _mark(self, text: str, mark: str) -> str:
         return self._first.sub(rf"\1{mark}", self._last.sub(rf"{mark}\1", text))
@@ -128,9 +134,17 @@ def _refuse(message: object) -> str:
     raise Unsupported(f"the model's chat template refuses this: {str(message)[:200]}")
 
 
-def _choose_mark(texts: Iterable[str]) -> str:
+def _cut(rendered: str, end: str) -> str:
+    """Return the text up to the end of the last turn, which a template closes."""
+    if rendered.count(end) != 1:
+        raise Unsupported("the model's chat template cannot go on with a turn of the assistant's")
+    return rendered.partition(end)[0]
+
+
+def _choose_marks(texts: Iterable[str]) -> tuple[str, str]:
+    """Return two characters that nobody wrote: inside special tokens, and at the end of a turn."""
     whole = "".join(texts)
-    for mark in _NONCHARACTERS:
-        if mark not in whole:
-            return mark
-    raise Unsupported("the messages use every Unicode noncharacter from U+FDD0 to U+FDEF")
+    unused = [mark for mark in _NONCHARACTERS if mark not in whole]
+    if len(unused) < _MARKS:
+        raise Unsupported("the messages use every Unicode noncharacter from U+FDD0 to U+FDEF")
+    return unused[0], unused[1]

@@ -28,11 +28,11 @@ from p2p_modelex.engine.vetting import read_header, vet_digest
 from p2p_modelex.errors import EngineError, ModelRejected, PromptTooLong, Unsupported
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.embedding import encode_vector
-from p2p_modelex.records.job import Request, is_schema
+from p2p_modelex.records.job import CONTINUE, Request, is_schema
 from p2p_modelex.records.logprobs import TokenLogprob, build_logprob
 from p2p_modelex.records.receipt import Finish
 
-_FEATURES = ("grammar", "json_schema", "logprobs", "seed", "stop")
+_FEATURES = (CONTINUE, "grammar", "json_schema", "logprobs", "seed", "stop")
 _SCORE_GRAMMAR = "root ::= [1-9]"
 _TOKENIZE_TIMEOUT_S = 30.0
 _BRIEF_CHARACTERS = 64

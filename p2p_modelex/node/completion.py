@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from p2p_modelex import limits
 from p2p_modelex.core.effects import (
+    RunContinued,
     RunEvent,
     RunFailed,
     RunFinished,
     RunRestarted,
+    RunRouted,
     RunStarted,
     RunText,
 )
@@ -33,11 +35,14 @@ from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.logprobs import TokenLogprob
+from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
 
 ATTEMPTS = 4
+TIMEOUT_MAX_S = 86_400
+"""A day: no answer takes longer."""
 _PATH = re.compile(r" - at `\$\[0\]\[(\d+)\]")
 _PAYMENT_CODES = ("no_channel", "channel_exhausted", "debt", "bad_voucher", "over_ceiling")
 _FUND = "`modelex balance` shows what there is; [requester] says what may be deposited"
@@ -55,6 +60,7 @@ _HINTS = {
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
     "busy": "try again in a moment",
+    "deadline": "allow more time, or ask for fewer tokens; what came is in `text`, and paid",
     "wrong_epoch": "try again in a moment: $AI has just split, and not everybody has seen it",
     "no_channel": _FUND,
     "channel_exhausted": _FUND,
@@ -67,7 +73,11 @@ class Terms:
 
     max_cost: wei in the token's split epoch as the node knows it when the request begins. section:
     a word of records/registry.py: SECTIONS. farm: the name or id of the farm to buy from; empty
-    takes the profile's.
+    takes the profile's. hedge: whether a late first text is ordered elsewhere
+    too; None takes the profile's. timeout_s: seconds in which the whole answer is wanted, None for
+    as long as it takes. may_continue: whether another provider may go on from the text of one that
+    failed, where it would else begin again. conversation: a name that keeps requests together,
+    where the profile does. explains: whether to keep `routed`.
     """
 
     max_cost: Wei | None = None
@@ -77,6 +87,11 @@ class Terms:
     is_fast: bool = True
     section: str | None = None
     farm: str = ""
+    hedge: bool | None = None
+    timeout_s: float | None = None
+    may_continue: bool = False
+    conversation: str = ""
+    explains: bool = False
 
 
 def build_request(
@@ -142,11 +157,16 @@ def _name_field(message: str) -> str:
     return f"{Request.__struct_fields__[int(path[1])]}: {message[: path.start()]}"
 
 
+CompletionPiece = RunText | RunRestarted | RunContinued
+
+
 class Completion:
     """One request on its way. Iterate over it once; then `text`, `row` and `paid` are there.
 
     It begins with the iteration. After a RunRestarted among the pieces, text seen before is void:
-    another provider begins anew. Leaving the iteration early leaves the job running; `cancel` ends
+    another provider begins anew; after a RunContinued, which comes only if the terms allow it, it
+    stands: another goes on from there, and the receipt, whose request ends with it, is of the rest.
+    Leaving the iteration early leaves the job running; `cancel` ends
     it. What was received is paid in any case, and `paid` says how much.
     """
 
@@ -158,7 +178,8 @@ class Completion:
         terms: Terms,
         job: JobId | None = None,
     ) -> None:
-        """Raises BadInput if the terms name no section of the registry, or no possible farm.
+        """Raises BadInput if the terms name no section of the registry, no possible farm, or no
+        time.
 
         job: its name, for who wants to know it beforehand.
         """
@@ -169,9 +190,9 @@ class Completion:
         self._standings = _read_section(terms.section or configuration.requester.section)
         self._name = job
         self._farm = parse_farm(terms.farm) if terms.farm else ""
+        self._deadline_ms = _read_timeout(terms.timeout_s)
         self._job: JobId | None = None
-        self._is_begun = False
-        self._is_over = False
+        self._is_begun = self._is_over = self._is_cancelled = False
         self.text = ""
         self.logprobs: list[TokenLogprob] = []
         """Of the text's tokens, where the request asks for them; the provider's word."""
@@ -182,8 +203,10 @@ class Completion:
         """Wei, in the split epoch of the receipt; without one, in the token's."""
         self.failed: RunFailed | None = None
         """What ended it, where it did not end well."""
+        self.routed: RunRouted | None = None
+        """How the provider was chosen, if the terms ask for that."""
 
-    def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]:
+    def __aiter__(self) -> AsyncGenerator[CompletionPiece, None]:
         """Begin. Raises BadInput the second time, since a job is ordered and paid once."""
         if self._is_begun:
             raise BadInput(
@@ -205,6 +228,7 @@ class Completion:
         finish CANCELLED), or, where nothing had begun, JobFailed is raised.
         """
         if self._job is not None and not self._is_over:
+            self._is_cancelled = True
             await self._node.cancel(self._job)
 
     async def explain(self) -> Decision:
@@ -221,18 +245,32 @@ class Completion:
             pass
         return self.text
 
-    async def _pieces(self) -> AsyncGenerator[RunText | RunRestarted, None]:
+    async def _pieces(self) -> AsyncGenerator[CompletionPiece, None]:
         """Raises NoProvider, JobRefused, JobFailed, PaymentError or NetworkError."""
         async with self._node.run(self._begin, self._name) as events:
             async for event in events:
                 self._note(event)
-                if isinstance(event, RunText | RunRestarted):
+                if isinstance(event, CompletionPiece):
                     yield event
+        is_cut = self.row is not None and self.row.receipt.receipt.finish is Finish.CANCELLED
+        if is_cut and not self._is_cancelled:  # its time was up
+            self.failed = self._build_late()
+            raise error_of(self.failed)
+
+    def _build_late(self) -> RunFailed:
+        assert self._job is not None
+        reason = "no whole answer in time"
+        peer, paid = self.provider, self.paid
+        return RunFailed(self._job, peer, "deadline", reason, False, 0, paid)
 
     def _note(self, event: RunEvent) -> None:
         match event:
             case RunStarted(_, peer):
-                self.provider, self.text, self.logprobs = peer, "", []
+                self.provider = peer
+            case RunRestarted():
+                self.text, self.logprobs = "", []
+            case RunRouted():
+                self.routed = event
             case RunText(_, text):
                 self.text += text
                 self.logprobs += event.logprobs
@@ -263,6 +301,11 @@ class Completion:
             epoch=epoch,
             standings=self._standings,
             farm=self._farm,
+            hedge=terms.hedge,
+            deadline_ms=self._deadline_ms,
+            may_continue=terms.may_continue,
+            conversation=terms.conversation,
+            explains=terms.explains,
         )
 
 
@@ -271,6 +314,15 @@ def _read_section(word: str) -> tuple[Standing, ...]:
     if standings is None:
         raise BadInput(f"no section {word[:80]!r}", hint=f"one of {', '.join(SECTIONS)}")
     return standings
+
+
+def _read_timeout(timeout_s: float | None) -> int:
+    """Return milliseconds, 0 for no limit; BadInput."""
+    if timeout_s is None:
+        return 0
+    if not 0 < timeout_s <= TIMEOUT_MAX_S:
+        raise BadInput(f"a timeout is over 0 and at most {TIMEOUT_MAX_S} seconds")
+    return max(round(1000 * timeout_s), 1)
 
 
 def error_of(failed: RunFailed) -> ModelexError:
@@ -284,6 +336,6 @@ def error_of(failed: RunFailed) -> ModelexError:
         return PaymentError(f"{code}: {reason}", hint=hint)
     if code in ("dial", "stream"):
         return NetworkError(reason, hint="modelex nodes shows who is there")
-    if failed.refused and code != "cancelled":
+    if failed.refused and code not in ("cancelled", "deadline"):
         return JobRefused(code, reason, hint=hint)
     return JobFailed(f"{code}: {reason}", hint=hint)

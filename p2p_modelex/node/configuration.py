@@ -14,6 +14,7 @@ from typing import Literal
 
 from p2p_modelex import limits
 from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
+from p2p_modelex.node.aliases import ALIASES_MAX, AliasSettings
 from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.options import (
     AMOUNT,
@@ -245,7 +246,7 @@ class RequesterSettings:
     profile: str = option(
         TEXT,
         "default",
-        "How to choose a provider: `default` weighs price, latency and load of three that are "
+        "How to choose a provider: `default` weighs price, latency and load of four that are "
         "probed, `cheapest` and `fastest` do what they say, `sticky` keeps a conversation with one "
         "provider, for its cache; or the name of a [[profiles]] table.",
     )
@@ -382,6 +383,7 @@ class Configuration:
     x402: X402Settings = field(default_factory=X402Settings)
     keys: KeySettings = field(default_factory=KeySettings)
     log: LogSettings = field(default_factory=LogSettings)
+    aliases: tuple[AliasSettings, ...] = ()
     profiles: tuple[ProfileSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
 
@@ -402,6 +404,10 @@ class Configuration:
 
 
 LISTS: Mapping[str, tuple[type, int]] = MappingProxyType(
-    {"profiles": (ProfileSettings, PROFILES_MAX), "models": (ModelSettings, MODELS_MAX)}
+    {
+        "aliases": (AliasSettings, ALIASES_MAX),
+        "profiles": (ProfileSettings, PROFILES_MAX),
+        "models": (ModelSettings, MODELS_MAX),
+    }
 )
 """Tables of which there may be several: what they are, and how many at most."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.limits import KIB
+from p2p_modelex.node.aliases import validate_aliases
 from p2p_modelex.node.configuration import LISTS, Configuration
 from p2p_modelex.node.options import Meaning, meaning_of
 from p2p_modelex.node.routing_profiles import find_profile, validate_profiles
@@ -84,6 +85,7 @@ def validate_configuration(configuration: Configuration) -> None:
                 f'model {settings.model!r}: upstream_url and engine = "upstream" go together',
                 hint='upstream_url = "http://127.0.0.1:8000/v1"',
             )
+    validate_aliases(configuration.aliases)
     validate_profiles(configuration.profiles)
     find_profile(configuration.requester.profile, configuration.profiles)
     mesh = configuration.mesh

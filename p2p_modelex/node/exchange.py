@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 
@@ -26,6 +27,7 @@ from p2p_modelex.errors import BadInput, ConfigurationError, NetworkError
 from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
 from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.keys.passphrase import read_passphrase
+from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.completion import Completion, Terms, build_request
@@ -95,9 +97,13 @@ class Exchange:
         """Ask for a completion; options: those of `build_request`. Raises BadInput."""
         return self.request(build_request(prompt, model=model, **options), terms)
 
+    def resolve(self, model: str) -> str:
+        """Return what a name stands for by the configuration's aliases."""
+        return resolve_alias(model, self._configuration.aliases)
+
     def request(self, request: Request, terms: Terms | None = None) -> Completion:
         """As `run`, for a request that is built already."""
-        completion = Completion(self.node, self._configuration, request, terms or Terms())
+        completion = self._complete(request, terms)
         self._begun = [one for one in self._begun if not one.is_over]
         self._begun.append(completion)
         return completion
@@ -111,7 +117,11 @@ class Exchange:
 
     async def explain(self, request: Request, terms: Terms | None = None) -> Decision:
         """Say whom a request would be ordered from, and why; nothing is ordered."""
-        return await Completion(self.node, self._configuration, request, terms or Terms()).explain()
+        return await self._complete(request, terms).explain()
+
+    def _complete(self, request: Request, terms: Terms | None) -> Completion:
+        named = msgspec.structs.replace(request, model=self.resolve(request.model))
+        return Completion(self.node, self._configuration, named, terms or Terms())
 
     def map(
         self,

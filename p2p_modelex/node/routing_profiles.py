@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass
 from p2p_modelex.core.routing.profile import (
     BOUND_MS,
     CHOICES,
+    HEDGES,
     PICKERS,
     PROFILES,
     Profile,
@@ -60,6 +61,7 @@ class ProfileSettings:
         _WEIGHT, 0, "Weight of being the one that a conversation belongs to, for its cache."
     )
     record: int = option(_WEIGHT, 1, "Weight of having served this node well.")
+    distance: int = option(_WEIGHT, 0, "Weight of a short round trip, as probes measured it.")
     allow: tuple[str, ...] = option(
         texts(PEERS_MAX), (), "Peer ids to buy from; empty for all.", example='["12D3KooW..."]'
     )
@@ -76,6 +78,18 @@ class ProfileSettings:
     evidence: bool = option(
         SWITCH, False, "Only providers whose advertisement has the digest of some evidence."
     )
+    late_binding: bool = option(
+        SWITCH,
+        True,
+        "Stand in a second line where the first provider has no free slot or does not start in "
+        "time, and keep who starts first. Off, a request waits where it was sent.",
+    )
+    hedge: bool = option(
+        SWITCH,
+        HEDGES,
+        "Order at another provider as well where the first word is later than nineteen of twenty, "
+        "and take who is sooner; the other is cancelled and paid for what it began.",
+    )
 
 
 def build_own(settings: ProfileSettings) -> Profile:
@@ -90,6 +104,8 @@ def build_own(settings: ProfileSettings) -> Profile:
         deny=_parse(settings.name, settings.deny),
         needs_evidence=settings.evidence,
         farm=_parse_farm(settings.name, settings.farm),
+        binds_late=settings.late_binding,
+        hedges=settings.hedge,
     )
 
 

@@ -22,6 +22,9 @@ from p2p_modelex.units import Wei
 
 QUOTE_DOMAIN = "quote"
 
+CONTINUE = "continue"
+"""The feature of those that go on with a last turn of the assistant's instead of beginning one."""
+
 RefusalCode = Literal[
     "unknown_model",
     "unsupported",
@@ -90,6 +93,8 @@ def features_of(request: Request) -> tuple[str, ...]:
         features.append("json_schema" if is_schema(request.grammar) else "grammar")
     if request.tools:
         features.append("tools")
+    if request.messages and request.messages[-1].role == "assistant":
+        features.append(CONTINUE)
     return tuple(features)
 
 

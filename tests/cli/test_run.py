@@ -200,6 +200,24 @@ def test_a_failover_is_told_and_the_text_begins_again(
     assert "begins again at another node]" in said.err
 
 
+def test_another_node_goes_on_if_asked_to(modelex: Modelex, lonely: Home, serve: Serve) -> None:
+    brittle = MemoryEngine(MODEL, fault=Fault("crash", after_pieces=2), delay_s=0.05)
+    serve(brittle, MemoryEngine(MODEL))
+    told = ("--home", lonely.path, "--model", MODEL, "--max-tokens", 8, "--continue")
+    said = modelex("run", "hello", *told)
+    assert said.code == 0, said
+    assert "another node goes on]" in said.err
+
+
+def test_a_timeout_prints_and_pays_what_came(modelex: Modelex, lonely: Home, serve: Serve) -> None:
+    serve(MemoryEngine(MODEL, delay_s=0.05))
+    told = ("--home", lonely.path, "--model", MODEL, "--max-tokens", 500, "--timeout", "0.5")
+    said = modelex("run", "hello", *told)
+    said.check_error(10, "deadline", "allow more time")
+    assert "receipt verified" in said.err
+    assert said.out.strip()
+
+
 def test_a_receipt_that_cannot_be_written_says_where_it_is_kept(
     modelex: Modelex, lonely: Home, serve: Serve
 ) -> None:

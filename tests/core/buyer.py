@@ -1,6 +1,7 @@
 """A node's buying side with sellers on a shelf: the test is their network, chain and driver."""
 
 import random
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -29,7 +30,7 @@ from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import Address, JobId, PeerId
 from p2p_modelex.records import codec, envelope, ownership
-from p2p_modelex.records.advertisement import Advertisement, Kind, Section
+from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, Section
 from p2p_modelex.records.channel import ChannelState, build_salt
 from p2p_modelex.records.job import Failed, Load, Refused, RequesterMessage
 from p2p_modelex.records.ownership import Ownership
@@ -86,6 +87,9 @@ class Vendor:
     def account(self) -> Address:
         return self.operator.address
 
+    def sell(self, offer: Offer) -> None:
+        self.seller = replace(self.seller, wares=(Ware(offer, ENGINE),))
+
 
 class Shelf(Directory):
     """A directory whose entries are put there."""
@@ -104,8 +108,9 @@ class Shelf(Directory):
         kind: Kind | None = None,
         features: object = (),
         farm: str = "",
+        family: str | None = None,
     ) -> tuple[Entry, ...]:
-        return self.entries() if model in (None, OFFER.model) else ()
+        return self.entries() if OFFER.model in (model or OFFER.model, family) else ()
 
 
 class Buyer:

@@ -9,7 +9,7 @@ from p2p_modelex.core import choosing
 from p2p_modelex.core.directory.index import CapabilityIndex
 from p2p_modelex.core.effects import OpenStream
 from p2p_modelex.core.inputs import StreamFailed
-from p2p_modelex.core.routing.profile import PROFILES
+from p2p_modelex.core.routing.profile import CHOICES, PROFILES
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id
 from p2p_modelex.units import Wei
 from tests.core.exchange.pair import NOW
@@ -51,10 +51,10 @@ def test_the_cheapest_are_looked_at_first(mesh: Mesh) -> None:
 def test_those_that_come_after_the_point_are_looked_at(mesh: Mesh) -> None:
     stage = Stage(mesh, "sticky")
     look = stage.look(prefix=(500 * STEP - 1).to_bytes(8, "big"))
-    assert [one.peer for one in look.draw.asked] == [peer(n) for n in (500, 501, 502)]
+    assert [one.peer for one in look.draw.asked] == [peer(n) for n in (500, 501, 502, 503)]
     assert mesh.looked_at == choosing.LIMITS[0]
     look = stage.look(prefix=(999 * STEP).to_bytes(8, "big"))
-    assert [one.peer for one in look.draw.asked] == [peer(n) for n in (999, 1000, 1)]
+    assert [one.peer for one in look.draw.asked] == [peer(n) for n in (999, 1000, 1, 2)]
 
 
 def test_those_whose_load_is_known_are_looked_at_too(mesh: Mesh) -> None:
@@ -104,7 +104,7 @@ def test_the_choice_waits_for_the_answers_it_wants(mesh: Mesh) -> None:
         stage.probes.step(StreamFailed(one.stream, "closed"), NOW)
     assert stage.choosing.is_ready(look)
     decision = stage.choosing.explain(look, NOW)
-    assert decision.listed == 3
+    assert decision.listed == CHOICES
     assert decision.why.startswith("the highest score, ")
     assert len(stage.choosing.rank(look, look.want, NOW)) == len(decision.ranked)
 
@@ -187,3 +187,18 @@ def test_a_farm_that_nobody_sells_through_is_named_with_those_near() -> None:
     mesh.put(1, farms=(FARM.admit(MEMBER),))
     assert Stage(mesh).look(farm="harvets").selection.why_none.endswith("nearest: harvest")
     assert Stage(mesh).look(farm="x").selection.why_none.endswith("there are: harvest")
+
+
+def test_a_family_is_found_without_looking_at_everybody(mesh: Mesh) -> None:
+    """RTE-1."""
+    mesh.put(7, model="small-7b")
+    mesh.put(8, model="small-13b-q4")
+    stage = Stage(mesh)
+    look = stage.look(model=None, family="small")
+    assert {one.peer for one in look.selection.kept} == {peer(7), peer(8)}
+    assert mesh.looked_at == 2
+    why = stage.look(model=None, family="smoll").selection.why_none
+    assert why == "RTE-1: nobody offers a model of the family smoll; nearest: small"
+    for number in (7, 8):
+        mesh.put(number)
+    assert len(mesh.get_group(None, "chat", "small")) == 0

@@ -1,5 +1,6 @@
 from contextlib import aclosing
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -7,8 +8,9 @@ import trio.testing
 from p2p_modelex.engine.abc import Piece
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import EngineCrashed
+from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.receipt import Finish
-from tests.engine.asking import ask, make_request
+from tests.engine.asking import ask, chat, make_request
 
 
 async def test_crashes_when_told_and_works_again() -> None:
@@ -42,3 +44,18 @@ async def test_says_what_it_is_told() -> None:
         assert (cut.text, cut.done.finish) == ("to be ", Finish.LENGTH)
         score = await ask(engine, make_request("a", kind="score"))
         assert score.text in set("123456789")
+
+
+async def test_goes_on_with_an_answer_that_is_its_own() -> None:
+    async with MemoryEngine(length=8) as engine:
+        whole = await ask(engine, chat("hello", max_tokens=8))
+        words = whole.text.split(" ")
+        asked = chat("hello", max_tokens=5)
+
+        def begin(said: str, turns: tuple[Message, ...] = asked.messages) -> Request:
+            return msgspec.structs.replace(asked, messages=(*turns, Message("assistant", said)))
+
+        said = " ".join(words[:3]) + " "
+        assert said + (await ask(engine, begin(said))).text == whole.text
+        for other in (begin("something else"), begin("", ())):
+            assert (await ask(engine, other)).text == ""

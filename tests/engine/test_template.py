@@ -33,6 +33,16 @@ def test_no_message_makes_a_special_token(contents: list[str]) -> None:
     assert rest == expected
 
 
+def test_a_turn_of_the_assistants_is_gone_on_with() -> None:
+    turns = (*user("hi"), Message("assistant", "one <|im_end|> two "))
+    begun = make().render(turns)
+    assert begun[:-1] == [3, "user\nhi", 4, "\n", 3]
+    assert begun[-1] == "assistant\none <|im_end|> two "
+    for source in ("{{ messages[0].content }}", "{{ messages[-1].content * 2 }}"):
+        with pytest.raises(Unsupported, match="cannot go on"):
+            make(source).render(turns)
+
+
 def test_parts_of_a_token_do_not_join_across_messages() -> None:
     template = make("{% for message in messages %}{{ message['content'] }}{% endfor %}")
     assert template.render(user("<|im_", "start|>")) == ["<|im_start|>"]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from p2p_modelex import limits
 from p2p_modelex.core.routing.filters import ByList
 from p2p_modelex.core.routing.pickers.cheapest import Cheapest
-from p2p_modelex.core.routing.profile import PROFILES
+from p2p_modelex.core.routing.profile import CHOICES, PROFILES
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import PublicKey, format_peer_id, peer_id_of
+from p2p_modelex.node.aliases import AliasSettings
 from p2p_modelex.node.configuration import (
     Configuration,
     LogSettings,
@@ -96,7 +97,11 @@ def test_the_file_has_every_option_with_its_meaning(configuration: Configuration
 
 
 def test_taking_the_mark_away_from_every_default_changes_nothing() -> None:
-    lists = {"models": (ModelSettings("m"),), "profiles": (ProfileSettings("mine"),)}
+    lists = {
+        "aliases": (AliasSettings("mine", "m"),),
+        "models": (ModelSettings("m"),),
+        "profiles": (ProfileSettings("mine"),),
+    }
     text = write_configuration(Configuration(**lists))  # type: ignore[arg-type]
     bare = "\n".join(
         line.removeprefix("#") if line.startswith("#") and not line.startswith("# ") else line
@@ -156,6 +161,8 @@ def test_inexact_or_odd_prices_are_refused(written: str) -> None:
         ("[models]\nmodel = 'x'\n", "line 1: models is not a list", "[[models]]"),
         ("[[models]]\n[[models]]\n", "line 1: models[0].model is missing", "add it"),
         ("profiles = 3\n", "profiles is not a list", "[[profiles]]"),
+        ("[[aliases]]\nname='a'\nmodel='b'\n" * 2, "alias 'a' appears twice", "once"),
+        ("[[aliases]]\nname='a'\nmodel='a'\n", "alias 'a' appears twice, is empty, or stands", "once"),
         ("[[profiles]]\nname='a'\n" * 17, "17 profiles", "at most 16"),
         ("[[profiles]]\nname='a'\n" * 2, "profile 'a' appears twice", "once"),
         ("[[profiles]]\nname='default'\n", "profile 'default' appears twice, is one of", "once"),
@@ -238,7 +245,7 @@ def test_an_own_profile_is_found_and_built() -> None:
     """
     configuration = parse_configuration(text)
     profile = find_profile(configuration.requester.profile, configuration.profiles)
-    assert profile.picker == Cheapest(choices=3, bound_ms=700)
+    assert profile.picker == Cheapest(choices=CHOICES, bound_ms=700)
     assert [(one.name, weight) for one, weight in profile.scorers] == [
         ("price", 1),
         ("load", 2),

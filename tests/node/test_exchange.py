@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2p_modelex.core.effects import RunRestarted, RunText
+from p2p_modelex.core.effects import RunContinued, RunRestarted, RunText
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import BadInput, JobFailed, ModelexError, NetworkError, NoProvider
 from p2p_modelex.node.exchange import Terms, build_request, parse_peer
@@ -103,13 +103,56 @@ async def test_a_restart_voids_the_text_before() -> None:
             async for piece in completion:
                 if isinstance(piece, RunRestarted):
                     seen, restarts = "", restarts + 1
-                else:
+                elif isinstance(piece, RunText):
                     seen += piece.text
             assert completion.row is not None
             assert completion.text == seen == completion.row.completion
             if restarts:
                 break
         assert restarts == 1
+
+
+async def test_another_provider_goes_on_where_that_is_allowed() -> None:
+    """RTE-45: a chat that was broken off is what it would have been."""
+    world = World()
+    brittle = MemoryEngine(MODEL, fault=Fault("crash", after_pieces=3), delay_s=0.05)
+    async with (
+        world.provider(1, brittle, price=Wei(PRICE // 100)),
+        world.provider(2),
+        world.requester(3, friends=[1, 2]) as exchange,
+    ):
+        await wait_for_sellers(exchange, 2)
+        pieces: list[object] = []
+        while not any(isinstance(piece, RunContinued) for piece in pieces):
+            terms = Terms(may_continue=True)
+            completion = exchange.run("hello", model=MODEL, max_tokens=16, terms=terms)
+            pieces = [piece async for piece in completion]
+        whole = await exchange.run("hello", model=MODEL, max_tokens=16).wait()
+        assert completion.text == whole
+        assert completion.row is not None
+        *_, last = completion.row.request.messages
+        assert (last.role, last.content + completion.row.completion) == ("assistant", whole)
+
+
+async def test_a_deadline_cuts_an_answer_off_and_pays_what_came() -> None:
+    """RTE-44."""
+    world = World()
+    slow = MemoryEngine(MODEL, delay_s=0.05)
+    async with world.provider(1, slow), world.requester(2, friends=[1]) as exchange:
+        await wait_for_sellers(exchange, 1)
+        terms = Terms(timeout_s=0.4)
+        completion = exchange.run("hello", model=MODEL, max_tokens=256, terms=terms)
+        with trio.fail_after(5), pytest.raises(JobFailed, match="deadline"):
+            await completion.wait()
+        assert completion.row is not None
+        assert completion.text == completion.row.completion
+        assert completion.failed is not None
+        assert (completion.failed.code, completion.paid > 0) == ("deadline", True)
+        with pytest.raises(JobFailed, match="deadline"):
+            await exchange.run("hello", model=MODEL, terms=Terms(timeout_s=0.0001)).wait()
+        for timeout_s in (0, 100_000):
+            with pytest.raises(BadInput, match="a timeout is"):
+                exchange.run("hello", model=MODEL, terms=Terms(timeout_s=timeout_s))
 
 
 async def test_all_providers_down_is_an_error_of_the_network() -> None:

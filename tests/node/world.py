@@ -115,14 +115,16 @@ class World:
     async def requester(
         self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Any
     ) -> AsyncGenerator[Exchange, None]:
-        """Run a node that buys; it knows `friends` from the start."""
+        """Run a node that buys; it knows `friends` from the start. limits: of [requester], and
+        `aliases`.
+        """
         keys = make_keys(number)
         if not self.stores.get(number):
             await self.fund(keys.account.address, money)
         defaults = Configuration()
-        configuration = replace(
-            defaults, requester=replace(defaults.requester, **limits), x402=self.charges
-        )
+        aliases = limits.pop("aliases", ())
+        requester = replace(defaults.requester, **limits)
+        configuration = replace(defaults, requester=requester, aliases=aliases, x402=self.charges)
         async with self.open_chain(keys) as chain:
             node = self._build(number, configuration, None, {}, friends, chain)
             async with node.serve():

@@ -237,11 +237,13 @@ class Directory:
         """Every peer that has not withdrawn, ourselves too, in the order of peer ids."""
         return tuple(entry for _, entry in sorted(self._entries.items()) if not entry.withdrawn)
 
-    def get_group(self, model: str | None, kind: Kind, farm: str = "") -> Group:
-        """Return other peers by model, kind or farm (its id), whichever are fewest; every match is
-        among them.
+    def get_group(
+        self, model: str | None, kind: Kind, farm: str = "", family: str | None = None
+    ) -> Group:
+        """Return other peers by model, family, kind or farm (its id), whichever are fewest; every
+        match is among them.
         """
-        return self._capabilities.get_group(model, kind, farm) or Group()
+        return self._capabilities.get_group(model, kind, farm, family) or Group()
 
     def find(
         self,
@@ -250,11 +252,12 @@ class Directory:
         kind: Kind | None = None,
         features: Sequence[str] = (),
         farm: str = "",
+        family: str | None = None,
     ) -> tuple[Entry, ...]:
         """Other peers with one offer that has all of it, in the order of peer ids. farm: the id of
         one that they show a certificate of.
         """
-        group = self._capabilities.get_group(model, kind, farm)
+        group = self._capabilities.get_group(model, kind, farm, family)
         if group is None:
             peers = sorted(peer for peer in self._entries if peer != self.own)
         else:
@@ -264,7 +267,9 @@ class Directory:
             entry
             for entry in found
             if (not farm or belongs(entry.advertisement, farm))
-            and any(serves(offer, model, kind, features) for offer in entry.advertisement.offers)
+            and any(
+                serves(offer, model, kind, features, family) for offer in entry.advertisement.offers
+            )
         )
 
     def models(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from p2p_modelex.ids import PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer
+from p2p_modelex.records.family import family_of
 from p2p_modelex.records.farm import names_of, open_certificate
 from p2p_modelex.units import SPLITS_MAX
 
@@ -37,7 +38,8 @@ def _prices_of(advertisement: Advertisement) -> dict[_Key, int]:
     farms = [farm for _, farm in _farms_of(advertisement)]
     for offer in advertisement.offers:
         price = _compare_price(offer)
-        for key in _keys((offer.model,), offer.kinds, farms):
+        keys = (*_keys((offer.model,), offer.kinds, farms), ("family", family_of(offer.model)))
+        for key in keys:
             prices[key] = min(price, prices.get(key, price))
     return prices
 
@@ -53,10 +55,17 @@ def _compare_price(offer: Offer) -> int:
     return (offer.prompt_price + offer.completion_price) << max(SPLITS_MAX - offer.epoch, 0)
 
 
-def serves(offer: Offer, model: str | None, kind: Kind | None, features: Sequence[str]) -> bool:
+def serves(
+    offer: Offer,
+    model: str | None,
+    kind: Kind | None,
+    features: Sequence[str],
+    family: str | None = None,
+) -> bool:
     """Whether one offer has all of it."""
     return (
         (model is None or offer.model == model)
+        and (family is None or family_of(offer.model) == family)
         and (kind is None or kind in offer.kinds)
         and all(feature in offer.features for feature in features)
     )
@@ -96,8 +105,8 @@ class Group:
 
 
 class CapabilityIndex:
-    """Peers by model, kind and farm (by its id). An advertisement adds at most 16 + 4 + 4 small
-    entries.
+    """Peers by model, family, kind and farm (by its id). An advertisement adds at most
+    16 + 16 + 4 + 4 small entries.
     """
 
     def __init__(self) -> None:
@@ -130,12 +139,13 @@ class CapabilityIndex:
             if not farms:
                 self._members.pop(name, None)
 
-    def get_group(self, model: str | None, kind: Kind | None, farm: str = "") -> Group | None:
+    def get_group(
+        self, model: str | None, kind: Kind | None, farm: str = "", family: str | None = None
+    ) -> Group | None:
         """Return the smallest of the groups in which every match is; None if nothing is asked."""
-        models = () if model is None else (model,)
-        kinds = () if kind is None else (kind,)
-        farms = (farm,) if farm else ()
-        groups = [self._groups.get(key, Group()) for key in _keys(models, kinds, farms)]
+        asked = (("model", model), ("kind", kind), ("farm", farm or None), ("family", family))
+        keys = [(what, name) for what, name in asked if name is not None]
+        groups = [self._groups.get(key, Group()) for key in keys]
         return min(groups, key=len, default=None)
 
     def models(self) -> tuple[str, ...]:

@@ -29,9 +29,9 @@ class Candidate:
 class Want:
     """What a request needs.
 
-    model: None for any. weights: SHA-256, or None for any. prompt_tokens: an estimate.
-    max_cost: wei for the whole job; max_prompt_price, max_completion_price: wei a token; None for
-    no ceiling. epoch: the token's split epoch now.
+    model, family: of models; None for any. weights: SHA-256, or None for any. prompt_tokens: an
+    estimate. max_cost: wei for the whole job; max_prompt_price, max_completion_price: wei a token;
+    None for no ceiling. epoch: the token's split epoch now.
     standings: the acceptable ones. only: the peers allowed, empty for all. denied: peers never to
     use. prefix: a digest of how the conversation begins, empty for none: its point on the ring.
     farm: the name or id of the farm whose members alone will do, empty for none.
@@ -52,6 +52,7 @@ class Want:
     denied: tuple[PeerId, ...] = ()
     prefix: bytes = b""
     farm: str = ""
+    family: str | None = None
 
 
 def build_candidates(

@@ -10,6 +10,7 @@ from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.ids import PeerId
+from p2p_modelex.records.family import family_of
 from p2p_modelex.units import UnixMs, Wei, format_ai
 
 NAMES_SHOWN = 3
@@ -41,7 +42,7 @@ class Filter(Protocol):
 
 
 class ByModel:
-    """RTE-1: the model asked for, and its weights if they are named."""
+    """RTE-1: the model asked for, or one of its family, and the weights if they are named."""
 
     rule = "RTE-1"
     name = "model"
@@ -49,16 +50,21 @@ class ByModel:
     def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
         """Whether name and digest are those asked for."""
         offer = candidate.offer
-        return want.model in (None, offer.model) and want.weights in (None, offer.weights)
+        is_named = want.model in (None, offer.model) and want.weights in (None, offer.weights)
+        return is_named and want.family in (None, family_of(offer.model))
 
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Name the models most like the one asked for."""
         names = sorted({candidate.offer.model for candidate in removed})
-        if want.model is None or want.model in names:
+        asked = want.model
+        if want.family is not None:
+            names, asked = sorted({family_of(name) for name in names}), want.family
+        if asked is None or asked in names:
             return "the model is offered with other weights only"
-        near = difflib.get_close_matches(want.model, names, NAMES_SHOWN, cutoff=0.5)
+        near = difflib.get_close_matches(asked, names, NAMES_SHOWN, cutoff=0.5)
         shown = ", ".join(near or names[:NAMES_SHOWN])
-        return f"nobody offers {want.model}; {'nearest' if near else 'on offer'}: {shown}"
+        what = asked if want.family is None else f"a model of the family {asked}"
+        return f"nobody offers {what}; {'nearest' if near else 'on offer'}: {shown}"
 
 
 class ByKind:

@@ -55,10 +55,19 @@ class History:
         if known is None or known.is_heard:
             return
         known.is_heard = True
-        past = self._past(known.peer)
-        took = float(max(now - known.ordered_at, 0))
-        old = past.first_ms
-        past.first_ms = took if old is None else old + SMOOTHING * (took - old)
+        self._learn(known, now)
+
+    def on_lost(self, job: JobId, now: UnixMs) -> None:
+        """A job is given up; if no text had come, it would have taken longer than until now."""
+        known = self._jobs.get(job)
+        if known is not None and not known.is_heard:
+            self._learn(known, now, at_least=True)
+
+    def _learn(self, job: _Job, now: UnixMs, *, at_least: bool = False) -> None:
+        past = self._past(job.peer)
+        took = float(max(now - job.ordered_at, 0))
+        old = took if past.first_ms is None else past.first_ms
+        past.first_ms = old + SMOOTHING * (max(took - old, 0.0) if at_least else took - old)
 
     def on_end(self, job: JobId, *, is_good: bool | None) -> None:
         """A job is over: well, badly, or (None) in a way that says nothing of the peer."""

@@ -11,10 +11,12 @@ from p2p_modelex.units import UnixMs
 
 FRESH_MS = 2_000
 """Older answers say nothing: Prequal (Wydrowski et al., NSDI 2024) lets probes live about 1 s."""
-RECENT_MS = 250
+RECENT_MS = 100
 """An answer so young is not asked for again. In simulation (`python -m benchmarks balance`) 2,000
 instead make the slowest hundredth at 85 % load three times as slow."""
 PEERS_MAX = 1024
+SMOOTHING = 0.25
+"""Share of the newest round trip in the mean."""
 
 
 @dataclass(slots=True)
@@ -27,10 +29,13 @@ class _Known:
 
 
 class ProbeBook:
-    """The last load of each peer, oldest first; bounded, the oldest answer goes first."""
+    """The last load of each peer, oldest first; bounded, the oldest answer goes first. And how far
+    away peers are, which changes little.
+    """
 
     def __init__(self) -> None:
         self._loads: dict[PeerId, _Known] = {}
+        self._trips: dict[PeerId, float] = {}
 
     def put(self, peer: PeerId, load: Load, now: UnixMs) -> None:
         """Note an answer."""
@@ -38,6 +43,17 @@ class ProbeBook:
         self._loads[peer] = _Known(now, load)
         if len(self._loads) > PEERS_MAX:
             del self._loads[next(iter(self._loads))]
+
+    def note_trip(self, peer: PeerId, took_ms: int) -> None:
+        """A question and its answer took so long."""
+        old = self._trips.pop(peer, float(took_ms))
+        self._trips[peer] = old + SMOOTHING * (took_ms - old)
+        if len(self._trips) > PEERS_MAX:
+            del self._trips[next(iter(self._trips))]
+
+    def get_trip(self, peer: PeerId) -> float | None:
+        """Return the mean ms of a round trip to a peer, None if it never answered."""
+        return self._trips.get(peer)
 
     def get(self, peer: PeerId, now: UnixMs) -> Load | None:
         """Return the peer's load, or None if it is not known or stale."""

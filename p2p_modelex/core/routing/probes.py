@@ -50,10 +50,13 @@ _TIMER = "probe/"
 M = TypeVar("M", Probe, Load)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Probing:
+    """asked_at: when the question went out, which a dial may have come before."""
+
     peer: PeerId
     nonce: int
+    asked_at: UnixMs
 
 
 class ProbeMachine:
@@ -90,7 +93,7 @@ class ProbeMachine:
                 continue
             stream = self._next_stream()
             # The stream's number is nonce enough: the stream itself is authenticated.
-            self._probing[stream] = _Probing(peer, int(stream))
+            self._probing[stream] = _Probing(peer, int(stream), now)
             effects.append(OpenStream(stream, peer, addresses, PROBE_PROTOCOL))
             effects.append(_arm(stream, now + PROBE_TIMEOUT_MS))
         return tuple(effects)
@@ -108,6 +111,7 @@ class ProbeMachine:
                 stream = StreamId(int(timer.removeprefix(_TIMER)))
                 return (ResetStream(stream),) if self._forget(stream) else ()
             case StreamReady(stream=stream) if stream in self._probing:
+                self._probing[stream].asked_at = now
                 return (Send(stream, codec.encode(Probe(self._probing[stream].nonce))),)
             case FrameReceived(stream=stream) if self.owns(stream):
                 return self._on_frame(input_, now)
@@ -142,6 +146,7 @@ class ProbeMachine:
             if answer.nonce != probing.nonce:
                 raise RemoteProtocolError("PRB-2", "the answer to another probe")
             self._book.put(peer, answer, now)
+            self._book.note_trip(peer, max(now - probing.asked_at, 0))
             return (CloseStream(stream), _disarm(stream))
         except RemoteProtocolError as error:
             blame = Penalize(peer, "protocol", error.message)

@@ -77,7 +77,9 @@ def _build_pickers(choices: int, bound_ms: int) -> dict[str, Picker]:
     return {picker.name: picker for picker in pickers}
 
 
-CHOICES = 3
+CHOICES = 4
+HEDGES = False
+"""Unless a profile or a request says otherwise."""
 BOUND_MS = 5_000
 PICKERS = tuple(_build_pickers(CHOICES, BOUND_MS))
 """The names of all."""
@@ -94,11 +96,13 @@ def build_profile(
     deny: tuple[PeerId, ...] = (),
     needs_evidence: bool = False,
     farm: str = "",
+    binds_late: bool = True,
+    hedges: bool = HEDGES,
 ) -> Profile:
     """Return a profile; weights are by the names of SCORERS, the picker is one of PICKERS.
 
     choices: how many are drawn, where a picker draws. bound_ms: what is soon enough, to the first
-    token. Raises BadInput if no weight is above 0.
+    token. binds_late, hedges: as in Profile. Raises BadInput if no weight is above 0.
     """
     scorers = tuple((SCORERS[scorer], weight) for scorer, weight in weights.items() if weight)
     if not scorers:
@@ -106,7 +110,8 @@ def build_profile(
     lists = (ByList(allow, deny),) if allow or deny else ()
     evidence = (ByEvidence(),) if needs_evidence else ()
     filters = (*FILTERS[:-1], *lists, *evidence, FILTERS[-1])
-    return Profile(name, filters, scorers, _build_pickers(choices, bound_ms)[picker], farm)
+    drawing = _build_pickers(choices, bound_ms)[picker]
+    return Profile(name, filters, scorers, drawing, farm, binds_late=binds_late, hedges=hedges)
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
@@ -114,10 +119,12 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         one.name: one
         for one in (
             build_profile(
-                "default", "power_of_d", {"price": 1, "latency": 1, "load": 2, "record": 1}
+                "default", "power_of_d", {"price": 1, "latency": 2, "load": 2, "record": 1}
             ),
-            build_profile("cheapest", "cheapest", {"price": 4, "load": 1, "record": 1}, choices=4),
-            build_profile("fastest", "hot_cold", {"latency": 2, "load": 2, "record": 1}),
+            build_profile("cheapest", "cheapest", {"price": 4, "load": 1, "record": 1}),
+            build_profile(
+                "fastest", "hot_cold", {"latency": 2, "load": 2, "record": 1}, hedges=True
+            ),
             build_profile("sticky", "affinity", {"affinity": 4, "load": 2, "record": 1}),
         )
     }

@@ -66,6 +66,10 @@ class Router:
         """Text of an order came."""
         self._history.on_text(job, now)
 
+    def on_lost(self, job: JobId, now: UnixMs) -> None:
+        """An order is given up, as another is sooner."""
+        self._history.on_lost(job, now)
+
     def on_end(self, job: JobId, peer: PeerId, *, is_good: bool | None) -> None:
         """An order is over: well, badly, or (None) in a way that says nothing of the peer."""
         self.loads.note_end(peer)

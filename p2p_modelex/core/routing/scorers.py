@@ -9,8 +9,10 @@ from p2p_modelex.core.routing.filters import Sight
 from p2p_modelex.core.routing.ring import distance
 from p2p_modelex.ids import PeerId
 
-LATENCY_HALF_MS = 500
-"""A time to the first token that scores one half."""
+LATENCY_GRAIN_MS = 10
+"""Times to the first token that differ by less say little: added to both that are compared."""
+TRIP_GRAIN_MS = 5
+"""The same of round trips: below, it is a matter of who had its turn."""
 UNKNOWN = 0.25
 """The score of a load nobody told us: below a free peer's, above a full one's."""
 
@@ -51,18 +53,15 @@ def expect_latency(peer: PeerId, sight: Sight) -> float | None:
 
 
 class Latency:
-    """RTE-10: half / (half + expected time to the first token)."""
+    """RTE-10: the shortest expected time to the first token among these over the candidate's."""
 
     rule = "RTE-10"
     name = "latency"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
-        """Return a score that falls with latency."""
+        """Return shortest / expected: who is three times slower scores a third, at any size."""
         expected = [expect_latency(candidate.peer, sight) for candidate in candidates]
-        return [
-            UNKNOWN if one is None else LATENCY_HALF_MS / (LATENCY_HALF_MS + one)
-            for one in expected
-        ]
+        return _compare(expected, LATENCY_GRAIN_MS)
 
 
 class FreeSlots:
@@ -113,7 +112,24 @@ class Record:
         ]
 
 
+class Distance:
+    """RTE-46: the shortest round trip among these over the candidate's."""
+
+    rule = "RTE-46"
+    name = "distance"
+
+    def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        """Return nearest / distance, by how long probes took."""
+        return _compare([sight.loads.get_trip(one.peer) for one in candidates], TRIP_GRAIN_MS)
+
+
+def _compare(costs: Sequence[float | None], grain: float) -> list[float]:
+    """Return lowest / cost for each, a grain added to both; UNKNOWN where there is none."""
+    lowest = min((one for one in costs if one is not None), default=0.0) + grain
+    return [UNKNOWN if one is None else lowest / (one + grain) for one in costs]
+
+
 SCORERS: Mapping[str, Scorer] = MappingProxyType(
-    {one.name: one for one in (Price(), Latency(), FreeSlots(), Affinity(), Record())}
+    {one.name: one for one in (Price(), Latency(), FreeSlots(), Affinity(), Record(), Distance())}
 )
 """By the name that a profile gives them."""

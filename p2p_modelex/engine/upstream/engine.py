@@ -39,7 +39,7 @@ from p2p_modelex.errors import (
 )
 from p2p_modelex.ids import Digest
 from p2p_modelex.records.advertisement import Kind
-from p2p_modelex.records.job import Message, Request, features_of
+from p2p_modelex.records.job import CONTINUE, Message, Request, features_of
 
 LOG = logging.getLogger(__name__)
 
@@ -223,7 +223,8 @@ class UpstreamEngine(Engine):
             raise Unsupported("the request asks for other weights than are offered")
         for feature in features_of(request):
             if feature not in self.info.features:
-                raise Unsupported(f"this model has no {feature.replace('_', ' ')}s")
+                what = "way to go on with a turn" if feature == CONTINUE else f"{feature}s"
+                raise Unsupported(f"this model has no {what.replace('_', ' ')}")
         texts = [request.text, *(message.content for message in request.messages)]
         if any("\0" in text for text in texts):
             raise Unsupported("the prompt has a NUL character")

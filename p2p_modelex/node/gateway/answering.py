@@ -13,7 +13,13 @@ from p2p_modelex.node.gateway.asking import Asked
 from p2p_modelex.node.gateway.charging.payment import Payment
 from p2p_modelex.node.gateway.http import EVENTS, JSON, Headers, Wire
 from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal, refusal_of
-from p2p_modelex.node.gateway.rendering import Answered, Rendering, build_headers, show_error
+from p2p_modelex.node.gateway.rendering import (
+    Answered,
+    Rendering,
+    build_headers,
+    show_decision,
+    show_error,
+)
 from p2p_modelex.node.gateway.runs import Run, epoch_of, outcome_of
 from p2p_modelex.node.gateway.splice import Diverged, Logprobs, Splice
 from p2p_modelex.records.receipt import Finish
@@ -157,12 +163,14 @@ class Answering:
         try:
             async with aclosing(choice.run.__aiter__()) as pieces:
                 async for piece in pieces:
+                    if isinstance(piece, RunText):
+                        if choice.refusal is None:
+                            await self._take(choice, piece)
+                        continue
+                    if piece.why.peer is not None:
+                        choice.route.append(piece.why.peer)
                     if isinstance(piece, RunRestarted):
-                        if piece.why.peer is not None:
-                            choice.route.append(piece.why.peer)
                         choice.splice.restart()
-                    elif choice.refusal is None:
-                        await self._take(choice, piece)
             if self._asked.is_stream and choice.refusal is None:
                 choice.splice.finish()
         except Diverged:
@@ -207,6 +215,7 @@ class Answering:
             *EVENTS,
             *self._headers,
             ("x-modelex-provider", format_peer_id(choice.run.provider)),
+            *show_decision(choice.run.routed),
         )
         first = [self._rendering.show_first(one.index) for one in self._choices]
         await self._wire.begin(headers, b"".join([*first, piece]))
@@ -246,4 +255,6 @@ def _answered(choice: _Choice) -> Answered:
         raise shutting_down()
     route = (*choice.route, run.provider)
     told = tuple(run.logprobs)
-    return Answered(choice.index, run.text, outcome, run.provider, run.paid, route, told)
+    return Answered(
+        choice.index, run.text, outcome, run.provider, run.paid, route, told, run.routed
+    )

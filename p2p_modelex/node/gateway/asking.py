@@ -5,22 +5,24 @@ Pure: bytes in, `Asked` out, or a Refusal that names the field.
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from p2p_modelex import limits
 from p2p_modelex.engine.schema import build_grammar
 from p2p_modelex.errors import BadInput, Unsupported
 from p2p_modelex.ids import PeerId, parse_peer_id
-from p2p_modelex.node.completion import ATTEMPTS, Terms, build_request
+from p2p_modelex.node.completion import ATTEMPTS, TIMEOUT_MAX_S, Terms, build_request
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.schema import (
     ChatMessage,
     ChatRequest,
     CompletionRequest,
+    Conversation,
     EmbeddingRequest,
     ModelexTerms,
     ResponseFormat,
@@ -59,6 +61,11 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 _ANY_WEIGHTS = bytes(32)
 _ANY_OBJECT = '{"type":"object"}'
+_HEADERS = {
+    "timeout_s": "x-modelex-timeout",
+    "conversation": "x-modelex-conversation",
+    "explains": "x-modelex-explain",
+}
 _FIELD = re.compile(r"^(.*?) - at `\$\.?(.*?)`$", re.DOTALL)
 _TEXT_ONLY = "as text: providers have their own tokenizers"
 R = TypeVar("R", bound=msgspec.Struct)
@@ -214,6 +221,8 @@ def _build(
     stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
     try:
         terms, weights = _read_terms(asked.modelex)
+        # OpenAI's own name for what keeps requests with a cache.
+        terms = replace(terms, conversation=terms.conversation or asked.prompt_cache_key or "")
         request = build_request(
             prompt,
             model=asked.model,
@@ -262,8 +271,39 @@ def _read_terms(wanted: ModelexTerms | None) -> tuple[Terms, bytes]:
         is_fast=not wanted.quote,
         section=wanted.section,
         farm=parse_farm(wanted.farm) if wanted.farm else "",
+        timeout_s=wanted.timeout,
+        hedge=wanted.hedge,
+        may_continue=wanted.may_continue,
+        conversation=wanted.conversation or "",
+        explains=wanted.explain,
     )
     return terms, weights
+
+
+def take_headers(asked: Asked, headers: Mapping[str, str]) -> Asked:
+    """Return what was asked with what its head says, for programs that cannot add to the body;
+    where the body says it too, the body counts. Raises Refusal.
+    """
+    told = {
+        field: headers[_HEADERS[field]]
+        for field in _HEADERS
+        if _HEADERS[field] in headers and not getattr(asked.terms, field)
+    }
+    if not told:
+        return asked
+    try:
+        read = msgspec.convert(told, _Head, strict=False)
+    except msgspec.ValidationError as error:
+        names = ", ".join(_HEADERS[field] for field in told)
+        raise Refusal(400, "invalid_value", f"{names}: {error}") from error
+    changes = {field: getattr(read, field) for field in told}
+    return replace(asked, terms=replace(asked.terms, **changes))
+
+
+class _Head(msgspec.Struct, frozen=True):
+    timeout_s: Annotated[float, Meta(gt=0, le=TIMEOUT_MAX_S)] | None = None
+    conversation: Conversation = ""
+    explains: bool = False
 
 
 def _read_peers(texts: Sequence[str]) -> tuple[PeerId, ...]:

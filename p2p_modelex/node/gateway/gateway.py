@@ -16,7 +16,14 @@ from p2p_modelex.errors import ConfigurationError, ModelexError
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.exchange import Exchange, Terms
 from p2p_modelex.node.gateway.answering import Answering, send_refusal, shutting_down
-from p2p_modelex.node.gateway.asking import Asked, Room, read_chat, read_completion, read_embedding
+from p2p_modelex.node.gateway.asking import (
+    Asked,
+    Room,
+    read_chat,
+    read_completion,
+    read_embedding,
+    take_headers,
+)
 from p2p_modelex.node.gateway.batches.cabinet import Cabinet
 from p2p_modelex.node.gateway.batches.desk import Desk
 from p2p_modelex.node.gateway.batches.shapes import Line
@@ -145,7 +152,7 @@ class Gateway:
     ) -> None:
         _check_method(request, "POST")
         account = await self._admit(request)
-        asked = read(request.body, self._room)
+        asked = take_headers(read(request.body, self._room), request.headers)
         if account is None:
             await self._sell(asked, request, wire)
         else:
@@ -240,15 +247,16 @@ class Gateway:
     def _ask(self, request: Request, terms: Terms) -> Run:
         """Begin nothing yet: a run begins when it is iterated over."""
         node = self._exchange.node
-        engine = node.parts.engines.get(request.model)
+        engine = node.parts.engines.get(self._exchange.resolve(request.model))
         may_own = node.peer in (terms.only or (node.peer,)) and node.peer not in terms.denied
         if engine is not None and may_own and engine.info.serves(request):
-            return OwnRun(engine, request, node.peer)
+            own = msgspec.structs.replace(request, model=engine.info.model)
+            return OwnRun(engine, own, node.peer, terms.timeout_s)
         return self._exchange.request(request, terms)
 
     def _room(self, model: str) -> int:
         """As many tokens as the configuration says, and no more than somebody generates."""
-        most = self._settings.max_tokens
+        most, model = self._settings.max_tokens, self._exchange.resolve(model)
         engine = self._exchange.node.parts.engines.get(model)
         if engine is not None:
             return max(1, min(most, engine.info.context_length // 2))

@@ -88,6 +88,7 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
         "shutting_down": 503,
         "lane_in_use": 503,
         "cancelled": CLIENT_GONE,
+        "deadline": 504,
     }
 )
 _CODES = {"prompt_too_long": "context_length_exceeded", "unknown_model": "model_not_found"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from p2p_modelex.core.effects import RunRouted
 from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.gateway.asking import Asked, Shape
 from p2p_modelex.node.gateway.refusal import Refusal
@@ -51,7 +52,9 @@ _json = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A choice that was answered. paid: wei, with what failed attempts cost. route: see schema."""
+    """A choice that was answered. paid: wei, with what failed attempts cost. route: see schema.
+    routed: how its provider was chosen, where that was asked for.
+    """
 
     index: int
     text: str
@@ -60,6 +63,7 @@ class Answered:
     paid: Wei
     route: tuple[PeerId, ...]
     logprobs: Logprobs = ()
+    routed: RunRouted | None = None
 
 
 class Rendering:
@@ -205,8 +209,18 @@ def build_headers(choices: Sequence[Answered]) -> list[tuple[str, str]]:
     headers += [
         ("x-modelex-provider", ", ".join(providers)),
         ("x-modelex-route", ", ".join(route)),
+        *show_decision(choices[0].routed),
     ]
     return [*headers, ("x-modelex-receipt", ", ".join(receipts))] if receipts else headers
+
+
+def show_decision(routed: RunRouted | None) -> list[tuple[str, str]]:
+    """Return the header that says who was compared, with which scores, and why the first won."""
+    if routed is None:
+        return []
+    ranked = " ".join(f"{format_peer_id(peer)}={score:.3f}" for peer, score in routed.ranked)
+    said = f"{routed.profile}/{routed.picker}; {ranked}; {routed.why}"
+    return [("x-modelex-decision", said.encode("ascii", "replace").decode())]
 
 
 def _show_vector(choice: Answered, shape: Shape) -> Embedding:

@@ -1,15 +1,16 @@
 """What answers one choice: a job on the mesh, or the node's own engine, which costs nothing."""
 
+import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
 import trio
 
-from p2p_modelex.core.effects import RunFailed, RunRestarted, RunText
+from p2p_modelex.core.effects import RunFailed, RunRouted, RunText
 from p2p_modelex.engine.abc import Done, Engine, Piece
 from p2p_modelex.ids import JobId, PeerId
-from p2p_modelex.node.completion import Completion
+from p2p_modelex.node.completion import Completion, CompletionPiece, error_of
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
@@ -40,8 +41,9 @@ class Run(Protocol):
     paid: Wei
     failed: RunFailed | None
     logprobs: list[TokenLogprob]
+    routed: RunRouted | None
 
-    def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]: ...  # noqa: PYI058  # whoever leaves early closes it
+    def __aiter__(self) -> AsyncGenerator[CompletionPiece, None]: ...  # noqa: PYI058  # whoever leaves early closes it
 
     async def cancel(self) -> None: ...
 
@@ -74,8 +76,12 @@ def epoch_of(run: Run, now: Epoch) -> Epoch:
 class OwnRun:
     """A request to an engine of this very node: nobody is paid, so there is no receipt."""
 
-    def __init__(self, engine: Engine, request: Request, own: PeerId) -> None:
+    def __init__(
+        self, engine: Engine, request: Request, own: PeerId, timeout_s: float | None = None
+    ) -> None:
+        """timeout_s: seconds from now that it may take, None for as long as it takes."""
         self._engine = engine
+        self._until = trio.current_time() + (math.inf if timeout_s is None else timeout_s)
         self._request = request
         self._scope = trio.CancelScope()
         self._is_cancelled = False
@@ -83,6 +89,7 @@ class OwnRun:
         self.provider: PeerId | None = own
         self.paid = Wei(0)
         self.failed: RunFailed | None = None
+        self.routed: RunRouted | None = None
         self.outcome: Outcome | None = None
         self.logprobs: list[TokenLogprob] = []
 
@@ -92,17 +99,24 @@ class OwnRun:
         self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    async def __aiter__(self) -> AsyncGenerator[RunText | RunRestarted, None]:
-        """Raises EngineError."""
+    def _refuse_late(self) -> None:
+        if not self._is_cancelled:
+            reason, own = "no whole answer in time", self.provider
+            self.failed = RunFailed(_NO_JOB, own, "deadline", reason, False, 0, Wei(0))
+            raise error_of(self.failed)
+
+    async def __aiter__(self) -> AsyncGenerator[CompletionPiece, None]:
+        """Raises EngineError; JobFailed if it takes too long."""
         outputs = self._engine.generate(self._request)
         weights, tokens = self._engine.info.weights, 0
         self.outcome = Outcome(0, 0, Finish.CANCELLED, weights)
         try:
             while not self._is_cancelled:
                 # A scope must not be open across a yield, so each step has its own.
-                with trio.CancelScope() as self._scope:
+                with trio.CancelScope(deadline=self._until) as self._scope:
                     output = await anext(outputs)
                 if self._scope.cancelled_caught:
+                    self._refuse_late()
                     break
                 if isinstance(output, Done):
                     counts = output.prompt_tokens, output.completion_tokens

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from p2p_modelex import limits
+from p2p_modelex.node.completion import TIMEOUT_MAX_S
 from p2p_modelex.records.tools import Choice, Tool
 
 CHOICES_MAX = 16
@@ -75,6 +76,9 @@ class ResponseFormat(msgspec.Struct, frozen=True):
     json_schema: JsonSchema | None = None
 
 
+Conversation = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
 class ModelexTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`modelex` of a request: what it may cost and who may serve it.
 
@@ -82,7 +86,10 @@ class ModelexTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to try at most. quote: ask for a signed quote first. weights: SHA-256 of the model's file, in
     hexadecimal digits. kind: `score` asks a model that only scores. section: what the registry must
     say of a provider: any, registered, whitelisted or all. farm: the name or id of the farm to buy
-    from.
+    from. timeout: seconds for the whole answer.
+    hedge: whether a late first word is ordered elsewhere too. continue: whether another provider
+    may go on where one failed. conversation: a name that keeps requests with one provider, where
+    the node's profile does. explain: say how the provider was chosen.
     """
 
     ceiling: str | None = None
@@ -94,6 +101,11 @@ class ModelexTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["score"] | None = None
     section: Literal["any", "registered", "whitelisted", "all"] | None = None
     farm: Annotated[str, Meta(max_length=64)] = ""
+    timeout: Annotated[float, Meta(gt=0, le=TIMEOUT_MAX_S)] | None = None
+    hedge: bool | None = None
+    may_continue: bool = msgspec.field(default=False, name="continue")
+    conversation: Conversation | None = None
+    explain: bool = False
 
 
 class _Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +129,7 @@ class _Sampling(msgspec.Struct, frozen=True, kw_only=True):
         | None
     ) = None
     modelex: ModelexTerms | None = None
+    prompt_cache_key: Conversation | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     repetition_penalty: float | None = None

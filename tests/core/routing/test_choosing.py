@@ -27,6 +27,8 @@ from tests.core.routing.scene import NOW, WANT, Scene, candidate, load, offer, p
     [
         ({"model": "smollm"}, "RTE-1", "nearest: smollm2"),
         ({"model": "zzz"}, "RTE-1", "on offer: smollm2"),
+        ({"family": "smolm2"}, "RTE-1", "the family smolm2; nearest: smollm2"),
+        ({"family": "smollm2", "weights": b"x" * 32}, "RTE-1", "other weights"),
         ({"weights": b"x" * 32}, "RTE-1", "other weights"),
         ({"model": "smollm2", "weights": b"x" * 32}, "RTE-1", "other weights"),
         ({"kind": "score"}, "RTE-2", "serves score; offers serve: chat"),
@@ -231,3 +233,30 @@ def test_a_profile_has_lists_and_may_want_evidence() -> None:
 def test_a_profile_that_weighs_nothing_is_refused() -> None:
     with pytest.raises(BadInput, match="'mine' weighs nothing"):
         build_profile("mine", "random", {"price": 0})
+
+
+def test_a_family_is_all_models_of_its_name() -> None:
+    """RTE-1."""
+    models = ("smollm2-135m-instruct", "SmolLM2-1.7b-q4_k_m", "smollm3-3b", "smollm2")
+    everyone = [candidate(number, offer(model)) for number, model in enumerate(models, 1)]
+    kept = Scene().select(*everyone, family="smollm2").kept
+    assert [one.peer for one in kept] == [peer(1), peer(2), peer(4)]
+
+
+def test_who_is_near_scores_higher() -> None:
+    """RTE-46."""
+    scene = Scene(build_profile("near", "power_of_d", {"distance": 1}))
+    everyone = [candidate(number) for number in (1, 2, 3)]
+    for number, took_ms in ((1, 5), (1, 5), (2, 95)):
+        scene.loads.note_trip(peer(number), took_ms)
+    assert [one.total for one in scene.explain(everyone).ranked] == [1, 0.25, 0.1]
+
+
+def test_round_trips_are_smoothed_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RTE-46."""
+    monkeypatch.setattr(book, "PEERS_MAX", 2)
+    trips = ProbeBook()
+    for number in (1, 2, 1, 3):
+        trips.note_trip(peer(number), 100 * number)
+    trips.note_trip(peer(1), 200)
+    assert [trips.get_trip(peer(number)) for number in (1, 2, 3)] == [125, None, 300]

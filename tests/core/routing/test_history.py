@@ -3,7 +3,7 @@
 import pytest
 
 from p2p_modelex.core.routing import history as module
-from p2p_modelex.core.routing.history import History
+from p2p_modelex.core.routing.history import SMOOTHING, History
 from p2p_modelex.core.routing.profile import build_profile
 from p2p_modelex.ids import JobId
 from p2p_modelex.units import UnixMs
@@ -77,5 +77,20 @@ def test_who_served_well_scores_higher_and_who_says_less_than_it_does_is_found_o
     for one in everyone[:2]:
         quick.loads.put(one.peer, load(0, latency_ms=1 + one.peer[-1] % 2), NOW)
     totals = {one.candidate.peer: one.total for one in quick.explain(everyone[:2]).ranked}
-    assert totals[peer(2)] == 500 / 2500
-    assert totals[peer(1)] > 0.99
+    assert totals[peer(1)] == 1
+    assert totals[peer(2)] < 0.01
+
+
+def test_what_was_given_up_took_at_least_so_long() -> None:
+    """RTE-10."""
+    history = History()
+    for number, after in enumerate((400, 100, 800), 1):
+        history.on_order(job(number), peer(1), NOW)
+        history.on_lost(job(number), UnixMs(NOW + after))
+    past = history.get(peer(1))
+    assert past is not None
+    assert past.first_ms == 400 + SMOOTHING * (800 - 400)
+    history.on_text(job(3), UnixMs(NOW + 900))
+    history.on_lost(job(3), UnixMs(NOW + 9_000))
+    history.on_lost(job(9), UnixMs(NOW + 9_000))
+    assert past.first_ms == 500 + SMOOTHING * (900 - 500)

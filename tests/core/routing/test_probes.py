@@ -51,18 +51,20 @@ def test_a_probe_and_its_answer() -> None:
     assert asker.is_waiting((OTHER,))
     assert asker.owns(ASKED)
     assert asker.ask([TARGET], NOW) == ()
-    (question,) = asker.step(inp.StreamReady(ASKED), NOW)
+    (question,) = asker.step(inp.StreamReady(ASKED), UnixMs(NOW + 300))  # it was dialled
     assert isinstance(question, fx.Send)
     answer, *rest = answerer.step(inp.FrameReceived(ANSWERED, question.payload), NOW)
     assert rest == [fx.CloseStream(ANSWERED), fx.CancelTimer(THEIR_TIMER)]
     assert not answerer.owns(ANSWERED)
     assert isinstance(answer, fx.Send)
     assert len(answer.payload) <= probes.PROBE_FRAME_BYTES
-    effects = asker.step(inp.FrameReceived(ASKED, answer.payload), NOW)
+    heard = UnixMs(NOW + 340)
+    effects = asker.step(inp.FrameReceived(ASKED, answer.payload), heard)
     assert effects == (fx.CloseStream(ASKED), fx.CancelTimer(OUR_TIMER))
     assert not asker.is_waiting((OTHER,))
+    assert book.get_trip(OTHER) == 40
     assert book.get(OTHER, NOW) == Load(ASKED, 1, 2, 3, 40)
-    assert asker.ask([TARGET], NOW) == ()  # known
+    assert asker.ask([TARGET], heard) == ()  # known
     assert asker.ask([TARGET], UnixMs(NOW + 10_000))  # stale
 
 

@@ -10,7 +10,7 @@ import trio
 
 from p2p_modelex.engine.abc import Engine, Piece, Started
 from p2p_modelex.errors import EngineBusy, PromptTooLong, Unsupported
-from p2p_modelex.records.job import Message
+from p2p_modelex.records.job import CONTINUE, Message
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.tools import Call, join_calls, split_calls
 from tests.engine.asking import ask, chat, equip, make_request
@@ -118,6 +118,17 @@ async def test_chats_and_refusals(name: str, opening: Opening) -> None:
         else:
             with pytest.raises(Unsupported):
                 await ask(engine, make_request("x", grammar=schema))
+        turns = [
+            (Message("user", "hello"), Message("assistant", said)) for said in ("to", "to be ")
+        ]
+        begun = [make_request(kind="chat", messages=one, max_tokens=4) for one in turns]
+        if CONTINUE in engine.info.features:
+            less, more = [await engine.count_tokens(one) for one in begun]
+            assert less < more
+            assert (await ask(engine, begun[1])).started.prompt_tokens == more
+        else:
+            with pytest.raises(Unsupported, match="go on with a turn"):
+                await engine.count_tokens(begun[0])
         same = make_request("x", weights=engine.info.weights, max_tokens=2)
         assert (await ask(engine, same)).done.completion_tokens > 0
 

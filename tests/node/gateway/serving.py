@@ -153,7 +153,7 @@ async def serve(
     settings: GatewaySettings | None = None,
     world: World | None = None,
     charges: X402Settings | None = None,
-    **limits: Wei,
+    **limits: Any,
 ) -> AsyncGenerator[Served, None]:
     """A gateway whose mesh has a provider for each engine, the first the cheapest by far."""
     world = world or World()

@@ -23,7 +23,7 @@ class PowerOfD:
     choices: 2 gives most of the gain; more costs probes and herds towards the momentarily best.
     """
 
-    choices: int = 3
+    choices: int = 4
     rule = "RTE-12"
     name = "power_of_d"
     reach: ClassVar[Reach] = "any"

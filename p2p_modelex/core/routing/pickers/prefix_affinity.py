@@ -21,7 +21,7 @@ EXCESS = 1.25
 class PrefixAffinity:
     """RTE-21: the first on the ring, after the conversation's point, that is within its bound."""
 
-    choices: int = 3
+    choices: int = 4
     rule = "RTE-21"
     name = "affinity"
     reach: ClassVar[Reach] = "near"
