@@ -35,7 +35,6 @@ OURS = {"modelex", "cost"}
 IGNORED = {
     "audio",  # goes with `modalities`, which is refused
     "metadata",
-    "prompt_cache_key",
     "prompt_cache_options",
     "prompt_cache_retention",
     "reasoning_effort",
