@@ -31,7 +31,7 @@ class Lines:
         self._loans.setdefault(row.channel, {})[row.peer] = row
 
     def compute_line(self, channel: ChannelId, part: Amount) -> Amount:
-        """Return our line. part: what is ours of the deposit by weight."""
+        """Return our line (MEM-5). part: what is ours of the deposit by weight."""
         loans = self._loans.get(channel, {}).values()
         latest = max((part.epoch, *(Epoch(loan.epoch) for loan in loans)))
         moved = sum(rescale(loan.taken, loan.epoch, latest) for loan in loans)
@@ -42,7 +42,7 @@ class Lines:
     def lend(
         self, channel: ChannelId, peer: PeerId, have: Amount, want: Amount, spare: Amount
     ) -> tuple[Amount, tuple[Row, ...]]:
-        """Give a member more of our line, and return all it was ever given (MEM-5, MEM-6).
+        """Give a member more of our line, and return all it was ever given (MEM-7, MEM-8).
 
         have: what it has of that. want: what it needs, or nothing to hear what it was given. spare:
         what we can do without; it gets half of that where it wants less, so that it need not ask
@@ -60,7 +60,7 @@ class Lines:
         return Amount(row.given, given.epoch), (row,)
 
     def take(self, channel: ChannelId, peer: PeerId, given: Amount) -> tuple[Row, ...]:
-        """A member says what it gave us in all (MEM-7)."""
+        """A member says what it gave us in all (MEM-9)."""
         loan = self._get(channel, peer, given.epoch)
         given = given.rescale(Epoch(loan.epoch))
         if given.wei <= loan.taken:

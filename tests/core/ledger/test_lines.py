@@ -56,7 +56,7 @@ def test_who_asks_gets_half_of_what_can_be_spared_and_more_if_it_needs_it() -> N
 
 
 def test_a_grant_that_was_lost_is_said_again_and_not_given_twice() -> None:
-    """MEM-6."""
+    """MEM-7, MEM-8."""
     lines = Lines()
     asked = amount(0), amount(30), amount(40)
     given, rows = lines.lend(CHANNEL, A, *asked)
@@ -68,7 +68,7 @@ def test_a_grant_that_was_lost_is_said_again_and_not_given_twice() -> None:
 
 
 def test_a_grant_may_come_twice_and_late() -> None:
-    """MEM-7."""
+    """MEM-9."""
     lines = Lines()
     assert lines.take(CHANNEL, A, amount(30))
     for late in (30, 20, 0):
