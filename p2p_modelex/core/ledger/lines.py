@@ -13,7 +13,9 @@ come twice, late, or again after a crash, and says the same.
 import msgspec
 
 from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.ids import ChannelId, PeerId
+from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import LoanRow, Row
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -38,6 +40,15 @@ class Lines:
         moved -= sum(rescale(loan.given, loan.epoch, latest) for loan in loans)
         # Under nothing only if the owner took weight from us that we had given away.
         return Amount(Wei(max(0, part.rescale(latest).wei + moved)), latest)
+
+    def get_line(self, state: ChannelState, seat: Seat) -> int:
+        """Our line on a channel, wei in the channel's epoch, rounded down where a member has seen
+        a split that has not touched the channel yet.
+        """
+        epoch = Epoch(state.epoch)
+        part = Amount(Wei(seat.compute_share(state.deposit)), epoch)
+        line = self.compute_line(ChannelId(state.channel), part)
+        return min(rescale(line.wei, line.epoch, epoch), state.deposit)
 
     def lend(
         self, channel: ChannelId, peer: PeerId, have: Amount, want: Amount, spare: Amount

@@ -50,8 +50,8 @@ from p2p_modelex.records.members import (
 )
 from p2p_modelex.units import Epoch, UnixMs
 
-TELL_TIMER = TimerId("members/tell")
-_CALL, _NEED = "members/call/", "members/need/"
+TELL_TIMER = TimerId(parameters.MEMBERS_TIMERS + "tell")
+_CALL, _NEED = parameters.MEMBERS_TIMERS + "call/", parameters.MEMBERS_TIMERS + "need/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from p2p_modelex.units import Millis
 
 MEMBERS_PROTOCOL = "/modelex/members/1"
+MEMBERS_TIMERS = "members/"
 
 TELL_INTERVAL_MS = Millis(2_000)
 """A stream to each fellow costs some milliseconds of CPU at both ends."""

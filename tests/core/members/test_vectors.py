@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from p2p_modelex.core.ledger.seat import Seat
 
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.core.ledger.lines import Lines
-from p2p_modelex.ids import Address, ChannelId, PeerId
+from p2p_modelex.core.ledger.seat import Seat
+from p2p_modelex.ids import ChannelId, PeerId
 from p2p_modelex.records.rows import LoanRow
 from p2p_modelex.units import Epoch, Wei
 from tests.core.members.make_vectors import FILE, render
@@ -32,7 +32,7 @@ def test_vectors_are_what_their_builder_builds() -> None:
 @pytest.mark.parametrize("case", load("parts"))
 def test_parts(case: dict[str, Any]) -> None:
     """MEM-5."""
-    seat = Seat(Address(bytes(20)), 1, case["weight"])
+    seat = Seat(1, case["weight"])
     assert seat.compute_share(int(case["deposit"])) == int(case["part"])
 
 
