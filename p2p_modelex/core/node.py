@@ -24,6 +24,7 @@ from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.fellows import find_fellows
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -44,8 +45,11 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
+from p2p_modelex.core.ledger.lending import Lending
+from p2p_modelex.core.ledger.lines import Lines
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
+from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
@@ -54,6 +58,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.sharing import Neighbourhood
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
@@ -71,11 +76,12 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
         exchange_parameters.PROTOCOL: limits.EXCHANGE_FRAME_BYTES,
         RECONCILE_PROTOCOL: limits.RECONCILE_FRAME_BYTES,
         PROBE_PROTOCOL: limits.PING_FRAME_BYTES,
+        MEMBERS_PROTOCOL: limits.MEMBERS_FRAME_BYTES,
     }
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
-BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL})
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, MEMBERS_PROTOCOL})
 """Those that nobody pays for: jobs and money go first."""
 
 
@@ -121,13 +127,22 @@ class NodeCore:
         )
         # Where we are and who owns us, while we advertise it.
         self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
+        self._lines = Lines()
         self.payee = PayeeLedger(
-            _payee_of(identity, shop), identity.channels_domain, policies.settlement
+            _payee_of(identity, shop),
+            identity.channels_domain,
+            policies.settlement,
+            self._lines.get_line,
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
         self.splits = SplitWatch()
+        around = Neighbourhood(
+            Lending(self.payee, self._lines, identity.channels_domain),
+            next_stream,
+            lambda _: find_fellows(self.directory, self.farms),
+        )
         self._selling = (
-            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits)
+            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
             if shop
             else None
         )
@@ -174,6 +189,7 @@ class NodeCore:
         """
         self.anchoring.restore(rows, entry)
         self._buying.restore(rows)
+        self._lines.restore(rows)
         self.payee.restore(rows)
         if self._selling is not None:
             self._selling.restore(rows)

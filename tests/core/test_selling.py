@@ -9,6 +9,8 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core import pace, redeeming, selling
 from p2p_modelex.core.effects import StreamId
+from p2p_modelex.core.ledger.lending import Lending
+from p2p_modelex.core.ledger.lines import Lines
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.redeeming import (
@@ -19,6 +21,7 @@ from p2p_modelex.core.redeeming import (
     WATCH_TIMER,
 )
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.sharing import Neighbourhood
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records import codec, voucher
@@ -55,7 +58,9 @@ class Stall:
         self.ledger = PayeeLedger(OPERATOR.address, CHANNELS, SettlementPolicy(**policy))
         for state in states or (STATE,):
             self.ledger.note_channel(state)
-        self.selling = Selling(build_seller(), self.ledger, 1, {}, SplitWatch())
+        lending = Lending(self.ledger, Lines(), CHANNELS)
+        alone = Neighbourhood(lending, lambda: StreamId(2), lambda _: ())
+        self.selling = Selling(build_seller(), self.ledger, 1, {}, SplitWatch(), alone)
         self.now = NOW
         self.streams = 0
 

@@ -10,6 +10,8 @@ A grant is the sum of all that one member ever gave another on a channel. It onl
 come twice, late, or again after a crash, and says the same.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from p2p_modelex.core.ledger.amount import Amount
@@ -28,9 +30,11 @@ class Lines:
     def __init__(self) -> None:
         self._loans: dict[ChannelId, dict[PeerId, LoanRow]] = {}
 
-    def restore(self, row: LoanRow) -> None:
-        """Take over what is on disk."""
-        self._loans.setdefault(row.channel, {})[row.peer] = row
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over LoanRow; other rows are skipped."""
+        for row in rows:
+            if isinstance(row, LoanRow):
+                self._loans.setdefault(row.channel, {})[row.peer] = row
 
     def compute_line(self, channel: ChannelId, part: Amount) -> Amount:
         """Return our line (MEM-5). part: what is ours of the deposit by weight."""
@@ -67,7 +71,7 @@ class Lines:
         if have.wei < loan.given or not more:
             return given, ()
         row = msgspec.structs.replace(loan, given=Wei(loan.given + more))
-        self.restore(row)
+        self.restore((row,))
         return Amount(row.given, given.epoch), (row,)
 
     def take(self, channel: ChannelId, peer: PeerId, given: Amount) -> tuple[Row, ...]:
@@ -77,7 +81,7 @@ class Lines:
         if given.wei <= loan.taken:
             return ()
         row = msgspec.structs.replace(loan, taken=given.wei)
-        self.restore(row)
+        self.restore((row,))
         return (row,)
 
     def get_taken(self, channel: ChannelId, peer: PeerId) -> Amount:

@@ -125,8 +125,7 @@ class Member:
 
     def restart(self) -> None:
         self.lines = Lines()
-        for row in self.disk.values():
-            self.lines.restore(row)
+        self.lines.restore(self.disk.values())
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from p2p_modelex.records import codec
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
 from p2p_modelex.records.job import Order, ProviderMessage, Refused
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.records.rows import LoanRow, ReceivedVoucherRow, Row
+from p2p_modelex.records.rows import ReceivedVoucherRow, Row
 from p2p_modelex.store.tables import table_of
 from p2p_modelex.units import UnixMs, Wei
 from tests.core.exchange.cases import build_voucher
@@ -82,16 +82,14 @@ class Member:
         self.ledger.take_seats({PAYEE: Seat(self.place + 1, self.weight)})
         rows = list(self.disk.values())
         self.ledger.restore(rows)
-        for row in rows:
-            if isinstance(row, LoanRow):
-                self.lines.restore(row)
-        around = Neighbourhood(
+        self.lines.restore(rows)
+        self.around = Neighbourhood(
             Lending(self.ledger, self.lines, CHANNELS),
             lambda: StreamId(next(self.farm.numbers)),
             lambda now: self.farm.find_fellows(self),
         )
         slots = self.farm.slots
-        self.selling = Selling(build_seller(), self.ledger, slots, {}, SplitWatch(), around)
+        self.selling = Selling(build_seller(), self.ledger, slots, {}, SplitWatch(), self.around)
         self.selling.restore(rows)
         self.timers: dict[TimerId, UnixMs] = {}
         self.generating: deque[fx.Generate] = deque()
@@ -180,6 +178,13 @@ class Member:
     def tell(self) -> None:
         """The time to tell others has come."""
         self.step(given.TimerFired(TELL_TIMER))
+
+    @property
+    def line(self) -> int:
+        """How far it takes vouchers of the first payer."""
+        account = self.ledger.get_account(CHANNEL)
+        assert account is not None
+        return self.ledger.get_line(account).wei
 
     @property
     def promised(self) -> int:

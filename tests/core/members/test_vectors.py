@@ -39,7 +39,8 @@ def test_parts(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", load("lends"))
 def test_lends(case: dict[str, Any]) -> None:
     lines = Lines()
-    lines.restore(LoanRow(CHANNEL, FELLOW, Wei(int(case["gaveBefore"])), Wei(0), case["gaveEpoch"]))
+    gave = LoanRow(CHANNEL, FELLOW, Wei(int(case["gaveBefore"])), Wei(0), case["gaveEpoch"])
+    lines.restore((gave,))
     have, want = read(case, "have", "askEpoch"), read(case, "want", "askEpoch")
     spare = read(case, "spare", "spareEpoch")
     given, rows = lines.lend(CHANNEL, FELLOW, have, want, spare)
@@ -52,6 +53,7 @@ def test_lends(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", load("takes"))
 def test_takes(case: dict[str, Any]) -> None:
     lines = Lines()
-    lines.restore(LoanRow(CHANNEL, FELLOW, Wei(0), Wei(int(case["tookBefore"])), case["tookEpoch"]))
+    took = LoanRow(CHANNEL, FELLOW, Wei(0), Wei(int(case["tookBefore"])), case["tookEpoch"])
+    lines.restore((took,))
     lines.take(CHANNEL, FELLOW, read(case, "told", "toldEpoch"))
     assert lines.get_taken(CHANNEL, FELLOW) == read(case, "taken", "takenEpoch")
