@@ -23,7 +23,8 @@ from p2p_modelex.core.directory.machine import (
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
-from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FARM_PROTOCOL, FARMS_TOPIC
+from p2p_modelex.core.farming import Farming
 from p2p_modelex.core.fellows import find_fellows
 from p2p_modelex.core.inputs import (
     AnchorFailed,
@@ -33,6 +34,7 @@ from p2p_modelex.core.inputs import (
     ChannelOpened,
     ChannelOpenFailed,
     FrameReceived,
+    GossipArrived,
     Input,
     RegistryChanged,
     RegistryLost,
@@ -69,7 +71,7 @@ from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.split import SplitState
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
@@ -77,11 +79,12 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
         RECONCILE_PROTOCOL: limits.RECONCILE_FRAME_BYTES,
         PROBE_PROTOCOL: limits.PING_FRAME_BYTES,
         MEMBERS_PROTOCOL: limits.MEMBERS_FRAME_BYTES,
+        FARM_PROTOCOL: limits.FARM_FRAME_BYTES,
     }
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
-BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, MEMBERS_PROTOCOL})
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, FARM_PROTOCOL, MEMBERS_PROTOCOL})
 """Those that nobody pays for: jobs and money go first."""
 
 
@@ -139,14 +142,21 @@ class NodeCore:
         around = Neighbourhood(
             Lending(self.payee, self._lines, identity.channels_domain),
             next_stream,
-            lambda _: find_fellows(self.directory, self.farms),
+            lambda now: find_fellows(self.directory, self.farming.book, now),
         )
         self._selling = (
             Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
             if shop
             else None
         )
-        self.farms = FarmBook()
+        self.farming = Farming(
+            self.directory,
+            self.payee,
+            next_stream,
+            rng,
+            Millis(policies.directory.ttl_ms),
+            self._advertise_again,
+        )
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
@@ -156,7 +166,7 @@ class NodeCore:
             self._probes,
             rng,
             self.anchoring.get_standing,
-            self.farms,
+            self.farming.machine,
         )
         self._buying = Buying(
             identity.network,
@@ -188,6 +198,7 @@ class NodeCore:
         with their vouchers.
         """
         self.anchoring.restore(rows, entry)
+        self.farming.restore(rows)
         self._buying.restore(rows)
         self._lines.restore(rows)
         self.payee.restore(rows)
@@ -207,7 +218,7 @@ class NodeCore:
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
         effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
-        effects += self.anchoring.start()
+        effects += [*self.anchoring.start(), *self.farming.machine.start(now)]
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
@@ -218,10 +229,19 @@ class NodeCore:
         offers = self._shop.advertised if self._shop else ()
         section = self.anchoring.claim
         told = self.mesh.set_own(
-            offers, addresses, accounts, now, agent=self._agent, section=section
+            offers,
+            addresses,
+            accounts,
+            now,
+            agent=self._agent,
+            section=section,
+            farms=self.farming.get_shown(now),
         )
         own = self.directory.get(self.directory.own)
         return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
+
+    def _advertise_again(self, now: UnixMs) -> list[Effect]:
+        return self.advertise(*self._told, now) if self._told is not None else []
 
     def stock(self, shop: Shop) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
@@ -243,17 +263,21 @@ class NodeCore:
         look = self._choosing.look(build_want(wanted, self.splits.epoch), now)
         return look, self._choosing.ask(look, now)
 
-    def is_ready(self, look: Look) -> bool:
+    def is_ready(self, look: Look, now: UnixMs) -> bool:
         """Whether those who were asked have answered, or did not in time."""
-        return self._choosing.is_ready(look)
+        return self._choosing.is_ready(look, now)
 
     def explain(self, look: Look, now: UnixMs) -> Decision:
         """Say who would be tried in which order, and why."""
         return self._choosing.explain(look, now)
 
-    def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
-        """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""
-        return self.mesh.judge_gossip(origin, payload, now)
+    @property
+    def gossip(self) -> Mapping[str, Callable[[PeerId, bytes, UnixMs], Verdict]]:
+        """The topics to take part in, and who judges a message there before it is forwarded."""
+        return {
+            ANNOUNCEMENTS_TOPIC: self.mesh.judge_gossip,
+            FARMS_TOPIC: self.farming.machine.judge_gossip,
+        }
 
     def step(self, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input."""
@@ -274,6 +298,8 @@ class NodeCore:
                 return self._buying.step(happened, now)
             case SplitFetched():
                 return self._on_split(happened, now)
+            case GossipArrived(topic) if topic == FARMS_TOPIC:
+                return self._step_farms(happened, now)
             case ChannelFetched():
                 moved = self._follow(happened.state.epoch, now) if happened.state else []
                 sold = self._selling.step(happened, now) if self._selling else []
@@ -299,12 +325,10 @@ class NodeCore:
             return []
         self._move()
         effects = self._selling.retry(now) if self._selling else []
-        if self._told is not None:
-            addresses, accounts = self._told
-            # Where it cannot be said now, as the clock went back, what was said holds: prices of
-            # before are read at twice the number (RTE-4).
-            with suppress(LocalProtocolError):
-                effects += self.advertise(addresses, accounts, now)
+        # Where it cannot be said now, as the clock went back, what was said holds: prices of
+        # before are read at twice the number (RTE-4).
+        with suppress(LocalProtocolError):
+            effects += self._advertise_again(now)
         return effects
 
     def _move(self) -> None:
@@ -321,6 +345,8 @@ class NodeCore:
             return list(self.mesh.step(happened, now))
         if protocol == PROBE_PROTOCOL:
             return list(self._probes.step(happened, now))
+        if protocol == FARM_PROTOCOL:
+            return self.farming.machine.step(happened, now)
         if self._selling is not None:
             return self._selling.step(happened, now)
         return [CloseStream(stream)]
@@ -334,7 +360,13 @@ class NodeCore:
             return list(self.mesh.step(happened, now))
         if self._probes.owns(stream):
             return self._step_probes(happened, now)
+        if self.farming.machine.owns(stream):
+            return self._step_farms(happened, now)
         return []
+
+    def _step_farms(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """What a farm says may end a membership of ours, and what runs wait for it."""
+        return [*self.farming.step(happened, now), *self._buying.after_probes(now)]
 
     def _step_probes(self, happened: Input, now: UnixMs) -> list[Effect]:
         effects = list(self._probes.step(happened, now))
@@ -344,9 +376,9 @@ class NodeCore:
         """What changes our own section changes what we say of ourselves."""
         claim = self.anchoring.claim
         effects = self.anchoring.step(happened, now)
-        if self._told is None or self.anchoring.claim is claim:
+        if self.anchoring.claim is claim:
             return effects
-        return [*effects, *self.advertise(*self._told, now)]
+        return [*effects, *self._advertise_again(now)]
 
     def _on_timer(self, name: list[str], happened: TimerFired, now: UnixMs) -> list[Effect]:
         match name[0]:
@@ -358,6 +390,8 @@ class NodeCore:
                 return list(self.mesh.step(happened, now))
             case "anchoring":
                 return self._step_anchoring(happened, now)
+            case "farm":
+                return self._step_farms(happened, now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

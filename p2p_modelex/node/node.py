@@ -17,13 +17,14 @@ from p2p_modelex.core.effects import Effect, Persist, RunEvent, RunFailed, RunFi
 from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, FINAL_STATES, NodeCore
+from p2p_modelex.core.node import FINAL_STATES, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.decision import Decision
+from p2p_modelex.core.verdict import Verdict as Judged
 from p2p_modelex.engine.abc import Engine
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.net.abc import Network, Verdict
+from p2p_modelex.net.abc import Network, Validator, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import validate_split_epoch
@@ -81,7 +82,8 @@ class Node:
         self._driver = Driver(
             self.core, parts.network, parts.store, parts.chain, parts.engines, wall_clock
         )
-        parts.network.subscribe(ANNOUNCEMENTS_TOPIC, self._judge_gossip)
+        for topic, judge in self.core.gossip.items():
+            parts.network.subscribe(topic, _build_validator(judge))
 
     @property
     def peer(self) -> PeerId:
@@ -175,7 +177,7 @@ class Node:
             return list(effects)
 
         await self._driver.perform(ask)
-        await self.wait_until(lambda: self.core.is_ready(looks[0]))
+        await self.wait_until(lambda: self.core.is_ready(looks[0], wall_clock()))
         return self.core.explain(looks[0], wall_clock())
 
     async def keep(self, rows: Sequence[Row]) -> None:
@@ -191,6 +193,8 @@ class Node:
         store, now = self.parts.store, wall_clock()
         rows: list[Row] = [
             *await store.channels(),
+            *await store.members(),
+            *await store.memberships(),
             *await store.issued_vouchers(),
             *await store.received_vouchers(),
             *await store.redeemed(),
@@ -204,6 +208,7 @@ class Node:
         cut = self.core.restore(rows, await self._fetch_entry())
         await store.apply(cut)
         forgotten = await store.prune(now, finished=FINAL_STATES)
+        self.core.farming.book.restore(await store.farms(now), now)
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
 
@@ -246,8 +251,10 @@ class Node:
         addresses = self._configuration.mesh.announce or self.parts.network.addresses
         await self._driver.perform(lambda now: self.core.advertise(addresses, accounts, now))
 
-    def _judge_gossip(self, origin: PeerId, payload: bytes) -> Verdict:
-        return Verdict(self.core.judge_gossip(origin, payload, wall_clock()).outcome.value)
+
+def _build_validator(judge: Callable[[PeerId, bytes, UnixMs], Judged]) -> Validator:
+    """Return the network's form of who judges a topic."""
+    return lambda origin, payload: Verdict(judge(origin, payload, wall_clock()).outcome.value)
 
 
 async def _keep_seed(store: Store) -> SettingRow:
