@@ -144,11 +144,7 @@ class NodeCore:
             next_stream,
             lambda now: find_fellows(self.directory, self.farming.book, now),
         )
-        self._selling = (
-            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
-            if shop
-            else None
-        )
+        self._selling = self._build_selling(shop, around)
         self.farming = Farming(
             self.directory,
             self.payee,
@@ -178,6 +174,11 @@ class NodeCore:
             next_stream,
             self.splits,
         )
+
+    def _build_selling(self, shop: Shop | None, around: Neighbourhood) -> Selling | None:
+        if shop is None:
+            return None
+        return Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
 
     @property
     def frame_limits(self) -> Mapping[str, int]:
