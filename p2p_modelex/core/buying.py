@@ -130,7 +130,7 @@ class Buying:
         effects: list[Effect] = []
         for run in [run for run in self._runs.values() if run.is_probing]:
             assert run.look is not None
-            if not self._choosing.is_ready(run.look, now):
+            if not self._choosing.is_ready(run.look):
                 continue
             run.is_probing = False
             if self._choosing.is_past(run.look, now):

@@ -96,9 +96,9 @@ class Choosing:
         probes = self._probes.ask([(c.peer, c.advertisement.addresses) for c in look.asked], now)
         return (*probes, *(self._farms.ask(look.farm, now) if look.farm is not None else ()))
 
-    def is_ready(self, look: Look, now: UnixMs) -> bool:
+    def is_ready(self, look: Look) -> bool:
         """Whether nothing that the choice waits for is still to come."""
-        is_known = look.farm is None or not self._farms.is_waiting(look.farm, now)
+        is_known = look.farm is None or not self._farms.is_waiting(look.farm)
         return is_known and not self._probes.is_waiting(look.awaited)
 
     def is_past(self, look: Look, now: UnixMs) -> bool:

@@ -264,9 +264,9 @@ class NodeCore:
         look = self._choosing.look(build_want(wanted, self.splits.epoch), now)
         return look, self._choosing.ask(look, now)
 
-    def is_ready(self, look: Look, now: UnixMs) -> bool:
+    def is_ready(self, look: Look) -> bool:
         """Whether those who were asked have answered, or did not in time."""
-        return self._choosing.is_ready(look, now)
+        return self._choosing.is_ready(look)
 
     def explain(self, look: Look, now: UnixMs) -> Decision:
         """Say who would be tried in which order, and why."""

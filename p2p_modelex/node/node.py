@@ -22,13 +22,14 @@ from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.verdict import Verdict as Judged
 from p2p_modelex.engine.abc import Engine
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.ids import JobId, PeerId, PublicKey
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network, Validator, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
+from p2p_modelex.node.farms import NO_FARMS, Farms
 from p2p_modelex.node.routing_profiles import find_profile
 from p2p_modelex.node.shop import build_ownership, restock
 from p2p_modelex.records.registry import RegistryEntry
@@ -64,8 +65,15 @@ class Parts:
 class Node:
     """One node. Use `async with node.serve():`; the rest works inside that block."""
 
-    def __init__(self, parts: Parts, configuration: Configuration, shop: Shop | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        configuration: Configuration,
+        shop: Shop | None,
+        farms: Farms = NO_FARMS,
+    ) -> None:
         self.parts = parts
+        self._farms = farms
         self._configuration = configuration
         self._shop = shop
         deployment = parts.deployment
@@ -94,6 +102,7 @@ class Node:
         """Join the mesh and serve until the block ends."""
         await self._restore()
         async with self._driver.run(), trio.open_nursery() as nursery:
+            await self.join_farms(self._farms)
             await self._advertise()
             nursery.start_soon(self._join_by_memory)
             nursery.start_soon(self._watch_engines)
@@ -177,12 +186,26 @@ class Node:
             return list(effects)
 
         await self._driver.perform(ask)
-        await self.wait_until(lambda: self.core.is_ready(looks[0], wall_clock()))
+        await self.wait_until(lambda: self.core.is_ready(looks[0]))
         return self.core.explain(looks[0], wall_clock())
 
     async def keep(self, rows: Sequence[Row]) -> None:
         """Make rows durable, in the order of the node's own; they are when this returns."""
         await self._driver.perform(lambda _: [Persist(tuple(rows))])
+
+    async def join_farms(self, farms: Farms) -> None:
+        """Be a member and the owner of these farms from now on, and of no others."""
+        await self._driver.perform(
+            lambda now: self.core.farming.join(farms.certificates, farms.owned, farms.records, now)
+        )
+
+    async def ask_farm(self, farm: PublicKey) -> None:
+        """Ask members of a farm for its record, if that was not asked for lately; returns when one
+        has answered, or none did in time.
+        """
+        machine = self.core.farming.machine
+        await self._driver.perform(lambda now: machine.ask(farm, now))
+        await self.wait_until(lambda: not machine.is_asking(farm))
 
     async def cancel(self, job: JobId) -> None:
         """End a run early; what came is paid, and its events end as those of any other run."""

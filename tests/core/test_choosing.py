@@ -69,7 +69,7 @@ def test_those_whose_load_is_known_are_looked_at_too(mesh: Mesh) -> None:
     assert look.awaited == ()
     assert len(look.asked) == 3
     assert stage.choosing.ask(look, NOW)
-    assert stage.choosing.is_ready(look, NOW)
+    assert stage.choosing.is_ready(look)
 
 
 def test_more_are_looked_at_where_a_few_will_not_do(mesh: Mesh) -> None:
@@ -99,10 +99,10 @@ def test_the_choice_waits_for_the_answers_it_wants(mesh: Mesh) -> None:
     effects = stage.choosing.ask(look, NOW)
     streams = [one for one in effects if isinstance(one, OpenStream)]
     assert [one.peer for one in streams] == list(look.awaited)
-    assert not stage.choosing.is_ready(look, NOW)
+    assert not stage.choosing.is_ready(look)
     for one in streams:
         stage.probes.step(StreamFailed(one.stream, "closed"), NOW)
-    assert stage.choosing.is_ready(look, NOW)
+    assert stage.choosing.is_ready(look)
     decision = stage.choosing.explain(look, NOW)
     assert decision.listed == 3
     assert decision.why.startswith("the highest score, ")

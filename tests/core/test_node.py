@@ -314,7 +314,7 @@ def test_a_choice_is_explained_without_an_order() -> None:
     core = build(sells=False)
     look, effects = core.look(wanted(JobId(bytes(16))), NOW)
     assert effects == ()
-    assert core.is_ready(look, NOW)
+    assert core.is_ready(look)
     decision = core.explain(look, NOW)
     assert (decision.profile, decision.picker) == ("default", "power_of_d")
     assert decision.why == "no other peer offers anything yet"

@@ -73,8 +73,11 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
+    """is_first: whether nothing was known when it was asked."""
+
     farm: PublicKey
     peer: PeerId
+    is_first: bool
 
 
 class FarmMachine:
@@ -134,20 +137,26 @@ class FarmMachine:
         self._asked_at[farm] = now
         if len(self._asked_at) > WANTED_MAX:
             del self._asked_at[next(iter(self._asked_at))]
+        is_first = self.book.get(farm, now) is None
         effects: list[Effect] = []
         for peer, addresses in members[:ASKED_MEMBERS]:
             stream = self._next_stream()
-            self._asking[stream] = _Asking(farm, peer)
+            self._asking[stream] = _Asking(farm, peer, is_first)
             effects += (
                 OpenStream(stream, peer, addresses, FARM_PROTOCOL),
                 _arm(stream, now + ANSWER_MS),
             )
         return tuple(effects)
 
-    def is_waiting(self, farm: PublicKey, now: UnixMs) -> bool:
-        """Whether a choice of members must wait: an answer is to come, and nothing is known yet."""
-        is_asked = any(asking.farm == farm for asking in self._asking.values())
-        return is_asked and self.book.get(farm, now) is None
+    def is_waiting(self, farm: PublicKey) -> bool:
+        """Whether a choice of members must wait: nothing was known of the farm, and an answer is to
+        come. All are waited for: the first may be of one that was revoked, and old.
+        """
+        return any(one.farm == farm and one.is_first for one in self._asking.values())
+
+    def is_asking(self, farm: PublicKey) -> bool:
+        """Whether an answer of any member is to come; it comes or times out in 1 s."""
+        return any(one.farm == farm for one in self._asking.values())
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on FARMS_TOPIC before it is passed on; what is good is taken over."""

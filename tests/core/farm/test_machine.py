@@ -73,7 +73,7 @@ def test_some_members_are_asked_and_waited_for() -> None:
     scene = Scene()
     streams = scene.ask()
     assert len(streams) == module.ASKED_MEMBERS
-    assert scene.machine.is_waiting(FARM.public_key, AT)
+    assert scene.machine.is_waiting(FARM.public_key)
     assert scene.ask() == []
     [send] = scene.machine.step(inp.StreamReady(streams[0]), AT)
     assert send == fx.Send(streams[0], codec.encode(FarmQuestion(FARM.public_key, b"")))
@@ -86,7 +86,7 @@ def test_some_members_are_asked_and_waited_for() -> None:
         fx.CloseStream(streams[0]),
         fx.CancelTimer(TimerId(f"farm/stream/{streams[0]}")),
     ]
-    assert not scene.machine.is_waiting(FARM.public_key, AT), "one answer is enough to go on"
+    assert scene.machine.is_waiting(FARM.public_key), "who answers first may be revoked"
     later = FARM.record(NOW + 1, revoked=(3,))
     scene.machine.step(inp.FrameReceived(streams[1], codec.encode(FarmAnswer(later))), AT)
     scene.machine.step(inp.FrameReceived(streams[2], codec.encode(FarmAnswer(record))), AT)
@@ -94,6 +94,7 @@ def test_some_members_are_asked_and_waited_for() -> None:
     assert held is not None
     assert held.envelope == later
     assert not any(map(scene.machine.owns, streams))
+    assert not scene.machine.is_waiting(FARM.public_key)
 
 
 def test_members_that_do_not_answer_are_not_waited_for() -> None:
@@ -101,12 +102,12 @@ def test_members_that_do_not_answer_are_not_waited_for() -> None:
     streams = scene.ask()
     scene.machine.step(inp.StreamFailed(streams[0], "no route"), AT)
     scene.machine.step(inp.StreamEnded(streams[1], clean=True, reason=""), AT)
-    assert scene.machine.is_waiting(FARM.public_key, AT)
+    assert scene.machine.is_waiting(FARM.public_key)
     late = UnixMs(NOW + ANSWER_MS)
     timer = TimerId(f"farm/stream/{streams[2]}")
     assert scene.machine.step(inp.TimerFired(timer), late) == [fx.ResetStream(streams[2])]
     assert scene.machine.step(inp.TimerFired(timer), late) == []
-    assert not scene.machine.is_waiting(FARM.public_key, late)
+    assert not scene.machine.is_waiting(FARM.public_key)
     assert scene.ask(NOW + REFRESH_MS), "asked again after a while"
 
 
@@ -126,7 +127,8 @@ def test_a_refresh_is_not_waited_for() -> None:
     scene = Scene()
     scene.hold(FARM.record())
     assert scene.ask()
-    assert not scene.machine.is_waiting(FARM.public_key, AT)
+    assert scene.machine.is_asking(FARM.public_key)
+    assert not scene.machine.is_waiting(FARM.public_key)
 
 
 def test_the_newer_record_of_both_goes_to_the_other() -> None:
