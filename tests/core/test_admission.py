@@ -300,9 +300,7 @@ def enter(
     state, nothing = channel(of), Wei(0)
     stake = Stake(
         terms=msgspec.structs.replace(state.terms, payee=payee),
-        channel=ChannelId(state.channel),
-        lane=0,
-        amount=nothing,
+        signed=SignedVoucher(Voucher(state.channel, 0, nothing, 0), bytes(65)),
         window=Wei(WINDOW),
         ceiling=nothing,
         epoch=Epoch(0),

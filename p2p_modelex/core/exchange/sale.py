@@ -23,19 +23,21 @@ _NOTHING = Wei(0)
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What a job has at stake: the channel that pays it, what its first voucher promises on which
-    lane, the wei it may come to owe us and to cost, all in `epoch`, and the tokens of its prompt
-    and its longest completion.
+    """What a job has at stake: the channel that pays it, its first voucher, the wei it may come to
+    owe us and to cost, both in `epoch`, and the tokens of its prompt and its longest completion.
     """
 
     terms: ChannelTerms
-    channel: ChannelId
-    lane: int
-    amount: Wei
+    signed: SignedVoucher
     window: Wei
     ceiling: Wei
     epoch: Epoch
     tokens: int
+
+    @property
+    def channel(self) -> ChannelId:
+        """The channel that pays it."""
+        return ChannelId(self.signed.voucher.channel)
 
     @property
     def payee(self) -> Address:
@@ -88,12 +90,9 @@ class Sale:
     def build_stake(self, terms: ChannelTerms) -> Stake:
         """Return what is at stake, once there is a voucher. terms: its channel's."""
         assert self.signed is not None
-        promise = self.signed.voucher
         return Stake(
             terms=terms,
-            channel=ChannelId(promise.channel),
-            lane=promise.lane,
-            amount=promise.amount,
+            signed=self.signed,
             window=self.window,
             ceiling=self.ceiling,
             epoch=self.epoch,

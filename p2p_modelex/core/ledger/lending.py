@@ -11,6 +11,7 @@ from p2p_modelex.ids import Address, ChannelId, Digest, PeerId
 from p2p_modelex.records.channel import ChannelTerms, compute_id
 from p2p_modelex.records.farm import WHOLE
 from p2p_modelex.records.rows import Row
+from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei, rescale
 
 RECENT_MAX = 256
@@ -24,9 +25,7 @@ class Wanted(Protocol):
     """A job that wants a lane: `core.exchange.sale.Stake`."""
 
     @property
-    def lane(self) -> int: ...
-    @property
-    def amount(self) -> Wei: ...
+    def signed(self) -> SignedVoucher: ...
     @property
     def ceiling(self) -> Wei: ...
     @property
@@ -75,16 +74,21 @@ class Lending:
         return found
 
     def compute_lack(self, channel: ChannelId, jobs: Iterable[Wanted]) -> Amount:
-        """Return what our line is too short by for all of these jobs to begin (MEM-5)."""
-        account, jobs = self._ledger.get_account(channel), tuple(jobs)
-        if account is None:
+        """Return what our line is too short by for all of these jobs to begin (MEM-5). Those whose
+        vouchers are not signed by the payer do not count: anybody can name a channel (MEM-6).
+        """
+        account = self._ledger.get_account(channel)
+        jobs = tuple(job for job in jobs if self._ledger.is_signed(job.signed))
+        if account is None or not jobs:
             return _NOTHING
         epoch = max(account.epoch, Epoch(account.state.epoch), *(job.epoch for job in jobs))
         needed = account.compute_most(_EVERY_LANE, epoch, self._ledger.jobs)
         for job in jobs:
-            amount, ceiling = (rescale(wei, job.epoch, epoch) for wei in (job.amount, job.ceiling))
-            most = max(amount, account.compute_due(job.lane, epoch) + ceiling)
-            needed += max(0, most - self._compute_most_of(account, job.lane, epoch))
+            promise = job.signed.voucher
+            amount = rescale(promise.amount, promise.epoch, epoch)
+            ceiling = rescale(job.ceiling, job.epoch, epoch)
+            most = max(amount, account.compute_due(promise.lane, epoch) + ceiling)
+            needed += max(0, most - self._compute_most_of(account, promise.lane, epoch))
         line = self._ledger.get_line(account).rescale(epoch)
         return Amount(Wei(max(0, needed - line.wei)), epoch)
 

@@ -242,6 +242,16 @@ class PayeeLedger:
         lane.take(signed)
         return (lane.build_row(signed),)
 
+    def is_signed(self, signed: SignedVoucher) -> bool:
+        """Whether a voucher of a channel that pays us is signed by who may."""
+        account = self._channels.get(ChannelId(signed.voucher.channel))
+        try:
+            if account is not None:
+                self._validate_signature(account, signed)
+        except JobRefused:
+            return False
+        return account is not None
+
     def _validate_epoch(self, signed: SignedVoucher, epoch: Epoch, least: Epoch) -> None:
         if signed.voucher.epoch != epoch or epoch < least:
             raise JobRefused("wrong_epoch", "LED-3: not written in the epoch of the price")

@@ -142,6 +142,7 @@ class Member:
         lane: int = 0,
         base: int = 0,
         payer: Account = PAYER,
+        signer: Account | None = None,
         tokens: int = 64,
     ) -> StreamId:
         """A payer orders on one of this member's lanes; `answers` has what it was told."""
@@ -157,7 +158,7 @@ class Member:
             OFFER.completion_price,
             Wei(2_000),
             terms.of_payer,
-            build_voucher(amount, lane, channel=channel, signer=payer),
+            build_voucher(amount, lane, channel=channel, signer=signer or payer),
             Wei(base),
         )
         self.step(given.StreamOpened(stream, REQUESTER_KEY.peer, PROTOCOL))

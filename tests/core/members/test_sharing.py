@@ -236,6 +236,17 @@ def test_jobs_that_wait_for_one_channel_ask_once_for_all() -> None:
     assert [first.told(stream) for stream in more] == ["Started"] * 6
 
 
+def test_nobody_borrows_for_a_voucher_that_the_payer_did_not_sign() -> None:
+    """MEM-6: the terms of a channel are public, and its members' lines are not to be moved."""
+    farm = Farm(500, 9_500)
+    farm.gossip()
+    first, second = farm.members
+    stream = first.order(1, CEILING, signer=Account("payer 1"))
+    farm.pump()
+    assert first.told(stream) == "channel_exhausted"
+    assert first.lines.get_taken(CHANNEL, second.key.peer).wei == 0
+
+
 def test_who_waited_may_be_gone_by_then() -> None:
     farm = Farm(500, 9_500)
     farm.gossip()
