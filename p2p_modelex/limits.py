@@ -25,6 +25,7 @@ FARM_NAME_CHARS = 32
 # What is revoked before it would expire; a record of so many has 2.7 KiB.
 REVOKED_MAX = 512
 FARM_RECORD_BYTES = 4 * KIB
+FARM_FRAME_BYTES = FARM_RECORD_BYTES + 64
 # An owner need not be there all the time: its record may hold for a month.
 FARM_TTL_MAX_MS = Millis(30 * 24 * 3600 * 1000)
 
@@ -54,6 +55,11 @@ TOP_LOGPROBS_MAX = 20
 CHUNK_LOGPROBS_MAX = 64
 REASON_BYTES = 512
 LANES_MAX = 64  # concurrent jobs on one channel
+
+# Farms. What members tell each other: 32 payers at 27 bytes, 32 channels at 54, and some more.
+MEMBERS_FRAME_BYTES = 4 * KIB
+SERVED_TOLD_MAX = 32
+SPARES_TOLD_MAX = 32
 
 # Gossip. 4 KiB advertisements travel by reconciliation; an announcement is about 100 bytes.
 ANNOUNCEMENTS_PER_MESSAGE = 64

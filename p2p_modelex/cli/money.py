@@ -168,7 +168,8 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
 def settle(home: Home, *, as_json: bool) -> None:
     """Redeem every voucher held that brings anything, in one transaction.
 
-    What was redeemed in the pause of a split is paid out by the next run after it.
+    That pays one account: where a farm of this home's is owed something too, run it once more. What
+    was redeemed in the pause of a split is paid out by the next run after it.
     """
     run_trio(_settle, home, as_json)
 
@@ -234,6 +235,12 @@ async def _close(home: Home, channel: ChannelId) -> None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")
         if not state.is_open and _name_state(state) == CLOSED:
             click.echo("it is closed: nothing is left in it")
+        elif books.chain.account not in (state.payer, state.payee):
+            payer = format_address(Address(state.payer))
+            raise BadInput(
+                f"the channel is of {payer}, which alone can close it",
+                hint="what a farm's member holds of one is redeemed all the same: modelex settle",
+            )
         elif state.payee == books.chain.account:
             await _close_as_payee(books, state)
         elif state.is_open:

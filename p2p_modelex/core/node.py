@@ -21,10 +21,11 @@ from p2p_modelex.core.directory.machine import (
     DirectoryMachine,
 )
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
-from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
-from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FARM_PROTOCOL, FARMS_TOPIC
+from p2p_modelex.core.farming import Farming
+from p2p_modelex.core.fellows import find_fellows
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -33,6 +34,7 @@ from p2p_modelex.core.inputs import (
     ChannelOpened,
     ChannelOpenFailed,
     FrameReceived,
+    GossipArrived,
     Input,
     RegistryChanged,
     RegistryLost,
@@ -45,8 +47,11 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
+from p2p_modelex.core.ledger.lending import Lending
+from p2p_modelex.core.ledger.lines import Lines
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
+from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
@@ -56,7 +61,9 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.sharing import Neighbourhood
 from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
 from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import Address, PeerId
@@ -65,18 +72,20 @@ from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.split import SplitState
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
         exchange_parameters.PROTOCOL: limits.EXCHANGE_FRAME_BYTES,
         RECONCILE_PROTOCOL: limits.RECONCILE_FRAME_BYTES,
         PROBE_PROTOCOL: limits.PING_FRAME_BYTES,
+        MEMBERS_PROTOCOL: limits.MEMBERS_FRAME_BYTES,
+        FARM_PROTOCOL: limits.FARM_FRAME_BYTES,
     }
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
-BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL})
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, FARM_PROTOCOL, MEMBERS_PROTOCOL})
 """Those that nobody pays for: jobs and money go first."""
 
 
@@ -122,17 +131,29 @@ class NodeCore:
         )
         # Where we are and who owns us, while we advertise it.
         self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
+        self._lines = Lines()
         self.payee = PayeeLedger(
-            _payee_of(identity, shop), identity.channels_domain, policies.settlement
+            _payee_of(identity, shop),
+            identity.channels_domain,
+            policies.settlement,
+            self._lines.get_line,
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
         self.splits = SplitWatch()
-        self._selling = (
-            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits)
-            if shop
-            else None
+        around = Neighbourhood(
+            Lending(self.payee, self._lines, identity.channels_domain),
+            next_stream,
+            lambda now: find_fellows(self.directory, self.farming.book, now),
         )
-        self.farms = FarmBook()
+        self._selling = self._build_selling(shop, around)
+        self.farming = Farming(
+            self.directory,
+            self.payee,
+            next_stream,
+            rng,
+            Millis(policies.directory.ttl_ms),
+            self._advertise_again,
+        )
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
@@ -142,7 +163,7 @@ class NodeCore:
             self._probes,
             rng,
             self.anchoring.get_standing,
-            self.farms,
+            self.farming.machine,
         )
         self._buying = Buying(
             identity.network,
@@ -154,6 +175,11 @@ class NodeCore:
             next_stream,
             self.splits,
         )
+
+    def _build_selling(self, shop: Shop | None, around: Neighbourhood) -> Selling | None:
+        if shop is None:
+            return None
+        return Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
 
     @property
     def frame_limits(self) -> Mapping[str, int]:
@@ -174,7 +200,9 @@ class NodeCore:
         with their vouchers.
         """
         self.anchoring.restore(rows, entry)
+        self.farming.restore(rows)
         self._buying.restore(rows)
+        self._lines.restore(rows)
         self.payee.restore(rows)
         if self._selling is not None:
             self._selling.restore(rows)
@@ -192,7 +220,7 @@ class NodeCore:
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
         effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
-        effects += self.anchoring.start()
+        effects += [*self.anchoring.start(), *self.farming.machine.start(now)]
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
@@ -203,10 +231,19 @@ class NodeCore:
         offers = self._shop.advertised if self._shop else ()
         section = self.anchoring.claim
         told = self.mesh.set_own(
-            offers, addresses, accounts, now, agent=self._agent, section=section
+            offers,
+            addresses,
+            accounts,
+            now,
+            agent=self._agent,
+            section=section,
+            farms=self.farming.get_shown(now),
         )
         own = self.directory.get(self.directory.own)
         return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
+
+    def _advertise_again(self, now: UnixMs) -> list[Effect]:
+        return self.advertise(*self._told, now) if self._told is not None else []
 
     def stock(self, shop: Shop) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
@@ -252,9 +289,13 @@ class NodeCore:
         """Return what a peer said of its load lately."""
         return self._choosing.router.loads.get(peer, now)
 
-    def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
-        """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""
-        return self.mesh.judge_gossip(origin, payload, now)
+    @property
+    def gossip(self) -> Mapping[str, Callable[[PeerId, bytes, UnixMs], Verdict]]:
+        """The topics to take part in, and who judges a message there before it is forwarded."""
+        return {
+            ANNOUNCEMENTS_TOPIC: self.mesh.judge_gossip,
+            FARMS_TOPIC: self.farming.machine.judge_gossip,
+        }
 
     def step(self, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input."""
@@ -275,6 +316,8 @@ class NodeCore:
                 return self._buying.step(happened, now)
             case SplitFetched():
                 return self._on_split(happened, now)
+            case GossipArrived(topic) if topic == FARMS_TOPIC:
+                return self._step_farms(happened, now)
             case ChannelFetched():
                 moved = self._follow(happened.state.epoch, now) if happened.state else []
                 sold = self._selling.step(happened, now) if self._selling else []
@@ -300,12 +343,10 @@ class NodeCore:
             return []
         self._move()
         effects = self._selling.retry(now) if self._selling else []
-        if self._told is not None:
-            addresses, accounts = self._told
-            # Where it cannot be said now, as the clock went back, what was said holds: prices of
-            # before are read at twice the number (RTE-4).
-            with suppress(LocalProtocolError):
-                effects += self.advertise(addresses, accounts, now)
+        # Where it cannot be said now, as the clock went back, what was said holds: prices of
+        # before are read at twice the number (RTE-4).
+        with suppress(LocalProtocolError):
+            effects += self._advertise_again(now)
         return effects
 
     def _move(self) -> None:
@@ -322,6 +363,8 @@ class NodeCore:
             return list(self.mesh.step(happened, now))
         if protocol == PROBE_PROTOCOL:
             return list(self._probes.step(happened, now))
+        if protocol == FARM_PROTOCOL:
+            return self.farming.machine.step(happened, now)
         if self._selling is not None:
             return self._selling.step(happened, now)
         return [CloseStream(stream)]
@@ -335,7 +378,13 @@ class NodeCore:
             return list(self.mesh.step(happened, now))
         if self._probes.owns(stream):
             return self._step_probes(happened, now)
+        if self.farming.machine.owns(stream):
+            return self._step_farms(happened, now)
         return []
+
+    def _step_farms(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """What a farm says may end a membership of ours, and what runs wait for it."""
+        return [*self.farming.step(happened, now), *self._buying.after_probes(now)]
 
     def _step_probes(self, happened: Input, now: UnixMs) -> list[Effect]:
         effects = list(self._probes.step(happened, now))
@@ -345,9 +394,9 @@ class NodeCore:
         """What changes our own section changes what we say of ourselves."""
         claim = self.anchoring.claim
         effects = self.anchoring.step(happened, now)
-        if self._told is None or self.anchoring.claim is claim:
+        if self.anchoring.claim is claim:
             return effects
-        return [*effects, *self.advertise(*self._told, now)]
+        return [*effects, *self._advertise_again(now)]
 
     def _on_timer(self, name: list[str], happened: TimerFired, now: UnixMs) -> list[Effect]:
         match name[0]:
@@ -361,6 +410,8 @@ class NodeCore:
                 return self._step_anchoring(happened, now)
             case "run":
                 return self._buying.step(happened, now)
+            case "farm":
+                return self._step_farms(happened, now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

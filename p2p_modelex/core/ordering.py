@@ -19,6 +19,7 @@ from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.funding import Budget, Deposit, Funding
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.runs import Attempt, Run
@@ -89,8 +90,8 @@ class Ordering:
         ceiling = min(most, run.compute_room(epoch))
         if ceiling <= 0:
             raise PaymentError("what was tried has cost all that the job may cost")
-        payee = _payee_of(candidate)
-        lane = self._funding.reserve(payee, Wei(ceiling), epoch)
+        payee, seat = _find_seat(candidate)
+        lane = self._funding.reserve(payee, Wei(ceiling), epoch, seat, candidate.peer)
         if lane is not None:
             again = _tell_again(run, candidate, is_continued=is_continued)
             return [*again, *self._begin(run, candidate, offer, lane, Wei(ceiling), now)]
@@ -102,7 +103,7 @@ class Ordering:
                 f"{self._splits.paused_until}"
             )
         run.payable = candidate
-        return self._funding.ask(run.job, payee, Wei(ceiling), epoch)
+        return self._funding.ask(run.job, payee, Wei(ceiling), epoch, seat)
 
     def order_beside(self, run: Run, now: UnixMs) -> list[Effect]:
         """Order at one more candidate, if one of the next can be paid at once and the run's ceiling
@@ -116,8 +117,9 @@ class Ordering:
             is_here, is_other = candidate.peer in here, is_continued is not bool(run.base_tokens)
             if is_here or is_other or ceiling > run.compute_room(epoch):
                 continue
+            payee, seat = _find_seat(candidate)
             try:
-                lane = self._funding.reserve(_payee_of(candidate), ceiling, epoch)
+                lane = self._funding.reserve(payee, ceiling, epoch, seat, candidate.peer)
             except PaymentError:
                 continue
             if lane is not None:
@@ -199,5 +201,9 @@ def _tell_again(run: Run, candidate: Candidate, *, is_continued: bool) -> list[E
     return [Emit(RunRestarted(run.job, candidate.peer, run.last))]
 
 
-def _payee_of(candidate: Candidate) -> Address:
-    return Address(candidate.advertisement.accounts[0].ownership.operator)
+def _find_seat(candidate: Candidate) -> tuple[Address, Seat]:
+    """Return whom a job there is paid through: the farm that was asked for, or its own account."""
+    if candidate.membership is None:
+        return Address(candidate.advertisement.accounts[0].ownership.operator), OWN_SEAT
+    certificate = candidate.membership.certificate
+    return Address(certificate.payee), Seat(certificate.index, certificate.weight)

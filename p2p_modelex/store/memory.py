@@ -9,9 +9,12 @@ from p2p_modelex import limits
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
     LoanRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -75,6 +78,15 @@ class MemoryStore(Store):
     async def records(self, now: UnixMs) -> tuple[RecordRow, ...]:
         return tuple(row for row in self._all(RecordRow) if row.expires_at > now)
 
+    async def members(self) -> tuple[MemberRow, ...]:
+        return self._all(MemberRow)
+
+    async def farms(self, now: UnixMs) -> tuple[FarmRow, ...]:
+        return tuple(row for row in self._all(FarmRow) if row.expires_at > now)
+
+    async def memberships(self) -> tuple[MembershipRow, ...]:
+        return self._all(MembershipRow)
+
     async def jobs(self, *, without: Collection[str] = ()) -> tuple[JobRow, ...]:
         return tuple(row for row in self._all(JobRow) if row.state not in without)
 
@@ -84,6 +96,7 @@ class MemoryStore(Store):
 
     async def prune(self, now: UnixMs, *, finished: Collection[str]) -> int:
         expired = self._drop(RecordRow, lambda row: row.expires_at <= now)
+        expired += self._drop(FarmRow, lambda row: row.expires_at <= now)
         changed_by = now - limits.JOBS_KEPT_MS
         return expired + self._drop(
             JobRow, lambda row: row.state in finished and row.updated_at <= changed_by

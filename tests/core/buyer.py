@@ -17,6 +17,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.provider import ProviderExchange
 from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FarmMachine, Members
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payee import PayeeLedger
@@ -132,6 +133,9 @@ class Buyer:
         self.book = book = ProbeBook()
         next_stream = lambda: StreamId(next(numbers))  # noqa: E731
         self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0), next_stream, book)
+        self.farms = FarmMachine(
+            FarmBook(NETWORK), self.find_members, next_stream, random.Random(4)
+        )
         self.buying = Buying(
             NETWORK,
             REGISTRY,
@@ -141,7 +145,7 @@ class Buyer:
                 self.probes,
                 random.Random(2),
                 lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
-                FarmBook(),
+                self.farms,
             ),
             self.circuits,
             self.payer,
@@ -153,6 +157,9 @@ class Buyer:
         self.events: list[fx.RunEvent] = []
         self.rows: list[Row] = []
         self.probing: list[StreamId] = []
+
+    def find_members(self, farm: str) -> Members:
+        return [(one.peer, one.advertisement.addresses) for one in self.shelf.entries()]
 
     def take(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         self.effects = effects

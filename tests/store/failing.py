@@ -9,9 +9,12 @@ from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
     LoanRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -90,6 +93,15 @@ class FailingStore(Store):
 
     async def records(self, now: UnixMs) -> tuple[RecordRow, ...]:
         return await self.inner.records(now)
+
+    async def members(self) -> tuple[MemberRow, ...]:
+        return await self.inner.members()
+
+    async def farms(self, now: UnixMs) -> tuple[FarmRow, ...]:
+        return await self.inner.farms(now)
+
+    async def memberships(self) -> tuple[MembershipRow, ...]:
+        return await self.inner.memberships()
 
     async def jobs(self, *, without: Collection[str] = ()) -> tuple[JobRow, ...]:
         return await self.inner.jobs(without=without)

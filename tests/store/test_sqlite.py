@@ -258,9 +258,10 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert "update p2p-modelex" in caught.value.hint
 
 
-def _make_old(raw: sqlite3.Connection) -> None:
-    """Make of a fresh database one of schema 1."""
-    raw.execute("DROP TABLE loan")
+def _make_earlier(raw: sqlite3.Connection) -> None:
+    """Make a database what the first version left behind."""
+    for table in ("member", "farm", "membership", "loan"):
+        raw.execute(f"DROP TABLE {table}")
     raw.execute("PRAGMA user_version = 1")
 
 
@@ -271,7 +272,7 @@ async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
     async with SqliteStore(path) as store:
         await store.apply([rows.channel(1)])
     with _raw(path) as raw:
-        _make_old(raw)
+        _make_earlier(raw)
     with pytest.raises(StoreError, match="earlier PaymentChannels") as caught:
         async with SqliteStore(path, read_only=read_only):
             pass
@@ -284,7 +285,7 @@ async def test_an_earlier_schema_without_channels_goes_on(path: Path) -> None:
     async with SqliteStore(path) as store:
         await store.apply([SettingRow("x", b"kept")])
     with _raw(path) as raw:
-        _make_old(raw)
+        _make_earlier(raw)
     async with SqliteStore(path) as store:
         assert await store.setting("x") == b"kept"
 
@@ -350,7 +351,7 @@ async def test_jobs_that_an_older_version_kept_are_of_epoch_0(path: Path) -> Non
     with contextlib.closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE job SET body = ? WHERE job = ?", (kept, job.job))
         raw.execute("UPDATE job SET body = ? WHERE job = ?", (b"1234" + older, other.job))
-        _make_old(raw)
+        _make_earlier(raw)
         raw.commit()
     async with SqliteStore(path) as store:
         with pytest.raises(StoreError, match="job is damaged"):

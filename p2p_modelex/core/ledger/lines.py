@@ -10,10 +10,14 @@ A grant is the sum of all that one member ever gave another on a channel. It onl
 come twice, late, or again after a crash, and says the same.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from p2p_modelex.core.ledger.amount import Amount
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.ids import ChannelId, PeerId
+from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import LoanRow, Row
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -26,12 +30,14 @@ class Lines:
     def __init__(self) -> None:
         self._loans: dict[ChannelId, dict[PeerId, LoanRow]] = {}
 
-    def restore(self, row: LoanRow) -> None:
-        """Take over what is on disk."""
-        self._loans.setdefault(row.channel, {})[row.peer] = row
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over LoanRow; other rows are skipped."""
+        for row in rows:
+            if isinstance(row, LoanRow):
+                self._loans.setdefault(row.channel, {})[row.peer] = row
 
     def compute_line(self, channel: ChannelId, part: Amount) -> Amount:
-        """Return our line. part: what is ours of the deposit by weight."""
+        """Return our line (MEM-5). part: what is ours of the deposit by weight."""
         loans = self._loans.get(channel, {}).values()
         latest = max((part.epoch, *(Epoch(loan.epoch) for loan in loans)))
         moved = sum(rescale(loan.taken, loan.epoch, latest) for loan in loans)
@@ -39,10 +45,19 @@ class Lines:
         # Under nothing only if the owner took weight from us that we had given away.
         return Amount(Wei(max(0, part.rescale(latest).wei + moved)), latest)
 
+    def get_line(self, state: ChannelState, seat: Seat) -> int:
+        """Our line on a channel, wei in the channel's epoch, rounded down where a member has seen
+        a split that has not touched the channel yet.
+        """
+        epoch = Epoch(state.epoch)
+        part = Amount(Wei(seat.compute_share(state.deposit)), epoch)
+        line = self.compute_line(ChannelId(state.channel), part)
+        return min(rescale(line.wei, line.epoch, epoch), state.deposit)
+
     def lend(
         self, channel: ChannelId, peer: PeerId, have: Amount, want: Amount, spare: Amount
     ) -> tuple[Amount, tuple[Row, ...]]:
-        """Give a member more of our line, and return all it was ever given (MEM-5, MEM-6).
+        """Give a member more of our line, and return all it was ever given (MEM-7, MEM-8).
 
         have: what it has of that. want: what it needs, or nothing to hear what it was given. spare:
         what we can do without; it gets half of that where it wants less, so that it need not ask
@@ -56,17 +71,17 @@ class Lines:
         if have.wei < loan.given or not more:
             return given, ()
         row = msgspec.structs.replace(loan, given=Wei(loan.given + more))
-        self.restore(row)
+        self.restore((row,))
         return Amount(row.given, given.epoch), (row,)
 
     def take(self, channel: ChannelId, peer: PeerId, given: Amount) -> tuple[Row, ...]:
-        """A member says what it gave us in all (MEM-7)."""
+        """A member says what it gave us in all (MEM-9)."""
         loan = self._get(channel, peer, given.epoch)
         given = given.rescale(Epoch(loan.epoch))
         if given.wei <= loan.taken:
             return ()
         row = msgspec.structs.replace(loan, taken=given.wei)
-        self.restore(row)
+        self.restore((row,))
         return (row,)
 
     def get_taken(self, channel: ChannelId, peer: PeerId) -> Amount:

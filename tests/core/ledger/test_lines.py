@@ -12,9 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.core.ledger.lines import Lines
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.ids import ChannelId, PeerId
 from p2p_modelex.records.rows import LoanRow, Row
 from p2p_modelex.units import Epoch, Wei, rescale
+from tests.core.exchange.pair import TERMS, build_state
 
 CHANNEL, OTHER = ChannelId(b"c" * 32), ChannelId(b"o" * 32)
 WHOLE = 10_000
@@ -56,7 +58,7 @@ def test_who_asks_gets_half_of_what_can_be_spared_and_more_if_it_needs_it() -> N
 
 
 def test_a_grant_that_was_lost_is_said_again_and_not_given_twice() -> None:
-    """MEM-6."""
+    """MEM-7, MEM-8."""
     lines = Lines()
     asked = amount(0), amount(30), amount(40)
     given, rows = lines.lend(CHANNEL, A, *asked)
@@ -68,7 +70,7 @@ def test_a_grant_that_was_lost_is_said_again_and_not_given_twice() -> None:
 
 
 def test_a_grant_may_come_twice_and_late() -> None:
-    """MEM-7."""
+    """MEM-9."""
     lines = Lines()
     assert lines.take(CHANNEL, A, amount(30))
     for late in (30, 20, 0):
@@ -90,6 +92,17 @@ def test_amounts_double_with_a_split_wherever_it_is_seen_first() -> None:
     assert taker.take(CHANNEL, B, amount(35)) == (), "the same, as it was before"
     assert taker.compute_line(CHANNEL, amount(5)) == amount(80, 1)
     assert giver.compute_line(CHANNEL, amount(40)) == amount(10, 1)
+
+
+def test_a_line_of_a_later_epoch_than_the_channel_is_rounded_down() -> None:
+    lines = Lines()
+    state = build_state(TERMS, 1_000)
+    channel = ChannelId(state.channel)
+    assert lines.get_line(state, Seat(1, 5_000)) == 500
+    lines.take(channel, A, amount(7, 1))
+    assert lines.get_line(state, Seat(1, 5_000)) == 503
+    lines.take(channel, B, amount(5_000, 1))
+    assert lines.get_line(state, Seat(1, 5_000)) == 1_000, "never more than there is"
 
 
 # Any interleaving.
@@ -125,8 +138,7 @@ class Member:
 
     def restart(self) -> None:
         self.lines = Lines()
-        for row in self.disk.values():
-            self.lines.restore(row)
+        self.lines.restore(self.disk.values())
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,16 @@ export const Certificate = message('Certificate', null, {
   not_before: u64,
   not_after: u64
 })
+const farmRecord = bytes(0, 4096)
+export const FarmRecord = message('FarmRecord', null, {
+  name: farmName,
+  sequence: u64,
+  ttl_ms: integer(2_592_000_000, 10_000),
+  payee: bytes20,
+  revoked: list(u32, 512)
+})
+export const FarmQuestion = message('FarmQuestion', 1, { farm: bytes32, record: farmRecord })
+export const FarmAnswer = message('FarmAnswer', 2, { record: farmRecord })
 
 // directory
 const kind = oneOf('chat', 'completion', 'score', 'embedding')
@@ -187,6 +197,29 @@ export const Failed = message('Failed', 21, { job, code: failure, reason })
 export const EXCHANGE_FRAME_BYTES = 256 * 1024
 export const FROM_REQUESTER = [Ask, Order, Accept, Pay, Cancel]
 export const FROM_PROVIDER = [Quoted, Started, Chunk, Finished, Refused, Failed]
+
+// members
+const splitEpoch = integer(20)
+export const ServedPayer = message('ServedPayer', null, { payer: bytes20, tokens: u32 })
+export const SpareLine = message('SpareLine', null, {
+  channel: bytes32,
+  spare: amount,
+  epoch: splitEpoch
+})
+export const Told = message('Told', 1, {
+  farm: bytes32,
+  wait_ms: u32,
+  served: list(ServedPayer, 32),
+  spares: list(SpareLine, 32)
+})
+export const Borrow = message('Borrow', 2, {
+  farm: bytes32,
+  terms: PayerTerms,
+  have: amount,
+  want: amount,
+  epoch: splitEpoch
+})
+export const Lent = message('Lent', 3, { given: amount, epoch: splitEpoch })
 
 // routing
 export const PROBE_FRAME_BYTES = 64

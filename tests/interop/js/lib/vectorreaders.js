@@ -4,7 +4,8 @@ import * as messages from './messages.js'
 import { Judge } from './advertisements.js'
 import { anchorOf, markOf, Registry } from './anchoring.js'
 import { hex, unhex } from './bytes.js'
-import { validateCertificate } from './farms.js'
+import { FarmBook, validateCertificate } from './farms.js'
+import * as lineRules from './lines.js'
 import { element, fingerprint, inRange } from './fingerprint.js'
 import { nextState, TABLE } from './conversation.js'
 import { answer } from './reconcile.js'
@@ -122,12 +123,14 @@ function * certificate ({ cases, network }) {
   }
 }
 
-const IGNORED = ['ADV-5', 'ADV-6', 'ADV-7', 'ADV-8', 'ADV-14', 'ANN-4', 'ANN-5']
+const IGNORED = ['ADV-5', 'ADV-6', 'ADV-7', 'ADV-8', 'ADV-14', 'ANN-4', 'ANN-5', 'FRM-8', 'FRM-9', 'FRM-10']
 
 function * verdict ({ cases, rules, network, registryDomain, now, origin }) {
   for (const { name, steps } of cases) {
     yield [name, () => {
-      const judge = new Judge(unhex(network), unhex(registryDomain))
+      const judge = rules[0].startsWith('FRM')
+        ? new FarmBook(unhex(network))
+        : new Judge(unhex(network), unhex(registryDomain))
       let clock = Number(now)
       for (const { message, offset_ms: offset, verdict, rule, expected } of steps) {
         clock = Number(now) + offset
@@ -240,6 +243,25 @@ function * marks ({ cases, peer }) {
   }
 }
 
+function * lines ({ parts, lends, takes }) {
+  for (const { name, deposit, weight, part } of parts) {
+    yield [name, () => assert.equal(lineRules.part(BigInt(deposit), BigInt(weight)), BigInt(part))]
+  }
+  for (const one of lends) {
+    yield [one.name, () => {
+      const [have, want] = [one.have, one.want].map((wei) => [BigInt(wei), one.askEpoch])
+      const given = lineRules.lend([BigInt(one.gaveBefore), one.gaveEpoch], have, want, [BigInt(one.spare), one.spareEpoch])
+      assert.deepEqual(given, [BigInt(one.given), one.givenEpoch])
+    }]
+  }
+  for (const one of takes) {
+    yield [one.name, () => {
+      const taken = lineRules.take([BigInt(one.tookBefore), one.tookEpoch], [BigInt(one.told), one.toldEpoch])
+      assert.deepEqual(taken, [BigInt(one.taken), one.takenEpoch])
+    }]
+  }
+}
+
 export const READERS = {
   'wire/1': wire,
   'envelope/1': envelope,
@@ -254,5 +276,6 @@ export const READERS = {
   'exchange-receipts/1': receiptFiles,
   'ledger-vouchers/1': vouchers,
   'anchor/1': anchors,
-  'marks/1': marks
+  'marks/1': marks,
+  'members-lines/1': lines
 }
