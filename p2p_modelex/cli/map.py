@@ -214,7 +214,7 @@ async def _write(results: "Map", output: Path | None) -> None:
     file = _open_output(output)
     try:
         has = _count_lines(file) if output else 0
-        async for line in results.lines():
+        while (line := await results.take()) is not None:
             if results.taken > has:
                 _put(file, output, line)
     finally:

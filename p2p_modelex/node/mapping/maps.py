@@ -1,9 +1,10 @@
 """A map as its caller has it: results to iterate over, and what they have cost."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import trio
 
@@ -47,17 +48,23 @@ class Map:
         """Results given so far."""
         return self._spreading.taken
 
-    async def __aiter__(self) -> AsyncIterator[MapResult]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MapResult:
         """Raises NoProvider, PaymentError or NetworkError where the map stops before its end, and
         BadInput for an input that cannot be filled in: the results before it were given then.
         """
-        async for body in self.lines():
-            yield decode_result(body)
+        body = await self.take()
+        if body is None:
+            raise StopAsyncIteration
+        return decode_result(body)
 
-    async def lines(self) -> AsyncGenerator[bytes, None]:
-        """As iterating, with each result as the JSON that the journal keeps."""
-        while (body := await self._spreading.take()) is not None:
-            yield body
+    async def take(self) -> bytes | None:
+        """Return the next result as the JSON that the journal keeps, None after the last; raises as
+        iterating does.
+        """
+        return await self._spreading.take()
 
     def leave(self, *, at_once: bool = False) -> None:
         """Order nothing more: the iteration ends with what is in hand. at_once: and cancel that,
