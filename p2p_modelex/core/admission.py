@@ -9,8 +9,8 @@ import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.crowd import Crowd
-from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.effects import Generate, StreamId
 from p2p_modelex.core.line import Line, Place
 from p2p_modelex.core.patrons import Patrons

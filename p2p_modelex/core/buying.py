@@ -37,6 +37,7 @@ from p2p_modelex.core.inputs import (
     StreamReady,
 )
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.retries import RetryBudget
@@ -171,11 +172,11 @@ class Buying:
         self, run: Run, candidate: Candidate, now: UnixMs, *, is_funded: bool = False
     ) -> list[Effect]:
         """Reserve money and open the stream, or first have a deposit made; PaymentError."""
-        payee = Address(candidate.advertisement.accounts[0].ownership.operator)
+        payee, seat = _find_seat(candidate)
         offer = move_offer(candidate.offer, self._splits.epoch)  # it may have split since
         ceiling = compute_ceiling(run.wanted, offer)
         epoch = Epoch(offer.epoch)
-        lane = self._funding.reserve(payee, ceiling, epoch)
+        lane = self._funding.reserve(payee, ceiling, epoch, seat, candidate.peer)
         if lane is not None:
             return self._begin(run, candidate, offer, lane, now)
         if is_funded:
@@ -185,7 +186,7 @@ class Buying:
                 "no channel has enough left, and transfers are paused for a split until block "
                 f"{self._splits.paused_until}"
             )
-        return self._funding.ask(run.job, payee, ceiling, epoch)
+        return self._funding.ask(run.job, payee, ceiling, epoch, seat)
 
     def _begin(
         self, run: Run, candidate: Candidate, offer: Offer, lane: ReservedLane, now: UnixMs
@@ -353,3 +354,11 @@ class Buying:
             return self._end(run, run.build_failure("cancelled", "by the caller"))
         effects = exchange.step(CancelRun(exchange.job), now)
         return self._translate(run, exchange, effects, now)
+
+
+def _find_seat(candidate: Candidate) -> tuple[Address, Seat]:
+    """Return whom a job there is paid through: the farm that was asked for, or its own account."""
+    if candidate.membership is None:
+        return Address(candidate.advertisement.accounts[0].ownership.operator), OWN_SEAT
+    certificate = candidate.membership.certificate
+    return Address(certificate.payee), Seat(certificate.index, certificate.weight)

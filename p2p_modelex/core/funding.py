@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from p2p_modelex.core.effects import Effect, OpenChannel, TopUpChannel
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import envelope
 from p2p_modelex.records.channel import ChannelState, build_salt
 from p2p_modelex.records.rows import ChannelRow, Row, SettingRow
@@ -67,26 +68,31 @@ class Funding:
         """A channel of ours is on record: the next one to its payee gets another name."""
         self._opened.setdefault(Address(state.payee), {})[ChannelId(state.channel)] = None
 
-    def reserve(self, payee: Address, ceiling: Wei, epoch: Epoch) -> ReservedLane | None:
+    def reserve(
+        self, payee: Address, ceiling: Wei, epoch: Epoch, seat: Seat, peer: PeerId
+    ) -> ReservedLane | None:
         """Reserve a lane on a channel with enough left; None if a deposit is wanted first.
 
         PaymentError if no deposit would help.
         """
         refusal: PaymentError | None = None
-        for state in self._ledger.get_channels(payee):
+        for state in self._ledger.get_channels(payee, seat):
             channel = ChannelId(state.channel)
             if self._ledger.get_epoch(channel) > epoch:
                 raise PaymentError(f"the price is of split epoch {epoch}, our vouchers of a later")
-            if self._ledger.get_left(channel, epoch) >= ceiling:
+            if self._ledger.get_left(channel, epoch, seat) >= ceiling:
                 try:
-                    return self._ledger.reserve_lane(channel, ceiling, epoch)
-                except PaymentError as error:  # every lane is in use
+                    self._ledger.validate_holder(channel, seat, peer)
+                    return self._ledger.reserve_lane(channel, ceiling, epoch, seat)
+                except PaymentError as error:  # every lane is in use, or another member's
                     refusal = error
         if refusal is not None:
             raise refusal
         return None
 
-    def ask(self, job: JobId, payee: Address, ceiling: Wei, epoch: Epoch) -> list[Effect]:
+    def ask(
+        self, job: JobId, payee: Address, ceiling: Wei, epoch: Epoch, seat: Seat = OWN_SEAT
+    ) -> list[Effect]:
         """Have a deposit made for the job, or let it wait for the one under way.
 
         A channel that has too little left is topped up: less gas than a new one, and the lanes in
@@ -96,10 +102,14 @@ class Funding:
         if under_way is not None:
             under_way.waiting[job] = None
             return []
-        channels = self._ledger.get_channels(payee)
+        channels = self._ledger.get_channels(payee, seat)
         channel = ChannelId(channels[0].channel) if channels else None
-        left = self._ledger.get_left(channel, epoch) if channel is not None else 0
-        amount = self._choose_amount(Wei(ceiling - left), epoch)
+        least = (
+            self._ledger.get_lack(channel, epoch, seat, ceiling)
+            if channel is not None
+            else Wei(seat.compute_deposit(ceiling))
+        )
+        amount = self._choose_amount(least, epoch)
         self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
         if channel is None:
             return [OpenChannel(payee, amount, self._make_salt(payee))]

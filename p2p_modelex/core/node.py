@@ -21,7 +21,6 @@ from p2p_modelex.core.directory.machine import (
     DirectoryMachine,
 )
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
-from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.farm.book import FarmBook
@@ -57,6 +56,7 @@ from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
 from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import Address, PeerId

@@ -12,7 +12,7 @@ from p2p_modelex.core.effects import (
 )
 from p2p_modelex.core.inputs import ChannelFetched, Input, Redeemed, RedeemFailed, TimerFired
 from p2p_modelex.core.ledger.payee import PayeeLedger
-from p2p_modelex.ids import ChannelId
+from p2p_modelex.ids import Address, ChannelId
 from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Millis, UnixMs
@@ -46,11 +46,12 @@ class Redeeming:
         self._failures = 0
         self._fetching: dict[ChannelId, None] = {}
         self._watched: ChannelId | None = None
+        self._redeemed_for: Address | None = None
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers; the pause of a split may have ended while we were not there."""
         return [
-            PayOut(self._ledger.payee),
+            *map(PayOut, self._ledger.payees),
             SetTimer(SETTLE_TIMER, UnixMs(now + SETTLE_INTERVAL_MS)),
             SetTimer(WATCH_TIMER, UnixMs(now + WATCH_INTERVAL_MS)),
         ]
@@ -78,7 +79,7 @@ class Redeeming:
         claimed in it is paid out now, whether or not there is more to redeem.
         """
         self._failures = 0
-        return [PayOut(self._ledger.payee), SetTimer(SETTLE_TIMER, now)]
+        return [*map(PayOut, self._ledger.payees), SetTimer(SETTLE_TIMER, now)]
 
     def fetch(self, channel: ChannelId, terms: ChannelTerms) -> list[Effect]:
         """Have a channel read, once for all who ask meanwhile. Answer: ChannelFetched."""
@@ -92,11 +93,16 @@ class Redeeming:
         return SetTimer(SETTLE_TIMER, UnixMs(now + pause))
 
     def _redeem(self, now: UnixMs) -> list[Effect]:
-        claims = self._ledger.claims_to_redeem(now)[: limits.REDEMPTION_VOUCHERS_MAX]
+        """A transaction pays one payee; they take turns, so that one which fails holds up none."""
+        claims = self._ledger.claims_to_redeem(now)
         if not claims or self._is_redeeming:
             return []
-        self._is_redeeming = True
-        return [Redeem(claims)]
+        payees = sorted({Address(claim.terms.payee) for claim in claims})
+        last = self._redeemed_for
+        payee = next((one for one in payees if last is None or one > last), payees[0])
+        self._is_redeeming, self._redeemed_for = True, payee
+        chosen = [claim for claim in claims if claim.terms.payee == payee]
+        return [Redeem(tuple(chosen[: limits.REDEMPTION_VOUCHERS_MAX]))]
 
     def _watch(self, now: UnixMs) -> list[Effect]:
         """Look at the next channels that owe us something, in the order of their names."""

@@ -26,6 +26,14 @@ class ChannelRow(
     """The peer at the other end, where known."""
 
 
+class MemberRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """Whose lanes a farm's member index has on a channel that we pay into. Key: channel, index."""
+
+    channel: ChannelId
+    index: int
+    peer: PeerId
+
+
 class IssuedVoucherRow(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
 ):
@@ -113,6 +121,7 @@ class SettingRow(
 
 Row = (
     ChannelRow
+    | MemberRow
     | IssuedVoucherRow
     | ReceivedVoucherRow
     | RedeemedRow

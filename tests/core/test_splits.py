@@ -139,7 +139,7 @@ def test_a_split_is_learned_from_whatever_the_chain_says(news: given.Input) -> N
     later = UnixMs(NOW + 1)
     effects = core.step(news, later)
     assert fx.SetTimer(SETTLE_TIMER, later) in effects, "what the pause held up is redeemed"
-    assert fx.PayOut(core.payee.payee) in effects, "and what it left unpaid is paid out"
+    assert fx.PayOut(core.payee.payees[0]) in effects, "and what it left unpaid is paid out"
     assert find_offers(core) == (OFFER_1,)
     assert core.splits.epoch == 1
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from p2p_modelex import limits
+from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.crowd import Crowd
-from p2p_modelex.core.directory.buckets import TokenBuckets
-from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
+from p2p_modelex.core.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
 from p2p_modelex.records import codec

@@ -10,7 +10,7 @@ from p2p_modelex.core.directory import rules
 from p2p_modelex.core.directory.fingerprint import RangeIndex
 from p2p_modelex.core.directory.index import CapabilityIndex, Group, belongs, serves
 from p2p_modelex.core.directory.places import Places
-from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
+from p2p_modelex.core.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, public_key_of
 from p2p_modelex.records import codec

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from p2p_modelex.core.directory.directory import Directory
-from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import Effect, Penalize, Persist
+from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow

@@ -3,19 +3,18 @@
 from collections.abc import Callable, Sequence
 
 from p2p_modelex import limits
+from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.directory.announcements import (
     AnnouncementJudge,
     PendingFetches,
     decode_announcements,
 )
-from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.index import Rng
 from p2p_modelex.core.directory.initiator import Plan
 from p2p_modelex.core.directory.own import OwnAdvertisement
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL, SESSION_TIMER, Sessions
 from p2p_modelex.core.directory.settings import DirectorySettings
-from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import (
     CancelTimer,
     Effect,
@@ -37,6 +36,7 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
+from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError
 from p2p_modelex.ids import Digest, PeerId, public_key_of
 from p2p_modelex.records.advertisement import Advertisement, Offer, Section

@@ -2,7 +2,7 @@
 
 from p2p_modelex import limits
 from p2p_modelex.core.directory.addresses import find_fault
-from p2p_modelex.core.directory.verdict import ACCEPTED, Verdict, ignore, reject
+from p2p_modelex.core.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import Digest, NetworkId, PublicKey
 from p2p_modelex.records import envelope as envelopes

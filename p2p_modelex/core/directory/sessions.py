@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.crowd import Crowd
-from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.initiator import Outcome, Plan, ReconcileInitiator
 from p2p_modelex.core.directory.responder import ReconcileResponder

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import ReceivedVoucherRow, RedeemedRow, Row
@@ -59,11 +60,12 @@ class LaneAccount:
 
 @dataclass(slots=True)
 class ChannelAccount:
-    """A channel and its lanes. The compute methods answer in the units of an epoch that is none of
-    the lanes' past; the chain may have written the channel in a later one.
+    """A channel, our seat at its payee, and our lanes. The compute methods answer in the units of
+    an epoch that is none of the lanes' past; the chain may have written the channel in a later one.
     """
 
     state: ChannelState
+    seat: Seat
     lanes: dict[int, LaneAccount] = field(default_factory=dict)
 
     def get_lane(self, lane: int) -> LaneAccount:
@@ -80,11 +82,10 @@ class ChannelAccount:
         """The latest epoch of the lanes."""
         return max((lane.epoch for lane in self.lanes.values()), default=Epoch(0))
 
-    def covers(self, amount: int, epoch: Epoch) -> bool:
-        """Whether the deposit is as much as this."""
+    def covers(self, amount: int, epoch: Epoch, line: int) -> bool:
+        """Whether the part of the deposit that counts, `line`, is as much as this."""
         latest = max(epoch, self.state.epoch)
-        deposit = rescale(self.state.deposit, self.state.epoch, latest)
-        return rescale(amount, epoch, latest) <= deposit
+        return rescale(amount, epoch, latest) <= rescale(line, self.state.epoch, latest)
 
     def compute_promised(self, but: int, epoch: Epoch) -> int:
         """What the vouchers of all lanes but one promise."""

@@ -1,9 +1,9 @@
 """What we are paid: channels to us, the vouchers we hold, debts, and when to redeem."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from p2p_modelex import limits
 from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount
+from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat, get_share
 from p2p_modelex.core.ledger.settlement import Settlement, SettlementPolicy
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
@@ -24,26 +24,50 @@ CHANNELS_MAX = 10_000
 
 
 class PayeeLedger:
-    """All channels that pay `payee`: the `Till` of every provider exchange (see exchange.ports).
+    """All channels that pay us: our own account `payee`, or a farm's where we have a seat. The
+    `Till` of every provider exchange (see exchange.ports).
 
-    domain: the EIP-712 domain of PaymentChannels. Rows that a method returns are to be persisted
-    before anything is sent that relies on them.
+    domain: the EIP-712 domain of PaymentChannels. get_line: the part of a channel's deposit that
+    counts for our seat, wei in the channel's epoch (LED-6). Rows that a method returns are to be
+    persisted before anything is sent that relies on them.
     """
 
     def __init__(
-        self, payee: Address, domain: Digest, policy: SettlementPolicy | None = None
+        self,
+        payee: Address,
+        domain: Digest,
+        policy: SettlementPolicy | None = None,
+        get_line: Callable[[ChannelState, Seat], int] = get_share,
     ) -> None:
-        self.payee = payee
-        """The account that every channel here pays."""
         self._domain = domain
+        self._get_line = get_line
+        self._own = payee
+        # Those that ended too: what they hold is ours to redeem.
+        self._seats = {payee: OWN_SEAT}
+        self._taken: dict[Address, None] = {payee: None}
         self._settlement = Settlement(policy or SettlementPolicy())
         self._channels: dict[ChannelId, ChannelAccount] = {}
         self._jobs: dict[JobId, JobAccount] = {}
 
+    @property
+    def payees(self) -> tuple[Address, ...]:
+        """The accounts that channels here pay, our own first."""
+        return tuple(self._seats)
+
+    def take_seats(self, seats: Mapping[Address, Seat]) -> None:
+        """Sit at these payees, of farms, from now on and at no others: the seats left take no new
+        jobs, and what they hold can be redeemed still.
+        """
+        self._taken = {self._own: None, **dict.fromkeys(seats)}
+        self._seats |= seats
+        for account in self._channels.values():
+            account.seat = self._seats[Address(account.state.payee)]
+
     def restore(self, rows: Iterable[Row]) -> None:
         """Take over ChannelRow, ReceivedVoucherRow and RedeemedRow; other rows are skipped.
 
-        The rows may come in any order; those of channels that do not pay us are skipped too.
+        The rows may come in any order, after the seats were taken; those of channels that do not
+        pay us are skipped too.
         """
         rows = tuple(rows)
         for row in rows:
@@ -75,13 +99,14 @@ class PayeeLedger:
         one that never brought a voucher makes room, and is read from the chain again if it does.
         """
         channel = ChannelId(state.channel)
-        if state.payee != self.payee:
+        seat = self._seats.get(Address(state.payee))
+        if seat is None:
             return ()
         account = self._channels.get(channel)
         if account is not None:
             account.state = state
         elif self._make_room():
-            self._channels[channel] = ChannelAccount(state)
+            self._channels[channel] = ChannelAccount(state, seat)
         else:
             return ()
         return (ChannelRow(state, is_payer=False, peer=None),)
@@ -101,12 +126,14 @@ class PayeeLedger:
 
     def identify(self, terms: PayerTerms, signed: SignedVoucher) -> ChannelTerms:
         """Return the terms that name the voucher's channel to us on chain; JobRefused if they do
-        not (LED-12). They cost one hash, and nothing else is believed of a channel's parties.
+        not (LED-12). They cost one hash for each of our payees, which tells which of them is paid,
+        and nothing else is believed of a channel's parties.
         """
-        whole = terms.to(self.payee)
-        if compute_id(whole, self._domain) != signed.voucher.channel:
-            raise JobRefused("bad_voucher", "LED-12: its channel is not that of the terms")
-        return whole
+        for payee in self._seats:
+            whole = terms.to(payee)
+            if compute_id(whole, self._domain) == signed.voucher.channel:
+                return whole
+        raise JobRefused("bad_voucher", "LED-12: its channel is not that of the terms")
 
     def is_short(self, signed: SignedVoucher, epoch: Epoch, ceiling: Wei) -> bool:
         """Whether a job might cost more than is left, as far as we know: a payer that topped its
@@ -117,7 +144,10 @@ class PayeeLedger:
         if account is None or epoch < account.epoch:
             return False
         most = account.compute_most(promise.lane, epoch, self._jobs) + promise.amount + ceiling
-        return not account.covers(most, epoch)
+        return not self._covers(account, most, epoch)
+
+    def _covers(self, account: ChannelAccount, amount: int, epoch: Epoch) -> bool:
+        return account.covers(amount, epoch, self._get_line(account.state, account.seat))
 
     def open_lane(
         self,
@@ -136,8 +166,10 @@ class PayeeLedger:
             raise JobRefused("no_channel", "LED-1: the channel is not known to pay us")
         if not account.state.is_open:
             raise JobRefused("no_channel", "LED-1: the channel is closing")
-        if promise.lane >= limits.LANES_MAX:
-            raise JobRefused("bad_voucher", f"LED-2: lanes are under {limits.LANES_MAX}")
+        if account.state.payee not in self._taken:
+            raise JobRefused("no_channel", "LED-13: our membership in this farm has ended")
+        if not account.seat.owns(promise.lane):
+            raise JobRefused("bad_voucher", "LED-2: the lane is none of ours")
         lane = account.get_lane(promise.lane)
         self._validate_epoch(signed, epoch, account.epoch)
         if lane.holder is not None and not self._jobs[lane.holder].is_settling:
@@ -152,7 +184,7 @@ class PayeeLedger:
             raise JobRefused("debt", f"earned={due}")  # LED-7
         committed = account.compute_committed(promise.lane, epoch, self._jobs) + promise.amount
         prepaid = promise.amount - due
-        if not account.covers(committed + max(0, window - prepaid), epoch):
+        if not self._covers(account, committed + max(0, window - prepaid), epoch):
             raise JobRefused("channel_exhausted", "LED-6: the deposit left is under the window")
         self._validate_signature(account, signed)
         rows = account.move_debts(promise.lane, epoch)
@@ -184,7 +216,7 @@ class PayeeLedger:
         latest = account.epoch
         promised = account.compute_promised(held.lane, latest)
         promised += rescale(promise.amount, held.epoch, latest)
-        if not account.covers(promised, latest):
+        if not self._covers(account, promised, latest):
             raise JobRefused("channel_exhausted", "LED-6: more than the deposit is promised")
         self._validate_signature(account, signed)
         lane.take(signed)

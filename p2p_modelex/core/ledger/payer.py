@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from p2p_modelex import limits
+from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.errors import LocalProtocolError, PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.eip712 import AccountSigner
-from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, Row
+from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, JobRow, MemberRow, Row
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
@@ -44,24 +45,42 @@ class _Lane:
 
 
 @dataclass(slots=True)
-class _Channel:
-    """doubts: jobs that ended without agreement, and what more the payee may ask for each, in the
-    epoch of its row.
+class _Part:
+    """What one peer is paid on a channel. doubts: jobs that ended without agreement, and what more
+    it may ask for each, in the epoch of its row.
     """
 
-    state: ChannelState
-    peer: PeerId | None
+    peer: PeerId | None = None
     lanes: dict[int, _Lane] = field(default_factory=dict)
     doubts: dict[JobId, tuple[JobRow, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Channel:
+    """parts: by the index of the payee's seats; they share the deposit."""
+
+    state: ChannelState
+    parts: dict[int, _Part] = field(default_factory=dict)
+
+    def get_part(self, index: int) -> _Part:
+        return self.parts.setdefault(index, _Part())
+
+    @property
+    def lanes(self) -> list[_Lane]:
+        return [lane for part in self.parts.values() for lane in part.lanes.values()]
 
 
 class ReservedLane:
     """One job's hold on a lane, up to a ceiling: the `Purse` of an exchange (exchange.ports)."""
 
-    def __init__(self, ledger: "PayerLedger", account: _Channel, number: int, ceiling: int) -> None:
+    def __init__(
+        self, ledger: "PayerLedger", account: _Channel, index: int, number: int, ceiling: int
+    ) -> None:
         self._ledger = ledger
         self._account = account
-        self._lane = account.lanes[number]
+        self._index = index
+        self._part = account.parts[index]
+        self._lane = self._part.lanes[number]
         self.base = Wei(self._lane.owed)
         self._most = self.base + ceiling
         self.channel = ChannelId(account.state.channel)
@@ -70,10 +89,12 @@ class ReservedLane:
         self.epoch = self._lane.epoch
 
     def note_peer(self, peer: PeerId) -> tuple[Row, ...]:
-        """The channel pays this peer: what a job owes can be found again after a crash."""
-        if self._account.peer is not None:
+        """The lanes pay this peer: what a job owes can be found again after a crash."""
+        if self._part.peer is not None:
             return ()
-        self._account.peer = peer
+        self._part.peer = peer
+        if self._index:
+            return (MemberRow(self.channel, self._index, peer),)
         return (ChannelRow(self._account.state, is_payer=True, peer=peer),)
 
     def sign(self, paid: Wei) -> tuple[SignedVoucher, tuple[Row, ...]]:
@@ -97,12 +118,13 @@ class ReservedLane:
         that much (LED-11). If not, it may lack a voucher of another lane: that one comes next.
         """
         extra = earned - self._lane.owed
-        _move_doubts(self._account.doubts, self.epoch)
-        if not 0 < extra <= sum(doubt for _, doubt in self._account.doubts.values()):
+        doubts = self._part.doubts
+        _move_doubts(doubts, self.epoch)
+        if not 0 < extra <= sum(doubt for _, doubt in doubts.values()):
             self._lane.refusals += 1
             return
         self._lane.owed = earned
-        self._lane.conceded |= _use_up(self._account.doubts, extra)
+        self._lane.conceded |= _use_up(doubts, extra)
 
     def close(self, owed: Wei, last: JobRow) -> None:
         """Free the lane. owed: wei the job cost by what we received; what the vouchers do not
@@ -114,7 +136,7 @@ class ReservedLane:
             self._lane.refusals = 0
         self._lane.owed = max(self._lane.owed, self.base + owed)
         if last.state == LOST and last.owed > owed:
-            self._account.doubts[last.job] = (last, last.owed - owed)
+            self._part.doubts[last.job] = (last, last.owed - owed)
 
 
 class PayerLedger:
@@ -126,14 +148,18 @@ class PayerLedger:
         self._channels: dict[ChannelId, _Channel] = {}
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Take over ChannelRow, IssuedVoucherRow and our JobRows; other rows are skipped.
+        """Take over ChannelRow, MemberRow, IssuedVoucherRow and our JobRows; skip other rows.
 
         A job that was running or lost leaves a doubt on the channel to its peer.
         """
         rows = tuple(rows)
         for row in rows:
             if isinstance(row, ChannelRow) and row.is_payer:
-                self._channels[ChannelId(row.state.channel)] = _Channel(row.state, row.peer)
+                own = _Part(row.peer)
+                self._channels[ChannelId(row.state.channel)] = _Channel(row.state, {0: own})
+        for row in rows:
+            if isinstance(row, MemberRow) and row.channel in self._channels:
+                self._channels[row.channel].get_part(row.index).peer = row.peer
         for row in rows:
             if isinstance(row, IssuedVoucherRow):
                 self._restore_voucher(row.signed.voucher)
@@ -144,23 +170,28 @@ class PayerLedger:
         account = self._channels.get(ChannelId(promise.channel))
         if account is not None:
             lane = _Lane(Epoch(promise.epoch), promise.amount, promise.amount)
-            account.lanes[promise.lane] = lane
+            index = promise.lane // limits.LANES_MAX
+            account.get_part(index).lanes[promise.lane] = lane
 
     def _restore_doubt(self, row: JobRow) -> None:
         for account in self._channels.values():
-            if account.peer == row.peer and row.owed > row.paid:
-                account.doubts[row.job] = (row, row.owed - row.paid)
+            for part in account.parts.values():
+                if part.peer == row.peer and row.owed > row.paid:
+                    part.doubts[row.job] = (row, row.owed - row.paid)
 
     def note_channel(self, state: ChannelState, peer: PeerId | None) -> tuple[Row, ...]:
         """Take over a channel as the chain has it; PaymentError if its signer is not our key."""
         if state.voucher_signer != self._signer.address:
             raise PaymentError("the channel's vouchers are signed by another key")
-        account = self._channels.setdefault(ChannelId(state.channel), _Channel(state, peer))
+        account = self._channels.setdefault(ChannelId(state.channel), _Channel(state))
         account.state = state
-        account.peer = peer or account.peer
-        return (ChannelRow(state, is_payer=True, peer=account.peer),)
+        own = account.get_part(0)
+        own.peer = peer or own.peer
+        return (ChannelRow(state, is_payer=True, peer=own.peer),)
 
-    def get_channels(self, payee: Address | None = None) -> tuple[ChannelState, ...]:
+    def get_channels(
+        self, payee: Address | None = None, seat: Seat = OWN_SEAT
+    ) -> tuple[ChannelState, ...]:
         """Our open channels, all or those to one account; the one with the most left first."""
         found = [
             account
@@ -168,7 +199,7 @@ class PayerLedger:
             if account.state.is_open and payee in (None, account.state.payee)
         ]
         latest = max((_find_epoch(account) for account in found), default=Epoch(0))
-        found.sort(key=lambda account: -_compute_left(account, latest))
+        found.sort(key=lambda account: -_compute_left(account, latest, seat))
         return tuple(account.state for account in found)
 
     def get_terms(self, channel: ChannelId) -> ChannelTerms:
@@ -179,9 +210,23 @@ class PayerLedger:
         """The split epoch of our newest voucher on a channel: none is written in an earlier one."""
         return _find_lanes_epoch(self._channels[channel])
 
-    def get_left(self, channel: ChannelId, epoch: Epoch) -> Wei:
-        """What is neither promised by a voucher, nor owed, nor reserved by a running job."""
-        return Wei(max(0, _compute_left(self._channels[channel], epoch)))
+    def get_left(self, channel: ChannelId, epoch: Epoch, seat: Seat = OWN_SEAT) -> Wei:
+        """What of a seat's share is neither promised by a voucher, nor owed, nor reserved by a
+        running job.
+        """
+        return Wei(max(0, _compute_left(self._channels[channel], epoch, seat)))
+
+    def get_lack(self, channel: ChannelId, epoch: Epoch, seat: Seat, ceiling: Wei) -> Wei:
+        """What a channel must be topped up by so that a seat has `ceiling` left of its share."""
+        account = self._channels[channel]
+        latest = _find_epoch(account)
+        wanted = rescale(ceiling, epoch, latest)
+        whole = _sum_most(account.lanes, latest) + wanted
+        share = _sum_most(account.get_part(seat.index).lanes.values(), latest) + wanted
+        needed = max(whole, seat.compute_deposit(share))
+        deposit = rescale(account.state.deposit, account.state.epoch, latest)
+        # Rounded up: half a wei too little is too little.
+        return Wei(max(0, -rescale(deposit - needed, latest, epoch)))
 
     def get_deposits(self, epoch: Epoch) -> Wei:
         """What lies in all our open channels."""
@@ -197,31 +242,40 @@ class PayerLedger:
         for account in self._channels.values():
             if account.state.is_open:
                 state = account.state
-                promised = sum(rescale(x.amount, x.epoch, epoch) for x in account.lanes.values())
+                promised = sum(rescale(x.amount, x.epoch, epoch) for x in account.lanes)
                 claimed = rescale(state.claimed, Epoch(state.epoch), epoch)
                 deposit = rescale(state.deposit, Epoch(state.epoch), epoch)
                 total += max(0, deposit - max(promised, claimed))
         return Wei(total)
 
-    def reserve_lane(self, channel: ChannelId, ceiling: Wei, epoch: Epoch) -> ReservedLane:
+    def validate_holder(self, channel: ChannelId, seat: Seat, peer: PeerId) -> None:
+        """Raise PaymentError FRM-14 if another member of a farm was paid on the seat's lanes."""
+        known = self._channels[channel].get_part(seat.index).peer
+        if seat.index and known not in (None, peer):
+            raise PaymentError(f"FRM-14: index {seat.index} of this farm was another member's")
+
+    def reserve_lane(
+        self, channel: ChannelId, ceiling: Wei, epoch: Epoch, seat: Seat = OWN_SEAT
+    ) -> ReservedLane:
         """Hold a free lane for a job of at most `ceiling` wei; PaymentError says why not."""
         account = self._channels.get(channel)
         if account is None or not account.state.is_open:
             raise PaymentError("no open channel", hint="open one, or wait for it to be mined")
         if epoch < _find_lanes_epoch(account):
             raise PaymentError(f"the price is of split epoch {epoch}, the channel's of a later one")
-        left = _compute_left(account, epoch)
+        left = _compute_left(account, epoch, seat)
         if left < ceiling:
             raise PaymentError(
                 f"the job may cost {format_ai(ceiling)}, the channel has {format_ai(left)} left",
                 hint="lower --max-tokens, or top the channel up",
             )
-        number = _choose_lane(account)
-        lane = account.lanes.setdefault(number, _Lane(epoch))
+        part = account.get_part(seat.index)
+        number = _choose_lane(part, seat)
+        lane = part.lanes.setdefault(number, _Lane(epoch))
         lane.move(epoch)
-        _move_debts(account, lane)
+        _move_debts(part, lane)
         lane.held = lane.owed + ceiling
-        return ReservedLane(self, account, number, ceiling)
+        return ReservedLane(self, account, seat.index, number, ceiling)
 
     def sign(self, promise: Voucher) -> SignedVoucher:
         """Sign a voucher of ours."""
@@ -230,7 +284,7 @@ class PayerLedger:
 
 def _find_lanes_epoch(account: _Channel) -> Epoch:
     """The latest epoch of the lanes, which is that of the vouchers."""
-    return max((lane.epoch for lane in account.lanes.values()), default=Epoch(0))
+    return max((lane.epoch for lane in account.lanes), default=Epoch(0))
 
 
 def _find_epoch(account: _Channel) -> Epoch:
@@ -238,27 +292,38 @@ def _find_epoch(account: _Channel) -> Epoch:
     return max(Epoch(account.state.epoch), _find_lanes_epoch(account))
 
 
-def _compute_left(account: _Channel, epoch: Epoch) -> int:
-    """What is left in wei of `epoch`, rounded down; nothing if that is past for our vouchers."""
+def _sum_most(lanes: Iterable[_Lane], epoch: Epoch) -> int:
+    return sum(rescale(lane.most, lane.epoch, epoch) for lane in lanes)
+
+
+def _compute_left(account: _Channel, epoch: Epoch, seat: Seat) -> int:
+    """What is left for a seat in wei of `epoch`, rounded down; nothing if that is past for our
+    vouchers. A payee takes no more than its share (LED-6), so no more is ordered of it.
+    """
     if epoch < _find_lanes_epoch(account):
         return 0
     latest = _find_epoch(account)
     deposit = rescale(account.state.deposit, account.state.epoch, latest)
-    left = deposit - sum(rescale(x.most, x.epoch, latest) for x in account.lanes.values())
+    part = account.get_part(seat.index)
+    left = min(
+        deposit - _sum_most(account.lanes, latest),
+        seat.compute_share(deposit) - _sum_most(part.lanes.values(), latest),
+    )
     return rescale(left, latest, epoch)
 
 
-def _choose_lane(account: _Channel) -> int:
+def _choose_lane(part: _Part, seat: Seat) -> int:
     """The free lane with the most debt, then the lowest free one: few lanes are cheap to redeem.
 
     One that was refused comes last: the order on another may bring a voucher that was lost.
     """
-    free = [number for number, lane in account.lanes.items() if lane.held is None]
+    free = [number for number, lane in part.lanes.items() if lane.held is None]
     if free:
-        return min(free, key=lambda number: _rank_lane(account.lanes[number], number))
-    if len(account.lanes) >= limits.LANES_MAX:
+        return min(free, key=lambda number: _rank_lane(part.lanes[number], number))
+    if len(part.lanes) >= limits.LANES_MAX:
         raise PaymentError("every lane of the channel is in use", hint="wait for a job to end")
-    return next(n for n in range(limits.LANES_MAX) if n not in account.lanes)
+    numbers = range(seat.first_lane, seat.first_lane + limits.LANES_MAX)
+    return next(number for number in numbers if number not in part.lanes)
 
 
 def _rank_lane(lane: _Lane, number: int) -> tuple[int, int, int]:
@@ -292,9 +357,9 @@ def _use_up(doubts: dict[JobId, tuple[JobRow, int]], extra: int) -> dict[JobId, 
     return rows
 
 
-def _move_debts(account: _Channel, lane: _Lane) -> None:
+def _move_debts(part: _Part, lane: _Lane) -> None:
     """Move the free lanes' debts to the lane whose next voucher will cover them (LED-7)."""
-    for other in account.lanes.values():
+    for other in part.lanes.values():
         if other is not lane and other.held is None and other.owed > other.amount:
             lane.owed += rescale(other.owed - other.amount, other.epoch, lane.epoch)
             other.owed = other.amount

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from p2p_modelex.core.directory import intake, places
 from p2p_modelex.core.directory.directory import Directory, Entry
-from p2p_modelex.core.directory.verdict import Outcome
 from p2p_modelex.core.effects import Penalize
+from p2p_modelex.core.verdict import Outcome
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.ids import NetworkId, format_peer_id
 from p2p_modelex.records.envelope import Envelope

@@ -5,9 +5,9 @@ import pytest
 from p2p_modelex import limits
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
+from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.directory import sessions
 from p2p_modelex.core.directory.announcements import PENDING_MAX, PendingFetches
-from p2p_modelex.core.directory.buckets import TokenBuckets
 from p2p_modelex.core.directory.initiator import Plan
 from p2p_modelex.core.directory.machine import ANNOUNCEMENTS_TOPIC
 from p2p_modelex.core.directory.own import OwnAdvertisement

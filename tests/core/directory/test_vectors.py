@@ -9,9 +9,9 @@ from p2p_modelex.core.directory.announcements import AnnouncementJudge
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.fingerprint import RangeIndex
 from p2p_modelex.core.directory.responder import ReconcileResponder
-from p2p_modelex.core.directory.verdict import Verdict
 from p2p_modelex.core.effects import Send, StreamId
 from p2p_modelex.core.inputs import FrameReceived
+from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.ids import Digest, NetworkId, PeerId
 from p2p_modelex.units import UnixMs
 from tests.core.directory import make_vectors
