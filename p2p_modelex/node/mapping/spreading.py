@@ -209,14 +209,14 @@ class Spreading:
     # What comes in.
 
     async def _feed(self) -> None:
-        """Tell the machine of prompts while it has room; what is wrong with one ends that."""
+        """Tell the machine of prompts while it has room; one that is wrong is their end."""
         with self._feeding:
             try:
                 async with aclosing(self._source):
                     await self._feed_all()
             except ModelexError as error:
                 self._error = error
-                self._tell(Leave(at_once=False))
+                self._tell(SourceEnded())
 
     async def _feed_all(self) -> None:
         known: dict[int, Known] = {}
