@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
@@ -48,10 +48,12 @@ class _Asked:
     as_json: bool
 
 
-@click.command("map")
+@click.command()
 @home_option
 @click.argument("template", type=EXISTING_FILE)
-@click.argument("inputs", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument(
+    "inputs", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -85,7 +87,7 @@ class _Asked:
     help="Most prompts under way, of all members together.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def map_prompts(
+def map(  # noqa: A001  # the command is called so
     home: Home,
     template: Path,
     inputs: Path,
@@ -182,8 +184,10 @@ async def _read(asked: _Asked) -> AsyncGenerator["Prompt", None]:
     is_piped = asked.inputs == Path("-")
     with _standard_input() if is_piped else open_inputs(asked.inputs) as file:
         prompts = read_prompts(file, str(asked.inputs), asked.template)
-        async for prompt in in_batches(prompts, BATCH if asked.count is not None else 1):
-            yield prompt
+        batch = BATCH if asked.count is not None else 1
+        async with aclosing(in_batches(prompts, batch)) as batches:
+            async for prompt in batches:
+                yield prompt
 
 
 @contextmanager
@@ -222,9 +226,14 @@ async def _write(results: "Map", output: Path | None) -> None:
             file.close()
 
 
+def get_standard_output() -> IO[bytes]:
+    """Return where results go that go into no file."""
+    return sys.stdout.buffer
+
+
 def _open_output(output: Path | None) -> IO[bytes]:
     if output is None:
-        return sys.stdout.buffer
+        return get_standard_output()
     try:
         return output.open("a+b", buffering=0)
     except OSError as error:
