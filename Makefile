@@ -146,6 +146,12 @@ interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) ## Meet a js-libp2p peer and OpenA
 bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
 	$(BIN)/python -m benchmarks gossip
 
+PROMPTS ?= 10000
+
+.PHONY: bench-map
+bench-map: setup ## Measure a map of PROMPTS=10000 over 8 members, and as many each over 1, 2, 4 (8 minutes)
+	MODELEX_BENCH_PROMPTS=$(PROMPTS) $(BIN)/python -m benchmarks map
+
 SEED ?= 1
 JOBS ?= 200
 

@@ -43,10 +43,10 @@ class Member:
 
     @property
     def goal(self) -> int:
-        """What keeps all its slots busy: half as much again waits there, for the time that an
-        order's end and the next one's way take.
+        """What keeps all its slots busy: as much again waits there, so that none is idle while the
+        end of one order and the next one travel, if that takes no longer than the work.
         """
-        return min(self.slots + (self.slots + 1) // 2, LANES_MAX)
+        return min(2 * self.slots, LANES_MAX)
 
     @property
     def load(self) -> float:

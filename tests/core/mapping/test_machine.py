@@ -74,26 +74,27 @@ def test_a_prompt_goes_to_the_cheapest_of_the_least_busy() -> None:
     assert peers == [2, 1, 3, 3, 2]
 
 
-def test_each_may_have_half_as_much_again_as_it_runs_at_once() -> None:
+def test_each_may_have_twice_what_it_runs_at_once() -> None:
     desk = Desk()
     desk.see(sighting(1, slots=3), sighting(2, slots=None))
     begun = [act for number in range(10) for act in desk.task(number)]
-    assert len(begun) == 5 + 2
-    assert desk.machine.in_hand == 7
+    assert len(begun) == 6 + 2
+    assert desk.machine.in_hand == 8
     # What a probe left out is as it was before.
     desk.see(sighting(1, slots=None), sighting(2, slots=1))
-    assert desk.machine.in_hand == 7
-    assert desk.see(sighting(1, slots=4), sighting(2, slots=1)) == [begin(8, 7)]
+    assert desk.machine.in_hand == 8
+    more = desk.see(sighting(1, slots=4), sighting(2, slots=1))
+    assert more == [begin(9, 8), begin(10, 9)]
 
 
 def test_there_is_room_for_what_members_may_have_and_a_little_more() -> None:
     desk = Desk(at_once=4)
     assert desk.machine.room == READY
     desk.see(sighting(1, slots=2))
-    assert desk.machine.room == READY + 3
+    assert desk.machine.room == READY + 4
     for number in range(2):
         desk.task(number)
-    assert desk.machine.room == READY + 1
+    assert desk.machine.room == READY + 2
     desk.see(sighting(1, slots=2), sighting(2, slots=20))
     assert desk.machine.room == READY + 2
     assert [desk.task(number) for number in range(2, 5)][-1] == []
@@ -102,7 +103,7 @@ def test_there_is_room_for_what_members_may_have_and_a_little_more() -> None:
 
 def test_a_busy_member_gets_fewer_until_it_serves_again() -> None:
     desk = Desk()
-    desk.see(sighting(1, slots=4))
+    desk.see(sighting(1, slots=3))
     for number in range(6):
         desk.task(number)
     assert desk.fail(6, "busy", retry_after_ms=700) == []
@@ -321,7 +322,7 @@ def test_a_late_prompt_needs_somebody_else_with_room_and_money() -> None:
 def test_leaving_begins_nothing_more(at_once: bool) -> None:
     desk = Desk()
     desk.see(sighting(1))
-    for number in range(5):
+    for number in range(3):
         desk.task(number)
     cancels = [Cancel(1), Cancel(2), Cancel(3)] if at_once else []
     assert desk.tell(Leave(at_once)) == cancels
