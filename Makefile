@@ -142,6 +142,10 @@ $(OPENAI_JS_STAMP): $(OPENAI_JS)/package.json $(OPENAI_JS)/package-lock.json
 interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) ## Meet a js-libp2p peer and OpenAI's npm package: streams, gossip, paid jobs
 	$(BIN)/python -m pytest tests/interop -q -m interop
 
+.PHONY: town
+town: setup ## Map 1,000 headlines over a farm of processes, one killed and one joining on the way (1 minute)
+	$(BIN)/python -m pytest tests/node/mapping -q -m town
+
 .PHONY: bench-gossip
 bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
 	$(BIN)/python -m benchmarks gossip

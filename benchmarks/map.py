@@ -45,9 +45,9 @@ class Ran:
 def main() -> None:
     """Report the rate of each farm against that of one member, and where the machine is full."""
     begin()
+    most = max(FARMS)
     ran = {
-        members: trio.run(_run, members, PROMPTS * members // max(FARMS), WORK_MS)
-        for members in FARMS
+        members: trio.run(_run, members, PROMPTS * members // most, WORK_MS) for members in FARMS
     }
     for members, one in ran.items():
         _report_farm(members, one, ran[FARMS[0]])

@@ -25,6 +25,7 @@ FARM_NAME_CHARS = 32
 # What is revoked before it would expire; a record of so many has 2.7 KiB.
 REVOKED_MAX = 512
 FARM_RECORD_BYTES = 4 * KIB
+FARM_FRAME_BYTES = FARM_RECORD_BYTES + 64
 # An owner need not be there all the time: its record may hold for a month.
 FARM_TTL_MAX_MS = Millis(30 * 24 * 3600 * 1000)
 

@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("token", "Show, send and approve $AI; its splits and its owner."),
     "registry": ("registry", "Register a node; admit to the whitelisted section, suspend."),
     "ratings": ("ratings", "Rate nodes, and read the ratings of those whom you believe."),
-    "farm": ("farm", "Deploy a farm's account, which splits its income among members."),
+    "farm": ("farm", "Virtual farms: members, and the account that splits their income."),
     "templates": ("templates", "Publish prompt templates and pay for their use."),
     "blocks": ("blocks", "Offer and lease data; sign off models made from it."),
     "releases": ("releases", "Publish, find and verify releases of models."),

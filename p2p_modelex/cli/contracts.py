@@ -85,6 +85,15 @@ def reads(act: Act) -> Command:
     return _command(act, is_sending=False)
 
 
+def reads_home(act: Act) -> Command:
+    """As `reads`, for an `act` that is given the home too."""
+
+    async def follow(network: "Network", home: Home, *, as_json: bool, **arguments: Any) -> None:
+        print_answer(await act(network, home, **arguments), as_json=as_json)
+
+    return _build(act, follow, is_sending=False)
+
+
 def sends(act: Act) -> Command:
     """Make a command of `act`, with the key of the home or of `--key-file`; else as `reads`."""
     return _command(act, is_sending=True)

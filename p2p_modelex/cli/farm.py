@@ -1,4 +1,7 @@
-"""`modelex farm`: a virtual farm's account, whose income is its members' by weight."""
+"""`modelex farm`: a virtual farm's account, whose income is its members' by weight.
+
+What its owner signs is in owning.py, what a member does in membership.py.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +10,8 @@ import click
 from p2p_modelex.cli.contracts import Answer, Moment, reads, sends, tell_sent
 from p2p_modelex.cli.kinds import ADDRESS
 from p2p_modelex.cli.listing import check_once
+from p2p_modelex.cli.membership import find, join, leave, list_farms
+from p2p_modelex.cli.owning import admit, create, renew, revoke
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, format_address, parse_address
 
@@ -39,9 +44,10 @@ _members = click.option(
 
 @click.group()
 def farm() -> None:
-    """A virtual farm's account on chain: what its channels pay it is its members', by weight.
+    """A virtual farm: a group of providers under one name, paid on one channel (docs/farms.md).
 
-    FARM is its address, which is the payee of its channels.
+    FARM is the address of its account on chain, whose income is the members' by weight; NAME is
+    what the mesh calls it.
     """
 
 
@@ -172,6 +178,10 @@ async def _check_member(farm: "Farm", account: Address, terms: int) -> None:
             f"{format_address(account)} is no member by the farm's terms {terms}",
             hint="`modelex farm members` lists them; --first and --last name other terms",
         )
+
+
+for _command in (create, admit, revoke, renew, join, leave, list_farms, find):
+    farm.add_command(_command)
 
 
 def _open(network: "Network", address: Address) -> "Farm":

@@ -168,7 +168,8 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
 def settle(home: Home, *, as_json: bool) -> None:
     """Redeem every voucher held that brings anything, in one transaction.
 
-    What was redeemed in the pause of a split is paid out by the next run after it.
+    That pays one account: where a farm of this home's is owed something too, run it once more. What
+    was redeemed in the pause of a split is paid out by the next run after it.
     """
     run_trio(_settle, home, as_json)
 

@@ -124,12 +124,18 @@ class Buying:
                 return []
 
     def after_probes(self, now: UnixMs) -> list[Effect]:
-        """Go on with the runs whose probes are all answered; call after each step of the probes."""
+        """Go on with the runs whose probes are all answered; call after each step of the probes and
+        of the farms.
+        """
         effects: list[Effect] = []
         for run in [run for run in self._runs.values() if run.is_probing]:
             assert run.look is not None
-            if self._choosing.is_ready(run.look):
-                run.is_probing = False
+            if not self._choosing.is_ready(run.look):
+                continue
+            run.is_probing = False
+            if self._choosing.is_past(run.look, now):
+                effects += self._select(run, now)
+            else:
                 want = build_want(run.wanted, self._splits.epoch)
                 run.order = list(self._choosing.rank(run.look, want, now))
                 effects += self._try_next(run, now)

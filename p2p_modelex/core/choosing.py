@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.directory.index import Group, Rng, serves
 from p2p_modelex.core.effects import Effect
-from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FarmMachine
 from p2p_modelex.core.farm.names import explain_farm
 from p2p_modelex.core.routing.candidate import Candidate, Want, build_candidates
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.picking import Draw
 from p2p_modelex.core.routing.probes import ProbeMachine
 from p2p_modelex.core.routing.router import Router, Selection, find_cheapest
-from p2p_modelex.ids import PeerId
+from p2p_modelex.ids import PeerId, PublicKey, parse_peer_id, public_key_of
 from p2p_modelex.records.advertisement import Advertisement
 from p2p_modelex.records.registry import Standing
 from p2p_modelex.units import UnixMs
@@ -48,6 +48,15 @@ class Look:
         return self.draw.asked if len(self.draw.shortlist) > 1 else ()
 
     @property
+    def farm(self) -> PublicKey | None:
+        """Whose members are wanted, where some of them will do."""
+        return (
+            public_key_of(parse_peer_id(self.want.farm))
+            if self.want.farm and self.selection.kept
+            else None
+        )
+
+    @property
     def awaited(self) -> tuple[PeerId, ...]:
         """Whose answers the choice waits for."""
         return tuple(one.peer for one in self.asked) if self.draw.waits else ()
@@ -63,7 +72,7 @@ class Choosing:
         probes: ProbeMachine,
         rng: Rng,
         get_standing: Callable[[PeerId, Advertisement], Standing],
-        farms: FarmBook,
+        farms: FarmMachine,
     ) -> None:
         self._directory = directory
         self.router = router
@@ -80,12 +89,19 @@ class Choosing:
         return Look(want, selection, self.router.draw(selection.kept, want, now), is_behind)
 
     def ask(self, look: Look, now: UnixMs) -> tuple[Effect, ...]:
-        """Probe those whose load the choice wants to know."""
-        return self._probes.ask([(c.peer, c.advertisement.addresses) for c in look.asked], now)
+        """Probe those whose load the choice wants to know, and ask who is still of the farm."""
+        probes = self._probes.ask([(c.peer, c.advertisement.addresses) for c in look.asked], now)
+        return (*probes, *(self._farms.ask(look.farm, now) if look.farm is not None else ()))
 
     def is_ready(self, look: Look) -> bool:
         """Whether nothing that the choice waits for is still to come."""
-        return not self.is_waiting(look.awaited)
+        is_known = look.farm is None or not self._farms.is_waiting(look.farm)
+        return is_known and not self.is_waiting(look.awaited)
+
+    def is_past(self, look: Look, now: UnixMs) -> bool:
+        """Whether a farm has said since that some of those found are no more of it."""
+        memberships = (candidate.membership for candidate in look.selection.kept)
+        return any(one is not None and not self._farms.book.holds(one, now) for one in memberships)
 
     def rank(self, look: Look, want: Want, now: UnixMs) -> tuple[Candidate, ...]:
         """Return the order of trying; `want` may be of a later epoch than the look."""
@@ -93,6 +109,8 @@ class Choosing:
 
     def explain(self, look: Look, now: UnixMs) -> Decision:
         """Return the order with its reasons."""
+        if self.is_past(look, now):
+            look = self.look(look.want, now)
         return self.router.explain(look.selection, look.draw.shortlist, look.want, now)
 
     def survey(
@@ -140,11 +158,11 @@ class Choosing:
         for limit in () if want.only else LIMITS:
             if len(group) <= limit:
                 break
-            few = self._build(self._reach(group, limit, want, now), want)
+            few = self._build(self._reach(group, limit, want, now), want, now)
             selection = self.router.select(few, want, now)
             if len({candidate.peer for candidate in selection.kept}) >= ENOUGH:
                 return few, selection
-        everybody = self._build(self._find_all(want), want)
+        everybody = self._build(self._find_all(want), want, now)
         return everybody, self.router.select(everybody, want, now)
 
     def _reach(self, group: Group, limit: int, want: Want, now: UnixMs) -> Iterable[Entry]:
@@ -176,7 +194,8 @@ class Choosing:
             )
         return found or self._directory.entries()
 
-    def _build(self, entries: Iterable[Entry], want: Want) -> list[Candidate]:
+    def _build(self, entries: Iterable[Entry], want: Want, now: UnixMs) -> list[Candidate]:
+        get_membership = self._farms.book.get_membership
         return [
             candidate
             for entry in entries
@@ -187,6 +206,6 @@ class Choosing:
                 entry.expires_at,
                 want.epoch,
                 self._get_standing(entry.peer, entry.advertisement),
-                self._farms.get_membership(entry.advertisement, want.farm) if want.farm else None,
+                get_membership(entry.advertisement, want.farm, now) if want.farm else None,
             )
         ]

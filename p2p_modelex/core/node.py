@@ -23,7 +23,8 @@ from p2p_modelex.core.directory.machine import (
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
-from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FARM_PROTOCOL, FARMS_TOPIC
+from p2p_modelex.core.farming import Farming
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -32,6 +33,7 @@ from p2p_modelex.core.inputs import (
     ChannelOpened,
     ChannelOpenFailed,
     FrameReceived,
+    GossipArrived,
     Input,
     RegistryChanged,
     RegistryLost,
@@ -65,18 +67,19 @@ from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.split import SplitState
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
         exchange_parameters.PROTOCOL: limits.EXCHANGE_FRAME_BYTES,
         RECONCILE_PROTOCOL: limits.RECONCILE_FRAME_BYTES,
         PROBE_PROTOCOL: limits.PING_FRAME_BYTES,
+        FARM_PROTOCOL: limits.FARM_FRAME_BYTES,
     }
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
-BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL})
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, FARM_PROTOCOL})
 """Those that nobody pays for: jobs and money go first."""
 
 
@@ -132,7 +135,14 @@ class NodeCore:
             if shop
             else None
         )
-        self.farms = FarmBook()
+        self.farming = Farming(
+            self.directory,
+            self.payee,
+            next_stream,
+            rng,
+            Millis(policies.directory.ttl_ms),
+            self._advertise_again,
+        )
         circuits, loads = Circuits(), ProbeBook()
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
@@ -142,7 +152,7 @@ class NodeCore:
             self._probes,
             rng,
             self.anchoring.get_standing,
-            self.farms,
+            self.farming.machine,
         )
         self._buying = Buying(
             identity.network,
@@ -174,6 +184,7 @@ class NodeCore:
         with their vouchers.
         """
         self.anchoring.restore(rows, entry)
+        self.farming.restore(rows)
         self._buying.restore(rows)
         self.payee.restore(rows)
         if self._selling is not None:
@@ -192,7 +203,7 @@ class NodeCore:
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
         effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
-        effects += self.anchoring.start()
+        effects += [*self.anchoring.start(), *self.farming.machine.start(now)]
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
@@ -203,10 +214,19 @@ class NodeCore:
         offers = self._shop.advertised if self._shop else ()
         section = self.anchoring.claim
         told = self.mesh.set_own(
-            offers, addresses, accounts, now, agent=self._agent, section=section
+            offers,
+            addresses,
+            accounts,
+            now,
+            agent=self._agent,
+            section=section,
+            farms=self.farming.get_shown(now),
         )
         own = self.directory.get(self.directory.own)
         return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
+
+    def _advertise_again(self, now: UnixMs) -> list[Effect]:
+        return self.advertise(*self._told, now) if self._told is not None else []
 
     def stock(self, shop: Shop) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
@@ -252,9 +272,13 @@ class NodeCore:
         """Return what a peer said of its load lately."""
         return self._choosing.router.loads.get(peer, now)
 
-    def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
-        """Judge a message on ANNOUNCEMENTS_TOPIC before it is forwarded."""
-        return self.mesh.judge_gossip(origin, payload, now)
+    @property
+    def gossip(self) -> Mapping[str, Callable[[PeerId, bytes, UnixMs], Verdict]]:
+        """The topics to take part in, and who judges a message there before it is forwarded."""
+        return {
+            ANNOUNCEMENTS_TOPIC: self.mesh.judge_gossip,
+            FARMS_TOPIC: self.farming.machine.judge_gossip,
+        }
 
     def step(self, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input."""
@@ -275,6 +299,8 @@ class NodeCore:
                 return self._buying.step(happened, now)
             case SplitFetched():
                 return self._on_split(happened, now)
+            case GossipArrived(topic) if topic == FARMS_TOPIC:
+                return self._step_farms(happened, now)
             case ChannelFetched():
                 moved = self._follow(happened.state.epoch, now) if happened.state else []
                 sold = self._selling.step(happened, now) if self._selling else []
@@ -300,12 +326,10 @@ class NodeCore:
             return []
         self._move()
         effects = self._selling.retry(now) if self._selling else []
-        if self._told is not None:
-            addresses, accounts = self._told
-            # Where it cannot be said now, as the clock went back, what was said holds: prices of
-            # before are read at twice the number (RTE-4).
-            with suppress(LocalProtocolError):
-                effects += self.advertise(addresses, accounts, now)
+        # Where it cannot be said now, as the clock went back, what was said holds: prices of
+        # before are read at twice the number (RTE-4).
+        with suppress(LocalProtocolError):
+            effects += self._advertise_again(now)
         return effects
 
     def _move(self) -> None:
@@ -322,6 +346,8 @@ class NodeCore:
             return list(self.mesh.step(happened, now))
         if protocol == PROBE_PROTOCOL:
             return list(self._probes.step(happened, now))
+        if protocol == FARM_PROTOCOL:
+            return self.farming.machine.step(happened, now)
         if self._selling is not None:
             return self._selling.step(happened, now)
         return [CloseStream(stream)]
@@ -335,7 +361,13 @@ class NodeCore:
             return list(self.mesh.step(happened, now))
         if self._probes.owns(stream):
             return self._step_probes(happened, now)
+        if self.farming.machine.owns(stream):
+            return self._step_farms(happened, now)
         return []
+
+    def _step_farms(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """What a farm says may end a membership of ours, and what runs wait for it."""
+        return [*self.farming.step(happened, now), *self._buying.after_probes(now)]
 
     def _step_probes(self, happened: Input, now: UnixMs) -> list[Effect]:
         effects = list(self._probes.step(happened, now))
@@ -345,9 +377,9 @@ class NodeCore:
         """What changes our own section changes what we say of ourselves."""
         claim = self.anchoring.claim
         effects = self.anchoring.step(happened, now)
-        if self._told is None or self.anchoring.claim is claim:
+        if self.anchoring.claim is claim:
             return effects
-        return [*effects, *self.advertise(*self._told, now)]
+        return [*effects, *self._advertise_again(now)]
 
     def _on_timer(self, name: list[str], happened: TimerFired, now: UnixMs) -> list[Effect]:
         match name[0]:
@@ -359,6 +391,8 @@ class NodeCore:
                 return list(self.mesh.step(happened, now))
             case "anchoring":
                 return self._step_anchoring(happened, now)
+            case "farm":
+                return self._step_farms(happened, now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

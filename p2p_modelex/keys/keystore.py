@@ -28,6 +28,8 @@ SCRYPT_N = 2**17
 
 ACCOUNT_FILE = "account.json"
 PEER_FILE = "peer.json"
+FARM_FILE = "farm-{}.json"
+"""By the farm's name, which is of small letters, digits and `-`."""
 
 
 def create_keystore(
@@ -73,6 +75,27 @@ def unlock_keystore(folder: Path, passphrase: str) -> KeyRing:
         account = pool.submit(_open_account, sealed_account, passphrase, account_path)
         seed = pool.submit(peer_file.open_seed, sealed_seed, passphrase, name=peer_path)
         return KeyRing(Ed25519Signer(seed.result()), EvmSigner(account.result()), seed.result())
+
+
+def create_farm_key(
+    folder: Path, name: str, passphrase: str, *, scrypt_n: int = SCRYPT_N
+) -> Ed25519Signer:
+    """Make the key of a farm's owner, encrypt and store it beside the node's.
+
+    Raises KeystoreError if there is one of this name, or the folder cannot be written.
+    """
+    seed = os.urandom(SEED_BYTES)
+    validate_secret_folder(folder)
+    sealed = peer_file.seal_seed(seed, passphrase, scrypt_n=scrypt_n)
+    write_secret(folder / FARM_FILE.format(name), sealed)
+    return Ed25519Signer(seed)
+
+
+def unlock_farm_key(folder: Path, name: str, passphrase: str) -> Ed25519Signer:
+    """Decrypt the key of a farm's owner; KeystoreError as `unlock_keystore`."""
+    validate_secret_folder(folder)
+    path = folder / FARM_FILE.format(name)
+    return Ed25519Signer(peer_file.open_seed(read_secret(path), passphrase, name=path))
 
 
 def read_account_key(path: Path, passphrase: str = "") -> bytes:

@@ -22,6 +22,7 @@ from p2p_modelex.net.abc import Network
 from p2p_modelex.node.configuration import Configuration, ModelSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.failures import flattened
+from p2p_modelex.node.farms import follow_farms, read_farms
 from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node, Parts
@@ -143,8 +144,10 @@ async def _open(
     if shop is not None:
         nursery.start_soon(follow_catalogue, home, configuration.models, engines, build_spec)
     parts = Parts(_build_network(configuration, keys), store, chain, engines, keys, deployment)
-    node = Node(parts, configuration, shop)
+    farms = read_farms(home)
+    node = Node(parts, configuration, shop, farms)
     await stack.enter_async_context(node.serve())
+    nursery.start_soon(follow_farms, home, node.join_farms, farms)
     log.info(
         "serving",
         peer=format_peer_id(node.peer),

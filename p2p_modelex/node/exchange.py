@@ -12,7 +12,7 @@ Several completions may run at once, each in a task of the caller's.
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +21,36 @@ import trio
 
 from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.farm.names import explain_farm
 from p2p_modelex.core.routing.decision import Decision
-from p2p_modelex.errors import BadInput, ConfigurationError, NetworkError
-from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
+from p2p_modelex.errors import BadInput, ConfigurationError, NetworkError, NoProvider
+from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id, public_key_of
 from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.completion import Completion, Terms, build_request
 from p2p_modelex.node.configuration import Configuration, RequesterSettings
 from p2p_modelex.node.configuration_file import read_configuration, validate_configuration
+from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.mapping.inputs import Prompt, build_prompts
 from p2p_modelex.node.mapping.maps import AT_ONCE, Map, open_map
-from p2p_modelex.node.mapping.template import Fields, Template, parse_template
+from p2p_modelex.node.mapping.template import Fields, Template
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.embedding import decode_vector
+from p2p_modelex.records.farm import FarmRecord, Membership, parse_farm
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.units import Wei
 
 __all__ = [
     "Completion",
     "Exchange",
+    "Template",
     "Terms",
     "build_request",
     "connect",
-    "parse_template",
     "parse_peer",
 ]
 
@@ -60,6 +63,17 @@ LEAVE_TIMEOUT_S = 5.0
 """How long jobs that are cut off may take to be receipted and paid when the block ends."""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FarmFound:
+    """A farm as the mesh sees it: its id, its newest record if there is one, and the members whose
+    membership holds.
+    """
+
+    id: str
+    record: FarmRecord | None
+    members: tuple[tuple[Entry, Membership], ...]
 
 
 class Exchange:
@@ -118,7 +132,7 @@ class Exchange:
     ) -> AbstractAsyncContextManager[Map]:
         """Fill a template with each of the inputs, and have all that answered by whoever can.
 
-            template = parse_template('{"model": "memory", "text": "{headline}"}')
+            template = Template(model="smollm2-135m-instruct", text="Rate: {headline}")
             async with exchange.map(template, [{"headline": "Steel up"}, ...]) as results:
                 async for result in results:
                     print(result.index, result.text)
@@ -160,6 +174,28 @@ class Exchange:
             at_once=at_once,
             journal=journal,
         )
+
+    async def find_farm(self, farm: str) -> FarmFound:
+        """Find a farm by its name or id, with its record as members tell it now.
+
+        NoProvider if nobody sells through one that is called so, or several are.
+        """
+        core = self.node.core
+        name = parse_farm(farm)
+        ids = core.directory.get_farm_ids(name)
+        why = explain_farm(name, ids, core.directory.farms())
+        if why:
+            raise NoProvider(why, hint="farm:ID says which; modelex nodes shows who is there")
+        key = public_key_of(parse_peer_id(ids[0]))
+        await self.node.ask_farm(key)
+        book = core.farming.book
+        held = book.get(key, wall_clock())
+        members = tuple(
+            (entry, membership)
+            for entry in core.directory.find(farm=ids[0])
+            if (membership := book.get_membership(entry.advertisement, ids[0], wall_clock()))
+        )
+        return FarmFound(ids[0], held.record if held else None, members)
 
     async def cancel_all(self) -> None:
         """Cancel every completion that is running."""

@@ -64,6 +64,11 @@ class Home:
         return self.path / "api-keys.json"
 
     @property
+    def farms(self) -> Path:
+        """The farms that are owned or joined: node/farms.py."""
+        return self.path / "farms"
+
+    @property
     def batches(self) -> Path:
         """Files and batches of the gateway: node/gateway/batches/cabinet.py."""
         return self.path / "batches"

@@ -17,18 +17,20 @@ from p2p_modelex.core.effects import Effect, Persist, RunEvent, RunFailed, RunFi
 from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, FINAL_STATES, NodeCore
+from p2p_modelex.core.node import FINAL_STATES, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.decision import Decision
+from p2p_modelex.core.verdict import Verdict as Judged
 from p2p_modelex.engine.abc import Engine
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.ids import JobId, PeerId, PublicKey
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.net.abc import Network, Verdict
+from p2p_modelex.net.abc import Network, Validator, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
+from p2p_modelex.node.farms import NO_FARMS, Farms
 from p2p_modelex.node.routing_profiles import find_profile
 from p2p_modelex.node.shop import build_ownership, restock
 from p2p_modelex.records.job import Load
@@ -74,8 +76,15 @@ class Survey:
 class Node:
     """One node. Use `async with node.serve():`; the rest works inside that block."""
 
-    def __init__(self, parts: Parts, configuration: Configuration, shop: Shop | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        configuration: Configuration,
+        shop: Shop | None,
+        farms: Farms = NO_FARMS,
+    ) -> None:
         self.parts = parts
+        self._farms = farms
         self._configuration = configuration
         self._shop = shop
         deployment = parts.deployment
@@ -92,7 +101,8 @@ class Node:
         self._driver = Driver(
             self.core, parts.network, parts.store, parts.chain, parts.engines, wall_clock
         )
-        parts.network.subscribe(ANNOUNCEMENTS_TOPIC, self._judge_gossip)
+        for topic, judge in self.core.gossip.items():
+            parts.network.subscribe(topic, _build_validator(judge))
 
     @property
     def peer(self) -> PeerId:
@@ -103,6 +113,7 @@ class Node:
         """Join the mesh and serve until the block ends."""
         await self._restore()
         async with self._driver.run(), trio.open_nursery() as nursery:
+            await self.join_farms(self._farms)
             await self._advertise()
             nursery.start_soon(self._join_by_memory)
             nursery.start_soon(self._watch_engines)
@@ -212,6 +223,20 @@ class Node:
         """Make rows durable, in the order of the node's own; they are when this returns."""
         await self._driver.perform(lambda _: [Persist(tuple(rows))])
 
+    async def join_farms(self, farms: Farms) -> None:
+        """Be a member and the owner of these farms from now on, and of no others."""
+        await self._driver.perform(
+            lambda now: self.core.farming.join(farms.certificates, farms.owned, farms.records, now)
+        )
+
+    async def ask_farm(self, farm: PublicKey) -> None:
+        """Ask members of a farm for its record, if that was not asked for lately; returns when one
+        has answered, or none did in time.
+        """
+        machine = self.core.farming.machine
+        await self._driver.perform(lambda now: machine.ask(farm, now))
+        await self.wait_until(lambda: not machine.is_asking(farm))
+
     async def cancel(self, job: JobId) -> None:
         """End a run early; what came is paid, and its events end as those of any other run."""
         await self._driver.tell(CancelRun(job))
@@ -221,6 +246,8 @@ class Node:
         store, now = self.parts.store, wall_clock()
         rows: list[Row] = [
             *await store.channels(),
+            *await store.members(),
+            *await store.memberships(),
             *await store.issued_vouchers(),
             *await store.received_vouchers(),
             *await store.redeemed(),
@@ -233,6 +260,7 @@ class Node:
         cut = self.core.restore(rows, await self._fetch_entry())
         await store.apply(cut)
         forgotten = await store.prune(now, finished=FINAL_STATES)
+        self.core.farming.book.restore(await store.farms(now), now)
         kept = self.core.directory.restore(await store.records(now), now)
         log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
 
@@ -275,8 +303,10 @@ class Node:
         addresses = self._configuration.mesh.announce or self.parts.network.addresses
         await self._driver.perform(lambda now: self.core.advertise(addresses, accounts, now))
 
-    def _judge_gossip(self, origin: PeerId, payload: bytes) -> Verdict:
-        return Verdict(self.core.judge_gossip(origin, payload, wall_clock()).outcome.value)
+
+def _build_validator(judge: Callable[[PeerId, bytes, UnixMs], Judged]) -> Validator:
+    """Return the network's form of who judges a topic."""
+    return lambda origin, payload: Verdict(judge(origin, payload, wall_clock()).outcome.value)
 
 
 async def _keep_seed(store: Store) -> SettingRow:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from p2p_modelex import limits
 from p2p_modelex.chain.abc import Chain, Deployment
+from p2p_modelex.core.farming import seats_of
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.ids import ChannelId, Digest
 from p2p_modelex.keys.keystore import unlock_keystore
@@ -15,6 +16,7 @@ from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
+from p2p_modelex.records.farm import open_certificate
 from p2p_modelex.records.rows import RedeemedRow, Row
 from p2p_modelex.store.abc import Store
 from p2p_modelex.store.sqlite import SqliteStore
@@ -68,18 +70,22 @@ async def open_books(home: Home, keys: KeyRing) -> AsyncGenerator[Books, None]:
 
 
 async def settle(books: Books, channel: ChannelId | None = None) -> Settled | None:
-    """Redeem the vouchers that bring anything, of one channel or of all, up to a batch in one
-    transaction; None if there are none. Where `vouchers` is REDEMPTION_VOUCHERS_MAX, more may be
+    """Redeem the vouchers that bring anything, of one channel or of all, in one transaction: up to
+    a batch, for one of the accounts that we are paid at. None if there are none; else more may be
     left.
     """
     ledger = PayeeLedger(books.keys.account.address, books.deployment.channels_domain)
+    kept = await books.store.memberships()
+    ledger.take_seats(seats_of(open_certificate(row.certificate) for row in kept))
     ledger.restore(await books.rows())
-    claims = ledger.claims_to_redeem(wall_clock(), is_forced=True)
+    held = ledger.claims_to_redeem(wall_clock(), is_forced=True)
     if channel is not None:
-        claims = tuple(claim for claim in claims if claim.signed.voucher.channel == channel)
-    claims = claims[: limits.REDEMPTION_VOUCHERS_MAX]
-    if not claims:
+        held = tuple(claim for claim in held if claim.signed.voucher.channel == channel)
+    if not held:
         return None
+    payee = held[0].terms.payee
+    chosen = [claim for claim in held if claim.terms.payee == payee]
+    claims = tuple(chosen[: limits.REDEMPTION_VOUCHERS_MAX])
     redemption = await books.chain.redeem(claims)
     promises = [claim.signed.voucher for claim in claims]
     redeemed = [RedeemedRow(ChannelId(v.channel), v.lane, v.amount) for v in promises]

@@ -41,6 +41,8 @@ FarmName = Annotated[
 Weight = Annotated[int, Meta(ge=1, le=WHOLE)]
 # 0 is the payee's own: the lanes of a channel that pays no farm.
 MemberIndex = Annotated[int, Meta(ge=1, le=2**16 - 1)]
+RecordBytes = Annotated[bytes, Meta(max_length=limits.FARM_RECORD_BYTES)]
+"""An encoded envelope of a FarmRecord, or nothing."""
 
 
 class Certificate(
@@ -77,6 +79,23 @@ class FarmRecord(
     ttl_ms: Annotated[int, Meta(ge=limits.TTL_MIN_MS, le=limits.FARM_TTL_MAX_MS)]
     payee: Bytes20
     revoked: Annotated[tuple[U32, ...], Meta(max_length=limits.REVOKED_MAX)]
+
+
+class FarmQuestion(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=1
+):
+    """Ask a member for its farm's record. record: the newest that the asker has, empty for none."""
+
+    farm: Bytes32
+    record: RecordBytes
+
+
+class FarmAnswer(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=2
+):
+    """record: the newest of both, empty where it is the asker's or there is none."""
+
+    record: RecordBytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """The payload of a signed quote: what one job will cost at most, and on which terms.
 
     request: SHA-256 of the encoded Request. window: wei the provider works ahead of vouchers.
-    payee: who the channel must pay. valid_until: unix ms.
+    payee: the provider's own account; what is ordered through a farm is paid to the farm's all the
+    same. valid_until: unix ms.
     """
 
     job: Bytes16

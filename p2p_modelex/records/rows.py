@@ -5,8 +5,9 @@ A row replaces the older one with the same key (named in each docstring).
 
 import msgspec
 
-from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.ids import ChannelId, JobId, PeerId, PublicKey
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.receipt import SignedReceipt
@@ -110,6 +111,26 @@ class RecordRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     envelope: bytes
 
 
+class FarmRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """The newest record known of a farm, its exact envelope bytes. Key: farm, its key."""
+
+    farm: PublicKey
+    expires_at: UnixMs
+    envelope: bytes
+
+
+class MembershipRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
+    """A certificate of ours, kept for ever: what was earned by it is redeemed by it. Key: farm,
+    serial.
+    """
+
+    farm: PublicKey
+    serial: int
+    certificate: Envelope
+
+
 class SettingRow(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
 ):
@@ -128,5 +149,7 @@ Row = (
     | ReceiptRow
     | JobRow
     | RecordRow
+    | FarmRow
+    | MembershipRow
     | SettingRow
 )

@@ -11,8 +11,11 @@ from typing import Self
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -68,6 +71,18 @@ class Store(ABC):
         """Advertisements that have not expired at `now`, ordered by peer."""
 
     @abstractmethod
+    async def members(self) -> tuple[MemberRow, ...]:
+        """Whose the lanes are on channels to farms, ordered by channel and index."""
+
+    @abstractmethod
+    async def farms(self, now: UnixMs) -> tuple[FarmRow, ...]:
+        """Records of farms that have not expired at `now`, ordered by farm."""
+
+    @abstractmethod
+    async def memberships(self) -> tuple[MembershipRow, ...]:
+        """Every certificate we had, ordered by farm and serial."""
+
+    @abstractmethod
     async def jobs(self, *, without: Collection[str] = ()) -> tuple[JobRow, ...]:
         """Jobs whose state is not in `without` (give it the final states for the unfinished)."""
 
@@ -77,6 +92,7 @@ class Store(ABC):
 
     @abstractmethod
     async def prune(self, now: UnixMs, *, finished: Collection[str]) -> int:
-        """Forget expired advertisements, and jobs in the states `finished` that have not changed
-        for `limits.JOBS_KEPT_MS`. Vouchers, channels and receipts are kept. Returns how many.
+        """Forget expired advertisements and records of farms, and jobs in the states `finished`
+        that have not changed for `limits.JOBS_KEPT_MS`. Vouchers, channels and receipts are kept.
+        Returns how many.
         """

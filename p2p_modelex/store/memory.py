@@ -9,8 +9,11 @@ from p2p_modelex import limits
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -71,6 +74,15 @@ class MemoryStore(Store):
     async def records(self, now: UnixMs) -> tuple[RecordRow, ...]:
         return tuple(row for row in self._all(RecordRow) if row.expires_at > now)
 
+    async def members(self) -> tuple[MemberRow, ...]:
+        return self._all(MemberRow)
+
+    async def farms(self, now: UnixMs) -> tuple[FarmRow, ...]:
+        return tuple(row for row in self._all(FarmRow) if row.expires_at > now)
+
+    async def memberships(self) -> tuple[MembershipRow, ...]:
+        return self._all(MembershipRow)
+
     async def jobs(self, *, without: Collection[str] = ()) -> tuple[JobRow, ...]:
         return tuple(row for row in self._all(JobRow) if row.state not in without)
 
@@ -80,6 +92,7 @@ class MemoryStore(Store):
 
     async def prune(self, now: UnixMs, *, finished: Collection[str]) -> int:
         expired = self._drop(RecordRow, lambda row: row.expires_at <= now)
+        expired += self._drop(FarmRow, lambda row: row.expires_at <= now)
         changed_by = now - limits.JOBS_KEPT_MS
         return expired + self._drop(
             JobRow, lambda row: row.state in finished and row.updated_at <= changed_by

@@ -39,6 +39,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (),
     # A job's amounts have a split epoch; there was none but 0.
     ("UPDATE job SET body = with_epoch_0(body)",),
+    (
+        "CREATE TABLE member (channel BLOB, member INTEGER, body BLOB NOT NULL,"
+        " PRIMARY KEY (channel, member)) WITHOUT ROWID",
+        "CREATE TABLE farm (farm BLOB PRIMARY KEY, expires_at INTEGER NOT NULL,"
+        " body BLOB NOT NULL)",
+        "CREATE TABLE membership (farm BLOB, serial INTEGER, body BLOB NOT NULL,"
+        " PRIMARY KEY (farm, serial)) WITHOUT ROWID",
+    ),
 )
 _SALTED = 2
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -22,8 +22,11 @@ from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import JobId, NetworkId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -98,6 +101,15 @@ class SqliteStore(Store):
 
     async def records(self, now: UnixMs) -> tuple[RecordRow, ...]:
         return await self._run(self._select, RecordRow, "WHERE expires_at > ? ORDER BY peer", now)
+
+    async def members(self) -> tuple[MemberRow, ...]:
+        return await self._run(self._select, MemberRow, "ORDER BY channel, member")
+
+    async def farms(self, now: UnixMs) -> tuple[FarmRow, ...]:
+        return await self._run(self._select, FarmRow, "WHERE expires_at > ? ORDER BY farm", now)
+
+    async def memberships(self) -> tuple[MembershipRow, ...]:
+        return await self._run(self._select, MembershipRow, "ORDER BY farm, serial")
 
     async def jobs(self, *, without: Collection[str] = ()) -> tuple[JobRow, ...]:
         rest = f"WHERE state NOT IN ({_marks(without)}) ORDER BY job, is_provider"
@@ -206,11 +218,12 @@ class SqliteStore(Store):
     def _prune(self, now: UnixMs, finished: tuple[str, ...]) -> int:
         with self._transaction() as connection:
             records = connection.execute("DELETE FROM record WHERE expires_at <= ?", (now,))
+            farms = connection.execute("DELETE FROM farm WHERE expires_at <= ?", (now,))
             jobs = connection.execute(
                 f"DELETE FROM job WHERE updated_at <= ? AND state IN ({_marks(finished)})",
                 (now - limits.JOBS_KEPT_MS, *finished),
             )
-            return records.rowcount + jobs.rowcount
+            return records.rowcount + farms.rowcount + jobs.rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

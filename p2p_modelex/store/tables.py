@@ -16,8 +16,11 @@ from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, StoreErr
 from p2p_modelex.records import codec
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -68,6 +71,9 @@ _TABLES: dict[type[msgspec.Struct], Table] = {
         lambda row: (row.job, row.is_provider, row.state, row.updated_at),
     ),
     RecordRow: Table("record", ("peer",), ("expires_at",), lambda row: (row.peer, row.expires_at)),
+    MemberRow: Table("member", ("channel", "member"), (), lambda row: (row.channel, row.index)),
+    FarmRow: Table("farm", ("farm",), ("expires_at",), lambda row: (row.farm, row.expires_at)),
+    MembershipRow: Table("membership", ("farm", "serial"), (), lambda row: (row.farm, row.serial)),
     SettingRow: Table("setting", ("name",), (), lambda row: (row.name,)),
 }
 

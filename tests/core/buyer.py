@@ -16,6 +16,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.provider import ProviderExchange
 from p2p_modelex.core.exchange.terms import OpenJobs, Seller, Ware
 from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FarmMachine, Members
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payee import PayeeLedger
@@ -123,6 +124,9 @@ class Buyer:
         book = ProbeBook()
         next_stream = lambda: StreamId(next(numbers))  # noqa: E731
         self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0), next_stream, book)
+        self.farms = FarmMachine(
+            FarmBook(NETWORK), self.find_members, next_stream, random.Random(4)
+        )
         self.buying = Buying(
             NETWORK,
             REGISTRY,
@@ -132,7 +136,7 @@ class Buyer:
                 self.probes,
                 random.Random(2),
                 lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),
-                FarmBook(),
+                self.farms,
             ),
             self.circuits,
             self.payer,
@@ -144,6 +148,9 @@ class Buyer:
         self.events: list[fx.RunEvent] = []
         self.rows: list[Row] = []
         self.probing: list[StreamId] = []
+
+    def find_members(self, farm: str) -> Members:
+        return [(one.peer, one.advertisement.addresses) for one in self.shelf.entries()]
 
     def take(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         self.effects = effects

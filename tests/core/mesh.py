@@ -10,6 +10,7 @@ from p2p_modelex.core.choosing import Choosing, Look
 from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.farm.book import FarmBook
+from p2p_modelex.core.farm.machine import FarmMachine, Members
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.core.routing.probes import ProbeMachine
 from p2p_modelex.core.routing.profile import Profile
@@ -66,9 +67,15 @@ class Stage(Scene):
         self.probes = ProbeMachine(
             lambda: Load(0, 0, 0, 0, 0), lambda: StreamId(next(streams)), self.loads
         )
-        self.choosing = Choosing(
-            mesh, self.router, self.probes, random.Random(3), mesh.get_standing, FarmBook()
+        self.farms = FarmMachine(
+            FarmBook(NETWORK), self.find_members, lambda: StreamId(next(streams)), random.Random(4)
         )
+        self.choosing = Choosing(
+            mesh, self.router, self.probes, random.Random(3), mesh.get_standing, self.farms
+        )
+
+    def find_members(self, farm: str) -> Members:
+        return [(one.peer, one.advertisement.addresses) for one in self.mesh.find(farm=farm)]
 
     def look(self, **want: Any) -> Look:
         """Look for a provider; `mesh.looked_at` is how many were considered."""

@@ -13,7 +13,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payer import PayerLedger
-from p2p_modelex.core.node import CUT, FINAL_STATES, PROTOCOLS, NodeCore
+from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, CUT, FINAL_STATES, PROTOCOLS, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
@@ -251,7 +251,7 @@ def test_who_is_suspended_is_not_bought_from() -> None:
 
 def test_gossip_and_the_mesh_are_the_directorys() -> None:
     core = build()
-    verdict = core.judge_gossip(OTHER_KEY.peer, b"garbage", NOW)
+    verdict = core.gossip[ANNOUNCEMENTS_TOPIC](OTHER_KEY.peer, b"garbage", NOW)
     assert verdict.outcome.value == "reject"
     effects = core.step(given.PeerConnected(OTHER_KEY.peer), NOW)
     streams = [e for e in effects if isinstance(e, fx.OpenStream)]

@@ -11,6 +11,7 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.redeeming import (
     SETTLE_INTERVAL_MS,
@@ -21,7 +22,7 @@ from p2p_modelex.core.redeeming import (
 )
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.split_watch import SplitWatch
-from p2p_modelex.ids import ChannelId, JobId
+from p2p_modelex.ids import Address, ChannelId, JobId
 from p2p_modelex.records import codec, voucher
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, compute_id
 from p2p_modelex.records.job import Order, Refused
@@ -319,6 +320,26 @@ def test_more_than_a_batch_is_redeemed_batch_by_batch(monkeypatch: pytest.Monkey
     assert isinstance(first, fx.Redeem)
     effects = stall.tell(given.Redeemed(first.claims, (Wei(10),)))
     assert kinds(effects) == ["Persist", "Redeem"]
+
+
+def test_a_payee_whose_redeeming_fails_holds_up_no_other() -> None:
+    """A transaction pays one account; our own and a farm's take turns."""
+    farm = Address(b"\xfa" * 20)
+    theirs = build_state(msgspec.structs.replace(TERMS, payee=farm))
+    stall = Stall(threshold=Wei(1))
+    stall.ledger.take_seats({farm: Seat(1)})
+    stall.ledger.note_channel(theirs)
+    assert kinds(stall.selling.start(NOW))[:2] == ["PayOut", "PayOut"]
+    stall.receive(10)
+    stall.receive(10, lane=64, channel=theirs.channel)
+    redeemed = []
+    for _ in range(3):
+        _, redeem = stall.fire(SETTLE_TIMER)
+        assert isinstance(redeem, fx.Redeem)
+        redeemed.append({claim.terms.payee for claim in redeem.claims})
+        stall.tell(given.RedeemFailed(redeem.claims, "no route"))
+    assert redeemed[0] == redeemed[2] != redeemed[1]
+    assert redeemed[0] | redeemed[1] == {OPERATOR.address, farm}
 
 
 def test_a_chain_out_of_reach_is_asked_more_and_more_seldom() -> None:

@@ -25,6 +25,7 @@ from p2p_modelex.node.configuration import (
 )
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.farms import NO_FARMS, Farms
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.records.channel import Claim
@@ -87,6 +88,7 @@ class World:
         announce: tuple[str, ...] = (),
         registry: RegistrySettings | None = None,
         settlement: SettlementSettings | None = None,
+        farms: Farms = NO_FARMS,
     ) -> AsyncGenerator[Node, None]:
         """Run a node that sells MODEL."""
         settings = ModelSettings(model=MODEL, prompt_price=PRICE, completion_price=price)
@@ -104,7 +106,7 @@ class World:
         async with engine or MemoryEngine(MODEL) as running, self.open_chain(keys) as chain:
             engines = {MODEL: running}
             shop = build_shop(keys, self.deployment, (settings,), engines, Epoch(0), wall_clock())
-            node = self._build(number, configuration, adjust(shop), engines, friends, chain)
+            node = self._build(number, configuration, adjust(shop), engines, friends, chain, farms)
             async with node.serve():
                 yield node
 
@@ -132,6 +134,7 @@ class World:
         engines: Mapping[str, Engine],
         friends: Sequence[int],
         chain: Chain,
+        farms: Farms = NO_FARMS,
     ) -> Node:
         keys = make_keys(number)
         known = [peer_of(friend) for friend in friends]
@@ -143,7 +146,7 @@ class World:
             keys=keys,
             deployment=self.deployment,
         )
-        return Node(parts, configuration, shop)
+        return Node(parts, configuration, shop, farms)
 
 
 def peer_of(number: int) -> PeerId:

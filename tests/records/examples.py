@@ -15,7 +15,7 @@ from p2p_modelex.records.advertisement import (
 )
 from p2p_modelex.records.channel import ChannelState, PayerTerms
 from p2p_modelex.records.envelope import Envelope
-from p2p_modelex.records.farm import Certificate
+from p2p_modelex.records.farm import Certificate, FarmAnswer, FarmQuestion, FarmRecord
 from p2p_modelex.records.job import (
     Accept,
     Ask,
@@ -86,6 +86,13 @@ certificate = Certificate(
     serial=7,
     not_before=1_790_000_000_000,
     not_after=1_900_000_000_000,
+)
+farm_record = FarmRecord(
+    name="harvest",
+    sequence=1_795_000_000_000,
+    ttl_ms=604_800_000,
+    payee=b"\xfa" * 20,
+    revoked=(2, 5),
 )
 advertisement = Advertisement(
     sequence=1_795_000_000_000,
@@ -220,6 +227,9 @@ EXAMPLES: dict[str, Any] = {
     "finished": Finished(JOB, receipt),
     "refused": Refused(JOB, "busy", "all slots are taken", 1500),
     "failed": Failed(JOB, "engine", "the worker died"),
+    "farm record": farm_record,
+    "farm question": FarmQuestion(PEER, b""),
+    "farm answer": FarmAnswer(b"record"),
     "probe": Probe(5),
     "load": Load(5, 1, 2, 4, 180),
     "compare": Compare((Range(b"", b"", 0, FINGERPRINT),)),

@@ -9,8 +9,11 @@ from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -86,6 +89,15 @@ class FailingStore(Store):
 
     async def records(self, now: UnixMs) -> tuple[RecordRow, ...]:
         return await self.inner.records(now)
+
+    async def members(self) -> tuple[MemberRow, ...]:
+        return await self.inner.members()
+
+    async def farms(self, now: UnixMs) -> tuple[FarmRow, ...]:
+        return await self.inner.farms(now)
+
+    async def memberships(self) -> tuple[MembershipRow, ...]:
+        return await self.inner.memberships()
 
     async def jobs(self, *, without: Collection[str] = ()) -> tuple[JobRow, ...]:
         return await self.inner.jobs(without=without)

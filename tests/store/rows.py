@@ -2,13 +2,17 @@
 
 from p2p_modelex.ids import ChannelId, JobId, PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.channel import ChannelState
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
 from p2p_modelex.records.rows import (
     ChannelRow,
+    FarmRow,
     IssuedVoucherRow,
     JobRow,
+    MemberRow,
+    MembershipRow,
     ReceiptRow,
     ReceivedVoucherRow,
     RecordRow,
@@ -56,6 +60,19 @@ def job(number: int, *, state: str = "streaming", at: int = 1, provider: bool = 
 
 def record(number: int, *, sequence: int = 1, expires_at: int = 1000) -> RecordRow:
     return RecordRow(peer(number), sequence, UnixMs(expires_at), b"envelope %d" % number)
+
+
+def member(number: int, *, index: int = 1) -> MemberRow:
+    return MemberRow(CHANNEL, index, peer(number))
+
+
+def farm(number: int, *, expires_at: int = 1000) -> FarmRow:
+    return FarmRow(PublicKey(number.to_bytes(32, "big")), UnixMs(expires_at), b"farm %d" % number)
+
+
+def membership(number: int, *, serial: int = 1) -> MembershipRow:
+    certificate = Envelope(bytes(32), b"certificate", bytes(64))
+    return MembershipRow(PublicKey(number.to_bytes(32, "big")), serial, certificate)
 
 
 def receipt(number: int, *, finished_at: int, provider: bool = True) -> ReceiptRow:

@@ -51,6 +51,11 @@ async def test_every_row_comes_back_as_it_was(store: Store) -> None:
             account,
             rows.job(3),
             rows.record(4),
+            rows.member(5),
+            rows.member(6, index=2),
+            rows.farm(7),
+            rows.membership(8, serial=2),
+            rows.membership(8),
             SettingRow("sequence", b"\0\1"),
         )
     )
@@ -61,6 +66,10 @@ async def test_every_row_comes_back_as_it_was(store: Store) -> None:
     assert await store.receipts() == (account,)
     assert await store.jobs() == (rows.job(3),)
     assert await store.records(UnixMs(0)) == (rows.record(4),)
+    assert await store.members() == (rows.member(5), rows.member(6, index=2))
+    assert await store.farms(UnixMs(999)) == (rows.farm(7),)
+    assert await store.farms(UnixMs(1000)) == ()
+    assert await store.memberships() == (rows.membership(8), rows.membership(8, serial=2))
     assert await store.setting("sequence") == b"\0\1"
 
 

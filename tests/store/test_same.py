@@ -26,6 +26,9 @@ _ROWS = st.one_of(
     st.builds(rows.receipt, _SMALL, finished_at=_SMALL, provider=st.booleans()),
     st.builds(rows.job, _SMALL, state=st.sampled_from(["streaming", "done"]), at=_SMALL),
     st.builds(rows.record, _SMALL, sequence=_SMALL, expires_at=st.integers(0, 2**63 - 1)),
+    st.builds(rows.member, _SMALL, index=_SMALL),
+    st.builds(rows.farm, _SMALL, expires_at=st.integers(0, 2**63 - 1)),
+    st.builds(rows.membership, _SMALL, serial=_SMALL),
     st.builds(SettingRow, st.text(max_size=3), st.binary(max_size=3)),
 )
 _BATCHES = st.lists(_ROWS, max_size=6)
@@ -50,6 +53,9 @@ async def _tell(store: Store) -> list[object]:
         await store.redeemed(),
         await store.receipts(limit=2, offset=1),
         await store.records(UnixMs(1)),
+        await store.members(),
+        await store.farms(UnixMs(1)),
+        await store.memberships(),
         await store.jobs(without=("done",)),
         await store.setting("a"),
     ]

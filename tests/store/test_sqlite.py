@@ -274,11 +274,18 @@ async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
         assert raw.execute("SELECT count(*) FROM channel").fetchone() == (1,)
 
 
+def _make_earlier(raw: sqlite3.Connection) -> None:
+    """Make a database what the first version left behind."""
+    for table in ("member", "farm", "membership"):
+        raw.execute(f"DROP TABLE {table}")
+    raw.execute("PRAGMA user_version = 1")
+
+
 async def test_an_earlier_schema_without_channels_goes_on(path: Path) -> None:
     async with SqliteStore(path) as store:
         await store.apply([SettingRow("x", b"kept")])
     with _raw(path) as raw:
-        raw.execute("PRAGMA user_version = 1")
+        _make_earlier(raw)
     async with SqliteStore(path) as store:
         assert await store.setting("x") == b"kept"
 
@@ -344,7 +351,7 @@ async def test_jobs_that_an_older_version_kept_are_of_epoch_0(path: Path) -> Non
     with contextlib.closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE job SET body = ? WHERE job = ?", (kept, job.job))
         raw.execute("UPDATE job SET body = ? WHERE job = ?", (b"1234" + older, other.job))
-        raw.execute("PRAGMA user_version = 1")
+        _make_earlier(raw)
         raw.commit()
     async with SqliteStore(path) as store:
         with pytest.raises(StoreError, match="job is damaged"):

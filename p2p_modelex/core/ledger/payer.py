@@ -249,10 +249,10 @@ class PayerLedger:
         return Wei(total)
 
     def validate_holder(self, channel: ChannelId, seat: Seat, peer: PeerId) -> None:
-        """Raise PaymentError FRM-14 if another member of a farm was paid on the seat's lanes."""
+        """Raise PaymentError FRM-16 if another member of a farm was paid on the seat's lanes."""
         known = self._channels[channel].get_part(seat.index).peer
         if seat.index and known not in (None, peer):
-            raise PaymentError(f"FRM-14: index {seat.index} of this farm was another member's")
+            raise PaymentError(f"FRM-16: index {seat.index} of this farm was another member's")
 
     def reserve_lane(
         self, channel: ChannelId, ceiling: Wei, epoch: Epoch, seat: Seat = OWN_SEAT

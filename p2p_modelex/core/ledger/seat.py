@@ -30,7 +30,7 @@ class Seat:
         return lane // limits.LANES_MAX == self.index
 
     def compute_share(self, deposit: int) -> int:
-        """Return what of a deposit is the seat's (FRM-13), rounded down."""
+        """Return what of a deposit is the seat's (FRM-15), rounded down."""
         return deposit * self.weight // WHOLE
 
     def compute_deposit(self, share: int) -> int:

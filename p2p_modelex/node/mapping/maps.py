@@ -94,6 +94,7 @@ async def open_map(
     """Run a map while the block lasts; `Exchange.map` explains it."""
     if not 1 <= at_once <= AT_ONCE_MAX:
         raise BadInput(f"at_once is 1 to {AT_ONCE_MAX}, not {at_once}")
+    template.validate()
     with flattened():
         async with aclosing(prompts), Journal(journal) as kept:
             await kept.bind(template.digest)

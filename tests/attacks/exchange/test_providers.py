@@ -23,6 +23,7 @@ from p2p_modelex.net.libp2p.configuration import Libp2pConfiguration
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.exchange import Exchange
+from p2p_modelex.node.farms import NO_FARMS, Farms
 from p2p_modelex.node.node import Node, Parts
 from p2p_modelex.records import codec
 from p2p_modelex.records.envelope import Envelope
@@ -74,13 +75,15 @@ class RealWorld(World):
         engines: Mapping[str, Engine],
         friends: Sequence[int],
         chain: Chain,
+        farms: Farms = NO_FARMS,
     ) -> Node:
         keys = make_keys(number)
         bootstrap = tuple(self.addresses[friend] for friend in friends)
         network = CheatingNetwork(keys.peer_seed, Libp2pConfiguration(bootstrap=bootstrap))
         network.serve = self.serve if number == PROVIDER else None
         store = self.stores.setdefault(number, MemoryStore())
-        return Node(Parts(network, store, chain, engines, keys, DEPLOYMENT), configuration, shop)
+        parts = Parts(network, store, chain, engines, keys, DEPLOYMENT)
+        return Node(parts, configuration, shop, farms)
 
 
 async def say(stream: Stream, *messages: object) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from p2p_modelex.ids import NetworkId, PublicKey
 from p2p_modelex.records import codec
 from p2p_modelex.records.envelope import Envelope, seal
-from p2p_modelex.records.farm import CERTIFICATE_DOMAIN, Certificate
+from p2p_modelex.records.farm import CERTIFICATE_DOMAIN, RECORD_DOMAIN, Certificate, FarmRecord
 from tests.core.directory.worlds import NETWORK, NOW, TTL, Key
 
 PAYEE = b"\xfa" * 20
@@ -30,6 +30,11 @@ class Farm(Key):
     def admit(self, member: PublicKey, network: NetworkId = NETWORK, **changes: Any) -> Envelope:
         payload = codec.encode(self.certificate(member, **changes))
         return seal(CERTIFICATE_DOMAIN, network, payload, self)
+
+    def record(self, sequence: int = NOW, network: NetworkId = NETWORK, **changes: Any) -> bytes:
+        plain = FarmRecord(self.name, sequence, 7 * DAY, PAYEE, ())
+        payload = codec.encode(msgspec.structs.replace(plain, **changes))
+        return codec.encode(seal(RECORD_DOMAIN, network, payload, self))
 
 
 FARM, OTHER_FARM = Farm(), Farm(42, "orchard")

@@ -10,8 +10,8 @@ import msgspec
 from p2p_modelex.ids import NetworkId
 from p2p_modelex.records import codec
 from p2p_modelex.records.envelope import Envelope, seal
-from tests.core.directory.worlds import NETWORK, NOW, Key
-from tests.core.farm.farms import DAY, FARM, OTHER_FARM
+from tests.core.directory.worlds import NETWORK, NOW, REGISTRY, Key
+from tests.core.farm.farms import DAY, FARM, OTHER_FARM, PAYEE
 
 VECTORS = Path(__file__).parents[3] / "protocols" / "farm" / "vectors"
 MEMBER, OTHER = Key(51), Key(52)
@@ -78,7 +78,78 @@ def build_certificates() -> dict[str, Any]:
     }
 
 
-BUILDERS: dict[str, Callable[[], dict[str, Any]]] = {"certificate": build_certificates}
+def step(message: bytes, rule: str = "", verdict: str = "reject", offset: int = 0) -> Case:
+    verdict = verdict if rule else "accept"
+    return {"message": text(message), "offset_ms": offset, "rule": rule, "verdict": verdict}
+
+
+def _seal_record(*fields: object) -> bytes:
+    return codec.encode(seal("farm", NETWORK, codec.encode(fields), FARM))
+
+
+def build_records() -> dict[str, Any]:
+    """Which records are good, and which are news."""
+    good = FARM.record()
+    garbled = good[:-1] + bytes([good[-1] ^ 1])
+    certificate = codec.encode(FARM.admit(MEMBER.public_key))
+    cases = {
+        "good": [step(good)],
+        "as many revoked as there can be": [step(FARM.record(revoked=tuple(range(512))))],
+        "the last moment": [step(good, offset=7 * DAY - 1)],
+        "at the edge of the skew": [step(FARM.record(NOW + 60_000))],
+        "replaced": [
+            step(good),
+            step(FARM.record(NOW + 1, revoked=(1,)), offset=20_000),
+            step(good, "FRM-10", "ignore", 40_000),
+        ],
+        "asked for": [step(good) | {"expected": text(FARM.peer)}],
+        "nonsense": [step(b"\xc1", "FRM-5")],
+        "a certificate": [step(certificate, "FRM-5")],
+        "too long": [step(bytes(4097), "FRM-5")],
+        "513 revoked": [
+            step(_seal_record("harvest", NOW, 7 * DAY, PAYEE, list(range(513))), "FRM-5")
+        ],
+        "a ttl over a month": [step(_seal_record("harvest", NOW, 31 * DAY, PAYEE, []), "FRM-5")],
+        "another farm than was asked for": [step(good, "FRM-6") | {"expected": text(MEMBER.peer)}],
+        "revoked: not in order": [step(FARM.record(revoked=(5, 2)), "FRM-7")],
+        "revoked: one twice": [step(FARM.record(revoked=(2, 2)), "FRM-7")],
+        "from the future": [step(FARM.record(NOW + 60_001), "FRM-8", "ignore")],
+        "expired": [step(good, "FRM-9", "ignore", 7 * DAY)],
+        "the same again": [step(good), step(good, "FRM-10", "ignore", 20_000)],
+        "another of the same moment": [
+            step(good),
+            step(FARM.record(revoked=(1,)), "FRM-10", "ignore", 20_000),
+        ],
+        "tampered": [step(garbled, "FRM-12")],
+        "of another network": [step(FARM.record(network=NetworkId(b"o" * 32)), "FRM-12")],
+        "another statement": [
+            step(
+                codec.encode(
+                    seal(
+                        "farm_certificate",
+                        NETWORK,
+                        codec.encode(("harvest", NOW, 7 * DAY, PAYEE, [])),
+                        FARM,
+                    )
+                ),
+                "FRM-12",
+            )
+        ],
+    }
+    return {
+        "format": "verdict/1",
+        "rules": ["FRM-5", "FRM-6", "FRM-7", "FRM-8", "FRM-9", "FRM-10", "FRM-12"],
+        "network": text(NETWORK),
+        "now": str(NOW),
+        "registryDomain": text(REGISTRY),
+        "cases": [{"name": name, "steps": steps} for name, steps in cases.items()],
+    }
+
+
+BUILDERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "certificate": build_certificates,
+    "record": build_records,
+}
 
 
 def render(name: str) -> str:

@@ -81,7 +81,7 @@ def test_a_lane_of_another_member_is_refused(seat: Seat, good: int) -> None:
 
 
 def test_a_member_counts_on_its_part_of_the_deposit_and_no_more() -> None:
-    """LED-6, FRM-13: of 10,000 the first has 6,000."""
+    """LED-6, FRM-15: of 10,000 the first has 6,000."""
     payee = build_payee()
     with pytest.raises(JobRefused, match="LED-6"):
         open_lane(payee, promise(6_001, 64))
@@ -120,7 +120,7 @@ def test_what_an_ended_membership_earned_can_still_be_redeemed() -> None:
 
 
 def test_lanes_and_shares_of_members_are_apart() -> None:
-    """FRM-13: who pays knows the weights, and orders no more than a member will take."""
+    """FRM-15: who pays knows the weights, and orders no more than a member will take."""
     payer = build_payer()
     assert [payer.get_left(CHANNEL, ZERO, seat) for seat in (FIRST, SECOND)] == [6_000, 2_500]
     lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO, seat) for seat in (FIRST, SECOND, FIRST)]
@@ -175,7 +175,7 @@ def test_half_a_wei_of_an_earlier_epoch_is_rounded_up() -> None:
 
 
 def test_an_index_is_the_first_member_s_that_was_paid_by_it() -> None:
-    """FRM-14, also after a restart; the payee's own seat asks for no peer."""
+    """FRM-16, also after a restart; the payee's own seat asks for no peer."""
     payer = build_payer()
     payer.validate_holder(CHANNEL, FIRST, PROVIDER_KEY.peer)
     lane = payer.reserve_lane(CHANNEL, Wei(1), ZERO, FIRST)
@@ -186,7 +186,7 @@ def test_an_index_is_the_first_member_s_that_was_paid_by_it() -> None:
     again.restore([row, ChannelRow(FARM_STATE, is_payer=True, peer=None)])
     for ledger in (payer, again):
         ledger.validate_holder(CHANNEL, FIRST, PROVIDER_KEY.peer)
-        with pytest.raises(PaymentError, match="FRM-14"):
+        with pytest.raises(PaymentError, match="FRM-16"):
             ledger.validate_holder(CHANNEL, FIRST, OTHER_KEY.peer)
         ledger.validate_holder(CHANNEL, SECOND, OTHER_KEY.peer)
         ledger.validate_holder(CHANNEL, OWN_SEAT, OTHER_KEY.peer)

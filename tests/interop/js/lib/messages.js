@@ -60,6 +60,16 @@ export const Certificate = message('Certificate', null, {
   not_before: u64,
   not_after: u64
 })
+const farmRecord = bytes(0, 4096)
+export const FarmRecord = message('FarmRecord', null, {
+  name: farmName,
+  sequence: u64,
+  ttl_ms: integer(2_592_000_000, 10_000),
+  payee: bytes20,
+  revoked: list(u32, 512)
+})
+export const FarmQuestion = message('FarmQuestion', 1, { farm: bytes32, record: farmRecord })
+export const FarmAnswer = message('FarmAnswer', 2, { record: farmRecord })
 
 // directory
 const kind = oneOf('chat', 'completion', 'score', 'embedding')

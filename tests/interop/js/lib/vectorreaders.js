@@ -4,7 +4,7 @@ import * as messages from './messages.js'
 import { Judge } from './advertisements.js'
 import { anchorOf, markOf, Registry } from './anchoring.js'
 import { hex, unhex } from './bytes.js'
-import { validateCertificate } from './farms.js'
+import { FarmBook, validateCertificate } from './farms.js'
 import { element, fingerprint, inRange } from './fingerprint.js'
 import { nextState, TABLE } from './conversation.js'
 import { answer } from './reconcile.js'
@@ -122,12 +122,14 @@ function * certificate ({ cases, network }) {
   }
 }
 
-const IGNORED = ['ADV-5', 'ADV-6', 'ADV-7', 'ADV-8', 'ADV-14', 'ANN-4', 'ANN-5']
+const IGNORED = ['ADV-5', 'ADV-6', 'ADV-7', 'ADV-8', 'ADV-14', 'ANN-4', 'ANN-5', 'FRM-8', 'FRM-9', 'FRM-10']
 
 function * verdict ({ cases, rules, network, registryDomain, now, origin }) {
   for (const { name, steps } of cases) {
     yield [name, () => {
-      const judge = new Judge(unhex(network), unhex(registryDomain))
+      const judge = rules[0].startsWith('FRM')
+        ? new FarmBook(unhex(network))
+        : new Judge(unhex(network), unhex(registryDomain))
       let clock = Number(now)
       for (const { message, offset_ms: offset, verdict, rule, expected } of steps) {
         clock = Number(now) + offset
