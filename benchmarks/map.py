@@ -18,13 +18,14 @@ import trio
 from benchmarks.measuring import Result, begin, exact_cpu_seconds_of, report
 from benchmarks.sampling import Samples, sampling
 from p2p_modelex.cli.common import quiet_log
-from p2p_modelex.node.exchange import Exchange, connect
+from p2p_modelex.node.exchange import Exchange, Terms, connect
 from p2p_modelex.node.mapping.template import Template
 from tests.node.mapping.town import BUYER, MODEL, PASSPHRASE, SLOTS, Town, open_town
 
 FARMS = (1, 2, 4, 8)
 PROMPTS = int(os.environ.get("MODELEX_BENCH_PROMPTS", "2000"))
 """Over the largest farm. `make bench-map` takes 10,000."""
+FARM = "harvest"
 WORK_MS = 320.0
 TARGET = 0.9
 WARMUP = 16
@@ -59,6 +60,7 @@ async def _run(members: int, prompts: int, work_ms: float) -> Ran:
     names = [f"member-{number}" for number in range(members)]
     with tempfile.TemporaryDirectory(prefix="modelex-benchmark-") as folder:
         async with open_town(Path(folder), names, token_ms=work_ms) as town:
+            await town.found_farm(FARM, names)
             async with trio.open_nursery() as nursery:
                 for name in names:
                     nursery.start_soon(town.start, name)
@@ -88,7 +90,7 @@ async def _map(exchange: Exchange, many: int, journal: Path | None) -> int:
     """Run a map of so many prompts, and return how many orders were begun again."""
     template = Template(model=MODEL, text="Headline: {number}\nSentiment:", max_tokens=1)
     inputs = ({"number": number} for number in range(many))
-    async with exchange.map(template, inputs, journal=journal) as results:
+    async with exchange.map(template, inputs, terms=Terms(farm=FARM), journal=journal) as results:
         count = 0
         async for result in results:
             assert result.error is None

@@ -12,6 +12,7 @@ from p2p_modelex.core.directory.directory import Entry
 from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Offer, Section, move_offer
+from p2p_modelex.records.farm import names_of, open_certificate, parse_farm
 from p2p_modelex.units import Epoch, Wei, format_ai
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ AT_ONCE = 16
 @click.command()
 @home_option
 @click.option("--model", help="Only nodes that sell this model.")
+@click.option("--farm", default="", help="Only nodes that show a certificate of this farm.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
+def nodes(home: Home, model: str | None, farm: str, *, as_json: bool) -> None:
     """Join the mesh and list who sells what; prices are AI for 1,000 tokens.
 
     A node's section is the registry's word on it and on an account that it proves to have, read
@@ -35,17 +37,18 @@ def nodes(home: Home, model: str | None, *, as_json: bool) -> None:
     round trip from here, for the first 64 nodes.
     """
     quiet_log()
-    run_trio(_list_nodes, home, model, as_json)
+    run_trio(_list_nodes, home, model, parse_farm(farm) if farm else "", as_json)
 
 
-async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
+async def _list_nodes(home: Home, model: str | None, farm: str, as_json: bool) -> None:
     from p2p_modelex.node.exchange import connect
 
     async with connect(home.path) as exchange:
         entries = [
             entry
             for entry in exchange.nodes()
-            if model is None or any(o.model == model for o in entry.advertisement.offers)
+            if (model is None or any(o.model == model for o in entry.advertisement.offers))
+            and (not farm or any(farm in names for names in _get_farms(entry)))
         ]
         latencies = await _measure(exchange, entries[:MEASURED_MAX])
         marks = {entry.peer: exchange.mark(entry) for entry in entries}
@@ -54,7 +57,8 @@ async def _list_nodes(home: Home, model: str | None, as_json: bool) -> None:
         print_json([_show_node(e, marks[e.peer], latencies.get(e.peer), epoch) for e in entries])
         return
     if not entries:
-        click.echo(f"nobody sells {model}" if model else "nobody sells anything yet", err=True)
+        through = f" through farm {farm}" if farm else ""
+        click.echo(f"nobody sells {model or 'anything'}{through} yet", err=True)
     if epoch and entries:
         click.echo(f"prices are in split epoch {epoch} of $AI")
     for entry in entries:
@@ -78,6 +82,11 @@ async def _measure(exchange: "Exchange", entries: Sequence[Entry]) -> dict[PeerI
     return latencies
 
 
+def _get_farms(entry: Entry) -> list[tuple[str, str]]:
+    """The names and ids of the farms that a node shows certificates of."""
+    return [names_of(open_certificate(one)) for one in entry.advertisement.farms]
+
+
 COLUMNS = ("model", "kinds", "prompt", "completion", "context", "longest")
 
 
@@ -85,6 +94,8 @@ def _print_node(entry: Entry, mark: Mark, latency_ms: float | None, epoch: Epoch
     """One line for the peer, whole so that it can be copied, and one for each of its models."""
     latency = "no answer" if latency_ms is None else f"{latency_ms:.0f} ms"
     click.echo(f"{format_peer_id(entry.peer)}  {mark.standing.name.lower()}, {latency}")
+    for name, farm in _get_farms(entry):
+        click.echo(f"  of farm {name}, {farm}")
     if mark.operator is not None:
         click.echo(f"  {_describe_entry(mark.operator, mark.anchor)}")
     rows = [
@@ -132,6 +143,7 @@ def _show_node(
         "anchor": mark.anchor,
         "operator": None if mark.operator is None else format_address(mark.operator),
         "claimed_section": Section(told.section).name.lower(),
+        "farms": [{"name": name, "farm": farm} for name, farm in _get_farms(entry)],
         "expires_at_ms": entry.expires_at,
         "latency_ms": None if latency_ms is None else round(latency_ms, 1),
         "offers": [

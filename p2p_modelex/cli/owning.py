@@ -118,7 +118,10 @@ def admit(
     try:
         path.write_bytes(encode_certificate_file(certificate, written.record))
     except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"cannot write {path}: {error.strerror}",
+            hint=f"revoke serial {made.serial}, and admit again with another --out",
+        ) from error
     answer: Answer = {
         "certificate": str(path),
         "member": made.member,

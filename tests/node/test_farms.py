@@ -14,7 +14,7 @@ from p2p_modelex.core.farm.machine import FARMS_TOPIC
 from p2p_modelex.core.farming import SEATS_TIMER
 from p2p_modelex.core.inputs import TimerFired
 from p2p_modelex.engine.memory import Fault, MemoryEngine
-from p2p_modelex.errors import BadInput, NoProvider
+from p2p_modelex.errors import BadInput, NoProvider, PaymentError
 from p2p_modelex.ids import Address, PeerId, format_peer_id
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange, Terms
@@ -167,6 +167,21 @@ async def test_an_expired_member_is_none() -> None:
         later = UnixMs(end + 1)
         expiring.core.step(TimerFired(SEATS_TIMER), later)
         assert expiring.core.farming._seats == ()
+
+
+async def test_two_members_of_one_index_are_one_to_a_requester() -> None:
+    """FRM-16: the lanes are the first one's that was paid there."""
+    world = World()
+    async with (
+        world.provider(1, farms=joined(1, write())),
+        world.provider(2, farms=joined(2, write(), index=1)),
+        world.requester(3, friends=[1, 2]) as exchange,
+    ):
+        await wait_for_sellers(exchange, 2)
+        assert await buy(exchange, only=(peer_of(2),)) == peer_of(2)
+        with pytest.raises(PaymentError, match="FRM-16"):
+            await buy(exchange, only=(peer_of(1),))
+        assert [await buy(exchange) for _ in range(4)] == [peer_of(2)] * 4
 
 
 async def test_failover_stays_in_the_farm() -> None:

@@ -14,6 +14,7 @@ from p2p_modelex.store.sqlite import SqliteStore
 from tests.node.mapping.town import BUYER, MODEL, PASSPHRASE, Town, open_town
 
 MANY = 1_000
+FARM = "harvest"
 MEMBERS = ("ada", "bert", "cleo", "dora")
 VICTIM, NEWCOMER = "bert", "emil"
 TOKEN_MS = 25.0
@@ -29,10 +30,20 @@ async def test_a_thousand_headlines_while_one_dies_and_one_joins(tmp_path: Path)
     inputs.write_text("".join(f"{line}\n" for line in lines))
     output = tmp_path / "out.jsonl"
     async with open_town(tmp_path, (*MEMBERS, NEWCOMER), token_ms=TOKEN_MS) as town:
+        await town.found_farm(FARM, (*MEMBERS, NEWCOMER))
         async with trio.open_nursery() as nursery:
             for name in MEMBERS:
                 nursery.start_soon(town.start, name)
-        command = ["map", str(template), str(inputs), "--output", str(output), "--json"]
+        command = [
+            "map",
+            str(template),
+            str(inputs),
+            "--farm",
+            FARM,
+            "--output",
+            str(output),
+            "--json",
+        ]
         async with trio.open_nursery() as nursery:
             mapping = await nursery.start(_run, [*command, "--home", str(town.homes[BUYER].path)])
             await _wait_for_lines(output, 150)
@@ -94,6 +105,8 @@ async def _check(town: Town, results: list[dict[str, Any]], summary: dict[str, i
             for row in await store.issued_vouchers()
         }
     assert receipts.keys() <= bought
+    # All were paid on one channel, the farm's.
+    assert len({channel for channel, _ in issued}) == 1
     for name in served:
         if name == VICTIM:
             continue

@@ -12,11 +12,14 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import Devnet, bring_up, grant
+from p2p_modelex.cli import main
+from p2p_modelex.ids import format_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
 from p2p_modelex.node.options import AMOUNT, PRICE
+from p2p_modelex.records.farm import WHOLE
 from p2p_modelex.units import AI, Wei
 
 MODEL = "memory"
@@ -25,6 +28,8 @@ PASSPHRASE = "town"
 SCRYPT_N = 2**12
 START_TIMEOUT_S = 60.0
 BUYER = "buyer"
+_PAYEE = "0x" + "fa" * 20
+"""An account that is nobody's: what the farm earns stays in its channel here."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,17 @@ class Town:
             home, configuration, PASSPHRASE, deployment_file=network, scrypt_n=SCRYPT_N
         )
 
+    async def found_farm(self, name: str, members: Sequence[str]) -> None:
+        """Have the first member found a farm, of which all are, in equal parts."""
+        owner = ("--home", str(self.homes[members[0]].path))
+        await _call("farm", "create", name, "--payee", _PAYEE, *owner)
+        for member in members:
+            file = str(self.folder / f"{member}.certificate")
+            peer = format_peer_id(self.keys[member].peer.peer)
+            weight = str(WHOLE // len(members))
+            await _call("farm", "admit", name, peer, "--weight", weight, "--out", file, *owner)
+            await _call("farm", "join", file, "--home", str(self.homes[member].path))
+
     async def start(self, name: str) -> str:
         """Run a node; returns its address once it listens."""
         home = self.homes[name]
@@ -101,6 +117,11 @@ class Town:
             for process in self.processes.values():
                 process.kill()
                 await process.wait()
+
+
+async def _call(*arguments: str) -> None:
+    """Run a command, in a thread, as it may run a Trio of its own."""
+    await trio.to_thread.run_sync(main, arguments)
 
 
 @asynccontextmanager
