@@ -26,7 +26,6 @@ from p2p_modelex.core.mapping.acts import (
 )
 from p2p_modelex.core.mapping.members import (
     BUSY_PAUSE_MS,
-    FAULT_PAUSE_MS,
     UNPAID_PAUSE_MS,
     Member,
     Members,
@@ -178,7 +177,7 @@ class MappingMachine:
             yield Keep(task.number, done.order)
             for number in task.orders:
                 if number < done.order:
-                    self._orders[number].member.be_overtaken(now)
+                    self._orders[number].member.strike(now)
             yield from self._cancel(task.orders)
 
     def _on_failed(self, failed: OrderFailed, now: UnixMs) -> Iterator[Act]:
@@ -193,7 +192,7 @@ class MappingMachine:
             self._on_unpaid(member, failed.reason, now)
         else:
             if failed.is_fault:
-                member.rest(now + FAULT_PAUSE_MS)
+                member.strike(now)
             task.tried[member.seen.peer] = None
             task.failures += 1
         if task.orders or self._is_over:

@@ -12,11 +12,11 @@ MEMBERS_MAX = 64
 """Members at once: each is probed every second or two."""
 SLOTS_UNKNOWN = 1
 FAULT_PAUSE_MS = 2_000
-"""Longer than it takes to see who is there; its circuit decides about what follows."""
+"""Longer than it takes to see who is there."""
 BUSY_PAUSE_MS = 100
 """Where a refusal does not say when to ask again."""
-OVERTAKEN_MAX = 8
-"""A rest after being overtaken doubles so often, to nine minutes."""
+DOUBLINGS_MAX = 8
+"""A rest is twice as long as the one before so often, to nine minutes."""
 UNPAID_PAUSE_MS = 30_000
 """What cannot be paid now has its channel looked at, or topped up, by then."""
 
@@ -24,8 +24,8 @@ UNPAID_PAUSE_MS = 30_000
 @dataclass(slots=True)
 class Member:
     """limit: orders that it may have in hand now. rests_until: it is not asked before.
-    unpaid: why it could not be paid, until it could. overtaken: how often, since it served one,
-    another was quicker with what it had in hand for too long.
+    unpaid: why it could not be paid, until it could. strikes: how often it had to rest since it
+    served one.
     """
 
     seen: Sighting
@@ -34,7 +34,7 @@ class Member:
     orders: dict[int, None] = field(default_factory=dict)
     rests_until: UnixMs = UnixMs(0)  # noqa: RUF009  # a NewType of int
     unpaid: str = ""
-    overtaken: int = 0
+    strikes: int = 0
 
     @property
     def slots(self) -> int:
@@ -75,13 +75,16 @@ class Member:
     def grow(self) -> None:
         """It has served one: it may have one more."""
         self.limit = min(self.limit + 1, self.goal)
-        self.unpaid, self.overtaken = "", 0
+        self.unpaid, self.strikes = "", 0
 
-    def be_overtaken(self, now: UnixMs) -> None:
-        """It hangs, or might as well: it is tried with one order, ever more seldom."""
+    def strike(self, now: UnixMs) -> None:
+        """It failed, or hangs, or might as well: it is tried with one order, ever more seldom. What
+        else it has in hand may fail with that, and counts once.
+        """
         self.limit = 1
-        self.rest(now + (FAULT_PAUSE_MS << min(self.overtaken, OVERTAKEN_MAX)))
-        self.overtaken += 1
+        if now >= self.rests_until:
+            self.rest(now + (FAULT_PAUSE_MS << min(self.strikes, DOUBLINGS_MAX)))
+            self.strikes += 1
 
 
 class Members:

@@ -156,6 +156,26 @@ def test_a_faulty_member_rests() -> None:
     assert desk.tell(Woke()) == [begin(2)]
 
 
+def test_a_rest_is_longer_each_time_and_forgotten_once_one_is_served() -> None:
+    desk = Desk()
+    desk.see(sighting(1))
+    for number in range(4):
+        desk.task(number)
+    # All that it had fails with it, which counts once; then it is tried with one.
+    for order in range(1, 5):
+        assert desk.fail(order, "stream", is_fault=True) == []
+    assert desk.wake_at() == FAULT_PAUSE_MS
+    desk.now = FAULT_PAUSE_MS
+    assert len(desk.tell(Woke())) == 1
+    desk.fail(5, "stream", is_fault=True)
+    assert desk.wake_at() == 3 * FAULT_PAUSE_MS
+    desk.now = 3 * FAULT_PAUSE_MS
+    desk.tell(Woke())
+    assert len(desk.done(6)) == 3  # its answer, and two more
+    desk.fail(7, "stream", is_fault=True)
+    assert desk.wake_at() == 4 * FAULT_PAUSE_MS
+
+
 def test_a_budget_is_never_exceeded_and_what_is_left_of_it_is_used() -> None:
     desk = Desk(budget=35)
     desk.see(sighting(1))
