@@ -83,14 +83,14 @@ def test_the_same_command_again_does_nothing_and_pays_nothing(desk: Desk, serve:
     serve(MemoryEngine(MODEL))
     said = desk.to_file("--json")
     assert said.code == 0, said
-    summary = json.loads(said.err)
+    summary = json.loads(said.out)
     assert summary["answered"] == summary["jobs"] == summary["receipts"] == MANY
     assert summary["paid"] == summary["paid_for_results"]
     assert [result["index"] for result in desk.results()] == list(range(MANY))
     before = desk.output.read_bytes()
     again = desk.to_file("--json")
     assert again.code == 0, again
-    assert json.loads(again.err) == summary
+    assert json.loads(again.out) == summary
     assert desk.output.read_bytes() == before
 
 

@@ -9,6 +9,7 @@ from typing import Self
 import trio
 
 from p2p_modelex.errors import BadInput
+from p2p_modelex.limits import MAP_ORDERS_MAX
 from p2p_modelex.node.completion import Terms
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.failures import flattened
@@ -23,8 +24,7 @@ from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.units import Epoch, Wei
 
 AT_ONCE = 256
-AT_ONCE_MAX = 512
-"""Orders in hand; a node has room for 1,024 runs (core/buying.py)."""
+"""Orders in hand at most, where nobody says how many."""
 LEAVE_TIMEOUT_S = 5.0
 """How long what is cut off may take to be receipted and paid when the block ends."""
 
@@ -92,8 +92,8 @@ async def open_map(
     journal: Path | None,
 ) -> AsyncGenerator[Map, None]:
     """Run a map while the block lasts; `Exchange.map` explains it."""
-    if not 1 <= at_once <= AT_ONCE_MAX:
-        raise BadInput(f"at_once is 1 to {AT_ONCE_MAX}, not {at_once}")
+    if not 1 <= at_once <= MAP_ORDERS_MAX:
+        raise BadInput(f"at_once is 1 to {MAP_ORDERS_MAX}, not {at_once}")
     template.validate()
     with flattened():
         async with aclosing(prompts), Journal(journal) as kept:

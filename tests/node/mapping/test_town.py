@@ -64,7 +64,7 @@ async def _run(arguments: list[str], *, task_status: Any) -> None:
     output = Path(arguments[arguments.index("--output") + 1])
     with (output.parent / "summary").open("wb") as summary:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "p2p_modelex", *arguments], stderr=summary, env=environ
+            [sys.executable, "-m", "p2p_modelex", *arguments], stdout=summary, env=environ
         )
     task_status.started(process)
     try:
