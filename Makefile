@@ -151,9 +151,19 @@ $(CLIENTS_STAMP): $(CLIENTS)/requirements.txt
 interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) $(CLIENTS_STAMP) ## Meet a js-libp2p peer, OpenAI's npm package, litellm and LangChain
 	$(BIN)/python -m pytest tests/interop -q -m interop
 
+.PHONY: town
+town: setup ## Map 1,000 headlines over a farm of processes, one killed and one joining on the way (1 minute)
+	$(BIN)/python -m pytest tests/node/mapping -q -m town
+
 .PHONY: bench-gossip
 bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
 	$(BIN)/python -m benchmarks gossip
+
+PROMPTS ?= 10000
+
+.PHONY: bench-map
+bench-map: setup ## Measure a map of PROMPTS=10000 over 8 members, and as many each over 1, 2, 4 (8 minutes)
+	MODELEX_BENCH_PROMPTS=$(PROMPTS) $(BIN)/python -m benchmarks map
 
 SEED ?= 1
 JOBS ?= 200

@@ -27,8 +27,9 @@ NAMES = (
     "completion",
     "upstream",
     "gateway",
+    "map",
 )
-TIMEOUT_S = 300
+TIMEOUT_S = 900
 
 
 def main(names: list[str]) -> int:

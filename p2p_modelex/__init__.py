@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Completion", "Exchange", "Terms", "build_request", "connect", "parse_template"]
+__all__ = ["Completion", "Exchange", "Template", "Terms", "build_request", "connect"]
 
 
 def __getattr__(name: str) -> Any:

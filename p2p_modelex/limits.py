@@ -79,6 +79,9 @@ REGISTRY_ENTRIES_MAX = 50_000
 STREAMS_PER_PEER_MAX = 192  # py-libp2p hangs silently at 256
 CONNECTIONS_MAX = 1024
 
+# Orders of one map in hand at once: half the runs that a node has room for (core/buying.py).
+MAP_ORDERS_MAX = 512
+
 # Store. A receipt row holds a prompt (a frame at most) and a completion of COMPLETION_TOKENS_MAX.
 ROW_BYTES = 4 * MIB
 # Finished jobs are kept a week, to tell the operator what happened; their receipts for ever.

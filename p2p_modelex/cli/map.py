@@ -1,9 +1,10 @@
 """`modelex map`."""
 
+import json
 import signal
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
@@ -16,19 +17,18 @@ from p2p_modelex.cli.asking import farm_option
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.files import EXISTING_FILE
 from p2p_modelex.cli.kinds import AMOUNT
-from p2p_modelex.cli.map_report import print_summary, watching
+from p2p_modelex.cli.map_report import print_summary, show_summary, watch
 from p2p_modelex.errors import BadInput, JobFailed, ModelexError, StoreError
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.registry import SECTIONS
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Epoch, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.node.mapping.inputs import Prompt
+    from p2p_modelex.node.mapping.journal import Tally
     from p2p_modelex.node.mapping.maps import Map
     from p2p_modelex.node.mapping.template import Template
-
-AT_ONCE_MAX = 512
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,16 @@ class _Asked:
     as_json: bool
 
 
-@click.command("map")
+@click.command()
 @home_option
 @click.argument("template", type=EXISTING_FILE)
-@click.argument("inputs", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument(
+    "inputs", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File for the results; what is there is gone on with. [default: standard output]",
+    help="File for the results; one that this map began is continued. [default: standard output]",
 )
 @click.option(
     "--journal",
@@ -79,13 +81,18 @@ class _Asked:
 @farm_option
 @click.option(
     "--at-once",
-    type=click.IntRange(1, AT_ONCE_MAX),
+    type=click.IntRange(1, limits.MAP_ORDERS_MAX),
     default=256,
     show_default=True,
     help="Most prompts under way, of all members together.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def map_prompts(
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the summary as JSON, on standard output if results go to a file.",
+)
+def map(  # noqa: A001  # the command is called so
     home: Home,
     template: Path,
     inputs: Path,
@@ -140,7 +147,6 @@ async def _map(home: Home, asked: _Asked) -> bool:
     from p2p_modelex.node.exchange import Terms, connect
 
     terms = Terms(max_cost=asked.max_price, section=asked.section, farm=asked.farm)
-    stopped: ModelexError | None = None
     async with (
         connect(home.path) as exchange,
         exchange.map_prompts(
@@ -153,27 +159,42 @@ async def _map(home: Home, asked: _Asked) -> bool:
         ) as results,
     ):
         interrupted = trio.Event()
-        async with trio.open_nursery() as nursery:
-            await nursery.start(_leave_at_signal, results, interrupted)
-            await nursery.start(watching, results, asked.count)
-            try:
-                await _write(results, asked.output)
-            except ModelexError as error:
-                stopped = error
-            nursery.cancel_scope.cancel()
+        stopped = await _collect(results, asked, interrupted)
         tally, epoch = await results.tally(), results.progress.epoch
-        print_summary(tally, results.taken, epoch, as_json=asked.as_json)
-    is_whole = stopped is None and not interrupted.is_set()
-    if not is_whole:
+        _tell(asked, tally, results.taken, epoch)
+    if stopped is not None or interrupted.is_set():
         _tell_how_to_go_on(asked)
-    if stopped is not None:
-        raise stopped
-    if is_whole and tally.failures:
+        if stopped is not None:
+            raise stopped
+    elif tally.failures:
         raise JobFailed(
             f"{tally.failures} of {results.taken} prompts have no answer",
             hint="each says why in its `error`",
         )
-    return is_whole
+    return not interrupted.is_set()
+
+
+async def _collect(results: "Map", asked: _Asked, interrupted: trio.Event) -> ModelexError | None:
+    """Write all results, with a bar beside; return what stopped the map early, if anything did."""
+    stopped: ModelexError | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_leave_at_signal, results, interrupted)
+        nursery.start_soon(watch, results, asked.count)
+        try:
+            await _write(results, asked.output)
+        except ModelexError as error:
+            stopped = error
+        nursery.cancel_scope.cancel()
+    return stopped
+
+
+def _tell(asked: _Asked, tally: "Tally", taken: int, epoch: Epoch) -> None:
+    """Print the summary, where results do not go."""
+    if not asked.as_json:
+        print_summary(tally, epoch)
+    else:
+        shown = json.dumps(show_summary(tally, taken, epoch), indent=2)
+        click.echo(shown, err=asked.output is None)
 
 
 async def _read(asked: _Asked) -> AsyncGenerator["Prompt", None]:
@@ -182,8 +203,10 @@ async def _read(asked: _Asked) -> AsyncGenerator["Prompt", None]:
     is_piped = asked.inputs == Path("-")
     with _standard_input() if is_piped else open_inputs(asked.inputs) as file:
         prompts = read_prompts(file, str(asked.inputs), asked.template)
-        async for prompt in in_batches(prompts, BATCH if asked.count is not None else 1):
-            yield prompt
+        batch = BATCH if asked.count is not None else 1
+        async with aclosing(in_batches(prompts, batch)) as batches:
+            async for prompt in batches:
+                yield prompt
 
 
 @contextmanager
@@ -214,7 +237,7 @@ async def _write(results: "Map", output: Path | None) -> None:
     file = _open_output(output)
     try:
         has = _count_lines(file) if output else 0
-        async for line in results.lines():
+        while (line := await results.take()) is not None:
             if results.taken > has:
                 _put(file, output, line)
     finally:
@@ -222,9 +245,14 @@ async def _write(results: "Map", output: Path | None) -> None:
             file.close()
 
 
+def get_standard_output() -> IO[bytes]:
+    """Return where results go that go into no file."""
+    return sys.stdout.buffer
+
+
 def _open_output(output: Path | None) -> IO[bytes]:
     if output is None:
-        return sys.stdout.buffer
+        return get_standard_output()
     try:
         return output.open("a+b", buffering=0)
     except OSError as error:

@@ -1,9 +1,8 @@
 """What `modelex map` shows on the way, and at the end."""
 
-import json
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import trio
@@ -19,15 +18,12 @@ SPAN = 40
 """Refreshes over which the rate is told: ten seconds."""
 
 
-async def watching(
-    results: "Map", count: int | None, task_status: Any = trio.TASK_STATUS_IGNORED
-) -> None:
+async def watch(results: "Map", count: int | None) -> None:
     """Show a bar on standard error until cancelled; nothing where nobody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(stderr=True)
-    task_status.started()
     if not console.is_terminal:
         return
     columns = (BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[said]}"))
@@ -55,11 +51,8 @@ def describe(results: "Map", count: int | None, seen: "deque[tuple[float, int]]"
     return " · ".join(parts)
 
 
-def print_summary(tally: "Tally", taken: int, epoch: Epoch, *, as_json: bool) -> None:
+def print_summary(tally: "Tally", epoch: Epoch) -> None:
     """Say on standard error what was done and paid; earlier runs of the map are counted in."""
-    if as_json:
-        click.echo(json.dumps(_show(tally, taken, epoch), indent=2), err=True)
-        return
     click.echo(
         f"{tally.results} answered, {tally.failures} not · {tally.jobs} jobs, {tally.receipts} "
         f"receipts kept · {format_ai(tally.paid_kept, epoch)}",
@@ -73,7 +66,9 @@ def print_summary(tally: "Tally", taken: int, epoch: Epoch, *, as_json: bool) ->
         )
 
 
-def _show(tally: "Tally", taken: int, epoch: Epoch) -> dict[str, object]:
+def show_summary(tally: "Tally", taken: int, epoch: Epoch) -> dict[str, object]:
+    """Return the same for programs, and how many results were written."""
+
     def amount(wei: int) -> dict[str, object]:
         return {"wei": str(int(wei)), "epoch": epoch}
 

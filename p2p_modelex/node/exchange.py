@@ -40,7 +40,7 @@ from p2p_modelex.node.home import Home, default_home
 from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.mapping.inputs import Prompt, build_prompts
 from p2p_modelex.node.mapping.maps import AT_ONCE, Map, open_map
-from p2p_modelex.node.mapping.template import Fields, Template, parse_template
+from p2p_modelex.node.mapping.template import Fields, Template
 from p2p_modelex.node.node import Node
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.farm import FarmRecord, Membership, parse_farm
@@ -50,10 +50,10 @@ from p2p_modelex.units import Wei
 __all__ = [
     "Completion",
     "Exchange",
+    "Template",
     "Terms",
     "build_request",
     "connect",
-    "parse_template",
     "parse_peer",
 ]
 
@@ -149,7 +149,7 @@ class Exchange:
     ) -> AbstractAsyncContextManager[Map]:
         """Fill a template with each of the inputs, and have all that answered by whoever can.
 
-            template = parse_template('{"model": "memory", "text": "{headline}"}')
+            template = Template(model="smollm2-135m-instruct", text="Rate: {headline}")
             async with exchange.map(template, [{"headline": "Steel up"}, ...]) as results:
                 async for result in results:
                     print(result.index, result.text)

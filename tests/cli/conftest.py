@@ -4,21 +4,28 @@ import contextlib
 import io
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from p2p_modelex.cli import main
 from p2p_modelex.demo.mesh import PASSPHRASE, SCRYPT_N, SENTIMENT, Character, Mesh, open_mesh
+from p2p_modelex.engine.abc import Engine
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.keys.signers import Ed25519Signer
+from p2p_modelex.node import exchange as library
 from p2p_modelex.node.configuration import Configuration, Role
 from p2p_modelex.node.configuration_file import read_configuration
+from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
+from p2p_modelex.units import Wei
+from tests.node.world import PRICE, World, wait_for_sellers
 
 CAST = (Character("ada", SENTIMENT, "0.02", registers=True), Character("bert", SENTIMENT, "0.03"))
 START_TIMEOUT_S = 120
@@ -63,6 +70,50 @@ def modelex(monkeypatch: pytest.MonkeyPatch) -> Modelex:
     monkeypatch.setenv("MODELEX_PASSPHRASE", PASSPHRASE)
     monkeypatch.delenv("MODELEX_HOME", raising=False)
     return run_here
+
+
+Serve = Callable[..., World]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Let `connect` give an exchange of a world in memory; `beside` runs while it is open."""
+
+    def install(
+        *engines: Engine, beside: Callable[[Exchange], Awaitable[None]] | None = None
+    ) -> World:
+        world = World()
+
+        @asynccontextmanager
+        async def connect(*_: object, **__: object) -> AsyncGenerator[Exchange, None]:
+            async with trio.open_nursery() as nursery, world_of(world, engines) as exchange:
+                if beside is not None:
+                    nursery.start_soon(beside, exchange)
+                yield exchange
+
+        monkeypatch.setattr(library, "connect", connect)
+        return world
+
+    return install
+
+
+@asynccontextmanager
+async def world_of(world: World, engines: tuple[Engine, ...]) -> AsyncGenerator[Exchange, None]:
+    async with trio.open_nursery() as nursery:
+        for number, engine in enumerate(engines, 1):
+            price = Wei(PRICE * number**6)  # the first is the cheapest by far
+            await nursery.start(_sell, world, number, engine, price)
+        friends = list(range(1, len(engines) + 1))
+        async with world.requester(99, friends=friends) as exchange:
+            await wait_for_sellers(exchange, len(engines))
+            yield exchange
+            nursery.cancel_scope.cancel()
+
+
+async def _sell(world: World, number: int, engine: Engine, price: Wei, *, task_status: Any) -> None:
+    async with world.provider(number, engine, price=price):
+        task_status.started()
+        await trio.sleep_forever()
 
 
 @pytest.fixture(scope="session")

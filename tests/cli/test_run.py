@@ -2,68 +2,22 @@
 
 import json
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
-from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.node import exchange as library
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.units import Wei
-from tests.cli.conftest import Modelex
-from tests.node.world import DEPLOYMENT, MODEL, PRICE, World, wait_for_sellers
-
-Serve = Callable[..., World]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Let `connect` give an exchange of a world in memory; `beside` runs while it is open."""
-
-    def install(
-        *engines: Engine, beside: Callable[[Exchange], Awaitable[None]] | None = None
-    ) -> World:
-        world = World()
-
-        @asynccontextmanager
-        async def connect(*_: object, **__: object) -> AsyncGenerator[Exchange, None]:
-            async with trio.open_nursery() as nursery, world_of(world, engines) as exchange:
-                if beside is not None:
-                    nursery.start_soon(beside, exchange)
-                yield exchange
-
-        monkeypatch.setattr(library, "connect", connect)
-        return world
-
-    return install
-
-
-@asynccontextmanager
-async def world_of(world: World, engines: tuple[Engine, ...]) -> AsyncGenerator[Exchange, None]:
-    async with trio.open_nursery() as nursery:
-        for number, engine in enumerate(engines, 1):
-            price = Wei(PRICE * number**6)  # the first is the cheapest by far
-            await nursery.start(_sell, world, number, engine, price)
-        friends = list(range(1, len(engines) + 1))
-        async with world.requester(99, friends=friends) as exchange:
-            await wait_for_sellers(exchange, len(engines))
-            yield exchange
-            nursery.cancel_scope.cancel()
-
-
-async def _sell(world: World, number: int, engine: Engine, price: Wei, *, task_status: Any) -> None:
-    async with world.provider(number, engine, price=price):
-        task_status.started()
-        await trio.sleep_forever()
+from tests.cli.conftest import Modelex, Serve
+from tests.node.world import DEPLOYMENT, MODEL
 
 
 def test_the_completion_goes_out_and_one_line_to_standard_error(

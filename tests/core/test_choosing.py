@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,11 @@ from p2p_modelex.core import choosing
 from p2p_modelex.core.directory.index import CapabilityIndex
 from p2p_modelex.core.effects import OpenStream
 from p2p_modelex.core.inputs import StreamFailed
+from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.core.routing.profile import CHOICES, PROFILES
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id
 from p2p_modelex.units import Wei
-from tests.core.exchange.pair import NOW
+from tests.core.exchange.pair import NOW, OFFER
 from tests.core.farm.farms import FARM, OTHER_FARM, Farm
 from tests.core.mesh import PLAIN, STEP, Mesh, Stage, peer
 from tests.core.routing.scene import load
@@ -201,4 +203,43 @@ def test_a_family_is_found_without_looking_at_everybody(mesh: Mesh) -> None:
     assert why == "RTE-1: nobody offers a model of the family smoll; nearest: small"
     for number in (7, 8):
         mesh.put(number)
-    assert len(mesh.get_group(None, "chat", "small")) == 0
+    assert len(mesh.get_group(None, "chat", family="small")) == 0
+
+
+def survey(stage: Stage, *known: PeerId, **want: object) -> tuple[list[PeerId], str, int]:
+    """Whom a survey finds, why nobody, and how many it probes."""
+    wanted: dict[str, Any] = {"kind": "chat", "model": OFFER.model, "max_tokens": 10} | want
+    found, why, effects = stage.choosing.survey(Want(**wanted), known, NOW)
+    asked = [effect for effect in effects if isinstance(effect, OpenStream)]
+    peers = [one.peer for one in found]
+    assert stage.choosing.is_waiting(peers) or not asked
+    return peers, why, len(asked)
+
+
+def test_a_survey_shows_and_probes_everybody_who_would_do() -> None:
+    stage = Stage(Mesh(choosing.LIMITS[0]))
+    peers, why, asked = survey(stage)
+    assert len(set(peers)) == len(peers) == asked == choosing.LIMITS[0]
+    assert why == ""
+    # Who is being asked is not asked twice.
+    assert survey(stage)[2] == 0
+    assert survey(Stage(Mesh(9)), kind="embedding")[0] == []
+    assert "RTE-2" in survey(Stage(Mesh(9)), kind="embedding")[1]
+
+
+def test_a_survey_of_a_large_mesh_shows_a_few_and_those_known(mesh: Mesh) -> None:
+    stage = Stage(mesh)
+    first, _, _ = survey(stage)
+    assert len(first) == choosing.LIMITS[0]
+    again, _, _ = survey(stage, *first)
+    assert len(set(again)) == len(again) > len(first)
+    assert set(first) < set(again)
+    # Who would not do any more is not among them, known or not.
+    denied = first[0]
+    assert denied not in survey(stage, *first, denied=(denied,))[0]
+
+
+def test_a_survey_of_a_farm_that_is_not_there_says_so() -> None:
+    peers, why, asked = survey(Stage(Mesh(9)), farm="nowhere")
+    assert (peers, asked) == ([], 0)
+    assert "RTE-" in why

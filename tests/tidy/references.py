@@ -50,7 +50,7 @@ No command shows a traceback: `MODELEX_TRACEBACK=1` asks for one.
 | 1 | a bug of ours; the message says how to report it |
 | 2 | an option or argument is wrong, also where click says so |
 | 15 | `modelex doctor` found something to mend |
-| 130 | Ctrl-C; `modelex run` has cancelled the job and paid for what came |
+| 130 | Ctrl-C; `modelex run` has cancelled and paid for what came; `modelex map` can go on |
 | 141 | whoever read the output has closed the pipe |
 
 | Exit code | Error | When |

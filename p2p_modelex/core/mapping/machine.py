@@ -23,11 +23,9 @@ from p2p_modelex.core.mapping.acts import (
     SourceEnded,
     Stop,
     TaskCame,
-    Woke,
 )
 from p2p_modelex.core.mapping.members import (
     BUSY_PAUSE_MS,
-    FAULT_PAUSE_MS,
     UNPAID_PAUSE_MS,
     Member,
     Members,
@@ -148,8 +146,6 @@ class MappingMachine:
             case Leave(at_once):
                 self._end()
                 acts += self._cancel(self._orders) if at_once else ()
-            case Woke():
-                pass
         if not self._is_over:
             self._is_short = False
             acts += self._begin_late(now)
@@ -179,6 +175,9 @@ class MappingMachine:
         if not order.is_cancelled:
             self._pace.note(order.began, now)
             yield Keep(task.number, done.order)
+            for number in task.orders:
+                if number < done.order:
+                    self._orders[number].member.strike(now)
             yield from self._cancel(task.orders)
 
     def _on_failed(self, failed: OrderFailed, now: UnixMs) -> Iterator[Act]:
@@ -193,7 +192,7 @@ class MappingMachine:
             self._on_unpaid(member, failed.reason, now)
         else:
             if failed.is_fault:
-                member.rest(now + FAULT_PAUSE_MS)
+                member.strike(now)
             task.tried[member.seen.peer] = None
             task.failures += 1
         if task.orders or self._is_over:

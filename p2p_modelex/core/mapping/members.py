@@ -12,9 +12,11 @@ MEMBERS_MAX = 64
 """Members at once: each is probed every second or two."""
 SLOTS_UNKNOWN = 1
 FAULT_PAUSE_MS = 2_000
-"""Longer than it takes to see who is there; its circuit decides about what follows."""
+"""Longer than it takes to see who is there."""
 BUSY_PAUSE_MS = 100
 """Where a refusal does not say when to ask again."""
+DOUBLINGS_MAX = 8
+"""A rest is twice as long as the one before so often, to nine minutes."""
 UNPAID_PAUSE_MS = 30_000
 """What cannot be paid now has its channel looked at, or topped up, by then."""
 
@@ -22,7 +24,8 @@ UNPAID_PAUSE_MS = 30_000
 @dataclass(slots=True)
 class Member:
     """limit: orders that it may have in hand now. rests_until: it is not asked before.
-    unpaid: why it could not be paid, until it could.
+    unpaid: why it could not be paid, until it could. strikes: how often it had to rest since it
+    served one.
     """
 
     seen: Sighting
@@ -31,6 +34,7 @@ class Member:
     orders: dict[int, None] = field(default_factory=dict)
     rests_until: UnixMs = UnixMs(0)  # noqa: RUF009  # a NewType of int
     unpaid: str = ""
+    strikes: int = 0
 
     @property
     def slots(self) -> int:
@@ -39,10 +43,10 @@ class Member:
 
     @property
     def goal(self) -> int:
-        """What keeps all its slots busy: half as much again waits there, for the time that an
-        order's end and the next one's way take.
+        """What keeps all its slots busy: as much again waits there, so that none is idle while the
+        end of one order and the next one travel, if that takes no longer than the work.
         """
-        return min(self.slots + (self.slots + 1) // 2, LANES_MAX)
+        return min(2 * self.slots, LANES_MAX)
 
     @property
     def load(self) -> float:
@@ -71,7 +75,16 @@ class Member:
     def grow(self) -> None:
         """It has served one: it may have one more."""
         self.limit = min(self.limit + 1, self.goal)
-        self.unpaid = ""
+        self.unpaid, self.strikes = "", 0
+
+    def strike(self, now: UnixMs) -> None:
+        """It failed, or hangs, or might as well: it is tried with one order, ever more seldom. What
+        else it has in hand may fail with that, and counts once.
+        """
+        self.limit = 1
+        if now >= self.rests_until:
+            self.rest(now + (FAULT_PAUSE_MS << min(self.strikes, DOUBLINGS_MAX)))
+            self.strikes += 1
 
 
 class Members:

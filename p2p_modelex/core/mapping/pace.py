@@ -9,9 +9,9 @@ SEEN_MAX = 256
 SEEN_MIN = 16
 """With fewer a percentile means nothing, and nothing is late."""
 QUANTILE = 0.95
-MUCH_LATER = 4
-"""While there is fresh work a slot is worth more than a late answer, unless it is so many times
-later than nearly all: its member hangs.
+LATER, MUCH_LATER = 1.5, 4.0
+"""So many times later than nearly all is late: the first where slots are free, as nothing is left
+to be begun; while there is fresh work only what seems to hang is worth a slot.
 """
 LATE_MIN_MS = 50
 """Less is the noise of a network."""
@@ -39,4 +39,4 @@ class Pace:
         if self._late_ms is None:
             ordered = sorted(self._seen)
             self._late_ms = max(ordered[int(QUANTILE * len(ordered))], LATE_MIN_MS)
-        return self._late_ms if is_drained else self._late_ms * MUCH_LATER
+        return int(self._late_ms * (LATER if is_drained else MUCH_LATER))

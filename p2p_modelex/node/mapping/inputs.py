@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -49,12 +50,13 @@ async def build_prompts(
 ) -> AsyncGenerator[Prompt, None]:
     """Fill the template with each of the inputs. Raises BadInput, naming the input."""
     number = 0
-    async for fields in _iterate(inputs):
-        try:
-            yield build_prompt(number, fields, template)
-        except BadInput as error:
-            raise BadInput(f"input {number}: {error.message}", hint=error.hint) from error
-        number += 1
+    async with aclosing(_iterate(inputs)) as iterated:
+        async for fields in iterated:
+            try:
+                yield build_prompt(number, fields, template)
+            except BadInput as error:
+                raise BadInput(f"input {number}: {error.message}", hint=error.hint) from error
+            number += 1
 
 
 async def _iterate(

@@ -1,13 +1,15 @@
 """A map as its caller has it: results to iterate over, and what they have cost."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import trio
 
 from p2p_modelex.errors import BadInput
+from p2p_modelex.limits import MAP_ORDERS_MAX
 from p2p_modelex.node.completion import Terms
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.failures import flattened
@@ -22,8 +24,7 @@ from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.units import Epoch, Wei
 
 AT_ONCE = 256
-AT_ONCE_MAX = 512
-"""Orders in hand; a node has room for 1,024 runs (core/buying.py)."""
+"""Orders in hand at most, where nobody says how many."""
 LEAVE_TIMEOUT_S = 5.0
 """How long what is cut off may take to be receipted and paid when the block ends."""
 
@@ -47,17 +48,23 @@ class Map:
         """Results given so far."""
         return self._spreading.taken
 
-    async def __aiter__(self) -> AsyncIterator[MapResult]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MapResult:
         """Raises NoProvider, PaymentError or NetworkError where the map stops before its end, and
         BadInput for an input that cannot be filled in: the results before it were given then.
         """
-        async for body in self.lines():
-            yield decode_result(body)
+        body = await self.take()
+        if body is None:
+            raise StopAsyncIteration
+        return decode_result(body)
 
-    async def lines(self) -> AsyncGenerator[bytes, None]:
-        """As iterating, with each result as the JSON that the journal keeps."""
-        while (body := await self._spreading.take()) is not None:
-            yield body
+    async def take(self) -> bytes | None:
+        """Return the next result as the JSON that the journal keeps, None after the last; raises as
+        iterating does.
+        """
+        return await self._spreading.take()
 
     def leave(self, *, at_once: bool = False) -> None:
         """Order nothing more: the iteration ends with what is in hand. at_once: and cancel that,
@@ -85,8 +92,9 @@ async def open_map(
     journal: Path | None,
 ) -> AsyncGenerator[Map, None]:
     """Run a map while the block lasts; `Exchange.map` explains it."""
-    if not 1 <= at_once <= AT_ONCE_MAX:
-        raise BadInput(f"at_once is 1 to {AT_ONCE_MAX}, not {at_once}")
+    if not 1 <= at_once <= MAP_ORDERS_MAX:
+        raise BadInput(f"at_once is 1 to {MAP_ORDERS_MAX}, not {at_once}")
+    template.validate()
     with flattened():
         async with aclosing(prompts), Journal(journal) as kept:
             await kept.bind(template.digest)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from p2p_modelex.core.effects import RunFailed
 from p2p_modelex.core.mapping.acts import (
     Act,
     Begin,
@@ -29,14 +28,14 @@ from p2p_modelex.core.mapping.acts import (
     Woke,
 )
 from p2p_modelex.core.mapping.machine import MappingMachine
-from p2p_modelex.core.outcomes import is_at_fault
 from p2p_modelex.core.wants import count_prompt_tokens
-from p2p_modelex.errors import BadInput, ModelexError, NetworkError, NoProvider, PaymentError
+from p2p_modelex.errors import BadInput, ModelexError
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.completion import Completion, Terms
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.mapping import journal as books
+from p2p_modelex.node.mapping.failures import describe_failure, error_of_stop
 from p2p_modelex.node.mapping.inputs import BATCH, Prompt
 from p2p_modelex.node.mapping.journal import JobEnd, JobNote, Journal, Known, ResultNote, Tally
 from p2p_modelex.node.mapping.results import encode_answer, encode_failure
@@ -52,7 +51,6 @@ TICK_S = 0.05
 """How often it is looked whether something is late, or somebody has rested enough."""
 AHEAD_MAX = 1024
 """Prompts that may be read beyond the next result to be taken: their results wait in memory."""
-_UNWELL = "RTE-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,7 @@ class Spreading:
                     self._cancelled.add(order)
                     self._start(self._running[order].cancel)
                 case Stop():
-                    self._error = _error_of(act)
+                    self._error = error_of_stop(act)
                     self._feeding.cancel()
         if isinstance(happened, Leave):
             self._feeding.cancel()
@@ -209,14 +207,14 @@ class Spreading:
     # What comes in.
 
     async def _feed(self) -> None:
-        """Tell the machine of prompts while it has room; what is wrong with one ends that."""
+        """Tell the machine of prompts while it has room; one that is wrong is their end."""
         with self._feeding:
             try:
                 async with aclosing(self._source):
                     await self._feed_all()
             except ModelexError as error:
                 self._error = error
-                self._tell(Leave(at_once=False))
+                self._tell(SourceEnded())
 
     async def _feed_all(self) -> None:
         known: dict[int, Known] = {}
@@ -308,7 +306,7 @@ class Spreading:
         if row is not None and row.receipt.receipt.finish != Finish.CANCELLED:
             ended = OrderDone(begin.order, paid)
         else:
-            ended = _describe_failure(begin.order, completion.failed, paid)
+            ended = describe_failure(begin.order, completion.failed, paid)
         is_spare = begin.order in self._cancelled
         outcome, body = books.EXTRA if is_spare else books.FAILED, None
         for act in self._tell(ended):
@@ -326,32 +324,3 @@ class Spreading:
         self._done, self._failed = self._done + 1, self._failed + (not is_good)
         self._ready[begin.number] = body
         del self._prompts[begin.number]
-
-
-def _describe_failure(order: int, failed: RunFailed | None, paid: Wei) -> OrderFailed:
-    """Say why an order brought no whole answer; None: because it was cancelled."""
-    if failed is None:
-        return OrderFailed(order, "cancelled", "it was cut off", False, 0, paid)
-    is_unwell = failed.code == "no_provider" and failed.reason.startswith(_UNWELL)
-    return OrderFailed(
-        order,
-        failed.code,
-        failed.reason,
-        is_at_fault(failed) or is_unwell,
-        failed.retry_after_ms,
-        paid,
-    )
-
-
-def _error_of(stop: Stop) -> ModelexError:
-    """Return the error that a map which stopped by itself raises."""
-    match stop.code:
-        case "budget":
-            return PaymentError(f"the budget is used up: {stop.reason}", hint="give more")
-        case "no_channel":
-            hint = "`modelex balance` shows what there is; [requester] says what may be deposited"
-            return PaymentError(f"nobody can be paid: {stop.reason}", hint=hint)
-        case "no_provider":
-            return NoProvider(stop.reason, hint="modelex nodes shows who sells what")
-        case _:
-            return NetworkError(stop.reason, hint="modelex nodes shows who is there")

@@ -74,6 +74,18 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """A request of this kind, to ask with who would serve it."""
         return self.fill(dict.fromkeys(self.places, "x"))
 
+    def validate(self) -> None:
+        """Raise BadInput where it asks for what no request can: now, and not at the first input."""
+        if bool(self.text) == bool(self.messages):
+            raise BadInput("it has either a text or messages", hint="give one of the two")
+        if not self.model:
+            raise BadInput("it names no model", hint="say `model` there, or give --model")
+        if self.schema and self.grammar:
+            raise BadInput("it has a schema and a grammar", hint="give one of the two")
+        if self.messages and self.kind != "chat":
+            raise BadInput(f"messages are of kind chat, not {self.kind}", hint="give a text")
+        _ = self.sample
+
     def fill(self, fields: Fields) -> Request:
         """Return the request that an input makes. BadInput if a field is missing, or the request
         is out of its bounds.
@@ -131,7 +143,7 @@ def parse_template(content: str, *, is_json: bool, override: Override = Override
         if (value := getattr(override, name)) is not None
     }
     template = msgspec.structs.replace(template, **said)
-    _validate(template)
+    template.validate()
     return template
 
 
@@ -160,16 +172,3 @@ def _decode(content: str) -> Template:
     except (msgspec.MsgspecError, RecursionError) as error:
         hint = f"a template has {', '.join(Template.__struct_fields__)}"
         raise BadInput(f"not a template: {error}", hint=hint) from error
-
-
-def _validate(template: Template) -> None:
-    if bool(template.text) == bool(template.messages):
-        raise BadInput("it has either a text or messages", hint="give one of the two")
-    if not template.model:
-        raise BadInput("it names no model", hint="say `model` there, or give --model")
-    if template.schema and template.grammar:
-        raise BadInput("it has a schema and a grammar", hint="give one of the two")
-    if template.messages and template.kind != "chat":
-        raise BadInput(f"messages are of kind chat, not {template.kind}", hint="give a text")
-    # What no input changes is found now, and not at the first of them.
-    _ = template.sample

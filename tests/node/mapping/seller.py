@@ -1,0 +1,39 @@
+"""A provider's process whose engine takes its time and no CPU: HOME, ms for each token."""
+
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from p2p_modelex.cli import fail
+from p2p_modelex.cli.common import read_home
+from p2p_modelex.cli.serve import serve
+from p2p_modelex.engine.abc import Engine
+from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.errors import ModelexError
+from p2p_modelex.keys.signers import KeyRing
+from p2p_modelex.node.assembly import open_node
+from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.failures import flattened
+from p2p_modelex.node.home import Home
+from p2p_modelex.node.node import Node
+
+TOKEN_S = float(sys.argv[2]) / 1000
+
+
+def open_engine(home: Home, settings: ModelSettings) -> Engine:
+    return MemoryEngine(settings.model, slots=settings.slots, delay_s=TOKEN_S)
+
+
+def open_seller(
+    home: Home, configuration: Configuration, keys: KeyRing
+) -> AbstractAsyncContextManager[Node]:
+    return open_node(home, configuration, keys, open_engine=open_engine)
+
+
+if __name__ == "__main__":
+    place = Home(Path(sys.argv[1]))
+    try:
+        with flattened():
+            serve(place, read_home(place), open_seller)
+    except ModelexError as error:
+        fail(error)
