@@ -161,11 +161,8 @@ class Answering:
                         if piece.why.peer is not None:
                             choice.route.append(piece.why.peer)
                         choice.splice.restart()
-                        continue
-                    if self._payment is not None:
-                        await self._collect(choice, self._payment)
-                    if self._asked.is_stream and choice.refusal is None:
-                        await self._pass_on(choice, piece.text)
+                    elif choice.refusal is None:
+                        await self._take(choice, piece.text)
             if self._asked.is_stream and choice.refusal is None:
                 choice.splice.finish()
         except Diverged:
@@ -173,13 +170,16 @@ class Answering:
         except ModelexError as error:
             choice.refusal = choice.refusal or refusal_of(error, choice.run.failed)
 
-    async def _collect(self, choice: _Choice, payment: Payment) -> None:
-        """Have the money before anything is given away."""
-        try:
-            await payment.settle()
-        except Refusal as refusal:
-            choice.refusal = choice.refusal or refusal
-            await choice.run.cancel()
+    async def _take(self, choice: _Choice, text: str) -> None:
+        if self._payment is not None:
+            try:
+                await self._payment.settle()
+            except Refusal as refusal:
+                choice.refusal = refusal
+                await choice.run.cancel()
+                return
+        if self._asked.is_stream:
+            await self._pass_on(choice, text)
 
     async def _pass_on(self, choice: _Choice, text: str) -> None:
         try:
