@@ -174,9 +174,11 @@ class Gateway:
         """Answer whoever pays for it. What the mesh has and costs is for everybody to see."""
         assert self._till is not None
         model = asked.requests[0].model
-        if model not in self._exchange.node.parts.engines:
+        is_own = model in self._exchange.node.parts.engines
+        if not is_own:
             self._shelf.get_model(model)  # who pays for what nobody has?
-        price = self._till.price(model, self._find_most(asked), len(asked.requests))
+        most, answers = self._find_most(asked), len(asked.requests)
+        price = self._till.price(model, most, answers, is_own=is_own)
         async with self._till.take(request, price) as payment:
             worth = payment.compute_worth(self._exchange.node.epoch)
             ceiling = min(price.compute_ceiling(worth), self._find_ceiling(asked))

@@ -99,7 +99,9 @@ class Payment:
         log.info("paid", payer=format_address(transfer.payer), wei=int(transfer.wei))
 
     async def _bring(self) -> Digest:
-        """The transaction's hash. What a crash kept from being known was mined by now, or not."""
+        """The transaction's hash. What a crash kept from being known was mined by now, or not: a
+        payer who cancels it just then has an answer for the gas of that.
+        """
         if self.is_known and await self._chain.fetch_authorization_used(*self.name):
             return Digest(_ON_ITS_WAY)
         return await self._chain.transfer_authorized(self.signed.transfer, self.signed.signature)

@@ -84,8 +84,10 @@ class Till:
         # What is to leave its payer's account, which counts once; one for each connection at most.
         self._in_hand: dict[Name, Payment] = {}
 
-    def price(self, model: str, most: Wei, answers: int) -> Price:
-        """Return what so many answers cost. most: what providers can want for one."""
+    def price(self, model: str, most: Wei, answers: int, *, is_own: bool) -> Price:
+        """Return what so many answers cost. most: what providers can want for one. is_own: this
+        node is one of them, which asks itself first and is told no ceiling.
+        """
         charges = self._charges()
         fixed = dict(charges.prices).get(model)
         if fixed is not None:
@@ -94,7 +96,8 @@ class Till:
             return Price(asked, asked, 0, answers)
         least = Wei(max(1, charges.least))
         marked_up = -(-most * answers * (_BASIS + charges.markup) // _BASIS)
-        return Price(Wei(max(least, marked_up)), least, charges.markup, answers)
+        asked = Wei(max(least, marked_up))
+        return Price(asked, asked if is_own else least, charges.markup, answers)
 
     @asynccontextmanager
     async def take(self, request: HttpRequest, price: Price) -> AsyncGenerator[Payment, None]:

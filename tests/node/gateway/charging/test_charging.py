@@ -430,6 +430,9 @@ async def test_a_node_sells_its_own_model_at_its_own_price() -> None:
             assert amount > 8 * offer.completion_price
             account = make_keys(1).account.address
             assert world.ledger.balance(account) - before == amount
+            asked = read_offer(await served.chat())
+            asked.accepts[0].amount = str(amount - 1)
+            assert "too little" in str(read_offer(await chat(served, sign(asked))).error)
 
 
 async def test_after_a_split_it_is_asked_for_anew() -> None:
