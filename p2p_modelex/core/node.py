@@ -33,6 +33,7 @@ from p2p_modelex.core.inputs import (
     ChannelOpenFailed,
     FrameReceived,
     Input,
+    RatingsRead,
     RegistryChanged,
     RegistryLost,
     RegistryRead,
@@ -47,11 +48,13 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.ratings import RatingWatch
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
+from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.split_watch import SplitWatch
@@ -130,12 +133,15 @@ class NodeCore:
             if shop
             else None
         )
-        circuits, loads = Circuits(), ProbeBook()
+        circuits, loads, ratings = Circuits(), ProbeBook(), RatingBook()
+        self._ratings = RatingWatch(
+            policies.ratings, self.directory, self.anchoring.get_standing, ratings
+        )
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
         self._choosing = Choosing(
             self.directory,
-            Router(rng, circuits, loads, History(), policies.routing),
+            Router(rng, circuits, loads, History(), policies.routing, ratings),
             self._probes,
             rng,
             self.anchoring.get_standing,
@@ -188,7 +194,7 @@ class NodeCore:
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
         effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
-        effects += self.anchoring.start()
+        effects += [*self.anchoring.start(), *self._ratings.start(now)]
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
@@ -251,6 +257,8 @@ class NodeCore:
                 return self._step_anchoring(happened, now)
             case ChannelOpened(_, state):
                 return self._follow(state.epoch, now) + self._buying.step(happened, now)
+            case RatingsRead():
+                return self._ratings.step(happened, now)
             case RunRequested() | CancelRun() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
             case SplitFetched():
@@ -341,6 +349,8 @@ class NodeCore:
                 return self._step_anchoring(happened, now)
             case "run":
                 return self._buying.step(happened, now)
+            case "ratings":
+                return self._ratings.step(happened, now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

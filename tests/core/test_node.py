@@ -126,6 +126,7 @@ def test_garbage_costs_the_sender_its_stream_and_us_nothing(protocol: str) -> No
         given.StreamEnded(StreamId(88), True, ""),
         given.TimerFired(TimerId("exchange/88/wait")),
         given.TimerFired(TimerId("probe/88")),
+        given.RatingsRead(()),
         given.TimerFired(TimerId(f"run/{bytes(16).hex()}/line")),
         given.TimerFired(TimerId("nobody/knows")),
         given.TokensCounted(JobId(b"j" * 16), 1),
