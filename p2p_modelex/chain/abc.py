@@ -205,6 +205,15 @@ class Chain(ABC):
         """
 
     @abstractmethod
+    async def fetch_ratings(
+        self, nodes: Sequence[tuple[PublicKey, Address]], evaluators: Sequence[Address]
+    ) -> tuple[int | None, ...]:
+        """What these evaluators say of each node, a peer and its operator: the mean of their newest
+        ratings' scores, in hundredths of a per cent; None where there is none, as on a network
+        without ratings.
+        """
+
+    @abstractmethod
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         """Register the peer under our account, or anchor a newer digest; the transaction's hash.
 

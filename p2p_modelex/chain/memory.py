@@ -114,6 +114,12 @@ class MemoryChain(Chain):
     async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
         return (await self._reach()).close_as_payee(self._account, terms)
 
+    async def fetch_ratings(
+        self, nodes: Sequence[tuple[PublicKey, Address]], evaluators: Sequence[Address]
+    ) -> tuple[int | None, ...]:
+        ledger = await self._reach()
+        return tuple(ledger.registry.get_rating(*node, evaluators) for node in nodes)
+
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         ledger = await self._reach()
         return ledger.registry.put(self._account, peer, digest, sequence, uri)

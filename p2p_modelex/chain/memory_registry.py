@@ -38,10 +38,26 @@ class MemoryRegistry:
         self._entries: _Entries = {}
         self._versions: deque[tuple[int, _Entries]] = deque([(0, {})], maxlen=VERSIONS_MAX)
         self._happened: list[RegistryEvent] = []
+        self._ratings: dict[tuple[PublicKey, Address], dict[Address, int]] = {}
         self._news = trio.Event()
 
     def get(self, peer: PublicKey, operator: Address) -> RegistryEntry | None:
         return self._entries.get((peer, operator))
+
+    def rate(self, evaluator: Address, peer: PublicKey, operator: Address, rating: int) -> None:
+        """Rate a registered node, in hundredths of a per cent: the mean of its scores."""
+        if self.get(peer, operator) is None:
+            raise revert("NoEntry", **_name(peer, operator))
+        self._ratings.setdefault((peer, operator), {})[evaluator] = rating
+        self._mine()
+
+    def get_rating(
+        self, peer: PublicKey, operator: Address, evaluators: Sequence[Address]
+    ) -> int | None:
+        """Return the mean rating of a node by these evaluators, None if none of them rated it."""
+        held = self._ratings.get((peer, operator), {})
+        found = [held[one] for one in sorted(set(evaluators)) if one in held]
+        return sum(found) // len(found) if found else None
 
     def page(self, offset: int, limit: int, block: int) -> RegistryPage:
         """Return entries as of a block; ChainUnreachable if its state is gone."""

@@ -160,6 +160,15 @@ class PutAnchor(msgspec.Struct, frozen=True, gc=False):
     sequence: int
 
 
+class ReadRatings(msgspec.Struct, frozen=True, gc=False):
+    """Read what some evaluators say of nodes, each a peer and its operator. Answer: RatingsRead;
+    none if the chain is out of reach, or has no ratings.
+    """
+
+    nodes: tuple[tuple[PublicKey, Address], ...]
+    evaluators: tuple[Address, ...]
+
+
 class Penalize(msgspec.Struct, frozen=True, gc=False):
     """A peer committed an offence (a name of core/reputation, such as `bad_signature`)."""
 
@@ -283,6 +292,7 @@ Effect = (
     | PayOut
     | ReadRegistry
     | PutAnchor
+    | ReadRatings
     | Penalize
     | Emit
 )

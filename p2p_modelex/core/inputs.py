@@ -3,7 +3,7 @@
 import msgspec
 
 from p2p_modelex.core.effects import StreamId, TimerId
-from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
+from p2p_modelex.ids import Address, ChannelId, JobId, PeerId, PublicKey
 from p2p_modelex.records.channel import ChannelState, Claim
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob
@@ -188,6 +188,12 @@ class AnchorFailed(msgspec.Struct, frozen=True, gc=False):
     """Answers PutAnchor: it was refused, reverted, or not mined in time."""
 
 
+class RatingsRead(msgspec.Struct, frozen=True, gc=False):
+    """Answers ReadRatings: hundredths of a per cent, None for who has no rating."""
+
+    ratings: tuple[tuple[PublicKey, int | None], ...]
+
+
 class RunRequested(msgspec.Struct, frozen=True, gc=False):
     """A local caller wants a completion. Answers: RunEvents, ending in RunFinished or RunFailed.
 
@@ -259,6 +265,7 @@ Input = (
     | RegistryLost
     | AnchorPut
     | AnchorFailed
+    | RatingsRead
     | RunRequested
     | CancelRun
     | ShutDown

@@ -36,6 +36,7 @@ from p2p_modelex.core.inputs import (
     FrameReceived,
     GossipArrived,
     Input,
+    RatingsRead,
     RegistryChanged,
     RegistryLost,
     RegistryRead,
@@ -53,12 +54,14 @@ from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.ratings import RatingWatch
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
+from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
 from p2p_modelex.core.sharing import Neighbourhood
@@ -154,12 +157,15 @@ class NodeCore:
             Millis(policies.directory.ttl_ms),
             self._advertise_again,
         )
-        circuits, loads = Circuits(), ProbeBook()
+        circuits, loads, ratings = Circuits(), ProbeBook(), RatingBook()
+        self._ratings = RatingWatch(
+            policies.ratings, self.directory, self.anchoring.get_standing, ratings
+        )
         own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
         self._probes = ProbeMachine(own_load, next_stream, loads)
         self._choosing = Choosing(
             self.directory,
-            Router(rng, circuits, loads, History(), policies.routing),
+            Router(rng, circuits, loads, History(), policies.routing, ratings),
             self._probes,
             rng,
             self.anchoring.get_standing,
@@ -221,6 +227,7 @@ class NodeCore:
         """Set the first timers."""
         effects = [*self.mesh.start(now), *self._buying.start(), *self.splits.start(now)]
         effects += [*self.anchoring.start(), *self.farming.machine.start(now)]
+        effects += self._ratings.start(now)
         return effects + (self._selling.start(now) if self._selling else [])
 
     def advertise(
@@ -312,6 +319,8 @@ class NodeCore:
                 return self._step_anchoring(happened, now)
             case ChannelOpened(_, state):
                 return self._follow(state.epoch, now) + self._buying.step(happened, now)
+            case RatingsRead():
+                return self._ratings.step(happened, now)
             case RunRequested() | CancelRun() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
             case SplitFetched():
@@ -412,6 +421,8 @@ class NodeCore:
                 return self._buying.step(happened, now)
             case "farm":
                 return self._step_farms(happened, now)
+            case "ratings":
+                return self._ratings.step(happened, now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

@@ -8,6 +8,7 @@ from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.exchange.terms import Seller
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
+from p2p_modelex.core.ratings import RatingsPolicy
 from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.ids import Digest, NetworkId, PeerId
 from p2p_modelex.records.advertisement import Offer, move_offer
@@ -37,6 +38,7 @@ class Policies:
     directory: DirectorySettings = field(default_factory=DirectorySettings)
     anchoring: AnchoringPolicy = field(default_factory=AnchoringPolicy)
     routing: Profile = PROFILES["default"]
+    ratings: RatingsPolicy = field(default_factory=RatingsPolicy)
 
 
 @dataclass(frozen=True, slots=True)

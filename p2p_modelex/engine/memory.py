@@ -73,7 +73,7 @@ class MemoryEngine(Engine):
         length: int = 64,
         fault: Fault | None = None,
     ) -> None:
-        self._reply, self._length, self._delay_s = reply, length, delay_s
+        self._reply, self._length, self.delay_s = reply, length, delay_s
         self._fault = fault
         self._faults_left = fault.jobs if fault else 0
         self._admission = Admission(slots, waiting_max)
@@ -160,7 +160,7 @@ class MemoryEngine(Engine):
                 await trio.sleep_forever()
             self._failed += 1
             raise EngineCrashed(f"told to crash after {fault.after_pieces} pieces")
-        await trio.sleep(self._delay_s)
+        await trio.sleep(self.delay_s)
 
     def _take_fault(self) -> Fault | None:
         if self._faults_left == 0:

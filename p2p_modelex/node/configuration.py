@@ -205,6 +205,10 @@ class ModelSettings:
     )
 
 
+EVALUATORS_MAX = 16
+"""Each summary on chain looks at so many."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequesterSettings:
     """What this node may spend when it buys completions."""
@@ -242,6 +246,13 @@ class RequesterSettings:
         "Whom to buy from, by what the registry on chain says: `any` is everybody who is not "
         "suspended, `registered` and `whitelisted` those who are, `all` the suspended too. "
         "`--section` overrides it.",
+    )
+    evaluators: tuple[str, ...] = option(
+        texts(EVALUATORS_MAX),
+        (),
+        "Accounts whose ratings of providers on chain you believe, each alike; profiles weigh them "
+        "(`rating`) or want a minimum. Empty: none are read.",
+        example='["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"]',
     )
     profile: str = option(
         TEXT,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from p2p_modelex.errors import BadInput, ConfigurationError
+from p2p_modelex.ids import parse_address
 from p2p_modelex.limits import KIB
 from p2p_modelex.node.aliases import validate_aliases
 from p2p_modelex.node.configuration import LISTS, Configuration
@@ -85,9 +86,7 @@ def validate_configuration(configuration: Configuration) -> None:
                 f'model {settings.model!r}: upstream_url and engine = "upstream" go together',
                 hint='upstream_url = "http://127.0.0.1:8000/v1"',
             )
-    validate_aliases(configuration.aliases)
-    validate_profiles(configuration.profiles)
-    find_profile(configuration.requester.profile, configuration.profiles)
+    _validate_routing(configuration)
     mesh = configuration.mesh
     if configuration.role != "requester" and not mesh.listen:
         raise BadInput("mesh.listen is empty, so no peer can reach this node")
@@ -103,6 +102,15 @@ def validate_configuration(configuration: Configuration) -> None:
             )
     if not configuration.network.rpc_url.startswith(("http://", "https://")):
         raise BadInput("network.rpc_url is not an http:// or https:// URL")
+
+
+def _validate_routing(configuration: Configuration) -> None:
+    requester = configuration.requester
+    for account in requester.evaluators:
+        parse_address(account)
+    validate_aliases(configuration.aliases)
+    validate_profiles(configuration.profiles)
+    find_profile(requester.profile, configuration.profiles)
 
 
 def validate_split_epoch(configuration: Configuration, epoch: Epoch) -> None:

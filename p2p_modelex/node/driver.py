@@ -288,6 +288,7 @@ class Driver:
             fx.PayOut: money.pay_out,
             fx.ReadRegistry: registry.read,
             fx.PutAnchor: registry.anchor,
+            fx.ReadRatings: registry.rate,
         }
 
     async def wait_quiet(self) -> None:

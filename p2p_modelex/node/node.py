@@ -19,11 +19,12 @@ from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.node import FINAL_STATES, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.ratings import RatingsPolicy
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.verdict import Verdict as Judged
 from p2p_modelex.engine.abc import Engine
-from p2p_modelex.ids import JobId, PeerId, PublicKey
+from p2p_modelex.ids import JobId, PeerId, PublicKey, parse_address
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network, Validator, Verdict
 from p2p_modelex.node import joining
@@ -339,4 +340,5 @@ def _policies(configuration: Configuration) -> Policies:
         ),
         anchoring=AnchoringPolicy(registry.register, Millis(registry.update_every_s * 1000)),
         routing=find_profile(requester.profile, configuration.profiles),
+        ratings=RatingsPolicy(tuple(map(parse_address, requester.evaluators))),
     )

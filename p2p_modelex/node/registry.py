@@ -8,11 +8,12 @@ import trio
 
 from p2p_modelex import limits
 from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, Chain
-from p2p_modelex.core.effects import PutAnchor, ReadRegistry
+from p2p_modelex.core.effects import PutAnchor, ReadRatings, ReadRegistry
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
     Input,
+    RatingsRead,
     RegistryChanged,
     RegistryLost,
     RegistryRead,
@@ -42,6 +43,19 @@ class Registry:
     def anchor(self, effect: PutAnchor) -> None:
         if self._chain is not None:
             self._nursery.start_soon(self._anchor, self._chain, effect)
+
+    def rate(self, effect: ReadRatings) -> None:
+        if self._chain is not None:
+            self._nursery.start_soon(self._rate, self._chain, effect)
+
+    async def _rate(self, chain: Chain, effect: ReadRatings) -> None:
+        try:
+            ratings = await chain.fetch_ratings(effect.nodes, effect.evaluators)
+        except ChainError as error:
+            log.warning("ratings_unreadable", reason=str(error))
+            return
+        peers = [peer for peer, _ in effect.nodes]
+        await self._tell(RatingsRead(tuple(zip(peers, ratings, strict=True))))
 
     async def _read(self, chain: Chain, peer: PublicKey, scope: trio.CancelScope) -> None:
         with scope:

@@ -61,6 +61,9 @@ class ProfileSettings:
         _WEIGHT, 0, "Weight of being the one that a conversation belongs to, for its cache."
     )
     record: int = option(_WEIGHT, 1, "Weight of having served this node well.")
+    rating: int = option(
+        _WEIGHT, 0, "Weight of ratings on chain by the `evaluators` of [requester]."
+    )
     distance: int = option(_WEIGHT, 0, "Weight of a short round trip, as probes measured it.")
     allow: tuple[str, ...] = option(
         texts(PEERS_MAX), (), "Peer ids to buy from; empty for all.", example='["12D3KooW..."]'
@@ -77,6 +80,12 @@ class ProfileSettings:
     )
     evidence: bool = option(
         SWITCH, False, "Only providers whose advertisement has the digest of some evidence."
+    )
+    minimum_rating: int = option(
+        whole(0, 100, "per cent"),
+        0,
+        "Only providers that the `evaluators` of [requester] rate so high in the mean; 0 takes "
+        "all, rated or not.",
     )
     late_binding: bool = option(
         SWITCH,
@@ -104,6 +113,7 @@ def build_own(settings: ProfileSettings) -> Profile:
         deny=_parse(settings.name, settings.deny),
         needs_evidence=settings.evidence,
         farm=_parse_farm(settings.name, settings.farm),
+        least_rating=100 * settings.minimum_rating,
         binds_late=settings.late_binding,
         hedges=settings.hedge,
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,10 @@ from p2p_modelex.units import Wei
 from tests.chain.worlds import new_key
 
 EXAMPLES = 5
-_DEPLOYMENT = Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3)))
+_DEPLOYMENT = replace(
+    Deployment("x", 31337, *(Address(bytes([i]) * 20) for i in (1, 2, 3))),
+    ratings=Address(bytes([4]) * 20),
+)
 _NAME = ChannelId(b"\7" * 32)
 _TERMS = ChannelTerms(bytes(20), bytes(20), bytes(20), bytes(32))
 _CLAIM = Claim(_TERMS, SignedVoucher(Voucher(_NAME, 0, Wei(1), 0), bytes(65)))
@@ -93,6 +97,7 @@ _ASKS: dict[str, Ask] = {
     "register": lambda c: c.register(PublicKey(_NAME), Digest(_NAME), 1, "x"),
     "registration": lambda c: c.fetch_registration(PublicKey(_NAME)),
     "registry": lambda c: c.fetch_registry(0, 10),
+    "ratings": lambda c: c.fetch_ratings([(PublicKey(_NAME), c.account)], [c.account]),
     "registry_events": lambda c: anext(c.registry_events(0)),
     "events": lambda c: anext(c.channel_events(0)),
 }

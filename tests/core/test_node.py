@@ -140,6 +140,7 @@ def test_a_member_tells_its_fellows_now_and_then() -> None:
         given.StreamEnded(StreamId(88), True, ""),
         given.TimerFired(TimerId("exchange/88/wait")),
         given.TimerFired(TimerId("probe/88")),
+        given.RatingsRead(()),
         given.TimerFired(TimerId(f"run/{bytes(16).hex()}/line")),
         given.TimerFired(TimerId("nobody/knows")),
         given.TokensCounted(JobId(b"j" * 16), 1),

@@ -1,14 +1,17 @@
 """Nodes and the registry: who anchors itself, what others make of it, and what that changes."""
 
+from itertools import count
+
 import pytest
 import trio
 
 from p2p_modelex.chain.memory import MemoryChain
+from p2p_modelex.core import ratings
 from p2p_modelex.core.anchoring import machine
 from p2p_modelex.core.anchoring.marks import Freshness, Mark
 from p2p_modelex.core.anchoring.substance import compute_anchor
-from p2p_modelex.errors import BadInput, NoProvider, TransactionFailed
-from p2p_modelex.ids import Address, Digest, PublicKey
+from p2p_modelex.errors import BadInput, NoProvider, Reverted, TransactionFailed
+from p2p_modelex.ids import Address, Digest, PublicKey, format_address
 from p2p_modelex.node.configuration import RegistrySettings
 from p2p_modelex.node.exchange import Exchange, Terms
 from p2p_modelex.node.node import Node
@@ -257,3 +260,27 @@ async def test_a_big_registry_is_read_in_pages() -> None:
     async with world.provider(SELLER), world.requester(BUYER, friends=[1]) as exchange:
         await wait_mark(exchange, Standing.REGISTERED, Freshness.NONE)
         assert len(exchange.node.core.anchoring._registrations) == 251
+
+
+async def test_the_ratings_of_those_believed_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RTE-49."""
+    monkeypatch.setattr(ratings, "FIRST_MS", 50)
+    monkeypatch.setattr(ratings, "AGAIN_MS", 50)
+    world, evaluator = World(), make_keys(7).account.address
+    believed = (format_address(evaluator),)
+    async with (
+        world.provider(SELLER, registry=KEEPS) as node,
+        world.requester(BUYER, friends=[1], evaluators=believed) as exchange,
+    ):
+        await wait_entry(node, world)
+        world.ledger.registry.rate(evaluator, *names(SELLER), 8_000)
+        world.ledger.registry.rate(make_keys(8).account.address, *names(SELLER), 100)
+        book = exchange.node.core._ratings._book
+        with trio.fail_after(5):
+            await exchange.node.wait_until(lambda: book.get(peer_of(SELLER)) == 8_000)
+            world.ledger.unreachable = True
+            steps = count()
+            await exchange.node.wait_until(lambda: next(steps) > 4)
+        assert book.get(peer_of(SELLER)) == 8_000
+    with pytest.raises(Reverted, match="NoEntry"):
+        world.ledger.registry.rate(evaluator, PublicKey(b"\7" * 32), evaluator, 1)

@@ -38,7 +38,7 @@ async def test_a_completion_is_bought_through_the_node(owner: str) -> None:
         assert completion.paid == receipt.price == PRICE * (receipt.prompt_tokens + 16)
 
         # A job that is cancelled is no longer the server's either.
-        server.engine._delay_s = 0.01
+        server.engine.delay_s = 0.01
         long = exchange.run("hello", model=MODEL, max_tokens=64)
         async for _ in long:
             await long.cancel()

@@ -118,15 +118,15 @@ class World:
         self, number: int, *, friends: Sequence[int], money: Wei = PURSE, **limits: Any
     ) -> AsyncGenerator[Exchange, None]:
         """Run a node that buys; it knows `friends` from the start. limits: of [requester], and
-        `aliases`.
+        `aliases` and `profiles`.
         """
         keys = make_keys(number)
         if not self.stores.get(number):
             await self.fund(keys.account.address, money)
         defaults = Configuration()
-        aliases = limits.pop("aliases", ())
+        lists = {name: limits.pop(name, ()) for name in ("aliases", "profiles")}
         requester = replace(defaults.requester, **limits)
-        configuration = replace(defaults, requester=requester, aliases=aliases, x402=self.charges)
+        configuration = replace(defaults, requester=requester, x402=self.charges, **lists)
         async with self.open_chain(keys) as chain:
             node = self._build(number, configuration, None, {}, friends, chain)
             async with node.serve():

@@ -12,6 +12,7 @@ from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, R
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
 from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
+from p2p_modelex.chain.evm.ratings import fetch_ratings
 from p2p_modelex.chain.evm.refusals import ask
 from p2p_modelex.chain.evm.registry import Registry
 from p2p_modelex.chain.evm.rpc import Rpc
@@ -199,6 +200,15 @@ class EvmChain(Chain):
     async def close_as_payee(self, terms: ChannelTerms) -> ChannelState:
         await self._send_to_channels("cooperativeClose", _show_terms(terms))
         return await self._fetch_latest(terms)
+
+    async def fetch_ratings(
+        self, nodes: Sequence[tuple[PublicKey, Address]], evaluators: Sequence[Address]
+    ) -> tuple[int | None, ...]:
+        contract = self._deployment.ratings
+        if contract is None:
+            return (None,) * len(nodes)
+        block = await self._confirmed_block()
+        return await fetch_ratings(self._rpc, contract, nodes, evaluators, block)
 
     async def register(self, peer: PublicKey, digest: Digest, sequence: int, uri: str) -> Digest:
         known = await self._registry.fetch_entry(peer, self.account, "latest")

@@ -2,13 +2,14 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
+from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.family import family_of
 from p2p_modelex.units import UnixMs, Wei, format_ai
@@ -24,6 +25,7 @@ class Sight:
     loads: ProbeBook
     history: History
     now: UnixMs
+    ratings: RatingBook = field(default_factory=RatingBook)
 
 
 class Filter(Protocol):
@@ -251,6 +253,27 @@ class ByEvidence:
     def explain(self, removed: Sequence[Candidate], want: Want) -> str:
         """Say how many have none."""
         return f"{_count_offers(removed)} of peers that show no evidence, and the profile wants it"
+
+
+@dataclass(frozen=True, slots=True)
+class ByRating:
+    """RTE-48: rated on chain, by those whom the operator believes, and not under `least`."""
+
+    least: int
+    rule = "RTE-48"
+    name = "rating"
+
+    def keeps(self, candidate: Candidate, want: Want, sight: Sight) -> bool:
+        """Whether there is a rating, and it is high enough."""
+        rating = sight.ratings.get(candidate.peer)
+        return rating is not None and rating >= self.least
+
+    def explain(self, removed: Sequence[Candidate], want: Want) -> str:
+        """Say what is wanted."""
+        least = f"{self.least / 100:g} %"
+        return (
+            f"{_count_offers(removed)} of peers that nobody who is believed rates {least} or more"
+        )
 
 
 class ByHealth:

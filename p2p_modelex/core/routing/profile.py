@@ -15,6 +15,7 @@ from p2p_modelex.core.routing.filters import (
     ByModel,
     ByPeer,
     ByPrice,
+    ByRating,
     BySection,
     ByTokenPrice,
     Filter,
@@ -96,20 +97,23 @@ def build_profile(
     deny: tuple[PeerId, ...] = (),
     needs_evidence: bool = False,
     farm: str = "",
+    least_rating: int = 0,
     binds_late: bool = True,
     hedges: bool = HEDGES,
 ) -> Profile:
     """Return a profile; weights are by the names of SCORERS, the picker is one of PICKERS.
 
     choices: how many are drawn, where a picker draws. bound_ms: what is soon enough, to the first
-    token. binds_late, hedges: as in Profile. Raises BadInput if no weight is above 0.
+    token. least_rating: hundredths of a per cent, 0 for no matter. binds_late, hedges: as in
+    Profile. Raises BadInput if no weight is above 0.
     """
     scorers = tuple((SCORERS[scorer], weight) for scorer, weight in weights.items() if weight)
     if not scorers:
         raise BadInput(f"profile {name!r} weighs nothing", hint="give one of " + ", ".join(SCORERS))
     lists = (ByList(allow, deny),) if allow or deny else ()
     evidence = (ByEvidence(),) if needs_evidence else ()
-    filters = (*FILTERS[:-1], *lists, *evidence, FILTERS[-1])
+    rating = (ByRating(least_rating),) if least_rating else ()
+    filters = (*FILTERS[:-1], *lists, *evidence, *rating, FILTERS[-1])
     drawing = _build_pickers(choices, bound_ms)[picker]
     return Profile(name, filters, scorers, drawing, farm, binds_late=binds_late, hedges=hedges)
 

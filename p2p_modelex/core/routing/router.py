@@ -11,6 +11,7 @@ from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.picking import Draw, Rng, Scored, order_by_total
 from p2p_modelex.core.routing.profile import PROFILES, Profile
+from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.units import UnixMs
 
@@ -50,12 +51,14 @@ class Router:
         loads: ProbeBook,
         history: History,
         profile: Profile = PROFILES["default"],
+        ratings: RatingBook | None = None,
     ) -> None:
         self.profile = profile
         self.loads = loads
         self._rng = rng
         self._circuits = circuits
         self._history = history
+        self._ratings = ratings or RatingBook()
 
     def on_order(self, job: JobId, peer: PeerId, now: UnixMs) -> None:
         """An order goes to a peer."""
@@ -81,7 +84,7 @@ class Router:
         return load is not None and load.running + load.waiting >= load.slots
 
     def _look(self, now: UnixMs) -> Sight:
-        return Sight(self._circuits, self.loads, self._history, now)
+        return Sight(self._circuits, self.loads, self._history, now, self._ratings)
 
     def select(self, candidates: Iterable[Candidate], want: Want, now: UnixMs) -> Selection:
         """Apply the profile's filters in order."""

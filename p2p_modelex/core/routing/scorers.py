@@ -1,4 +1,4 @@
-"""Scorers: how good a candidate is, 0 to 1; weights are the profile's. Rules RTE-9 to RTE-16."""
+"""Scorers: how good a candidate is, 0 to 1; weights are the profile's. Rules RTE-9 to RTE-49."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -6,6 +6,7 @@ from typing import Protocol
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.filters import Sight
+from p2p_modelex.core.routing.rating_book import RATING_MAX
 from p2p_modelex.core.routing.ring import distance
 from p2p_modelex.ids import PeerId
 
@@ -123,6 +124,18 @@ class Distance:
         return _compare([sight.loads.get_trip(one.peer) for one in candidates], TRIP_GRAIN_MS)
 
 
+class Rating:
+    """RTE-49: the mean rating on chain by those whom the operator believes."""
+
+    rule = "RTE-49"
+    name = "rating"
+
+    def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        """Return the rating as a share of the highest there can be."""
+        ratings = [sight.ratings.get(candidate.peer) for candidate in candidates]
+        return [UNKNOWN if one is None else one / RATING_MAX for one in ratings]
+
+
 def _compare(costs: Sequence[float | None], grain: float) -> list[float]:
     """Return lowest / cost for each, a grain added to both; UNKNOWN where there is none."""
     lowest = min((one for one in costs if one is not None), default=0.0) + grain
@@ -130,6 +143,9 @@ def _compare(costs: Sequence[float | None], grain: float) -> list[float]:
 
 
 SCORERS: Mapping[str, Scorer] = MappingProxyType(
-    {one.name: one for one in (Price(), Latency(), FreeSlots(), Affinity(), Record(), Distance())}
+    {
+        one.name: one
+        for one in (Price(), Latency(), FreeSlots(), Affinity(), Record(), Distance(), Rating())
+    }
 )
 """By the name that a profile gives them."""

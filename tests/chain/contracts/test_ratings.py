@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import Wei
 from tests.chain.contracts.conftest import Place, refused
 from tests.chain.contracts.test_registry import register
+from tests.chain.worlds import new_key
 
 EVIDENCE, RECEIPT = Digest(b"\1" * 32), Digest(b"\2" * 32)
 GOOD, BAD = Scores(9_000, 8_000, 10_000), Scores(1_000, 0, 500)
@@ -96,3 +98,19 @@ def sign_receipt(peer: PublicKey, domain: Digest, delegate: EvmSigner) -> Signed
         **digests,
     )
     return receipt_record.sign(job, domain, delegate)
+
+
+async def test_a_node_reads_the_ratings_of_many_at_once(place: Place) -> None:
+    """As the port of nodes does, in memory and on chain alike."""
+    node, one, other = [await place.newcomer() for _ in range(3)]
+    about = (await register(node), node.account)
+    nobody = (PublicKey(b"\7" * 32), node.account)
+    await Ratings(one).rate(*about, GOOD, EVIDENCE, RECEIPT)
+    await Ratings(other).rate(*about, BAD, EVIDENCE, RECEIPT)
+    async with place.port(new_key(), place.deployment) as port:
+        believed = [one.account, other.account, one.account]
+        assert await port.fetch_ratings([about, nobody], believed) == (4_750, None)
+        assert await port.fetch_ratings([about], [one.account]) == (9_000,)
+        assert await port.fetch_ratings([], [one.account]) == ()
+    async with place.port(new_key(), replace(place.deployment, ratings=None)) as port:
+        assert await port.fetch_ratings([about], [one.account]) == (None,)

@@ -12,6 +12,7 @@ from p2p_modelex.core.routing.filters import Sight
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.profile import PROFILES, Profile
+from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.core.routing.router import Router, Selection
 from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.advertisement import Advertisement, Offer, Section
@@ -55,8 +56,9 @@ class Scene:
         self.loads = ProbeBook()
         rng = random.Random(seed)
         self.history = History()
+        self.ratings = RatingBook()
         chosen = PROFILES[profile] if isinstance(profile, str) else profile
-        self.router = Router(rng, self.circuits, self.loads, self.history, chosen)
+        self.router = Router(rng, self.circuits, self.loads, self.history, chosen, self.ratings)
 
     def select(self, *candidates: Candidate, **want: Any) -> Selection:
         wanted = Want(**({"kind": "chat"} | want))

@@ -260,3 +260,19 @@ def test_round_trips_are_smoothed_and_bounded(monkeypatch: pytest.MonkeyPatch) -
         trips.note_trip(peer(number), 100 * number)
     trips.note_trip(peer(1), 200)
     assert [trips.get_trip(peer(number)) for number in (1, 2, 3)] == [125, None, 300]
+
+
+def test_ratings_count_and_a_profile_may_want_a_least_one() -> None:
+    """RTE-48, RTE-49."""
+    profile = build_profile("rated", "power_of_d", {"rating": 1}, least_rating=5_000)
+    scene = Scene(profile)
+    everyone = [candidate(number) for number in (1, 2, 3)]
+    for number, rating in ((1, 5_000), (2, 4_999)):
+        scene.ratings.put(peer(number), rating)
+    assert [one.candidate.peer for one in scene.explain(everyone).ranked] == [peer(1)]
+    why = scene.select(*everyone[1:]).why_none
+    assert why == ("RTE-48: 2 offers are of peers that nobody who is believed rates 50 % or more")
+    plain = Scene(build_profile("rated", "power_of_d", {"rating": 1}))
+    for number, rating in ((1, 9_000), (2, 1_000)):
+        plain.ratings.put(peer(number), rating)
+    assert [one.total for one in plain.explain(everyone).ranked] == [0.9, 0.25, 0.1]
