@@ -87,6 +87,12 @@ def median(spent: Sequence[Spent]) -> Spent:
     )
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which `share` of all are."""
+    ranked = sorted(values)
+    return ranked[min(int(len(ranked) * share), len(ranked) - 1)]
+
+
 def report(result: Result | Conditions) -> None:
     """Print a result as one line of JSON."""
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
