@@ -127,7 +127,9 @@ PEERS: Mapping[str, Peer] = MappingProxyType(
             Peer("haproxy", "haproxy", _least_connections),
             Peer("nginx", "nginx", _build_nginx),
             Peer("vllm-router", "vllm-router", lambda place: _build_vllm(place, "round_robin")),
-            Peer("sglang-router", "sglang-router", lambda place: _build_sglang(place, "round_robin")),
+            Peer(
+                "sglang-router", "sglang-router", lambda place: _build_sglang(place, "round_robin")
+            ),
             Peer("LiteLLM proxy", "litellm", _build_litellm, rate=20),
         )
     }
@@ -137,7 +139,9 @@ PEERS: Mapping[str, Peer] = MappingProxyType(
 BALANCERS: Sequence[Peer] = (
     Peer("haproxy, one queue before the slots (the bar)", "haproxy", _one_queue),
     Peer("haproxy, least connections", "haproxy", _least_connections),
-    Peer("vllm-router, power of two", "vllm-router", lambda place: _build_vllm(place, "power_of_two")),
+    Peer(
+        "vllm-router, power of two", "vllm-router", lambda place: _build_vllm(place, "power_of_two")
+    ),
     Peer("sglang-router, power of two", "sglang-router", _sglang_power_of_two),
 )
 """In front of all workers."""

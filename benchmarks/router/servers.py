@@ -83,8 +83,9 @@ async def wait_until_up(process: trio.Process, port: int, request: bytes, log: P
                 pass
             await trio.sleep(0.1)
             process.poll()
-    said = log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:]
-    raise Missing(f"it did not start: {' '.join(said.split())}")
+    said = await trio.Path(log).read_bytes()
+    last = said.decode(errors="replace")[-_LOG_CHARACTERS:]
+    raise Missing(f"it did not start: {' '.join(last.split())}")
 
 
 @asynccontextmanager

@@ -60,7 +60,10 @@ def write_static(folder: Path, whole_port: int, stream_port: int) -> Path:
     """Write the configuration of both workers; our engine asks for streams, everybody else asks
     for what is asked of them, so each has its own port.
     """
-    shown = ((whole_port, "application/json", _WHOLE), (stream_port, "text/event-stream", _STREAMED))
+    shown = (
+        (whole_port, "application/json", _WHOLE),
+        (stream_port, "text/event-stream", _STREAMED),
+    )
     servers = "".join(
         _SERVER.format(port=port, kind=kind, answer=answer, models=MODELS)
         for port, kind, answer in shown

@@ -2,9 +2,9 @@
 
     python -m benchmarks.router.worker '{"slots": 4}' '{"slots": 4, "slowness": 3}'
 
-One for each argument, all in one process; the first line on standard output is their ports. HTTP is
-read by hand, since what sits in front of them is measured and not they: only requests that say their
-length are understood.
+One for each argument, all in one process; the first line on standard output is their ports. HTTP
+is read by hand, since what sits in front of them is measured and not they: only requests that say
+their length are understood.
 """
 
 import hashlib
@@ -91,8 +91,15 @@ def make_answer(tokens: int) -> str:
 
 class _Asked(msgspec.Struct, frozen=True):
     messages: list[dict[str, Any]]
-    max_tokens: int = 1
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    """What sglang-router makes of `max_tokens`."""
     stream: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """How many are to be made."""
+        return self.max_tokens or self.max_completion_tokens or 1
 
 
 class _HungUp(Exception):
@@ -143,16 +150,16 @@ class Worker:
         words = [word for turn in asked.messages for word in str(turn["content"]).split()]
         async with self._slots:
             cached = self._cache.count(words)
-            self._cache.keep([*words, *make_answer(asked.max_tokens).split()])
+            self._cache.keep([*words, *make_answer(asked.tokens).split()])
             self.prompt_tokens += len(words)
             self.cached_tokens += cached
             first_s, step_s = self._time(str(asked.messages[-1]["content"]), len(words) - cached)
-            usage = _show_usage(len(words), cached, asked.max_tokens)
+            usage = _show_usage(len(words), cached, asked.tokens)
             if asked.stream:
-                await _stream(stream, first_s, step_s, asked.max_tokens, usage)
+                await _stream(stream, first_s, step_s, asked.tokens, usage)
                 return
-            await trio.sleep(first_s + step_s * (asked.max_tokens - 1))
-        await stream.send_all(_whole(_show_whole(asked.max_tokens, usage)))
+            await trio.sleep(first_s + step_s * (asked.tokens - 1))
+        await stream.send_all(_whole(_show_whole(asked.tokens, usage)))
 
     def _time(self, text: str, fresh: int) -> tuple[float, float]:
         """Return the seconds to the first token, and between tokens."""

@@ -1,0 +1,97 @@
+"""`python -m benchmarks.router`: peers and us in one run, as Markdown; progress goes to stderr.
+
+python -m benchmarks.router --quick --only balance
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from benchmarks.router import balancing, conversations, overhead
+from benchmarks.router.install import DEBIAN, PYPI, install_all
+from benchmarks.router.machine import pick_cores
+from benchmarks.router.peers import PEERS
+from benchmarks.router.servers import Bench
+from benchmarks.router.tables import LEGEND, show_balance, show_conversations, show_overhead
+from benchmarks.router.trials import QUICK, Effort
+
+PARTS = ("overhead", "balance", "conversations")
+LOADS = (0.50, 0.70, 0.85, 0.95)
+BALANCE_S, QUICK_BALANCE_S = 14.0, 4.0
+TRACE_S, QUICK_TRACE_S = 18.0, 5.0
+
+
+def main() -> None:
+    """Install, measure, print; a peer that cannot be had is skipped, with the reason."""
+    chosen = _read_arguments()
+    os.sched_setaffinity(0, {pick_cores().load, pick_cores().router})
+    programs, reasons = install_all([*DEBIAN, *PYPI], _say)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="modelex-routers-") as folder:
+        bench = Bench(pick_cores(), programs, Path(folder))
+        _say(f"measuring: {len(programs)} programs, {_describe_machine()}")
+        trio.run(_measure, bench, chosen, reasons)
+    for reason in reasons:
+        _print(f"Not measured: {reason}.")
+    _print(f"\n{time.monotonic() - began:.0f} s in all. {_describe_machine()}")
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.router", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short tests, to try it out")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part, not all")
+    parser.add_argument("--name", action="append", help="rows whose name has this in it, not all")
+    return parser.parse_args()
+
+
+async def _measure(bench: Bench, chosen: argparse.Namespace, reasons: list[str]) -> None:
+    parts = chosen.only or PARTS
+
+    def pick(names: Sequence[str]) -> list[str]:
+        return [n for n in names if not chosen.name or any(part in n for part in chosen.name)]
+
+    if "overhead" in parts:
+        effort = QUICK if chosen.quick else Effort()
+        names = pick([*PEERS, overhead.GATEWAY, overhead.MESH])
+        found, missing = await overhead.measure_all(bench, effort, names, _say)
+        _print(show_overhead(found))
+        reasons += missing
+    if "balance" in parts:
+        seconds = QUICK_BALANCE_S if chosen.quick else BALANCE_S
+        names = pick(balancing.NAMES)
+        spread, missing = await balancing.measure_all(bench, LOADS, seconds, names, _say)
+        _print(show_balance(spread))
+        reasons += missing
+    if "conversations" in parts:
+        seconds = QUICK_TRACE_S if chosen.quick else TRACE_S
+        names = pick(conversations.NAMES)
+        hits, missing = await conversations.measure_all(bench, seconds, names, _say)
+        _print(show_conversations(hits))
+        reasons += missing
+    _print(LEGEND)
+
+
+def _describe_machine() -> str:
+    now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return f"{now}, {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}."
+
+
+def _say(progress: str) -> None:
+    sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {progress}\n")
+    sys.stderr.flush()
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
