@@ -1,7 +1,7 @@
 """How evenly requests are spread, over real processes: 8 workers of 4 slots, two 3 times slower.
 
 Poisson arrivals, exponential times of service of 100 ms in the mean; every policy sees the same
-requests. Ours are nodes, each in front of one of the workers, and a requester's gateway before them.
+requests. Ours are nodes, each before one of the workers, and a requester's gateway before them.
 """
 
 import random

@@ -29,7 +29,7 @@ PLAN = Plan(first_ms=20, step_ms=10)
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long each trial lasts, in seconds; rounds: of streams. tries: where the machine is busy."""
+    """How long each trial lasts, in seconds. rounds: of streams. tries: on a busy machine."""
 
     latency_s: float = 8.0
     saturate_s: int = 5
