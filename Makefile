@@ -146,6 +146,10 @@ interop: setup $(JS_STAMP) $(OPENAI_JS_STAMP) ## Meet a js-libp2p peer and OpenA
 bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
 	$(BIN)/python -m benchmarks gossip
 
+.PHONY: bench-router
+bench-router: setup ## Measure haproxy, nginx, vllm-router, sglang-router, LiteLLM and us (15 minutes)
+	$(BIN)/python -m benchmarks.router
+
 SEED ?= 1
 JOBS ?= 200
 
@@ -169,6 +173,6 @@ demo-up: setup ## As demo, and leave the mesh running to play with
 
 .PHONY: clean
 clean: ## Remove what was built; .venv too
-	rm -rf $(VENV) $(SLITHER) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	rm -rf $(VENV) $(SLITHER) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 	    contracts/out contracts/cache contracts/node_modules \
 	    tests/interop/js/node_modules tests/interop/openai/node_modules tests/fuzz/work tests/fuzz/crashes

@@ -24,8 +24,8 @@ from benchmarks.router.trials import QUICK, Effort
 
 PARTS = ("overhead", "balance", "conversations")
 LOADS = (0.50, 0.70, 0.85, 0.95)
-BALANCE_S, QUICK_BALANCE_S = 14.0, 4.0
-TRACE_S, QUICK_TRACE_S = 18.0, 5.0
+BALANCE_S, QUICK_BALANCE_S = 12.0, 4.0
+TRACE_S, QUICK_TRACE_S = 15.0, 5.0
 
 
 def main() -> None:
