@@ -23,9 +23,6 @@ from benchmarks.router.tables import LEGEND, show_balance, show_conversations, s
 from benchmarks.router.trials import QUICK, Effort
 
 PARTS = ("overhead", "balance", "conversations")
-LOADS = (0.50, 0.70, 0.85, 0.95)
-BALANCE_S, QUICK_BALANCE_S = 12.0, 4.0
-TRACE_S, QUICK_TRACE_S = 15.0, 5.0
 
 
 def main() -> None:
@@ -48,30 +45,34 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="short tests, to try it out")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part, not all")
     parser.add_argument("--name", action="append", help="rows whose name has this in it, not all")
+    help_stretch = "make the times of `balance` so many times longer, for a slow machine"
+    parser.add_argument("--stretch", type=float, default=1.0, help=help_stretch)
     return parser.parse_args()
 
 
 async def _measure(bench: Bench, chosen: argparse.Namespace, reasons: list[str]) -> None:
-    parts = chosen.only or PARTS
+    parts, is_quick = chosen.only or PARTS, chosen.quick
 
     def pick(names: Sequence[str]) -> list[str]:
         return [n for n in names if not chosen.name or any(part in n for part in chosen.name)]
 
     if "overhead" in parts:
-        effort = QUICK if chosen.quick else Effort()
+        _say("what routers add:")
         names = pick([*PEERS, overhead.GATEWAY, overhead.MESH])
+        effort = QUICK if is_quick else Effort()
         found, missing = await overhead.measure_all(bench, effort, names, _say)
         _print(show_overhead(found))
         reasons += missing
     if "balance" in parts:
-        seconds = QUICK_BALANCE_S if chosen.quick else BALANCE_S
+        _say("how evenly they spread:")
+        spreading = balancing.Effort(4.0 if is_quick else 12.0, chosen.stretch)
         names = pick(balancing.NAMES)
-        spread, missing = await balancing.measure_all(bench, LOADS, seconds, names, _say)
+        spread, missing = await balancing.measure_all(bench, spreading, names, _say)
         _print(show_balance(spread))
         reasons += missing
     if "conversations" in parts:
-        seconds = QUICK_TRACE_S if chosen.quick else TRACE_S
-        names = pick(conversations.NAMES)
+        _say("whether conversations find their cache:")
+        seconds, names = 5.0 if is_quick else 15.0, pick(conversations.NAMES)
         hits, missing = await conversations.measure_all(bench, seconds, names, _say)
         _print(show_conversations(hits))
         reasons += missing

@@ -6,7 +6,7 @@ token that is not in it.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +20,7 @@ from benchmarks.router.install import Missing
 from benchmarks.router.machine import Spent, Watch
 from benchmarks.router.mesh import run_mesh, serve_upstream
 from benchmarks.router.peers import CACHE_AWARE, Peer
+from benchmarks.router.rows import Say, measure_each
 from benchmarks.router.servers import Bench, run_peer, run_workers
 from benchmarks.router.static import TIMED
 from benchmarks.router.worker import Plan, make_answer
@@ -82,24 +83,18 @@ def _say(rng: random.Random, tokens: int) -> str:
 
 
 async def measure_all(
-    bench: Bench, seconds: float, names: Sequence[str], say: Callable[[str], None]
+    bench: Bench, seconds: float, names: Sequence[str], say: Say
 ) -> tuple[dict[str, Hits], list[str]]:
     """Run the trace through every policy named; returns the rows and why others are missing."""
-    rows: dict[str, Hits] = {}
-    reasons = []
     peers = {peer.name: peer for peer in CACHE_AWARE}
-    for name in names:
-        say(f"conversations: {name}")
-        try:
-            async with run_workers(bench, [PLAN] * WORKERS) as ports:
-                if name in peers:
-                    rows[name] = await _run_peer(bench, peers[name], ports, seconds)
-                else:
-                    rows[name] = await _run_ours(bench, OURS[name], ports, seconds)
-        except* Missing as group:
-            reasons.append(f"{name}: {group.exceptions[0]}")
-            say(f"skipped: {reasons[-1]}")
-    return rows, reasons
+
+    async def measure(name: str) -> Hits:
+        async with run_workers(bench, [PLAN] * WORKERS) as ports:
+            if name in peers:
+                return await _run_peer(bench, peers[name], ports, seconds)
+            return await _run_ours(bench, OURS[name], ports, seconds)
+
+    return await measure_each(names, measure, say)
 
 
 async def _run_peer(bench: Bench, peer: Peer, workers: Sequence[int], seconds: float) -> Hits:

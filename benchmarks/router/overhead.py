@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -16,6 +16,7 @@ from benchmarks.router.machine import sum_memory_mib
 from benchmarks.router.mesh import Front, run_gateway, run_mesh, serve_both
 from benchmarks.router.peers import PEERS, Peer
 from benchmarks.router.profiled import share_by_layer
+from benchmarks.router.rows import Say, measure_each
 from benchmarks.router.servers import Bench, run_peer, run_static, run_workers
 from benchmarks.router.static import STATIC, TIMED
 from benchmarks.router.trials import (
@@ -47,23 +48,18 @@ class Row:
 
 
 async def measure_all(
-    bench: Bench, effort: Effort, names: Sequence[str], say: Callable[[str], None]
-) -> tuple[list[Row], list[str]]:
+    bench: Bench, effort: Effort, names: Sequence[str], say: Say
+) -> tuple[dict[str, Row], list[str]]:
     """Measure every router named; returns the rows and why others are not among them."""
-    rows, reasons = [], []
     async with run_static(bench) as (whole, streamed), run_workers(bench, [PLAN]) as [timed]:
         trials = Trials(bench, effort, whole, timed)
-        for name in names:
-            say(f"{name}: latency, ceiling, streams")
-            try:
-                if name in PEERS:
-                    rows.append(await _measure_peer(trials, PEERS[name]))
-                else:
-                    rows.append(await _measure_ours(trials, name, streamed))
-            except* Missing as group:
-                reasons.append(f"{name}: {group.exceptions[0]}")
-                say(f"skipped: {reasons[-1]}")
-    return rows, reasons
+
+        async def measure(name: str) -> Row:
+            if name in PEERS:
+                return await _measure_peer(trials, PEERS[name])
+            return await _measure_ours(trials, name, streamed)
+
+        return await measure_each(names, measure, say)
 
 
 async def _measure_peer(trials: Trials, peer: Peer) -> Row:

@@ -1,6 +1,6 @@
 """The results as Markdown. A row that was measured on a busy machine says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from benchmarks.router import balancing, conversations
 from benchmarks.router.machine import OTHERS_MAX, Spent
@@ -13,10 +13,10 @@ _OVERHEAD_HEAD = """\
 """
 
 
-def show_overhead(rows: Sequence[Row]) -> str:
+def show_overhead(rows: Mapping[str, Row]) -> str:
     """Return the table of what routers add, and where our own CPU goes."""
-    table = _OVERHEAD_HEAD + "".join(_show_router(row) for row in rows)
-    layers = [_show_layers(row) for row in rows if row.layers]
+    table = _OVERHEAD_HEAD + "".join(_show_router(row) for row in rows.values())
+    layers = [_show_layers(row) for row in rows.values() if row.layers]
     return "\n".join([table, *layers])
 
 

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 import trio
 
-from benchmarks.load import ask, build_chat, build_request
+from benchmarks.load import Timed, ask, build_chat, build_request
 from benchmarks.router import balancing, conversations
 from benchmarks.router.install import Missing, find_packages
 from benchmarks.router.machine import OTHERS_MAX, Spent, grow_tree
 from benchmarks.router.profiled import OTHER, share_by_layer
+from benchmarks.router.rows import measure_each
 from benchmarks.router.tables import show_balance, show_conversations
 from benchmarks.router.trials import measure_quietly, read_wrk
 from benchmarks.router.worker import Plan, PrefixCache, Worker, make_answer
@@ -72,10 +73,35 @@ def test_rows_of_a_busy_machine_say_so() -> None:
 
 
 def test_arrivals_are_the_same_each_time_and_as_many_as_the_load_says() -> None:
-    arrivals = balancing.build_arrivals(0.7, 20.0)
-    assert arrivals == balancing.build_arrivals(0.7, 20.0)
+    arrivals = balancing.build_arrivals(0.7, 20.0, 1.0)
+    assert arrivals == balancing.build_arrivals(0.7, 20.0, 1.0)
+    longer = balancing.build_arrivals(0.7, 20.0, 3.0)
+    assert [at_s for at_s, _ in longer] == [3 * at_s for at_s, _ in arrivals]
     capacity = (6 * 4 + 2 * 4 / 3) / 0.1
     assert len(arrivals) / 20 == pytest.approx(0.7 * capacity, rel=0.05)
+
+
+def test_stretched_times_are_reported_as_they_would_have_been() -> None:
+    timed = [Timed(0.1, 0.3 * at, is_good=at != 9) for at in range(1, 10)]
+    spread = balancing.summarise(timed, QUIET, 3.0)
+    assert (spread.p50_ms, spread.p99_ms, spread.lost) == (500, 800, 1)
+    with pytest.raises(Missing, match="nothing"):
+        balancing.summarise(timed[-1:], QUIET, 1.0)
+
+
+async def test_a_row_that_cannot_be_had_costs_only_itself() -> None:
+    async def measure(name: str) -> int:
+        async with trio.open_nursery():
+            await trio.lowlevel.checkpoint()
+            if name == "b":
+                raise Missing("it did not start")
+        return len(name)
+
+    said: list[str] = []
+    rows, reasons = await measure_each(["a", "b", "cc"], measure, said.append)
+    assert rows == {"a": 1, "cc": 2}
+    assert reasons == ["b: it did not start"]
+    assert said == ["a", "b", "skipped: b: it did not start", "cc"]
 
 
 def test_a_trace_is_the_same_each_time_and_shares_what_systems_say() -> None:
