@@ -21,15 +21,20 @@ SLOTS_MANY = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
-    """A gateway that runs. profile: the file that its samples go to; see `profiled`. behind: the
-    processes of the providers.
-    """
+class Running:
+    """A node's process. profile: the file that its samples go to; see `profiled`."""
 
     pid: int
-    port: int
     profile: Path
-    behind: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A gateway that runs. behind: the providers."""
+
+    node: Running
+    port: int
+    behind: tuple[Running, ...] = ()
 
 
 def serve_upstream(model: str, port: int, *, slots: int) -> ModelSettings:
@@ -84,11 +89,11 @@ async def run_mesh(
     is_pinned: the requester has the router's core for itself, everybody else the other.
     """
     fronting = cores.pin(cores.router, _PROFILED) if is_pinned else _PROFILED
-    behind = cores.pin(cores.load, PROGRAM) if is_pinned else PROGRAM
+    behind = cores.pin(cores.load, _PROFILED) if is_pinned else _PROFILED
     async with AsyncExitStack() as stack:
         name = f"mesh-{profile}"
         meeting, _ = ground.make_home(f"{name}-bootstrap", configure("bootstrap", (), ()))
-        run = run_node(meeting, "bootstrap", program=behind)
+        run = run_node(meeting, "bootstrap", program=PROGRAM)
         _, address = await stack.enter_async_context(run)
         asking = _with_gateway(configure("requester", (address,), ()))
         asking = replace(asking, requester=replace(asking.requester, profile=profile))
@@ -99,27 +104,36 @@ async def run_mesh(
         ]
         await ground.grant(payer, *(account for _, account in made))
         sellers = [
-            await stack.enter_async_context(run_node(seller, "up", program=behind))
-            for seller, _ in made
+            await stack.enter_async_context(_run_seller(seller, behind)) for seller, _ in made
         ]
         front = await stack.enter_async_context(_run_front(home, "gateway", fronting))
         await _wait_until_met(front.port, len(sellers))
-        yield replace(front, behind=tuple(pid for pid, _ in sellers))
+        yield replace(front, behind=tuple(sellers))
 
 
 _PROFILED = (sys.executable, "-m", "benchmarks.router.profiled")
 
 
 @asynccontextmanager
+async def _run_seller(home: Home, program: Sequence[str]) -> AsyncGenerator[Running, None]:
+    profile = _profile_of(home)
+    async with run_node(home, "up", program=[*program, str(profile)]) as (pid, _):
+        yield Running(pid, profile)
+
+
+@asynccontextmanager
 async def _run_front(
     home: Home, command: str, program: Sequence[str]
 ) -> AsyncGenerator[Front, None]:
-    profile = home.path / "profile.json"
-    async with run_node(home, command, ready="serving ", program=[*program, str(profile)]) as (
-        pid,
-        url,
-    ):
-        yield Front(pid, int(url.removesuffix("/v1").rpartition(":")[2]), profile)
+    profile = _profile_of(home)
+    run = run_node(home, command, ready="serving ", program=[*program, str(profile)])
+    async with run as (pid, url):
+        port = int(url.removesuffix("/v1").rpartition(":")[2])
+        yield Front(Running(pid, profile), port)
+
+
+def _profile_of(home: Home) -> Path:
+    return home.path / "profile.json"
 
 
 async def _wait_until_met(port: int, count: int) -> None:

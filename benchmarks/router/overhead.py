@@ -13,7 +13,7 @@ from benchmarks.load import OpenLoop, ask, build_request, build_schedule, connec
 from benchmarks.mesh import open_ground
 from benchmarks.router.install import Missing
 from benchmarks.router.machine import sum_memory_mib
-from benchmarks.router.mesh import Front, run_gateway, run_mesh, serve_both
+from benchmarks.router.mesh import Front, Running, run_gateway, run_mesh, serve_both
 from benchmarks.router.peers import PEERS, Peer
 from benchmarks.router.profiled import share_by_layer
 from benchmarks.router.rows import Say, measure_each
@@ -36,7 +36,7 @@ MESH = "our mesh path, libp2p out"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All of one router. layers: shares of its CPU, if it is ours."""
+    """All of one router. layers: shares of its CPU if it is ours, and of what is behind it."""
 
     name: str
     rate: int
@@ -44,7 +44,7 @@ class Row:
     ceiling: Ceiling
     streams: Streams
     memory_mib: float
-    layers: Mapping[str, float]
+    layers: Sequence[Mapping[str, float]] = ()
 
 
 async def measure_all(
@@ -75,17 +75,18 @@ async def _measure_peer(trials: Trials, peer: Peer) -> Row:
     async with timed as (pid, port):
         streaming = replace(target, pid=pid, port=port)
         streams = await measure_quietly(lambda: trials.stream(streaming), tries)
-    return Row(peer.name, peer.rate, latency, ceiling, streams, memory_mib, {})
+    return Row(peer.name, peer.rate, latency, ceiling, streams, memory_mib)
 
 
 async def _measure_ours(trials: Trials, name: str, static: int) -> Row:
     tries = trials.effort.tries
     async with _run_ours(trials, name, static) as front:
-        target = Target(name, front.pid, front.port, behind=front.behind)
+        behind = tuple(node.pid for node in front.behind)
+        target = Target(name, front.node.pid, front.port, behind=behind)
         await _warm(front)
         latency = await measure_quietly(lambda: trials.time_requests(target), tries)
         ceiling = await measure_quietly(lambda: trials.saturate(target), tries)
-        memory_mib = sum_memory_mib(front.pid)
+        memory_mib = sum_memory_mib(front.node.pid)
         streams = await measure_quietly(lambda: trials.stream(target), tries)
         layers = await _profile(trials, front)
     return Row(name, 100, latency, ceiling, streams, memory_mib, layers)
@@ -110,13 +111,20 @@ async def _warm(front: Front) -> None:
                     raise Missing(f"it does not answer: {answer.body[:300]!r}")
 
 
-async def _profile(trials: Trials, front: Front) -> dict[str, float]:
-    """Sample the gateway under load, after it was measured: sampling costs something."""
-    os.kill(front.pid, signal.SIGUSR1)
+async def _profile(trials: Trials, front: Front) -> list[dict[str, float]]:
+    """Sample the gateway, and who is behind it, under load; after all else, since it costs."""
+    nodes = (front.node, *front.behind)
+    for node in nodes:
+        os.kill(node.pid, signal.SIGUSR1)
     schedule = build_schedule(build_request(STATIC), 100, trials.effort.latency_s)
     await OpenLoop(front.port).run(schedule)
-    os.kill(front.pid, signal.SIGUSR1)
+    for node in nodes:
+        os.kill(node.pid, signal.SIGUSR1)
+    return [await _read_profile(node) for node in nodes]
+
+
+async def _read_profile(node: Running) -> dict[str, float]:
     with trio.fail_after(10):
-        while not front.profile.exists():
+        while not node.profile.exists():
             await trio.sleep(0.05)
-    return share_by_layer(msgspec.json.decode(front.profile.read_bytes(), type=dict[str, int]))
+    return share_by_layer(msgspec.json.decode(node.profile.read_bytes(), type=dict[str, int]))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks.router import balancing, conversations
 from benchmarks.router.machine import OTHERS_MAX, Spent
-from benchmarks.router.overhead import MESH, Row
+from benchmarks.router.overhead import GATEWAY, MESH, Row
 
 _OVERHEAD_HEAD = """\
 | router | added p50 / p99, ms | CPU us a request | ceiling, requests/s | CPU us a request there \
@@ -17,7 +17,8 @@ def show_overhead(rows: Mapping[str, Row]) -> str:
     """Return the table of what routers add, and where our own CPU goes."""
     table = _OVERHEAD_HEAD + "".join(_show_router(row) for row in rows.values())
     layers = [_show_layers(row) for row in rows.values() if row.layers]
-    return "\n".join([table, *layers])
+    targets = [show_targets(rows[GATEWAY])] if GATEWAY in rows else []
+    return "\n".join([table, *targets, *layers])
 
 
 def _show_router(row: Row) -> str:
@@ -39,10 +40,35 @@ def _show_router(row: Row) -> str:
 
 
 def _show_layers(row: Row) -> str:
-    us = row.latency.cpu_us
-    shown = ", ".join(f"{layer} {share * us:,.0f}" for layer, share in row.layers.items())
-    whose = "the requester's" if row.name == MESH else "the gateway's"
-    return f"Of {whose} {us:,.0f} us a request at {row.rate}/s: {shown}.\n"
+    spent = (row.latency.cpu_us, row.latency.behind_us)
+    return "".join(
+        f"Of {whose} {us:,.0f} us a request at {row.rate}/s: "
+        f"{', '.join(f'{layer} {share * us:,.0f}' for layer, share in layers.items())}.\n"
+        for whose, us, layers in zip(_WHOSE[row.name], spent, row.layers, strict=False)
+    )
+
+
+_WHOSE = {GATEWAY: ("the gateway's",), MESH: ("the requester's", "the provider's")}
+
+
+def show_targets(row: Row) -> str:
+    """Return how the gateway alone stands to what is asked of it."""
+    latency, ceiling = row.latency, row.ceiling
+    held = (
+        ("CPU of a request in the closed loop", ceiling.cpu_us, "us", "<=", 1000),
+        ("the ceiling", ceiling.rate, "requests/s", ">=", 1000),
+        ("added at p50", latency.p50_ms, "ms", "<=", 2),
+        ("added at p99", latency.p99_ms, "ms", "<=", 8),
+        ("CPU of a streamed token", row.streams.token_us, "us", "<=", 150),
+    )
+    shown = (
+        f"{what} {measured:,.4g} {unit} ({sign} {limit:,}: "
+        f"{'met' if (measured <= limit) == (sign == '<=') else '**not met**'})"
+        for what, measured, unit, sign, limit in held
+    )
+    spent = (latency.spent, ceiling.spent, row.streams.spent)
+    caveat = "" if all(one.is_quiet for one in spent) else " The machine was **busy**."
+    return f"Targets of {row.name}: {'; '.join(shown)}.{caveat}\n"
 
 
 def show_balance(rows: Mapping[str, balancing.Row]) -> str:

@@ -10,10 +10,16 @@ from benchmarks.load import Timed, ask, build_chat, build_request
 from benchmarks.router import balancing, conversations
 from benchmarks.router.install import Missing, find_packages
 from benchmarks.router.machine import OTHERS_MAX, Spent, grow_tree
+from benchmarks.router.overhead import Row
 from benchmarks.router.profiled import OTHER, share_by_layer
 from benchmarks.router.rows import measure_each
-from benchmarks.router.tables import show_balance, show_conversations
-from benchmarks.router.trials import measure_quietly, read_wrk
+from benchmarks.router.tables import (
+    show_balance,
+    show_conversations,
+    show_overhead,
+    show_targets,
+)
+from benchmarks.router.trials import Ceiling, Latency, Streams, measure_quietly, read_wrk
 from benchmarks.router.worker import Plan, PrefixCache, Worker, make_answer
 
 QUIET, BUSY = Spent(1.0, (), 0.0), Spent(1.0, (), OTHERS_MAX * 5)
@@ -70,6 +76,22 @@ def test_rows_of_a_busy_machine_say_so() -> None:
     assert "| ours | 1 / 2 / 3 | 4 / 5 / 6, 7 lost **busy 0.5** |" in shown
     hits = conversations.Hits(100, 0.5, 20, 30, 0, BUSY)
     assert "| 50% | 20 / 30 **busy 0.5** |" in show_conversations({"ours": hits})
+
+
+def test_the_gateway_is_held_to_its_targets() -> None:
+    row = Row(
+        "ours",
+        100,
+        Latency(p50_ms=2.5, p99_ms=8.0, cpu_us=1200, behind_us=0, lost=0, spent=QUIET),
+        Ceiling(rate=1500, cpu_us=650, share=0.98, lost=0, spent=QUIET),
+        Streams(first_ms=1, token_us=151, spent=BUSY),
+        memory_mib=100,
+    )
+    shown = show_targets(row).split("; ")
+    assert ["not met" in one for one in shown] == [False, False, True, False, True]
+    assert shown[-1].endswith("The machine was **busy**.\n")
+    assert "| 2.50 / 8.00 | 1,200 | 1,500 (98% of its core) | 650 |" in show_overhead({"ours": row})
+    assert "0.00 / 0.00 / **0.5**" in show_overhead({"ours": row})
 
 
 def test_arrivals_are_the_same_each_time_and_as_many_as_the_load_says() -> None:
