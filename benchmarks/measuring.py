@@ -141,7 +141,9 @@ def cpu_seconds_of(pid: int) -> float:
 
 
 def exact_cpu_seconds_of(pid: int) -> float:
-    """As `cpu_seconds_of`, to the nanosecond instead of the tick: proc(5), schedstat of threads."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    spent = ((thread / "schedstat").read_text(encoding="ascii").split()[0] for thread in threads)
-    return sum(map(int, spent)) / 1e9
+    """As `cpu_seconds_of`, to the nanosecond instead of the tick, threads that ended included.
+
+    OSError if there is no such process.
+    """
+    # The clock that clock_getcpuclockid(3) names, as Linux numbers it: CPUCLOCK_SCHED is 2.
+    return time.clock_gettime(~pid << 3 | 2)
