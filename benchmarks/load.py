@@ -13,6 +13,8 @@ import msgspec
 import trio
 
 CONNECTIONS_MAX = 200
+PATIENCE_S = 20.0
+"""What is not answered this long after the last request was due is given up."""
 PROMPT = "Say hello to the market."
 _END = b"0\r\n\r\n"
 _READ_BYTES = 65536
@@ -151,15 +153,18 @@ class OpenLoop:
     async def run(self, schedule: Sequence[tuple[float, bytes]]) -> list[Timed]:
         """Send all; returns what became of them, in the order of their ends."""
         start = trio.current_time()
+        most_s = schedule[-1][0] + PATIENCE_S
         try:
-            async with trio.open_nursery() as nursery:
-                for at_s, request in schedule:
-                    await trio.sleep_until(start + at_s)
-                    nursery.start_soon(self._send, start + at_s, request)
+            with trio.move_on_after(most_s):
+                async with trio.open_nursery() as nursery:
+                    for at_s, request in schedule:
+                        await trio.sleep_until(start + at_s)
+                        nursery.start_soon(self._send, start + at_s, request)
         finally:
             while self._idle:
                 await self._idle.pop().aclose()
-        return self.timed
+        left = len(schedule) - len(self.timed)
+        return [*self.timed, *[Timed(PATIENCE_S, PATIENCE_S, is_good=False)] * left]
 
     async def _send(self, due_s: float, request: bytes) -> None:
         async with self._places:
@@ -171,11 +176,13 @@ class OpenLoop:
                     stream = await trio.open_tcp_stream("127.0.0.1", self._port)
                 answer = await ask(stream, request)
             except (HungUp, OSError, trio.BrokenResourceError):
-                if stream is not None:
-                    await stream.aclose()
                 late_s = trio.current_time() - due_s
                 self.timed.append(Timed(late_s, late_s, is_good=False))
-                return
-            self._idle.append(stream)
-            is_good = answer.status == 200
-            self.timed.append(Timed(answer.first_s - due_s, answer.ended_s - due_s, is_good))
+            else:
+                is_good = answer.status == 200
+                self.timed.append(Timed(answer.first_s - due_s, answer.ended_s - due_s, is_good))
+                self._idle.append(stream)
+                stream = None
+            finally:
+                if stream is not None:
+                    await trio.aclose_forcefully(stream)

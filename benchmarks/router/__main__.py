@@ -6,6 +6,7 @@ python -m benchmarks.router --quick --only balance
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ PARTS = ("overhead", "balance", "conversations")
 def main() -> None:
     """Install, measure, print; a peer that cannot be had is skipped, with the reason."""
     chosen = _read_arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started must end with us
+        signal.signal(number, signal.default_int_handler)
     os.sched_setaffinity(0, {pick_cores().load, pick_cores().router})
     programs, reasons = install_all([*DEBIAN, *PYPI], _say)
     began = time.monotonic()

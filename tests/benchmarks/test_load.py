@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import trio
 
+from benchmarks import load
 from benchmarks.load import HungUp, OpenLoop, Timed, ask, build_request, build_schedule
 from benchmarks.measuring import percentile
 
@@ -98,6 +99,13 @@ async def test_an_answer_that_is_no_success_and_none_at_all_are_not_good() -> No
     for parts in ([refused], [WHOLE[:-1]]):
         [timed] = await run_loop(partial(say_and_close, parts=parts), schedule)
         assert not timed.is_good
+
+
+async def test_what_never_comes_is_given_up_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "PATIENCE_S", 0.05)
+    schedule = [(0.0, build_request("m")), (0.01, build_request("m"))]
+    timed = await run_loop(partial(say, parts=[]), schedule)
+    assert [one.is_good for one in timed] == [False, False]
 
 
 def test_percentiles() -> None:
