@@ -20,6 +20,7 @@ PYPI = {
     "litellm": ("litellm[proxy]==1.106.10",),
 }
 TIMEOUT_S = 600
+_PLAN = ("apt-get", "install", "--simulate", "-qq", "--no-install-recommends")
 
 
 class Missing(Exception):
@@ -60,7 +61,11 @@ def _install_debian(name: str, root: Path) -> Program:
 def _unpack(name: str, whole: Path) -> None:
     target = whole.with_name(f"{name}.partial")
     target.mkdir(parents=True, exist_ok=True)
-    planned = _run("apt-get", "install", "--simulate", "-qq", "--no-install-recommends", name)
+    try:
+        planned = _run(*_PLAN, name)
+    except subprocess.CalledProcessError:  # a new machine has no lists of packages
+        _run("apt-get", "update", "-qq")
+        planned = _run(*_PLAN, name)
     # Installed already, it is in no plan, and is fetched all the same.
     packages = {name, *find_packages(planned)}
     _run("apt-get", "download", "-q", *sorted(packages), folder=target)
