@@ -165,6 +165,10 @@ PROMPTS ?= 10000
 bench-map: setup ## Measure a map of PROMPTS=10000 over 8 members, and as many each over 1, 2, 4 (8 minutes)
 	MODELEX_BENCH_PROMPTS=$(PROMPTS) $(BIN)/python -m benchmarks map
 
+.PHONY: bench-router
+bench-router: setup ## Measure haproxy, nginx, vllm-router, sglang-router, LiteLLM and us (15 minutes)
+	$(BIN)/python -m benchmarks.router
+
 SEED ?= 1
 JOBS ?= 200
 
@@ -188,6 +192,6 @@ demo-up: setup ## As demo, and leave the mesh running to play with
 
 .PHONY: clean
 clean: ## Remove what was built; .venv too
-	rm -rf $(VENV) $(SLITHER) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	rm -rf $(VENV) $(SLITHER) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 	    contracts/out contracts/cache contracts/node_modules \
 	    tests/interop/js/node_modules tests/interop/openai/node_modules $(CLIENTS)/.venv tests/fuzz/work tests/fuzz/crashes

@@ -12,15 +12,22 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import h11
 import msgspec
 import trio
 
-from benchmarks.measuring import Result, begin, exact_cpu_seconds_of, report, resident_mib
+from benchmarks.load import OpenLoop, ask, build_request, build_schedule, connect, saturate
+from benchmarks.measuring import (
+    Result,
+    begin,
+    exact_cpu_seconds_of,
+    percentile,
+    report,
+    resident_mib,
+)
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.engine.spec import EngineSpec, UpstreamSpec
 from p2p_modelex.engine.upstream.engine import UpstreamEngine
@@ -160,16 +167,19 @@ class Seen:
 
 
 async def _measure(kind: str) -> Seen:
-    request = _build_request(TOKENS, is_stream=kind == "server")
+    request = build_request(MODEL, tokens=TOKENS, is_stream=kind == "server")
     with contextlib.ExitStack() as stack:
         fronted = [stack.enter_context(_run_server("server"))[1]] if kind == "upstream" else []
         pid, port = stack.enter_context(_run_server(kind, *fronted))
-        await _saturate(port, request, AT_ONCE * 4)  # warm: channels are open, code is loaded
+        await saturate(
+            port, request, AT_ONCE * 4, AT_ONCE
+        )  # warm: channels are open, code is loaded
         before, began = exact_cpu_seconds_of(pid), time.perf_counter()
-        await _saturate(port, request, REQUESTS[kind])
+        await saturate(port, request, REQUESTS[kind], AT_ONCE)
         wall_s = time.perf_counter() - began
         cpu_us = (exact_cpu_seconds_of(pid) - before) / REQUESTS[kind] * 1e6
-        late = await _keep_rate(port, request)
+        timed = await OpenLoop(port).run(build_schedule(request, RATE, LATENCY_S))
+        late = [one.whole_s * 1000 for one in timed]
         token_us = first_ms = 0.0
         if kind != "echo":
             token_us, first_ms = await _measure_stream(pid, port)
@@ -177,7 +187,7 @@ async def _measure(kind: str) -> Seen:
             cpu_us,
             REQUESTS[kind] / wall_s,
             statistics.median(late),
-            statistics.quantiles(late, n=100)[98],
+            percentile(late, 0.99),
             token_us,
             first_ms,
             resident_mib(pid),
@@ -195,99 +205,15 @@ def _run_server(kind: str, *ports: int) -> Iterator[tuple[int, int]]:
             server.terminate()
 
 
-def _build_request(tokens: int, *, is_stream: bool) -> bytes:
-    asked = {
-        "model": MODEL,
-        "messages": [{"role": "user", "content": "Say hello to the market."}],
-        "max_tokens": tokens,
-        "temperature": 0,
-        "stream": is_stream,
-    }
-    body = msgspec.json.encode(asked)
-    # The headers of OpenAI's Python library, without which parsing would be flattered.
-    head = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:4780\r\n"
-        b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nAccept: application/json\r\n"
-        b"Content-Type: application/json\r\nUser-Agent: OpenAI/Python 3.57.0\r\n"
-        b"X-Stainless-Lang: python\r\nX-Stainless-Package-Version: 3.57.0\r\n"
-        b"X-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\nX-Stainless-Runtime: CPython\r\n"
-        b"X-Stainless-Async: false\r\nAuthorization: Bearer none\r\nContent-Length: %d\r\n\r\n"
-    )
-    return head % len(body) + body
-
-
-@asynccontextmanager
-async def _connect(port: int) -> AsyncGenerator[trio.SocketStream, None]:
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        yield stream
-
-
-async def _ask(stream: trio.SocketStream, request: bytes) -> None:
-    """Send a request and read its whole answer, which says its length or comes in chunks."""
-    await stream.send_all(request)
-    received = b""
-    while True:
-        received += await stream.receive_some(65536)
-        head, mark, body = received.partition(b"\r\n\r\n")
-        if mark:
-            assert head.startswith(b"HTTP/1.1 200 "), received
-            if b"content-length: " not in head.lower():
-                if body.endswith(b"0\r\n\r\n"):
-                    return
-                continue
-            length = int(head.lower().rpartition(b"content-length: ")[2].partition(b"\r\n")[0])
-            if len(body) >= length:
-                return
-
-
-async def _saturate(port: int, request: bytes, count: int) -> None:
-    """A closed loop of AT_ONCE connections."""
-
-    async def work(times: int) -> None:
-        async with _connect(port) as stream:
-            for _ in range(times):
-                await _ask(stream, request)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(AT_ONCE):
-            nursery.start_soon(work, count // AT_ONCE)
-
-
-async def _keep_rate(port: int, request: bytes) -> list[float]:
-    """An open loop of RATE requests a second: milliseconds from when each was due."""
-    late: list[float] = []
-    connections = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(AT_ONCE)]
-    idle = list(connections)
-
-    async def ask(due: float, stream: trio.SocketStream) -> None:
-        await _ask(stream, request)
-        late.append((trio.current_time() - due) * 1000)
-        idle.append(stream)
-
-    async with trio.open_nursery() as nursery:
-        start = trio.current_time()
-        for number in range(int(RATE * LATENCY_S)):
-            due = start + number / RATE
-            await trio.sleep_until(due)
-            if idle:
-                nursery.start_soon(ask, due, idle.pop())
-    for stream in connections:
-        await stream.aclose()
-    return late
-
-
 async def _measure_stream(pid: int, port: int) -> tuple[float, float]:
     """Return CPU microseconds a streamed token, and milliseconds to the first one."""
-    request = _build_request(LONG_TOKENS, is_stream=True)
+    request = build_request(MODEL, tokens=LONG_TOKENS, is_stream=True)
     tokens, firsts = [], []
     for _ in range(4):
-        async with _connect(port) as stream:
-            before, began = exact_cpu_seconds_of(pid), time.perf_counter()
-            await stream.send_all(request)
-            received = await stream.receive_some(65536)
-            firsts.append((time.perf_counter() - began) * 1000)
-            while not received.endswith(b"0\r\n\r\n"):
-                received = received[-8:] + await stream.receive_some(65536)
+        async with connect(port) as stream:
+            before, began_s = exact_cpu_seconds_of(pid), trio.current_time()
+            answer = await ask(stream, request)
+            firsts.append((answer.first_s - began_s) * 1000)
             tokens.append((exact_cpu_seconds_of(pid) - before) / LONG_TOKENS * 1e6)
     return statistics.median(tokens[1:]), statistics.median(firsts[1:])
 

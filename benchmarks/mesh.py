@@ -11,7 +11,8 @@ from pathlib import Path
 
 import trio
 
-from p2p_modelex.chain.devnet import bring_up, grant
+from p2p_modelex.chain.abc import Deployment
+from p2p_modelex.chain.devnet import Devnet, bring_up, grant
 from p2p_modelex.engine.catalogue import Catalogue
 from p2p_modelex.errors import NetworkError
 from p2p_modelex.ids import Address
@@ -46,61 +47,103 @@ def best_model() -> str | None:
     return models[-1].name if models else None
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A temporary folder with a devnet, where homes are made."""
+
+    folder: Path
+    network: Path
+    net: Devnet
+    deployment: Deployment
+
+    def make_home(self, name: str, settings: Configuration) -> tuple[Home, Address]:
+        """Initialise a home on this chain; returns its account too, which has nothing yet."""
+        network = replace(settings.network, rpc_url=self.net.url)
+        home = Home(self.folder / name)
+        ring = init_home(
+            home,
+            replace(settings, network=network),
+            PASSPHRASE,
+            deployment_file=self.network,
+            scrypt_n=_SCRYPT_N,
+        )
+        return home, ring.account.address
+
+    async def grant(self, payer: Address, *payees: Address) -> None:
+        """Give the payer money, and everybody gas."""
+        grants = {payer: Wei(1000 * AI), **dict.fromkeys(payees, Wei(0))}
+        await grant(self.net.url, self.deployment, grants)
+
+
 @asynccontextmanager
-async def open_small_mesh(model: str) -> AsyncGenerator[SmallMesh, None]:
-    """Start everything in a temporary folder; it stops when the block ends."""
+async def open_ground() -> AsyncGenerator[Ground, None]:
+    """Start a devnet with our contracts; it stops, and the folder goes, when the block ends."""
     os.environ["MODELEX_PASSPHRASE"] = PASSPHRASE
     with tempfile.TemporaryDirectory(prefix="modelex-benchmark-") as folder:
         base = Path(folder)
         network = base / "network.toml"
         async with bring_up(network, {}, challenge_s=_CHALLENGE_S) as (net, deployment):
-
-            def make(name: str, role: Role, *bootstrap: str) -> tuple[Home, Address]:
-                settings = _configure(role, model, net.url, bootstrap)
-                home = Home(base / name)
-                ring = init_home(
-                    home, settings, PASSPHRASE, deployment_file=network, scrypt_n=_SCRYPT_N
-                )
-                home.models.rmdir()
-                home.models.symlink_to(MODELS)
-                return home, ring.account.address
-
-            meeting, _ = make("bootstrap", "bootstrap")
-            async with _run_node(meeting, "bootstrap") as (bootstrap_pid, address):
-                client, payer = make("client", "requester", address)
-                seller, payee = make("provider", "provider", address)
-                await grant(net.url, deployment, {payer: Wei(1000 * AI), payee: Wei(0)})
-                async with _run_node(seller, "up") as (provider_pid, _):
-                    yield SmallMesh(client, provider_pid, bootstrap_pid)
+            yield Ground(base, network, net, deployment)
 
 
-def _configure(role: Role, model: str, url: str, bootstrap: Sequence[str]) -> Configuration:
+@asynccontextmanager
+async def open_small_mesh(model: str) -> AsyncGenerator[SmallMesh, None]:
+    """Start everything; it stops when the block ends."""
+    async with open_ground() as ground:
+
+        def make(name: str, role: Role, *bootstrap: str) -> tuple[Home, Address]:
+            models = (ModelSettings(model=model, threads=1),) if role == "provider" else ()
+            home, account = ground.make_home(name, configure(role, bootstrap, models))
+            home.models.rmdir()
+            home.models.symlink_to(MODELS)
+            return home, account
+
+        meeting, _ = make("bootstrap", "bootstrap")
+        async with run_node(meeting, "bootstrap") as (bootstrap_pid, address):
+            client, payer = make("client", "requester", address)
+            seller, payee = make("provider", "provider", address)
+            await ground.grant(payer, payee)
+            async with run_node(seller, "up") as (provider_pid, _):
+                yield SmallMesh(client, provider_pid, bootstrap_pid)
+
+
+def configure(
+    role: Role, bootstrap: Sequence[str], models: Sequence[ModelSettings]
+) -> Configuration:
+    """Return a configuration for loopback."""
     defaults = Configuration()
-    models = (ModelSettings(model=model, threads=1),) if role == "provider" else ()
     return replace(
         defaults,
         role=role,
-        network=replace(defaults.network, rpc_url=url),
         mesh=replace(
             defaults.mesh, listen=("/ip4/127.0.0.1/tcp/0",), bootstrap=tuple(bootstrap), dht=False
         ),
         requester=replace(defaults.requester, auto_deposit=AMOUNT.read("10")),
-        models=models,
+        models=tuple(models),
     )
 
 
+PROGRAM = (sys.executable, "-m", "p2p_modelex")
+
+
 @asynccontextmanager
-async def _run_node(home: Home, command: str) -> AsyncGenerator[tuple[int, str], None]:
-    """Run a node's process; gives its id and address once it listens."""
+async def run_node(
+    home: Home,
+    command: str,
+    *,
+    ready: str = "listening on ",
+    program: Sequence[str] = PROGRAM,
+) -> AsyncGenerator[tuple[int, str], None]:
+    """Run a node's process; gives its id, and what follows `ready` on the line that begins so."""
     with (home.logs / "node.log").open("wb") as log:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "p2p_modelex", command, "--home", str(home.path)],
+            [*program, command, "--home", str(home.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
         )
         try:
-            yield process.pid, await _read_address(process, home)
+            yield process.pid, await _read_line(process, home, ready)
         finally:
             with trio.CancelScope(shield=True):
                 process.terminate()
@@ -110,14 +153,14 @@ async def _run_node(home: Home, command: str) -> AsyncGenerator[tuple[int, str],
                     process.kill()
 
 
-async def _read_address(process: trio.Process, home: Home) -> str:
+async def _read_line(process: trio.Process, home: Home, ready: str) -> str:
     assert process.stdout is not None
     heard = ""
     with trio.move_on_after(_START_TIMEOUT_S):
         async for part in process.stdout:
             heard += part.decode()
             for line in heard.splitlines(keepends=True):
-                if line.startswith("listening on ") and line.endswith("\n"):
-                    return line.removeprefix("listening on ").strip()
+                if line.startswith(ready) and line.endswith("\n"):
+                    return line.removeprefix(ready).strip()
     log = (home.logs / "node.log").read_text(encoding="utf-8")[-2000:]
     raise NetworkError(f"{home.path.name} did not start", hint=log)

@@ -221,17 +221,23 @@ class Serving:
         """The requester closed its side, or the stream is lost."""
         if self._state in _ENDED:
             last = CloseStream(self._stream) if ended.clean else ResetStream(self._stream)
-            return [*self._close(now), last]
+            return [*self._close(now, is_lost=not ended.clean), last]
         return [*self.lose(now), ResetStream(self._stream)]
 
-    def _close(self, now: UnixMs) -> list[Effect]:
-        """The requester has said its last: what is not paid of a receipt by now is a debt."""
+    def _close(self, now: UnixMs, *, is_lost: bool = False) -> list[Effect]:
+        """The requester has said its last: what is not paid of a receipt by now is a debt.
+
+        is_lost: the stream broke before the requester said so. It may not have heard that the job
+        had begun, and was then to drop the stream if it wanted no more: no offence.
+        """
         if self._failed is not None:
             self._forgive()
             return self._leave(self._failed, now)
         paid = self._till.get_paid(self._sale.job)
         if paid >= self._sale.earned:
             return self._leave("paid", now)
+        if is_lost:
+            return self._leave("lost", now)
         unpaid = f"EXC-13: {self._sale.earned - paid} wei of a receipt are unpaid"
         return [*self._leave("unpaid", now), Penalize(self._peer, "unpaid", unpaid)]
 

@@ -406,6 +406,21 @@ def test_a_receipt_that_is_not_paid_is_a_debt() -> None:
     assert counter.p.penalties[0].reason.startswith("EXC-13")
 
 
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_who_drops_the_stream_of_a_receipt_owes_and_who_closes_it_cheats(is_clean: bool) -> None:
+    """EXC-13: a requester that cancels drops a stream on which it has heard of no beginning."""
+    counter = Counter()
+    counter.run()
+    counter.produce("a")
+    counter.produce("b")
+    counter.finish(3)
+    assert isinstance(counter.received()[-1], Finished)
+    counter.to_provider(given.StreamEnded(P_STREAM, clean=is_clean, reason=""))
+    assert counter.last_state() == ("unpaid" if is_clean else "lost")
+    assert counter.payee.get_debt(CHANNEL) == 40
+    assert bool(counter.p.penalties) is is_clean
+
+
 def test_a_lost_receipt_stream() -> None:
     counter = Counter()
     counter.run()

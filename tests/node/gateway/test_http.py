@@ -7,9 +7,9 @@ import h11
 import msgspec
 import pytest
 import trio
-from trio.testing import lockstep_stream_pair
 
 from p2p_modelex.engine.memory import MemoryEngine
+from p2p_modelex.limits import MIB
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.gateway import heads, http
 from tests.node.gateway.serving import CHAT, Served, Talk, collect, serve
@@ -188,7 +188,9 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http, "SEND_S", 0.05)
-    ours, _theirs = lockstep_stream_pair()
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
+    ours = await listener.accept()
     state = h11.Connection(h11.SERVER)
     state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert isinstance(state.next_event(), h11.Request)
@@ -199,11 +201,15 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
 
     wire.on_gone = leave
     await wire.begin(http.EVENTS, b"a piece")
+    assert not wire.is_gone
+    await wire.send(bytes(16 * MIB))  # more than the system keeps for whoever does not read
     assert wire.is_gone
     await wire.send(b"another one")
     await wire.end(b"the last")
     await wire.leave()
     assert left == [True]
+    for stream in (ours, theirs, listener):
+        await stream.aclose()
 
 
 async def test_bytes_that_trickle_in_are_given_up_as_silence_is(
