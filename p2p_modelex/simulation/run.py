@@ -1,0 +1,224 @@
+"""A run: a scenario's world put together, advanced, checked, and summed up.
+
+The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Self
+
+import msgspec
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as inp
+from p2p_modelex.errors import ModelexError, SimulationError
+from p2p_modelex.records.rows import Row
+from p2p_modelex.simulation import seams
+from p2p_modelex.simulation.chain import ChainModel
+from p2p_modelex.simulation.checkers import Checkers
+from p2p_modelex.simulation.cryptography import Notary, RealScheme, StubScheme
+from p2p_modelex.simulation.director import Director
+from p2p_modelex.simulation.gossip import Message
+from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.life import START_MS, Life
+from p2p_modelex.simulation.measures import Measures, Sampled
+from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.randomness import open_stream
+from p2p_modelex.simulation.scenario import Scenario
+from p2p_modelex.simulation.workload import Customers
+from p2p_modelex.simulation.world import World
+
+SETTLED_MS = 60_000
+"""What was said this long before the end must be known to everybody who is honest."""
+PAIRS_MAX = 2_000_000
+"""Pairs of a node and an advertiser that are looked at in the end."""
+SCANS = 4
+"""Directories looked through at each sample, in turn."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of a run. digest: SHA-256 over every event; unmet: expectations that do not hold."""
+
+    scenario: str
+    seed: int
+    digest: str
+    measures: dict[str, float]
+    samples: tuple[Sampled, ...]
+    unmet: tuple[str, ...]
+
+
+class Simulation:
+    """One run of a scenario. Use as a context manager: it stands in for the signatures meanwhile,
+    so one is entered at a time.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.kernel = Kernel()
+        seed = scenario.seed
+        scheme = RealScheme(seed) if scenario.crypto == "real" else StubScheme(seed)
+        self.notary = Notary(scheme, scenario.cpu.signatures)
+        self._stack = ExitStack()
+        self._watch = _Watch()
+        self._scanned = 0
+        self.chain = self._build_chain()
+        self.world = World(scenario, self.kernel, self.notary, self.chain, self._watch)
+        self.checkers = Checkers(self.world.by_peer, self.notary, self.chain)
+        self.customers = Customers(
+            scenario.workload,
+            self.kernel,
+            scenario.duration - scenario.settle,
+            self.world.open_stream,
+        )
+        self.measures = Measures(self.world, self.customers)
+        self._watch.wire(self.checkers, self.measures, self.customers)
+        self.director = Director(self.world, self.customers, self._sample, self._on_death)
+
+    def _build_chain(self) -> ChainModel | None:
+        settings = self.scenario.chain
+        if settings is None:
+            return None
+        rng = open_stream(self.scenario.seed, "chain")
+        clock = lambda: (START_MS + self.kernel.now // 1000) // 1000  # noqa: E731
+        return ChainModel(
+            settings, self.kernel, rng, clock, lambda ledger: self.checkers.check_supply(ledger)
+        )
+
+    def __enter__(self) -> Self:
+        shares = self.scenario.codec == "objects"
+        self._stack.enter_context(seams.entered(self.notary, shares_objects=shares))
+        self._mint()
+        self.director.plan()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _mint(self) -> None:
+        if self.chain is not None:
+            for machine in self.world.machines:
+                purse = machine.population.purse
+                self.chain.ledger.mint(machine.account_signer.address, purse)
+                self.checkers.minted += purse
+
+    def advance(self, until_us: int) -> None:
+        """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
+        try:
+            self.kernel.run(min(until_us, self.scenario.duration))
+        except SimulationError:
+            raise
+        except (ModelexError, AssertionError, ArithmeticError, LookupError, TypeError) as error:
+            at = seconds(self.kernel.now)
+            raise SimulationError(f"at {at:.6f} s a node broke: {error!r}") from error
+
+    def finish(self) -> Result:
+        """Run to the end, check what must hold there, and sum up."""
+        self.advance(self.scenario.duration)
+        measures = self.measures.summarise()
+        if self.scenario.settle:
+            self.customers.check_ended(lambda life: self.world.machines[life.number].is_honest)
+            self._check_directories()
+        return Result(
+            self.scenario.name,
+            self.scenario.seed,
+            self.kernel.trace.compute_digest(),
+            measures,
+            tuple(self.measures.samples),
+            tuple(self._find_unmet(measures)),
+        )
+
+    def _find_unmet(self, measures: dict[str, float]) -> list[str]:
+        unmet = []
+        for wanted in self.scenario.hold:
+            value = measures.get(wanted.measure)
+            if value is None:
+                unmet.append(f"{wanted.measure} was not measured")
+            elif wanted.at_most is not None and value > wanted.at_most:
+                unmet.append(f"{wanted.measure} is {value:g}, over {wanted.at_most:g}")
+            elif wanted.at_least is not None and value < wanted.at_least:
+                unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
+        return unmet
+
+    def _sample(self) -> None:
+        self.measures.sample()
+        alive = list(self.world.alive.values())
+        for at in range(self._scanned, self._scanned + min(SCANS, len(alive))):
+            life = alive[at % len(alive)].life
+            if life is not None and self.world.machines[life.number].is_honest:
+                self.checkers.check_directory(life)
+        self._scanned += SCANS
+
+    def _on_death(self, life: Life) -> None:
+        self.measures.forget(life)
+        self.customers.forget(life)
+        self.checkers.forget(life)
+
+    def _check_directories(self) -> None:
+        """Whoever is honest and up knows what every honest one said a while ago."""
+        up = [machine for machine in self.world.alive.values() if machine.is_honest]
+        until = START_MS + self.kernel.now // 1000 - SETTLED_MS
+        said = {}
+        for machine in up:
+            own = machine.life.core.directory.get(machine.peer) if machine.life else None
+            if own is not None and machine.advertises and machine.joined_us // 1000 + START_MS < until:
+                said[machine.peer] = own.advertisement.sequence
+        most = max(1, PAIRS_MAX // max(1, len(said)))
+        rng = self.world.open_stream("final")
+        looked = rng.sample(up, most) if len(up) > most else up
+        for machine in looked:
+            if machine.life is None or machine.joined_us // 1000 + START_MS >= until:
+                continue
+            get = machine.life.core.directory.get
+            for peer, sequence in said.items():
+                held = get(peer)
+                is_old = held is None or held.advertisement.sequence < sequence
+                if is_old and sequence < until:
+                    other = self.world.by_peer[peer].number
+                    raise SimulationError(
+                        f"node {machine.number} does not know what node {other} said at "
+                        f"{(sequence - START_MS) / 1000:.3f} s"
+                    )
+
+
+class _Watch:
+    """Leads what happens to those who want to know, by its class."""
+
+    def __init__(self) -> None:
+        self._effects: dict[type, tuple[Callable[[Life, Any], None], ...]] = {}
+        self._rows: tuple[Callable[[Life, tuple[Row, ...]], None], ...] = ()
+        self._received: Callable[[Life, inp.FrameReceived], None] | None = None
+        self._gossip: Callable[[Life, Message], None] | None = None
+
+    def wire(self, checkers: Checkers, measures: Measures, customers: Customers) -> None:
+        """Say who wants what."""
+        self._effects = {
+            fx.Send: (checkers.on_sent,),
+            fx.CloseStream: (checkers.on_ended,),
+            fx.ResetStream: (checkers.on_ended,),
+            fx.Penalize: (checkers.on_penalize, measures.on_penalize),
+            fx.Emit: (customers.on_emit,),
+        }
+        self._rows = (checkers.on_rows, measures.on_rows)
+        self._received = checkers.on_received
+        self._gossip = measures.on_gossip
+
+    def on_input(self, life: Life, happened: inp.Input) -> None:
+        """See life.Observer."""
+        if type(happened) is inp.FrameReceived and self._received is not None:
+            self._received(life, happened)
+
+    def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
+        """See life.Observer."""
+        for take in self._effects.get(type(effect), ()):
+            take(life, effect)
+
+    def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
+        """See life.Observer."""
+        for take in self._rows:
+            take(life, rows)
+
+    def on_gossip(self, life: Life, message: Message) -> None:
+        """See life.Observer."""
+        if self._gossip is not None:
+            self._gossip(life, message)
+
