@@ -17,6 +17,7 @@ from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE_PROTOCOL
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, NodeCore
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import Address, PeerId
+from p2p_modelex.net.bounded import GossipLimiter, GossipRates
 from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation.chain import ChainModel, answer_without_chain
@@ -115,6 +116,7 @@ class Life:
         self._twist = twist
         self._engines: dict[str, EngineModel] = {}
         self._reputation = Reputation()
+        self._limiter = GossipLimiter(GossipRates())
         self._busy_until = 0
         self._acting_at = 0
         self._due: dict[TimerId, int] = {}
@@ -334,6 +336,9 @@ class Life:
 
     def judge_message(self, message: Message, forwarder: PeerId) -> bool | None:
         """Judge a gossip message, and tell the core of it if it is good."""
+        # As the validator of both networks: the limits first.
+        if not self._limiter.admit(message.origin, seconds(self.kernel.now)):
+            return False
         self._acting_at = max(self.kernel.now, self._busy_until)
         verdict = self.core.judge_gossip(message.origin, message.payload, self.now_ms)
         if not verdict.accepted:

@@ -14,7 +14,7 @@ from p2p_modelex.simulation.spread import Spread
 from p2p_modelex.simulation.workload import Customers
 from p2p_modelex.simulation.world import World
 
-PAIRS_MAX = 250_000
+PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
 SAMPLES_MAX = 100_000
 """Samples kept in a run."""
