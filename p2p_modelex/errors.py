@@ -178,6 +178,6 @@ class ProtocolNotSpoken(NetworkError):
 
 
 class SimulationError(ModelexError):
-    """A simulation broke what must always hold or what its scenario asks for, or outgrew a bound."""
+    """A simulation broke what must hold, always or by its scenario, or outgrew a bound."""
 
     exit_code = 16

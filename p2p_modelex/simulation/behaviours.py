@@ -50,8 +50,10 @@ def withhold_receipts(life: "Life", effect: fx.Effect) -> fx.Effect | None:
 def inflate_tokens(life: "Life", effect: fx.Effect) -> fx.Effect | None:
     """Bill each chunk for more tokens than it has."""
     if isinstance(effect, fx.Send) and life.speaks_exchange(effect.stream):
-        if _tag_of(effect.payload) == Chunk.__struct_config__.tag:
-            chunk = codec.decode(Chunk, effect.payload, limit=len(effect.payload))
+        payload = effect.payload
+        is_chunk = _tag_of(payload) == Chunk.__struct_config__.tag
+        chunk = codec.decode(Chunk, payload, limit=len(payload)) if is_chunk else None
+        if chunk is not None:
             more = msgspec.structs.replace(chunk, tokens=chunk.tokens + 1000)
             return fx.Send(effect.stream, codec.encode(more))
     return effect

@@ -203,7 +203,6 @@ def _fail(effect: ChainEffect) -> inp.Input | None:
 
 
 def answer_without_chain(effect: ChainEffect) -> inp.Input | None:
-    """Return what a node without a chain is told: as node/money.py has it; registries are silent."""
+    """Return what a node without a chain is told, as node/money.py has it; no registry answers."""
     is_silent = isinstance(effect, fx.ReadRegistry | fx.PutAnchor)
     return None if is_silent else _fail(effect)
-

@@ -9,6 +9,7 @@ from p2p_modelex.simulation.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.scenario import (
+    FAULT_KINDS,
     Chain,
     Cpu,
     Engine,
@@ -148,10 +149,9 @@ def _draw_faults(rng: random.Random, until_us: int) -> tuple[Fault, ...]:
     for _ in range(rng.randint(0, FAULTS_MAX)):
         at = rng.randrange(until_us)
         lasts = min(rng.randint(1, 120) * _S, until_us - at)
-        kind = rng.choice(("partition", "clog", "crash", "outage"))
         faults.append(
             Fault(
-                kind=kind,
+                kind=rng.choice(FAULT_KINDS),
                 at=Duration(at),
                 lasts=Duration(lasts),
                 share=rng.choice((0.1, 0.5, 1.0)),

@@ -168,9 +168,7 @@ class Director:
         pause = int(every * (0.5 + rng.random()))
         self._kernel.at(self._kernel.now + pause, self, event)
 
-    def _draw(
-        self, machine: Machine, life: Life, wanted: int, rng: random.Random
-    ) -> list[Machine]:
+    def _draw(self, machine: Machine, life: Life, wanted: int, rng: random.Random) -> list[Machine]:
         drawn: dict[int, Machine] = {}
         if not life.wires.connections and self._bootstraps:
             first = rng.choice(self._bootstraps)

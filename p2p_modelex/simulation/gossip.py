@@ -22,7 +22,7 @@ IHAVE_MAX = 5000
 IWANT_PATIENCE_US = 3_000_000
 """A message that was asked for and does not come in this time breaks a promise."""
 GRAYLIST_SCORE = -80.0
-"""Whose messages are not looked at. Thresholds and weights are those of Filecoin's Lotus, scaled."""
+"""Whose messages are not looked at. Our own numbers, as all of the score."""
 GOSSIP_SCORE = -10.0
 """Who gets no gossip, and whose we ignore."""
 DECAY = 0.98
@@ -233,7 +233,9 @@ class Router:
         self._cache.appendleft({})
         while len(self._cache) > self.settings.history:
             self._cache.pop()
-        while self._seen and self._seen[oldest := next(iter(self._seen))] < now - self.settings.seen:
+        while (
+            self._seen and self._seen[oldest := next(iter(self._seen))] < now - self.settings.seen
+        ):
             del self._seen[oldest]
 
     def _charge_promises(self, now: int) -> None:

@@ -142,7 +142,7 @@ class Life:
             fx.CloseStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=True),
             fx.ResetStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=False),
             fx.SetTimer: self._set_timer,
-            fx.CancelTimer: lambda effect: self._due.pop(effect.timer, None),
+            fx.CancelTimer: self._cancel_timer,
             fx.CountTokens: self._count,
             fx.Generate: self._generate,
             fx.StopGenerating: self._stop,
@@ -170,7 +170,7 @@ class Life:
         self._engines = engines
         self._handlers.update(self.wires.handlers)
         self.kernel.at(self.kernel.now + jitter_us, self, Heartbeat())
-        self.perform(lambda now: self.core.start(now))
+        self.perform(self.core.start)
 
     def end(self) -> None:
         """Be killed: what was not durable is lost, and nothing more is done."""
@@ -274,6 +274,9 @@ class Life:
         if armed is None or armed > at:
             self._armed[effect.timer] = at
             self.kernel.at(at, self, TimerDue(effect.timer))
+
+    def _cancel_timer(self, effect: fx.CancelTimer) -> None:
+        self._due.pop(effect.timer, None)
 
     def _on_timer(self, event: TimerDue) -> None:
         timer = event.timer

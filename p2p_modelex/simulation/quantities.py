@@ -56,7 +56,7 @@ def _parse(text: object, kind: str, units: Mapping[str, int], example: str) -> i
         raise ValueError(f'"{unit}" is {other}; expected {kind}, such as "{example}"')
     whole, _, fraction = number.partition(".")
     scale = units[unit]
-    return int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction)
+    return int(whole) * scale + int(fraction or 0) * scale // int("1" + "0" * len(fraction))
 
 
 def read_quantity(kind: type, value: object) -> object:

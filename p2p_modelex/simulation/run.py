@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
+from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.errors import ModelexError, SimulationError
@@ -18,6 +19,7 @@ from p2p_modelex.simulation.chain import ChainModel
 from p2p_modelex.simulation.checkers import Checkers
 from p2p_modelex.simulation.cryptography import Notary, RealScheme, StubScheme
 from p2p_modelex.simulation.director import Director
+from p2p_modelex.simulation.exposure import Exposure
 from p2p_modelex.simulation.gossip import Message
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.life import START_MS, Life
@@ -37,7 +39,7 @@ SCANS = 4
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of a run. digest: SHA-256 over every event; unmet: expectations that do not hold."""
+    """What came of a run. digest: SHA-256 of every event. unmet: what the scenario asks in vain."""
 
     scenario: str
     seed: int
@@ -71,7 +73,8 @@ class Simulation:
             self.world.open_stream,
         )
         self.measures = Measures(self.world, self.customers)
-        self._watch.wire(self.checkers, self.measures, self.customers)
+        self.exposure = Exposure(self._is_honest)
+        self._watch.wire(self)
         self.director = Director(self.world, self.customers, self._sample, self._on_death)
 
     def _build_chain(self) -> ChainModel | None:
@@ -80,9 +83,10 @@ class Simulation:
             return None
         rng = open_stream(self.scenario.seed, "chain")
         clock = lambda: (START_MS + self.kernel.now // 1000) // 1000  # noqa: E731
-        return ChainModel(
-            settings, self.kernel, rng, clock, lambda ledger: self.checkers.check_supply(ledger)
-        )
+        return ChainModel(settings, self.kernel, rng, clock, self._check_supply)
+
+    def _check_supply(self, ledger: MemoryLedger) -> None:
+        self.checkers.check_supply(ledger)
 
     def __enter__(self) -> Self:
         shares = self.scenario.codec == "objects"
@@ -116,7 +120,7 @@ class Simulation:
         self.advance(self.scenario.duration)
         measures = self.measures.summarise()
         if self.scenario.settle:
-            self.customers.check_ended(lambda life: self.world.machines[life.number].is_honest)
+            self.customers.check_ended(self._is_honest)
             self._check_directories()
         return Result(
             self.scenario.name,
@@ -139,19 +143,22 @@ class Simulation:
                 unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
         return unmet
 
+    def _is_honest(self, life: Life) -> bool:
+        return self.world.machines[life.number].is_honest
+
     def _sample(self) -> None:
         self.measures.sample()
         alive = list(self.world.alive.values())
         for at in range(self._scanned, self._scanned + min(SCANS, len(alive))):
             life = alive[at % len(alive)].life
-            if life is not None and self.world.machines[life.number].is_honest:
+            if life is not None and self._is_honest(life):
                 self.checkers.check_directory(life)
         self._scanned += SCANS
 
     def _on_death(self, life: Life) -> None:
         self.measures.forget(life)
         self.customers.forget(life)
-        self.checkers.forget(life)
+        self.exposure.forget(life)
 
     def _check_directories(self) -> None:
         """Whoever is honest and up knows what every honest one said a while ago."""
@@ -160,7 +167,11 @@ class Simulation:
         said = {}
         for machine in up:
             own = machine.life.core.directory.get(machine.peer) if machine.life else None
-            if own is not None and machine.advertises and machine.joined_us // 1000 + START_MS < until:
+            if (
+                own is not None
+                and machine.advertises
+                and machine.joined_us // 1000 + START_MS < until
+            ):
                 said[machine.peer] = own.advertisement.sequence
         most = max(1, PAIRS_MAX // max(1, len(said)))
         rng = self.world.open_stream("final")
@@ -189,17 +200,18 @@ class _Watch:
         self._received: Callable[[Life, inp.FrameReceived], None] | None = None
         self._gossip: Callable[[Life, Message], None] | None = None
 
-    def wire(self, checkers: Checkers, measures: Measures, customers: Customers) -> None:
+    def wire(self, run: Simulation) -> None:
         """Say who wants what."""
+        checkers, exposure, measures = run.checkers, run.exposure, run.measures
         self._effects = {
-            fx.Send: (checkers.on_sent,),
-            fx.CloseStream: (checkers.on_ended,),
-            fx.ResetStream: (checkers.on_ended,),
+            fx.Send: (exposure.on_sent,),
+            fx.CloseStream: (exposure.on_ended,),
+            fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
-            fx.Emit: (customers.on_emit,),
+            fx.Emit: (run.customers.on_emit,),
         }
         self._rows = (checkers.on_rows, measures.on_rows)
-        self._received = checkers.on_received
+        self._received = exposure.on_received
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:
@@ -221,4 +233,3 @@ class _Watch:
         """See life.Observer."""
         if self._gossip is not None:
             self._gossip(life, message)
-

@@ -3,7 +3,7 @@
 Every field has a bound and every quantity a unit (quantities.py). `scenario_file.py` reads TOML.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -12,13 +12,17 @@ from p2p_modelex.simulation.cryptography import Costs
 from p2p_modelex.simulation.quantities import ByteRate, Duration, Money
 
 NODES_MAX = 100_000
-"""A directory entry takes some hundred bytes in each node that holds it: memory ends before this."""
+"""A directory entry takes some hundred bytes in each node that holds it: memory ends sooner."""
 TABLES_MAX = 64
 """Populations, workloads and faults, each."""
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
+
+
+FaultKind = Literal["partition", "clog", "crash", "outage"]
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,8 +75,8 @@ class Chain(_Table, frozen=True, kw_only=True):
 
 
 class Cpu(_Table, frozen=True, kw_only=True):
-    """What a step costs on the virtual CPU of its node, beside its signatures; what a gossip message
-    costs in py-libp2p (measured: 3 to 6 ms); and how long a disk write takes.
+    """What a step costs on the virtual CPU of its node, beside its signatures; what a gossip
+    message costs in py-libp2p (measured: 3 to 6 ms); and how long a disk write takes.
     """
 
     step: Duration = Duration(20)
@@ -161,7 +165,7 @@ class Fault(_Table, frozen=True, kw_only=True):
     over. outage: the chain is out of reach.
     """
 
-    kind: Literal["partition", "clog", "crash", "outage"]
+    kind: FaultKind
     at: Duration
     lasts: Duration
     share: Share = 0.5

@@ -157,7 +157,8 @@ class _Reader:
 def _find_place(steps: Sequence[str]) -> tuple[Place, Any]:
     """Return the table that a path of keys and positions leads to, and what it is made of."""
     kind: Any = Scenario
-    place, names = TOP, []
+    place: Place = TOP
+    names: list[str] = []
     for step in steps:
         if step.isdigit():
             place = ".".join(names), int(step)

@@ -27,7 +27,9 @@ def validate_scenario(scenario: Scenario) -> None:
     if scenario.settle >= scenario.duration:
         raise Nonsense(TOP, "settle", "nothing is left before it settles", "a longer duration")
     if scenario.nodes > NODES_MAX:
-        raise Nonsense(("population", 0), "count", f"{scenario.nodes} nodes", f"{NODES_MAX} at most")
+        raise Nonsense(
+            ("population", 0), "count", f"{scenario.nodes} nodes", f"{NODES_MAX} at most"
+        )
     for name in scenario.links.regions:
         if name not in REGIONS:
             raise Nonsense(("links", None), "regions", f"no region {name}", _nearest(name, REGIONS))

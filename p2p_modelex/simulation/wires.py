@@ -203,6 +203,8 @@ class Wires:
     def lose(self, connection: Connection) -> None:
         """A connection is gone, and with it every stream on it."""
         other = connection.other if connection.opener is self else connection.opener
+        if self.connections.get(other.peer) is not connection:
+            return  # this end had given it up before
         del self.connections[other.peer]
         gone = [stream for stream, end in self.streams.items() if end.connection is connection]
         for stream in gone:

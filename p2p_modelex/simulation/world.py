@@ -5,7 +5,6 @@ from itertools import count
 
 import msgspec
 
-from p2p_modelex import __version__
 from p2p_modelex.core.node import NodeCore
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.ownership import SignedOwnership
@@ -23,7 +22,7 @@ from p2p_modelex.simulation.randomness import derive, open_stream
 from p2p_modelex.simulation.scenario import Population, Scenario
 from p2p_modelex.simulation.wires import Wires
 
-AGENT = f"modelex/{__version__}"
+AGENT = "modelex/simulated"
 KEPT_WHOLE_MAX = 300
 """Up to so many machines each keeps the advertisements it persists; of more, every n-th does, where
 none is ever started again.
@@ -192,4 +191,3 @@ class World:
             del self.alive[machine.number]
             life.end()
         return life
-

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import click
+
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.simulation.chance import draw_scenario
 from p2p_modelex.simulation.run import Simulation
@@ -46,13 +48,13 @@ def main() -> int:
         events += more
         if broken:
             failures += 1
-            print(f"seed {seed} at commit {find_commit()}: {broken}")
-            print(f"  repeat: python -m tests.vopr --one --seed {seed}", flush=True)
+            click.echo(f"seed {seed} at commit {find_commit()}: {broken}")
+            click.echo(f"  repeat: python -m tests.vopr --one --seed {seed}")
         seed += 1
         if options.one or time.monotonic() > until or failures >= FAILURES_SHOWN:
             break
     worlds = seed - options.seed
-    print(f"{worlds} worlds, {events:,} events, {failures} failed; seeds from {options.seed}")
+    click.echo(f"{worlds} worlds, {events:,} events, {failures} failed; seeds from {options.seed}")
     return 1 if failures else 0
 
 
