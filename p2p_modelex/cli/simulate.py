@@ -64,9 +64,7 @@ def simulate(
         raise SimulationError("; ".join(result.unmet), hint=f"it is seed {result.seed}")
 
 
-def _read(
-    name: str, seed: int | None, nodes: int | None, settings: tuple[str, ...]
-) -> "Scenario":
+def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, ...]) -> "Scenario":
     from p2p_modelex.simulation.scenario_file import list_scenarios, read_scenario, scale
 
     path = list_scenarios().get(name, Path(name))

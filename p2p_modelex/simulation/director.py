@@ -1,6 +1,5 @@
 """The director: who comes and goes, whom they dial, what fails. Its events have the number -1."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -9,18 +8,13 @@ import msgspec
 from p2p_modelex.simulation.life import Life
 from p2p_modelex.simulation.links import KEEPALIVE_US, Cut
 from p2p_modelex.simulation.machine import Machine
+from p2p_modelex.simulation.neighbourhood import Keep, Neighbourhood
 from p2p_modelex.simulation.scenario import Fault
 from p2p_modelex.simulation.workload import Arrival, Customers
 from p2p_modelex.simulation.world import World
 
 NUMBER = -1
 """The director's number in the trace."""
-KEEP_EVERY_US = 10_000_000
-"""How often a node looks whether it has the neighbours it wants."""
-ALONE_EVERY_US = 1_000_000
-"""The same while it does not even find whom to dial."""
-DRAWS_MAX = 8
-"""Peers looked at for each neighbour that is missing."""
 
 
 class Join(msgspec.Struct, frozen=True, gc=False):
@@ -31,13 +25,6 @@ class Join(msgspec.Struct, frozen=True, gc=False):
 
 class Leave(msgspec.Struct, frozen=True, gc=False):
     """A session ends: the process is killed, as most end."""
-
-    node: int
-    life: int
-
-
-class Keep(msgspec.Struct, frozen=True, gc=False):
-    """A process looks after its neighbours."""
 
     node: int
     life: int
@@ -84,12 +71,11 @@ class Director:
         self._until = world.scenario.duration - world.scenario.settle
         self._joining = world.open_stream("joining")
         self._inside: dict[int, dict[int, None]] = {}
-        self._bootstraps = [m for m in world.machines if m.population.role == "bootstrap"]
-        self._keepers: dict[int, random.Random] = {}
+        self._neighbourhood = Neighbourhood(world, self)
         self._takes: dict[type, Callable[[Any], None]] = {
             Join: self._on_join,
             Leave: self._on_leave,
-            Keep: self._on_keep,
+            Keep: self._neighbourhood.keep,
             Begin: self._on_begin,
             Starve: self._on_starve,
             Over: self._on_over,
@@ -130,7 +116,7 @@ class Director:
         if machine.life is not None:
             return
         self._world.birth(machine)
-        self._kernel.at(self._kernel.now, self, Keep(machine.number, machine.lives))
+        self._neighbourhood.begin(machine)
         session = machine.population.session
         if session is not None:
             rng = self._world.open_stream("session", machine.number, machine.lives)
@@ -152,35 +138,6 @@ class Director:
         life = self._world.death(machine)
         if life is not None:
             self._on_death(life)
-
-    def _on_keep(self, event: Keep) -> None:
-        """Dial who is missing: bootstrap peers first, then others, as the DHT would name them."""
-        machine = self._world.machines[event.node]
-        life = machine.life
-        if life is None or machine.lives != event.life:
-            return
-        rng = self._keepers.setdefault(event.node, self._world.open_stream("keeper", event.node))
-        wanted = machine.population.neighbours - len(life.wires.connections)
-        drawn = self._draw(machine, life, wanted, rng) if wanted > 0 else []
-        for other in drawn:
-            life.wires.dial(other.peer, (other.address,), self._kernel.now)
-        every = KEEP_EVERY_US if len(drawn) >= wanted else ALONE_EVERY_US
-        pause = int(every * (0.5 + rng.random()))
-        self._kernel.at(self._kernel.now + pause, self, event)
-
-    def _draw(self, machine: Machine, life: Life, wanted: int, rng: random.Random) -> list[Machine]:
-        drawn: dict[int, Machine] = {}
-        if not life.wires.connections and self._bootstraps:
-            first = rng.choice(self._bootstraps)
-            drawn[first.number] = first
-        alive = list(self._world.alive)
-        for _ in range(DRAWS_MAX * wanted):
-            if len(drawn) >= wanted:
-                break
-            other = self._world.machines[rng.choice(alive)]
-            if other.advertises and not other.place.is_hidden and other is not machine:
-                drawn[other.number] = other
-        return list(drawn.values())
 
     # Faults.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from p2p_modelex.limits import NEIGHBOURS_MIN
 from p2p_modelex.simulation.cryptography import Costs
 from p2p_modelex.simulation.quantities import ByteRate, Duration, Money
 
@@ -111,7 +112,8 @@ class Engine(_Table, frozen=True, kw_only=True):
 class Population(_Table, frozen=True, kw_only=True):
     """Nodes that are alike. starts, join_over: the first comes then, the others within that time.
 
-    neighbours: connections each keeps. hidden: the share behind a NAT that cannot be dialled.
+    finds: whom they dial to have at least `neighbours` connections: the bootstrap peers alone, as
+    net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a NAT that cannot be dialled.
     session, downtime: mean lengths of being there and away (exponential); always there if it has
     none. behaviour: `honest`, or one of behaviours.py. purse: money of each at the start.
     """
@@ -122,7 +124,8 @@ class Population(_Table, frozen=True, kw_only=True):
     behaviour: Label = "honest"
     starts: Duration = Duration(0)
     join_over: Duration = Duration(10_000_000)
-    neighbours: Annotated[int, Meta(ge=0, le=128)] = 6
+    neighbours: Annotated[int, Meta(ge=0, le=128)] = NEIGHBOURS_MIN
+    finds: Literal["bootstrap", "random"] = "bootstrap"
     hidden: Share = 0.0
     session: Duration | None = None
     downtime: Duration = Duration(60_000_000)
