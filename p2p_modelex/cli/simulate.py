@@ -25,7 +25,7 @@ SLICES = 200
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change the scenario, such as links.loss=0.02 or population.1.count=50; repeat it for more.",
+    help="Change the scenario, such as links.loss=0.02 or population.1.count=50. Repeatable.",
 )
 @click.option(
     "--out",

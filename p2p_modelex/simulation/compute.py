@@ -78,7 +78,7 @@ class EngineModel:
 
     def generate(self, job: JobId, request: Request, now: int) -> None:
         """Answer Generate: at once if it is refused, else as the steps go."""
-        if len(self._waiting) >= self._settings.waiting:
+        if len(self._running) + len(self._waiting) >= self._settings.slots + self._settings.waiting:
             self._tell(EngineFailed(job, "busy", "the queue is full", RETRY_MS), now)
             return
         # How long an answer is, is in the seed of its request: the same request, the same answer.

@@ -214,6 +214,8 @@ class Router:
         return next((window[one] for window in self._cache if one in window), None)
 
     def _take_graft(self, peer: PeerId, known: _Peer, now: int) -> None:
+        if known.in_mesh:
+            return  # both asked at once
         is_full = len(self.mesh) >= self.settings.d_hi and not known.is_outbound
         if known.backoff_until > now or known.score < 0 or is_full:
             known.backoff_until = max(known.backoff_until, now + self.settings.prune_backoff)

@@ -113,9 +113,10 @@ class Population(_Table, frozen=True, kw_only=True):
     """Nodes that are alike. starts, join_over: the first comes then, the others within that time.
 
     finds: whom they dial to have at least `neighbours` connections: the bootstrap peers alone, as
-    net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a NAT that cannot be dialled.
-    session, downtime: mean lengths of being there and away (exponential); always there if it has
-    none. behaviour: `honest`, or one of behaviours.py. purse: money of each at the start.
+    net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
+    NAT that cannot be dialled. session, downtime: mean lengths of being there and away
+    (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
+    purse: money of each at the start.
     """
 
     name: Label

@@ -23,6 +23,8 @@ from p2p_modelex.units import Wei
 
 RUNNING_MAX = 100_000
 """Requests in hand at once, in the whole world."""
+QUIET_US = 180_000_000
+"""Longer than the time-outs of a queue, a deposit and a silent provider, one after the other."""
 PROMPT_MAX = 30_000
 """Words of a prompt: 150 kB, under the limit of a frame."""
 _WORD_BYTES = 5
@@ -39,6 +41,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 class _Errand:
     life: Life
     asked_us: int
+    heard_us: int
     first_us: int = 0
 
 
@@ -105,7 +108,7 @@ class Customers:
         if len(self._running) >= RUNNING_MAX:
             raise SimulationError(f"over {RUNNING_MAX} requests run at once", hint="ask for less")
         self.asked += 1
-        self._running[wanted.job] = _Errand(life, self._kernel.now)
+        self._running[wanted.job] = _Errand(life, self._kernel.now, self._kernel.now)
         if rng.random() < workload.cancelled:
             patience = int(rng.expovariate(1.0) * 3_000_000)
             self._kernel.at(self._kernel.now + patience, life, CancelRun(wanted.job))
@@ -151,7 +154,7 @@ class Customers:
         errand = self._running.get(event.job)
         if errand is None:
             return
-        now = self._kernel.now
+        now = errand.heard_us = self._kernel.now
         match event:
             case fx.RunText() if not errand.first_us:
                 errand.first_us = now
@@ -177,13 +180,16 @@ class Customers:
         self.interrupted += len(gone)
 
     def check_ended(self, honest: Callable[[Life], bool]) -> None:
-        """SimulationError if a request of an honest node neither finished nor failed."""
+        """SimulationError if a request of an honest node has neither ended nor been heard of for
+        QUIET_US.
+        """
         for job, errand in self._running.items():
-            if honest(errand.life):
-                asked = seconds(errand.asked_us)
+            quiet = self._kernel.now - errand.heard_us
+            if quiet > QUIET_US and honest(errand.life):
+                asked, name = seconds(errand.asked_us), job.hex()
                 raise SimulationError(
-                    f"node {errand.life.number}: request {job.hex()} of {asked:.3f} s never ended",
-                    hint="settle for longer than an exchange's time-outs (2 min)",
+                    f"node {errand.life.number}: request {name} of {asked:.3f} s is stuck, "
+                    f"silent for {seconds(quiet):.0f} s"
                 )
 
 
