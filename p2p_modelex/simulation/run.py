@@ -13,6 +13,7 @@ from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.errors import ModelexError, SimulationError
+from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation import seams
 from p2p_modelex.simulation.chain import ChainModel
@@ -30,8 +31,6 @@ from p2p_modelex.simulation.scenario import Scenario
 from p2p_modelex.simulation.workload import Customers
 from p2p_modelex.simulation.world import World
 
-SETTLED_MS = 60_000
-"""What was said this long before the end must be known to everybody who is honest."""
 PAIRS_MAX = 2_000_000
 """Pairs of a node and an advertiser that are looked at in the end."""
 SCANS = 4
@@ -161,34 +160,35 @@ class Simulation:
         self.exposure.forget(life)
 
     def _check_directories(self) -> None:
-        """Whoever is honest and up knows what every honest one said a while ago."""
-        up = [machine for machine in self.world.alive.values() if machine.is_honest]
-        until = START_MS + self.kernel.now // 1000 - SETTLED_MS
-        said = {}
-        for machine in up:
-            own = machine.life.core.directory.get(machine.peer) if machine.life else None
-            if (
-                own is not None
-                and machine.advertises
-                and machine.joined_us // 1000 + START_MS < until
-            ):
-                said[machine.peer] = own.advertisement.sequence
+        """Whoever is honest and was up as the world began to settle knows what every other such
+        node had said by then.
+        """
+        until = START_MS + (self.scenario.duration - self.scenario.settle) // 1000
+        up = [
+            machine.life
+            for machine in self.world.alive.values()
+            if machine.life is not None
+            and machine.is_honest
+            and START_MS + machine.joined_us // 1000 < until
+        ]
+        said: dict[PeerId, int] = {}
+        for life in up:
+            own = life.core.directory.get(life.peer)
+            if own is not None and own.advertisement.sequence < until:
+                said[life.peer] = own.advertisement.sequence
         most = max(1, PAIRS_MAX // max(1, len(said)))
         rng = self.world.open_stream("final")
-        looked = rng.sample(up, most) if len(up) > most else up
-        for machine in looked:
-            if machine.life is None or machine.joined_us // 1000 + START_MS >= until:
-                continue
-            get = machine.life.core.directory.get
-            for peer, sequence in said.items():
-                held = get(peer)
-                is_old = held is None or held.advertisement.sequence < sequence
-                if is_old and sequence < until:
-                    other = self.world.by_peer[peer].number
-                    raise SimulationError(
-                        f"node {machine.number} does not know what node {other} said at "
-                        f"{(sequence - START_MS) / 1000:.3f} s"
-                    )
+        for life in rng.sample(up, most) if len(up) > most else up:
+            self._check_known(life, said)
+
+    def _check_known(self, life: Life, said: dict[PeerId, int]) -> None:
+        for peer, sequence in said.items():
+            held = life.core.directory.get(peer)
+            if held is None or held.advertisement.sequence < sequence:
+                other, at = self.world.by_peer[peer].number, (sequence - START_MS) / 1000
+                raise SimulationError(
+                    f"node {life.number} does not know what node {other} said at {at:.3f} s"
+                )
 
 
 class _Watch:
