@@ -176,6 +176,10 @@ JOBS ?= 200
 chaos: setup ## Kill and freeze real processes through JOBS paid jobs (5 minutes); SEED repeats a schedule
 	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS)
 
+.PHONY: vopr
+vopr: setup ## Play random worlds with faults and liars for SECONDS=60, everything checked; SEED is the first
+	$(BIN)/python -m tests.vopr --seed $(SEED) --seconds $(SECONDS)
+
 STEPS ?= 10000
 
 .PHONY: agreement

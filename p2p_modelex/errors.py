@@ -175,3 +175,9 @@ class VerificationFailed(ModelexError):
 
 class ProtocolNotSpoken(NetworkError):
     """The peer is connected but does not serve the protocol that was asked for."""
+
+
+class SimulationError(ModelexError):
+    """A simulation broke what must hold, always or by its scenario, or outgrew a bound."""
+
+    exit_code = 16

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "Add, list and remove models."),
     "chain": ("chain", "Run a development chain; deploy contracts; fund accounts."),
     "doctor": ("doctor", "Say what is wrong with this set-up and what to do."),
+    "simulate": ("simulate", "Run thousands of nodes under virtual time, from a scenario."),
     "demo": ("demo", "Run a whole mesh on this machine: nodes, models, chain, payments."),
 }
 

@@ -16,7 +16,7 @@ from p2p_modelex.node.aliases import validate_aliases
 from p2p_modelex.node.configuration import LISTS, Configuration
 from p2p_modelex.node.options import Meaning, meaning_of
 from p2p_modelex.node.routing_profiles import find_profile, validate_profiles
-from p2p_modelex.node.toml_lines import TOP, Place, find_line
+from p2p_modelex.toml_lines import TOP, Place, find_line
 from p2p_modelex.units import Epoch
 
 FILE_BYTES = 256 * KIB

@@ -1,5 +1,6 @@
 """Announcements: judge the gossip, remember what to fetch and from whom. Rules ANN-n."""
 
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ PENDING_MAX = 1024
 """Announced records waiting to be fetched; more are left to reconciliation. Whose forwarder has
 most of them waiting makes room.
 """
+# Superseded times tolerated before the heap is built anew.
+_HEAP_SLACK = 64
 
 
 def decode_announcements(payload: bytes) -> Announcements:
@@ -67,11 +70,17 @@ class _Pending:
 
 
 class PendingFetches:
-    """Announced records not yet held: bounded, each source tried once, then forgotten."""
+    """Announced records not yet held: bounded, each source tried once, then forgotten.
+
+    Every step of the directory asks when the next is due, so what waits lies in a heap: in a mesh
+    where everybody joins at once, looking through it was most of what a node did.
+    """
 
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
         self._pending: dict[bytes, _Pending] = {}
+        # May hold superseded times; `_pending` says which one counts.
+        self._heap: list[tuple[UnixMs, bytes]] = []
         self._crowd: Crowd[bytes, PeerId] = Crowd(PENDING_MAX, PENDING_MAX)
 
     def __len__(self) -> int:
@@ -92,10 +101,23 @@ class PendingFetches:
             del self._pending[gone]
         unique = tuple(dict.fromkeys(candidates))[: self._attempts]
         self._pending[key] = _Pending(sequence, unique, 0, due)
+        self._push(key, due)
+
+    def _push(self, key: bytes, due: UnixMs) -> None:
+        heapq.heappush(self._heap, (due, key))
+        if len(self._heap) > 2 * len(self._pending) + _HEAP_SLACK:
+            self._heap = [(one.due, key) for key, one in self._pending.items()]
+            heapq.heapify(self._heap)
+
+    def _is_current(self, due: UnixMs, key: bytes) -> bool:
+        one = self._pending.get(key)
+        return one is not None and one.due == due
 
     def next_due(self) -> UnixMs | None:
         """When `take_due` has something."""
-        return min((one.due for one in self._pending.values()), default=None)
+        while self._heap and not self._is_current(*self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
     def take_due(
         self, now: UnixMs, held: Callable[[bytes], int | None], retry_at: UnixMs
@@ -104,14 +126,21 @@ class PendingFetches:
         forgotten, and the others come again at `retry_at`, from their next source.
         """
         by_source: dict[PeerId, list[bytes]] = {}
-        for key, one in list(self._pending.items()):
+        again: list[bytes] = []
+        while (due := self.next_due()) is not None and due <= now:
+            _, key = heapq.heappop(self._heap)
+            one = self._pending[key]
             sequence = held(key)
             fetched = sequence is not None and sequence >= one.sequence
-            if fetched or (one.due <= now and one.attempt >= len(one.sources)):
+            if fetched or one.attempt >= len(one.sources):
                 del self._pending[key]
                 self._crowd.leave(key)
-            elif one.due <= now:
+            else:
                 by_source.setdefault(one.sources[one.attempt], []).append(key)
-                one.attempt += 1
-                one.due = retry_at
+                again.append(key)
+        for key in again:
+            one = self._pending[key]
+            one.attempt += 1
+            one.due = retry_at
+            self._push(key, retry_at)
         return by_source

@@ -8,11 +8,11 @@ import msgspec
 from p2p_modelex import limits
 from p2p_modelex.core.directory import rules
 from p2p_modelex.core.directory.fingerprint import RangeIndex
-from p2p_modelex.core.directory.index import CapabilityIndex, Group, belongs, serves
+from p2p_modelex.core.directory.index import CapabilityIndex, Group, Rng, belongs, serves
 from p2p_modelex.core.directory.places import Places
 from p2p_modelex.core.verdict import ACCEPTED, Verdict, ignore, reject
 from p2p_modelex.errors import RemoteProtocolError
-from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, public_key_of
+from p2p_modelex.ids import Digest, NetworkId, PeerId, PublicKey, peer_id_of, public_key_of
 from p2p_modelex.records import codec
 from p2p_modelex.records import envelope as envelopes
 from p2p_modelex.records.advertisement import Advertisement, Kind
@@ -236,6 +236,14 @@ class Directory:
     def entries(self) -> tuple[Entry, ...]:
         """Every peer that has not withdrawn, ourselves too, in the order of peer ids."""
         return tuple(entry for _, entry in sorted(self._entries.items()) if not entry.withdrawn)
+
+    def draw(self, rng: Rng) -> Entry | None:
+        """Return a peer at random: the first one after a point of the ring; None if there is none
+        there.
+        """
+        point = int(rng.random() * 2**48).to_bytes(6, "big")
+        key = next(self.index.scan(point), None)
+        return None if key is None else self._entries[peer_id_of(PublicKey(key))]
 
     def get_group(
         self, model: str | None, kind: Kind, farm: str = "", family: str | None = None

@@ -153,7 +153,7 @@ class DirectoryMachine:
     def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:
         if timer == _RECONCILE:
             begun = self._begin_with_some(Plan(), now, self._settings.reconcile_neighbours)
-            return (*begun, self._set(_RECONCILE, now + self._pause()))
+            return (*begun, *self._meet(now), self._set(_RECONCILE, now + self._pause()))
         if timer == _ANNOUNCE:
             return self._announce(now)
         if timer == _REFRESH and self._own.content is not None:
@@ -199,6 +199,23 @@ class DirectoryMachine:
             peers[at], peers[other] = peers[other], peers[at]
             effects += self._sessions.begin(peers[at], plan, now)
         return effects
+
+    def _meet(self, now: UnixMs) -> tuple[Effect, ...]:
+        """Now and then reconcile with a peer that we are not connected to: neighbours alone would
+        never lead from one half of a mesh into the other once a partition has cut every connection.
+        """
+        settings = self._settings
+        if self._rng.random() >= settings.stranger_share:
+            return ()
+        if len(self._connected) >= settings.strangers_below:
+            return ()
+        entry = self.directory.draw(self._rng)
+        if entry is None or entry.peer == self.directory.own or entry.peer in self._connected:
+            return ()
+        is_possible = bool(entry.advertisement.addresses) and self._dials.take(
+            self.directory.own, now
+        )
+        return self._sessions.begin(entry.peer, Plan(), now) if is_possible else ()
 
     def set_own(
         self,

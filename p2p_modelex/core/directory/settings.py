@@ -16,6 +16,11 @@ class DirectorySettings:
     """Mean pause between rounds of reconciliation. Longer: less traffic, later news."""
     reconcile_neighbours: int = 2
     """Neighbours in each round. More: faster spreading, more traffic."""
+    stranger_share: float = 1 / 8
+    """This share of the rounds meets one more peer, drawn from the directory and dialled. More: the
+    halves that a partition made of a mesh find each other sooner, at the cost of dials."""
+    strangers_below: int = 64
+    """Only while there are fewer connections than this, since each such dial leaves one."""
     joining_reconciliations: int = 3
     """A new connection is reconciled with at once until this many succeeded."""
     joining_retry_ms: int = 2_000

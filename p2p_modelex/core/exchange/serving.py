@@ -96,6 +96,9 @@ class Serving:
         try:
             rows = self._till.receive(self._sale.job, pay.voucher)
         except JobRefused as refusal:
+            if refusal.code == "channel_exhausted":
+                # The payer may have topped up while we could not read the chain: nobody's fault.
+                return []
             raise RemoteProtocolError("EXC-8", refusal.message) from refusal
         effects: list[Effect] = [Persist(rows)] if rows else []
         if self._state in _ENDED:

@@ -440,6 +440,22 @@ def test_a_bad_voucher_breaks_the_job_off() -> None:
     assert counter.payee.get_debt(CHANNEL) == 20
 
 
+def test_a_voucher_over_the_deposit_that_is_known_blames_nobody() -> None:
+    """EXC-8: the payer has topped up, and the chain was out of reach when the provider looked."""
+    counter = Counter(payee=build_payee(msgspec.structs.replace(STATE, deposit=Wei(100))))
+    counter.carry(counter.p, counter.r, counter.provider.start(counter.now))
+    counter.send(build_order())
+    counter.to_provider(given.ChannelFetched(CHANNEL, None))
+    counter.admit()
+    counter.produce("a")
+    counter.send(Pay(JOB, build_voucher(101)))
+    assert counter.p.penalties == []
+    assert not counter.provider.is_over
+    counter.payee.note_channel(STATE)
+    counter.send(Pay(JOB, build_voucher(101)))
+    assert counter.payee.get_paid(JOB) == 101
+
+
 def test_another_job_on_the_stream_breaks_it_off() -> None:
     """EXC-3."""
     counter = Counter()

@@ -1,0 +1,105 @@
+"""`modelex simulate`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from p2p_modelex.errors import SimulationError
+
+if TYPE_CHECKING:
+    from p2p_modelex.simulation.run import Result, Simulation
+    from p2p_modelex.simulation.scenario import Scenario
+
+SLICES = 200
+"""Progress is shown so often in a run."""
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed than the scenario's.")
+@click.option("--nodes", type=click.IntRange(1), help="Scale the populations to so many nodes.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the scenario, such as links.loss=0.02 or population.1.count=50. Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write samples and summary into this directory, as JSON lines and as Parquet if pyarrow "
+    "is installed (extra `simulate`).",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def simulate(
+    scenario: str,
+    *,
+    seed: int | None,
+    nodes: int | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Run a scenario of many nodes under virtual time: see docs/simulation.md.
+
+    SCENARIO is a file, or the name of one of `simulations/`.
+    """
+    from p2p_modelex.simulation.run import Simulation
+
+    read = _read(scenario, seed, nodes, settings)
+    began = time.monotonic()
+    with Simulation(read) as run:
+        _advance(run, is_shown=not quiet)
+        result = run.finish()
+    _show(result, time.monotonic() - began)
+    if out is not None:
+        from p2p_modelex.simulation.files import write_result
+
+        for path in write_result(result, out):
+            click.echo(f"wrote {path}")
+    if result.unmet:
+        raise SimulationError("; ".join(result.unmet), hint=f"it is seed {result.seed}")
+
+
+def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, ...]) -> "Scenario":
+    from p2p_modelex.simulation.scenario_file import list_scenarios, read_scenario, scale
+
+    path = list_scenarios().get(name, Path(name))
+    if seed is not None:
+        settings = (*settings, f"seed={seed}")
+    read = read_scenario(path, settings)
+    return read if nodes is None else scale(read, nodes)
+
+
+def _advance(run: "Simulation", *, is_shown: bool) -> None:
+    """Run to the end, showing virtual time and events a second."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    duration = run.scenario.duration
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, disable=not is_shown, transient=True) as progress:
+        task = progress.add_task("", total=duration)
+        last, events = time.monotonic(), 0
+        for number in range(1, SLICES + 1):
+            run.advance(duration * number // SLICES)
+            now = time.monotonic()
+            rate = (run.kernel.events - events) / max(now - last, 1e-9)
+            last, events = now, run.kernel.events
+            said = f"{run.kernel.now / 1e6:.0f} of {duration / 1e6:.0f} s, {rate:,.0f} events/s"
+            progress.update(task, completed=run.kernel.now, description=said)
+
+
+def _show(result: "Result", took_s: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measure", "value", title=f"{result.scenario}, seed {result.seed}")
+    table.columns[1].justify = "right"
+    for name, value in result.measures.items():
+        table.add_row(name, f"{value:,.0f}" if value == int(value) else f"{value:,.3f}")
+    Console().print(table)
+    click.echo(f"digest {result.digest}")
+    click.echo(f"{took_s:.1f} s, {result.measures['events'] / max(took_s, 1e-9):,.0f} events/s")

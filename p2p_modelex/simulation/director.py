@@ -1,0 +1,190 @@
+"""The director: who comes and goes, whom they dial, what fails. Its events have the number -1."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from p2p_modelex.simulation.life import Life
+from p2p_modelex.simulation.links import KEEPALIVE_US, Cut
+from p2p_modelex.simulation.machine import Machine
+from p2p_modelex.simulation.neighbourhood import Keep, Neighbourhood
+from p2p_modelex.simulation.scenario import Fault
+from p2p_modelex.simulation.workload import Arrival, Customers
+from p2p_modelex.simulation.world import World
+
+NUMBER = -1
+"""The director's number in the trace."""
+
+
+class Join(msgspec.Struct, frozen=True, gc=False):
+    """A machine's process starts."""
+
+    node: int
+
+
+class Leave(msgspec.Struct, frozen=True, gc=False):
+    """A session ends: the process is killed, as most end."""
+
+    node: int
+    life: int
+
+
+class Begin(msgspec.Struct, frozen=True, gc=False):
+    """A fault begins."""
+
+    fault: int
+
+
+class Starve(msgspec.Struct, frozen=True, gc=False):
+    """Connections across a partition have been silent for too long."""
+
+    fault: int
+
+
+class Over(msgspec.Struct, frozen=True, gc=False):
+    """A fault is over."""
+
+    fault: int
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """It is time to measure."""
+
+
+class Director:
+    """Plans a scenario's events at the start, and carries them out."""
+
+    def __init__(
+        self,
+        world: World,
+        customers: Customers,
+        on_sample: Callable[[], None],
+        on_death: Callable[[Life], None],
+    ) -> None:
+        self.number = NUMBER
+        self._world = world
+        self._kernel = world.kernel
+        self._customers = customers
+        self._on_sample = on_sample
+        self._on_death = on_death
+        self._until = world.scenario.duration - world.scenario.settle
+        self._joining = world.open_stream("joining")
+        self._inside: dict[int, dict[int, None]] = {}
+        self._neighbourhood = Neighbourhood(world, self)
+        self._takes: dict[type, Callable[[Any], None]] = {
+            Join: self._on_join,
+            Leave: self._on_leave,
+            Keep: self._neighbourhood.keep,
+            Begin: self._on_begin,
+            Starve: self._on_starve,
+            Over: self._on_over,
+            Sample: self._on_sampling,
+            Arrival: self._on_arrival,
+        }
+
+    def plan(self) -> None:
+        """Ask for everything that is known from the start."""
+        for machine in self._world.machines:
+            population = machine.population
+            at = population.starts + int(self._joining.random() * population.join_over)
+            self._kernel.at(at, self, Join(machine.number))
+            self._customers.plan(machine, self._tell)
+        for index, fault in enumerate(self._world.scenario.fault):
+            self._kernel.at(fault.at, self, Begin(index))
+        self._kernel.at(self._world.scenario.measure_every, self, Sample())
+
+    def receive(self, event: msgspec.Struct) -> None:
+        """Carry an event out."""
+        self._takes[type(event)](event)
+
+    def _tell(self, at: int, arrival: Arrival) -> None:
+        self._kernel.at(at, self, arrival)
+
+    def _on_arrival(self, event: Arrival) -> None:
+        machine = self._world.machines[event.node]
+        self._customers.arrive(event, machine.life, self._tell)
+
+    def _on_sampling(self, event: Sample) -> None:
+        self._on_sample()
+        self._kernel.at(self._kernel.now + self._world.scenario.measure_every, self, event)
+
+    # Coming and going.
+
+    def _on_join(self, event: Join) -> None:
+        machine = self._world.machines[event.node]
+        if machine.life is not None:
+            return
+        self._world.birth(machine)
+        self._neighbourhood.begin(machine)
+        session = machine.population.session
+        if session is not None:
+            rng = self._world.open_stream("session", machine.number, machine.lives)
+            ends = self._kernel.now + int(rng.expovariate(1.0) * session)
+            if ends < self._until:
+                self._kernel.at(ends, self, Leave(machine.number, machine.lives))
+
+    def _on_leave(self, event: Leave) -> None:
+        machine = self._world.machines[event.node]
+        if machine.lives != event.life or machine.life is None:
+            return
+        self._kill(machine)
+        rng = self._world.open_stream("downtime", machine.number, machine.lives)
+        away = int(rng.expovariate(1.0) * machine.population.downtime)
+        back = min(self._kernel.now + away, self._until)
+        self._kernel.at(back, self, Join(machine.number))
+
+    def _kill(self, machine: Machine) -> None:
+        life = self._world.death(machine)
+        if life is not None:
+            self._on_death(life)
+
+    # Faults.
+
+    def _on_begin(self, event: Begin) -> None:
+        fault = self._world.scenario.fault[event.fault]
+        until = self._kernel.now + fault.lasts
+        inside = self._inside[event.fault] = self._choose(fault, event.fault)
+        match fault.kind:
+            case "partition":
+                self._world.links.cuts.append(Cut(until, frozenset(inside), fault.symmetric))
+                if fault.lasts > KEEPALIVE_US:
+                    self._kernel.at(self._kernel.now + KEEPALIVE_US, self, Starve(event.fault))
+            case "clog":
+                for number in inside:
+                    self._world.machines[number].place.clogged_until = until
+            case "crash":
+                for number in inside:
+                    self._kill(self._world.machines[number])
+            case "outage":
+                assert self._world.chain is not None
+                self._world.chain.down_until = until
+        self._kernel.at(until, self, Over(event.fault))
+
+    def _choose(self, fault: Fault, index: int) -> dict[int, None]:
+        machines = [
+            machine.number
+            for machine in self._world.machines
+            if fault.population in (None, machine.population.name)
+        ]
+        rng = self._world.open_stream("fault", index)
+        return dict.fromkeys(rng.sample(machines, round(fault.share * len(machines))))
+
+    def _on_starve(self, event: Starve) -> None:
+        """Both ends of a connection that a partition has silenced give it up."""
+        inside = self._inside[event.fault]
+        for number in inside:
+            life = self._world.machines[number].life
+            if life is None:
+                continue
+            for connection in list(life.wires.connections.values()):
+                is_ours = connection.opener is life.wires
+                other = connection.other if is_ours else connection.opener
+                if other.process.number not in inside:
+                    life.wires.lose(connection)
+                    other.lose(connection)
+
+    def _on_over(self, event: Over) -> None:
+        if self._world.scenario.fault[event.fault].kind == "crash":
+            for number in self._inside[event.fault]:
+                self._kernel.at(self._kernel.now, self, Join(number))

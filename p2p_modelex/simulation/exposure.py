@@ -1,0 +1,109 @@
+"""That neither side of a job is ever more than one window ahead of the other.
+
+Read off the wire: what was delivered against which vouchers. The one thing taken from a payee's own
+books is where a job begins on its lane: credit that earlier jobs left counts (protocols/ledger).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as inp
+from p2p_modelex.ids import JobId
+from p2p_modelex.simulation.checkers import breach
+from p2p_modelex.simulation.life import Life
+
+_ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK = 2, 3, 4, 16, 17, 18
+"""Tags of records/job.py, read without the code that is under test."""
+
+
+@dataclass(slots=True)
+class _Tab:
+    """One job on one end of a stream. Amounts in wei; `base` is of the lane, for earlier jobs."""
+
+    base: int = 0
+    amount: int = 0
+    prompt_price: int = 0
+    completion_price: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    window: int = 0
+
+    @property
+    def cost(self) -> int:
+        return self.prompt_tokens * self.prompt_price + self.tokens * self.completion_price
+
+    @property
+    def paid(self) -> int:
+        return self.amount - self.base
+
+
+class Exposure:
+    """Keeps a tab of every job at both of its ends."""
+
+    def __init__(self, is_honest: Callable[[Life], bool]) -> None:
+        self._is_honest = is_honest
+        self._tabs: dict[tuple[Life, int], _Tab] = {}
+
+    def on_sent(self, life: Life, effect: fx.Send) -> None:
+        """A frame of a job leaves."""
+        if life.speaks_exchange(effect.stream):
+            self._note(life, effect.stream, effect.payload, is_ours=True)
+
+    def on_received(self, life: Life, happened: inp.FrameReceived) -> None:
+        """A frame of a job arrives."""
+        if life.speaks_exchange(happened.stream):
+            self._note(life, happened.stream, happened.payload, is_ours=False)
+
+    def on_ended(self, life: Life, effect: fx.CloseStream | fx.ResetStream) -> None:
+        """A stream is over."""
+        self._tabs.pop((life, effect.stream), None)
+
+    def forget(self, life: Life) -> None:
+        """A process is over."""
+        self._tabs = {key: tab for key, tab in self._tabs.items() if key[0] is not life}
+
+    def _note(self, life: Life, stream: int, payload: bytes, *, is_ours: bool) -> None:
+        try:
+            tag, job, *rest = msgspec.msgpack.decode(payload)
+        except (msgspec.DecodeError, ValueError, TypeError):
+            return  # a liar's frame: the core judges it
+        tab = self._tabs.setdefault((life, stream), _Tab())
+        if tag == _ORDER:
+            tab.prompt_price, tab.completion_price = _wei(rest[1]), _wei(rest[2])
+            tab.amount, tab.base = _amount_of(rest[5]), _wei(rest[6])
+        elif tag == _QUOTED:
+            quote = msgspec.msgpack.decode(rest[0][1])
+            tab.prompt_price, tab.completion_price = _wei(quote[5]), _wei(quote[6])
+        elif tag == _ACCEPT:
+            tab.amount, tab.base = _amount_of(rest[2]), _wei(rest[3])
+        elif tag == _PAY:
+            tab.amount = max(tab.amount, _amount_of(rest[0]))
+        elif tag == _STARTED:
+            tab.prompt_tokens, tab.window = rest[0], _wei(rest[1])
+            if is_ours:
+                tab.base = tab.amount - life.core.payee.get_paid(JobId(job))
+        elif tag == _CHUNK:
+            tab.tokens = rest[2]
+        if is_ours and self._is_honest(life):
+            self._check(life, tag, tab)
+
+    def _check(self, life: Life, tag: int, tab: _Tab) -> None:
+        if tag == _CHUNK and tab.cost - tab.paid > tab.window:
+            ahead = tab.cost - tab.paid
+            raise breach(life, f"it works {ahead} wei ahead, its window is {tab.window}")
+        if tag == _PAY and tab.paid - tab.cost > tab.window:
+            ahead = tab.paid - tab.cost
+            raise breach(life, f"it pays {ahead} wei ahead, the window is {tab.window}")
+
+
+def _wei(value: bytes) -> int:
+    return int.from_bytes(value, "big")
+
+
+def _amount_of(signed: list[Any]) -> int:
+    """The amount of an encoded SignedVoucher."""
+    return _wei(signed[0][2])

@@ -1,0 +1,390 @@
+"""One life of a node: a core between its start and its end, driven as `node/driver.py` drives it.
+
+Effects are carried out in order; what stands after a `Persist` is held back until the disk has
+written, and inputs that come meanwhile wait. A crash in between loses both.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as inp
+from p2p_modelex.core.effects import StreamId, TimerId
+from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE_PROTOCOL
+from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, NodeCore
+from p2p_modelex.errors import SimulationError
+from p2p_modelex.ids import Address, PeerId
+from p2p_modelex.net.bounded import GossipLimiter, GossipRates
+from p2p_modelex.net.reputation import Reputation
+from p2p_modelex.records.rows import Row
+from p2p_modelex.simulation.chain import ChainModel, answer_without_chain
+from p2p_modelex.simulation.compute import EngineModel, EngineStep
+from p2p_modelex.simulation.cryptography import Notary
+from p2p_modelex.simulation.disk import Disk
+from p2p_modelex.simulation.gossip import Message, Router, Rpc
+from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.wires import Wires
+from p2p_modelex.units import UnixMs
+
+START_MS = 1_800_000_000_000
+"""Unix time at which every run begins."""
+INPUTS_MAX = 100_000
+"""Inputs that wait for one node's disk: more than that is not a slow disk."""
+
+
+class TimerDue(msgspec.Struct, frozen=True, gc=False):
+    """The time a timer was set to has come; it may have been moved since."""
+
+    timer: TimerId
+
+
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """The disk has written."""
+
+    rows: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, gc=False):
+    """The gossip router's."""
+
+
+class Banned(msgspec.Struct, frozen=True, gc=False):
+    """A peer has offended too often: its connection goes, once the step at hand is over."""
+
+    peer: PeerId
+
+
+Step = Callable[[UnixMs], Iterable[fx.Effect]]
+
+
+class Observer(Protocol):
+    """Who watches every step: checkers and measures."""
+
+    def on_input(self, life: "Life", happened: inp.Input) -> None: ...
+
+    def on_effect(self, life: "Life", effect: fx.Effect, at: int) -> None:
+        """An effect, in its order, before it is carried out at a time (microseconds)."""
+        ...
+
+    def on_rows(self, life: "Life", rows: tuple[Row, ...]) -> None:
+        """Rows that are about to become durable."""
+        ...
+
+    def on_gossip(self, life: "Life", message: Message) -> None: ...
+
+
+class Life:
+    """A running process. Everything it uses is given to it; `wires` is set before it begins."""
+
+    wires: Wires
+    router: Router
+
+    def __init__(
+        self,
+        number: int,
+        account: Address,
+        core: NodeCore,
+        kernel: Kernel,
+        disk: Disk,
+        notary: Notary,
+        chain: ChainModel | None,
+        observer: Observer,
+        *,
+        step_us: int,
+        disk_us: int,
+        gossip_us: int,
+        heartbeat_us: int,
+        twist: Callable[["Life", fx.Effect], fx.Effect | None] | None = None,
+    ) -> None:
+        """twist: what a dishonest node makes of each effect of its core (behaviours.py)."""
+        self.number = number
+        self.account = account
+        self.core = core
+        self.kernel = kernel
+        self.is_over = False
+        self.is_writing = False
+        self._disk = disk
+        self._notary = notary
+        self._chain = chain
+        self._observer = observer
+        self._step_us, self._disk_us, self._gossip_us = step_us, disk_us, gossip_us
+        self._heartbeat_us = heartbeat_us
+        self._twist = twist
+        self._engines: dict[str, EngineModel] = {}
+        self._reputation = Reputation()
+        self._limiter = GossipLimiter(GossipRates())
+        self._busy_until = 0
+        self._acting_at = 0
+        self._due: dict[TimerId, int] = {}
+        self._armed: dict[TimerId, int] = {}
+        self._waiting: deque[inp.Input | Step] = deque()
+        self._rows: list[Row] = []
+        self._held: list[fx.Effect] = []
+        self._carry = self._build_table()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            TimerDue: self._on_timer,
+            Written: self._on_written,
+            Rpc: self._on_rpc,
+            Heartbeat: self._on_heartbeat,
+            EngineStep: self._on_engine,
+            Banned: lambda event: self.wires.drop(event.peer),
+        }
+
+    def _build_table(self) -> dict[type, Callable[[Any], None]]:
+        """How each effect is carried out; compare `node/driver.py`."""
+        table: dict[type, Callable[[Any], None]] = {
+            fx.OpenStream: lambda effect: self.wires.open(effect, self._acting_at),
+            fx.Send: lambda effect: self.wires.send(effect, self._acting_at),
+            fx.CloseStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=True),
+            fx.ResetStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=False),
+            fx.SetTimer: self._set_timer,
+            fx.CancelTimer: self._cancel_timer,
+            fx.CountTokens: self._count,
+            fx.Generate: self._generate,
+            fx.StopGenerating: self._stop,
+            fx.Publish: self._publish,
+            fx.Penalize: self._penalize,
+            fx.Emit: lambda _: None,
+        }
+        on_chain = (fx.FetchChannel, fx.FetchSplit, fx.OpenChannel, fx.TopUpChannel)
+        for kind in (*on_chain, fx.Redeem, fx.PayOut, fx.ReadRegistry, fx.PutAnchor):
+            table[kind] = self._call_chain
+        return table
+
+    @property
+    def peer(self) -> PeerId:
+        """Its peer id."""
+        return self.wires.peer
+
+    @property
+    def now_ms(self) -> UnixMs:
+        """Unix time, milliseconds."""
+        return UnixMs(START_MS + self.kernel.now // 1000)
+
+    def begin(self, engines: dict[str, EngineModel], jitter_us: int) -> None:
+        """Come alive: the core's first step, and the first heartbeat within `jitter_us`."""
+        self._engines = engines
+        self._handlers.update(self.wires.handlers)
+        self.kernel.at(self.kernel.now + jitter_us, self, Heartbeat())
+        self.perform(self.core.start)
+
+    def end(self) -> None:
+        """Be killed: what was not durable is lost, and nothing more is done."""
+        self.is_over = True
+        self.wires.end_process()
+
+    def receive(self, event: msgspec.Struct) -> None:
+        """Take an event: one of the models around the core, or an input for the core."""
+        if self.is_over:
+            return
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+        else:
+            self.take(event)  # type: ignore[arg-type]
+
+    def take(self, happened: inp.Input) -> None:
+        """Hand an input to the core, now or when the disk has written."""
+        self._ask(happened)
+
+    def perform(self, step: Step) -> None:
+        """Take a step that is no input, such as `core.withdraw`; likewise."""
+        self._ask(step)
+
+    def _ask(self, asked: inp.Input | Step) -> None:
+        if self.is_over:
+            return
+        if self.is_writing:
+            if len(self._waiting) >= INPUTS_MAX:
+                at = f"{seconds(self.kernel.now):.3f} s"
+                raise SimulationError(
+                    f"node {self.number} has {INPUTS_MAX} inputs waiting at {at}",
+                    hint="a faster disk, or less traffic",
+                )
+            self._waiting.append(asked)
+            return
+        self._step(asked)
+        if self._rows:
+            self._write()
+
+    def _step(self, asked: inp.Input | Step) -> None:
+        """Take a step of the core on the virtual CPU, and carry out what comes of it."""
+        begins = max(self.kernel.now, self._busy_until)
+        now = UnixMs(START_MS + begins // 1000)
+        before = self._notary.spent_us
+        if callable(asked):
+            effects = asked(now)
+        else:
+            self._observer.on_input(self, asked)
+            effects = self.core.step(asked, now)
+        spent = self._step_us + self._notary.spent_us - before
+        self._acting_at = self._busy_until = begins + spent
+        for effect in effects:
+            self._do(effect)
+
+    def _do(self, effect: fx.Effect) -> None:
+        if self._twist is not None:
+            twisted = self._twist(self, effect)
+            if twisted is None:
+                return
+            effect = twisted
+        self._observer.on_effect(self, effect, self._acting_at)
+        if isinstance(effect, fx.Persist):
+            self._rows += effect.rows
+        elif self._rows:
+            self._held.append(effect)
+        else:
+            self._carry[type(effect)](effect)
+
+    def _write(self) -> None:
+        if self._disk_us:
+            self.is_writing = True
+            self.kernel.at(self._acting_at + self._disk_us, self, Written(len(self._rows)))
+        else:
+            self._keep()
+
+    def _keep(self) -> None:
+        """The rows are durable; what was held back may be done."""
+        rows, held = tuple(self._rows), self._held
+        self._rows, self._held = [], []
+        self._observer.on_rows(self, rows)
+        self._disk.apply(rows)
+        for effect in held:
+            self._carry[type(effect)](effect)
+
+    def _on_written(self, _: Written) -> None:
+        self.is_writing = False
+        self._acting_at = max(self._acting_at, self.kernel.now)
+        self._keep()
+        # Those that came meanwhile share the next write, as in the driver.
+        while self._waiting:
+            self._step(self._waiting.popleft())
+        if self._rows:
+            self._write()
+
+    def _set_timer(self, effect: fx.SetTimer) -> None:
+        at = (effect.at - START_MS) * 1000
+        self._due[effect.timer] = at
+        armed = self._armed.get(effect.timer)
+        # One that is moved later rides on the event it has: most deadlines are moved often.
+        if armed is None or armed > at:
+            self._armed[effect.timer] = at
+            self.kernel.at(at, self, TimerDue(effect.timer))
+
+    def _cancel_timer(self, effect: fx.CancelTimer) -> None:
+        self._due.pop(effect.timer, None)
+
+    def _on_timer(self, event: TimerDue) -> None:
+        timer = event.timer
+        if self._armed.get(timer, 0) > self.kernel.now:
+            return  # set anew, with an event of its own
+        self._armed.pop(timer, None)
+        at = self._due.get(timer)
+        if at is None:
+            return
+        if at > self.kernel.now:
+            self._armed[timer] = at
+            self.kernel.at(at, self, event)
+            return
+        del self._due[timer]
+        self.take(inp.TimerFired(timer))
+
+    def speaks_exchange(self, stream: StreamId) -> bool:
+        """Whether a stream carries a job."""
+        end = self.wires.streams.get(stream)
+        return end is not None and end.protocol == EXCHANGE_PROTOCOL
+
+    # Engines.
+
+    def _count(self, effect: fx.CountTokens) -> None:
+        engine = self._engines.get(effect.request.model)
+        if engine is None:
+            self._fail_engine(effect.job)
+        else:
+            engine.count(effect.job, effect.request, self._acting_at)
+
+    def _generate(self, effect: fx.Generate) -> None:
+        engine = self._engines.get(effect.request.model)
+        if engine is None:
+            self._fail_engine(effect.job)
+        else:
+            engine.generate(effect.job, effect.request, self._acting_at)
+
+    def _fail_engine(self, job: Any) -> None:
+        failed = inp.EngineFailed(job, "unsupported", "it is not loaded", 0)
+        self.kernel.at(self._acting_at, self, failed)
+
+    def _stop(self, effect: fx.StopGenerating) -> None:
+        for engine in self._engines.values():
+            engine.stop(effect.job, self._acting_at)
+
+    def _on_engine(self, event: EngineStep) -> None:
+        self._engines[event.model].step(self.kernel.now)
+
+    # Gossip, reputation, chain.
+
+    def _publish(self, effect: fx.Publish) -> None:
+        self.router.publish(effect.topic, effect.payload, self._acting_at)
+
+    def send_rpc(self, peer: PeerId, rpc: Rpc) -> None:
+        """Carry an RPC of the router to a neighbour."""
+        connection = self.wires.connections.get(peer)
+        if connection is not None:
+            at = max(self._acting_at, self.kernel.now)
+            self.wires.transmit(connection, rpc.size, rpc, at)
+
+    def judge_message(self, message: Message, forwarder: PeerId) -> bool | None:
+        """Judge a gossip message, and tell the core of it if it is good."""
+        # As the validator of both networks: the limits first.
+        if not self._limiter.admit(message.origin, seconds(self.kernel.now)):
+            return False
+        self._acting_at = max(self.kernel.now, self._busy_until)
+        judge = self.core.gossip[message.topic]
+        verdict = judge(message.origin, message.payload, self.now_ms)
+        if not verdict.accepted:
+            return None if verdict.rejected else False
+        self._busy_until = self._acting_at + self._gossip_us
+        self._observer.on_gossip(self, message)
+        if message.topic == ANNOUNCEMENTS_TOPIC:
+            payload = message.payload
+            self.take(inp.GossipArrived(message.topic, message.origin, forwarder, payload))
+        return True
+
+    def _on_rpc(self, event: Rpc) -> None:
+        self.router.take(event, self.kernel.now)
+
+    def _on_heartbeat(self, event: Heartbeat) -> None:
+        self._acting_at = max(self.kernel.now, self._busy_until)
+        self.router.heartbeat(self.kernel.now)
+        self.kernel.at(self.kernel.now + self._heartbeat_us, self, event)
+
+    def on_connected(self, peer: PeerId, *, is_outbound: bool) -> None:
+        """See wires.Process."""
+        self.router.add(peer, is_outbound=is_outbound)
+        self.take(inp.PeerConnected(peer))
+
+    def on_disconnected(self, peer: PeerId) -> None:
+        """See wires.Process."""
+        self.router.remove(peer)
+        self.take(inp.PeerDisconnected(peer))
+
+    def refuses(self, peer: PeerId) -> bool:
+        """See wires.Process."""
+        return self._reputation.refuses_peer(peer, seconds(self.kernel.now))
+
+    def _penalize(self, effect: fx.Penalize) -> None:
+        now_s = seconds(self.kernel.now)
+        if self._reputation.blame_peer(effect.peer, effect.offence, now_s):
+            self.kernel.at(self.kernel.now, self, Banned(effect.peer))
+
+    def _call_chain(self, effect: Any) -> None:
+        if self._chain is not None:
+            self._chain.call(self, effect, self._acting_at)
+            return
+        answer = answer_without_chain(effect)
+        if answer is not None:
+            self.kernel.at(self._acting_at, self, answer)

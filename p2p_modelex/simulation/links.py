@@ -1,0 +1,114 @@
+"""Links: when what is sent arrives. Latency, jitter, bandwidth, loss, and what is cut or clogged.
+
+Between two nodes runs one connection, as libp2p has it: TCP with streams muxed on it. So what goes
+one way on it arrives in the order it was sent, and a lost packet holds up all that is behind it.
+"""
+
+import random
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from p2p_modelex.simulation.scenario import Links
+
+_TABLE = tomllib.loads(
+    resources.files("p2p_modelex.simulation").joinpath("regions.toml").read_text(encoding="utf-8")
+)
+_ROUND_TRIPS: Mapping[str, Mapping[str, int]] = _TABLE["round_trip_ms"]
+REGIONS = tuple(_ROUND_TRIPS)
+
+HEADER_BYTES = 80
+"""What Ethernet, IP, TCP, Noise and Yamux add to a frame."""
+PACKET_BYTES = 1400
+LOSS_WAIT_US = 200_000
+"""TCP's least time-out (Linux); each further loss of the same packet waits twice as long."""
+LOSSES_MAX = 6
+KEEPALIVE_US = 30_000_000
+"""A connection over which nothing passes for so long is given up by both ends."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a node is on the network, and until when its link is busy (microseconds).
+
+    up, down: bytes a second. clogged_until: its link delivers nothing before.
+    """
+
+    region: str
+    up: int
+    down: int
+    is_hidden: bool
+    rng: random.Random
+    up_free: int = 0
+    clogged_until: int = 0
+    bytes_sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A partition: until when, whose side is cut off, and whether both ways."""
+
+    until: int
+    inside: frozenset[int]
+    is_symmetric: bool
+
+    def blocks(self, sender: int, receiver: int) -> bool:
+        """Whether what one node sends to another has to wait."""
+        leaves = sender in self.inside and receiver not in self.inside
+        enters = receiver in self.inside and sender not in self.inside
+        return leaves or (enters and self.is_symmetric)
+
+
+class LinkModel:
+    """Computes arrivals. Each node draws from a stream of its own, in the order of its sending."""
+
+    def __init__(self, links: Links) -> None:
+        self._jitter = links.jitter
+        self._loss = links.loss
+        self._one = links.latency
+        self.cuts: list[Cut] = []
+        self._half = {
+            (one, other): trip * 500
+            for one, row in _ROUND_TRIPS.items()
+            for other, trip in row.items()
+        }
+
+    def get_latency(self, sender: Place, receiver: Place) -> int:
+        """One way, in microseconds, without jitter."""
+        return self._half[sender.region, receiver.region] if self._one is None else self._one
+
+    def compute_arrival(self, sender: Place, receiver: Place, size: int, at: int) -> int:
+        """Return when `size` bytes that are sent at a time are there."""
+        size += HEADER_BYTES
+        sender.bytes_sent += size
+        gone = max(at, sender.up_free) + size * 1_000_000 // sender.up
+        sender.up_free = gone
+        latency = self.get_latency(sender, receiver)
+        rng = sender.rng
+        arrival = gone + latency
+        if self._jitter:
+            arrival += int(rng.expovariate(1.0) * self._jitter * latency)
+        if self._loss:
+            arrival += self._compute_loss(size, latency, rng)
+        clogged = max(sender.clogged_until, receiver.clogged_until)
+        return max(arrival, clogged) + size * 1_000_000 // receiver.down
+
+    def _compute_loss(self, size: int, latency: int, rng: random.Random) -> int:
+        packets = -(-size // PACKET_BYTES)
+        lost = 1.0 - (1.0 - self._loss) ** packets
+        wait, total = max(LOSS_WAIT_US, 2 * latency), 0
+        for _ in range(LOSSES_MAX):
+            if rng.random() >= lost:
+                break
+            total += wait
+            wait, lost = 2 * wait, self._loss
+        return total
+
+    def find_heal(self, sender: int, receiver: int, now: int) -> int:
+        """Return when a cut between two nodes heals; 0 if there is none."""
+        if not self.cuts:
+            return 0
+        self.cuts = [cut for cut in self.cuts if cut.until > now]
+        heals = [cut.until for cut in self.cuts if cut.blocks(sender, receiver)]
+        return max(heals, default=0)

@@ -1,0 +1,120 @@
+"""A machine: what of a node outlives its process. Keys, disk, place, what it sells."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from p2p_modelex.core.anchoring.own import AnchoringPolicy
+from p2p_modelex.core.exchange.terms import Seller, Ware
+from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.ledger.settlement import SettlementPolicy
+from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.ids import Digest, PeerId, peer_id_of
+from p2p_modelex.records import ownership
+from p2p_modelex.records.advertisement import Offer
+from p2p_modelex.records.eip712 import AccountSigner
+from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.ownership import Ownership, SignedOwnership
+from p2p_modelex.simulation.chain import DEPLOYMENT
+from p2p_modelex.simulation.disk import Disk
+from p2p_modelex.simulation.life import START_MS, Life
+from p2p_modelex.simulation.links import Place
+from p2p_modelex.simulation.scenario import Engine, Population, Scenario
+from p2p_modelex.units import Millis, Wei
+
+PRICE_TOKENS = 1000
+"""Prices are written for so many tokens."""
+_OWNED_FOR_MS = 90 * 86_400 * 1000
+
+
+@dataclass(eq=False)
+class Machine:
+    """lives: how often its process was started. life: the process that runs, if one does."""
+
+    number: int
+    population: Population
+    peer_signer: PeerSigner
+    account_signer: AccountSigner
+    place: Place
+    disk: Disk
+    peer: PeerId = field(init=False)
+    address: str = field(init=False)
+    lives: int = 0
+    life: Life | None = None
+    joined_us: int = 0
+
+    def __post_init__(self) -> None:
+        self.peer = peer_id_of(self.peer_signer.public_key)
+        high, middle, low = self.number >> 16, self.number >> 8 & 255, self.number & 255
+        self.address = f"/ip4/10.{high}.{middle}.{low}/tcp/4001"
+
+    @property
+    def is_honest(self) -> bool:
+        """Whether it runs the core as it is."""
+        return self.population.behaviour == "honest"
+
+    @property
+    def advertises(self) -> bool:
+        """Whether others are told of it."""
+        return self.population.role != "requester"
+
+    def build_ownership(self) -> SignedOwnership:
+        """Let the machine's account vouch for its peer, for the whole run."""
+        address = self.account_signer.address
+        key = self.peer_signer.public_key
+        statement = Ownership(key, address, address, START_MS + _OWNED_FOR_MS)
+        return ownership.sign(statement, DEPLOYMENT.registry_domain, self.account_signer)
+
+    def build_identity(self) -> Identity:
+        """Who its core is."""
+        return Identity(
+            self.peer,
+            self.peer_signer,
+            self.account_signer,
+            DEPLOYMENT.network,
+            DEPLOYMENT.registry_domain,
+            DEPLOYMENT.channels_domain,
+        )
+
+    def build_policies(self, scenario: Scenario) -> Policies:
+        """What its operator chooses."""
+        redeem_every = scenario.chain.redeem_every if scenario.chain is not None else 0
+        registers = scenario.registers and self.population.engine is not None
+        return Policies(
+            Budget(Wei(self.population.deposit), Wei(self.population.purse)),
+            SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
+            anchoring=AnchoringPolicy(registers),
+        )
+
+    def build_shop(self, proof: SignedOwnership) -> Shop | None:
+        """What it sells, if it does."""
+        engine = self.population.engine
+        if engine is None:
+            return None
+        offer = build_offer(engine)
+        fingerprint = Digest(hashlib.sha256(b"simulated engine").digest())
+        seller = Seller(
+            peer_signer=self.peer_signer,
+            receipt_signer=self.account_signer,
+            ownership=proof,
+            network=DEPLOYMENT.network,
+            registry_domain=DEPLOYMENT.registry_domain,
+            wares=(Ware(offer, fingerprint),),
+        )
+        return Shop(seller, (offer,), engine.slots, {engine.model: engine.slots})
+
+
+def build_offer(engine: Engine) -> Offer:
+    """Return what a population's engine is advertised as."""
+    return Offer(
+        model=engine.model,
+        weights=hashlib.sha256(b"simulated weights/" + engine.model.encode()).digest(),
+        kinds=("chat", "completion"),
+        context_length=engine.context,
+        max_tokens=engine.context,
+        features=(),
+        prompt_price=Wei(engine.prompt_price // PRICE_TOKENS),
+        completion_price=Wei(engine.completion_price // PRICE_TOKENS),
+        epoch=0,
+        credit_tokens=engine.credit_tokens,
+        deferred_discount=0,
+    )

@@ -1,0 +1,174 @@
+"""What a run is measured by: counters, distributions, a sample every so often, and a summary."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.ids import PeerId
+from p2p_modelex.records.rows import RecordRow, Row
+from p2p_modelex.simulation.gossip import Message
+from p2p_modelex.simulation.life import START_MS, Life
+from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.spread import Spread
+from p2p_modelex.simulation.workload import Customers
+from p2p_modelex.simulation.world import World
+
+PAIRS_MAX = 20_000
+"""Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
+SAMPLES_MAX = 100_000
+"""Samples kept in a run."""
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """The world at one time. known: the share of directory entries there could be that are there,
+    about. is_complete: whether every node that was looked at knows every advertiser that is up.
+    """
+
+    at_s: float
+    nodes: int
+    connections: int
+    known: float
+    is_complete: bool
+    running: int
+    finished: int
+    failed: int
+    sent_bytes: int
+    events: int
+    pending: int
+
+
+class Measures:
+    """Counts while a world runs."""
+
+    def __init__(self, world: World, customers: Customers) -> None:
+        self._world = world
+        self._customers = customers
+        self._rng = world.open_stream("sampling")
+        self.samples: list[Sampled] = []
+        self.gossip_delay = Spread()
+        self.gossip_hops = Spread()
+        self.record_delay = Spread()
+        self.offences: dict[str, int] = {}
+        self.duplicates = self.deliveries = self.frames = self.tokens = 0
+
+    def on_gossip(self, life: Life, message: Message) -> None:
+        """A message was delivered for the first time."""
+        self.gossip_delay.add(life.kernel.now - message.published_us)
+        self.gossip_hops.add(message.hops + 1)
+
+    def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
+        """How old advertisements are when nodes that were up all the time have them."""
+        began_ms = START_MS + self._world.machines[life.number].joined_us // 1000
+        for row in rows:
+            if isinstance(row, RecordRow) and row.peer != life.peer and row.sequence >= began_ms:
+                self.record_delay.add(life.kernel.now - (row.sequence - START_MS) * 1000)
+
+    def on_penalize(self, _: Life, effect: fx.Penalize) -> None:
+        """Somebody is blamed."""
+        self.offences[effect.offence] = self.offences.get(effect.offence, 0) + 1
+
+    def forget(self, life: Life) -> None:
+        """A process is over: what it counted goes into the sums."""
+        self.duplicates += life.router.tally.duplicates
+        self.deliveries += life.router.tally.delivered
+        self.frames += life.wires.frames
+
+    def sample(self) -> None:
+        """Take a sample."""
+        world, customers = self._world, self._customers
+        lives = [machine.life for machine in world.alive.values() if machine.life is not None]
+        known = sum(len(life.core.directory) for life in lives)
+        advertisers = [machine.peer for machine in world.alive.values() if machine.advertises]
+        sampled = Sampled(
+            at_s=seconds(world.kernel.now),
+            nodes=len(lives),
+            connections=sum(len(life.wires.connections) for life in lives) // 2,
+            known=min(1.0, known / max(1, len(lives) * len(advertisers))),
+            is_complete=self._is_complete(lives, advertisers),
+            running=customers.running,
+            finished=customers.finished,
+            failed=customers.failed,
+            sent_bytes=sum(machine.place.bytes_sent for machine in world.machines),
+            events=world.kernel.events,
+            pending=world.kernel.pending,
+        )
+        if len(self.samples) < SAMPLES_MAX:
+            self.samples.append(sampled)
+
+    def _is_complete(self, lives: list[Life], advertisers: list[PeerId]) -> bool:
+        most = max(1, PAIRS_MAX // max(1, len(advertisers)))
+        looked = self._rng.sample(lives, most) if len(lives) > most else lives
+        if any(len(life.core.directory) < len(advertisers) for life in looked):
+            return False
+        return all(
+            get(peer) is not None
+            for get in (life.core.directory.get for life in looked)
+            for peer in advertisers
+        )
+
+    def summarise(self) -> dict[str, float]:
+        """Return every measure by name; what did not happen is not there."""
+        for machine in self._world.alive.values():
+            if machine.life is not None:
+                self.forget(machine.life)
+        kernel = self._world.kernel
+        found: dict[str, float] = {
+            "nodes": len(self._world.machines),
+            "events": kernel.events,
+            "virtual_s": seconds(kernel.now),
+            "frames": self.frames,
+            "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
+        }
+        found |= self._summarise_mesh() | self._summarise_requests()
+        found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
+        if self._world.chain is not None:
+            found["transactions"] = self._world.chain.transactions
+        return found
+
+    def _summarise_mesh(self) -> dict[str, float]:
+        found: dict[str, float] = {"gossip_deliveries": self.deliveries}
+        found["gossip_duplicates"] = self.duplicates
+        found |= _percentiles("gossip_delay_ms", self.gossip_delay, 1000)
+        found |= _percentiles("gossip_hops", self.gossip_hops, 1)
+        found |= _percentiles("record_delay_ms", self.record_delay, 1000)
+        if self.samples:
+            found["known"] = self.samples[-1].known
+        complete_at = self.find_complete()
+        if complete_at is not None:
+            found["complete_at_s"] = complete_at
+        return found
+
+    def find_complete(self) -> float | None:
+        """Return since when directories have been complete, seconds; None if they are not."""
+        since = None
+        for sampled in reversed(self.samples):
+            if not sampled.is_complete:
+                break
+            since = sampled.at_s
+        return since
+
+    def _summarise_requests(self) -> dict[str, float]:
+        customers = self._customers
+        if not customers.asked:
+            return {}
+        found: dict[str, float] = {
+            "requests": customers.asked,
+            "finished": customers.finished,
+            "finished_share": customers.finished / customers.asked,
+            "restarted": customers.restarted,
+            "interrupted": customers.interrupted,
+            "completion_tokens": customers.tokens,
+        }
+        found |= _percentiles("first_text_ms", customers.first_text, 1000)
+        found |= _percentiles("whole_ms", customers.whole, 1000)
+        failures: Mapping[str, int] = customers.codes
+        return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
+
+
+def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
+    if not spread.count:
+        return {}
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    found = {f"{name}_{at}": spread.get_percentile(share) / unit for at, share in shares.items()}
+    return found | {f"{name}_max": spread.most / unit}

@@ -1,0 +1,235 @@
+"""A run: a scenario's world put together, advanced, checked, and summed up.
+
+The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Self
+
+import msgspec
+
+from p2p_modelex.chain.memory_ledger import MemoryLedger
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as inp
+from p2p_modelex.errors import ModelexError, SimulationError
+from p2p_modelex.ids import PeerId
+from p2p_modelex.records.rows import Row
+from p2p_modelex.simulation import seams
+from p2p_modelex.simulation.chain import ChainModel
+from p2p_modelex.simulation.checkers import Checkers
+from p2p_modelex.simulation.cryptography import Notary, RealScheme, StubScheme
+from p2p_modelex.simulation.director import Director
+from p2p_modelex.simulation.exposure import Exposure
+from p2p_modelex.simulation.gossip import Message
+from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.life import START_MS, Life
+from p2p_modelex.simulation.measures import Measures, Sampled
+from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.randomness import open_stream
+from p2p_modelex.simulation.scenario import Scenario
+from p2p_modelex.simulation.workload import Customers
+from p2p_modelex.simulation.world import World
+
+PAIRS_MAX = 2_000_000
+"""Pairs of a node and an advertiser that are looked at in the end."""
+SCANS = 4
+"""Directories looked through at each sample, in turn."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of a run. digest: SHA-256 of every event. unmet: what the scenario asks in vain."""
+
+    scenario: str
+    seed: int
+    digest: str
+    measures: dict[str, float]
+    samples: tuple[Sampled, ...]
+    unmet: tuple[str, ...]
+
+
+class Simulation:
+    """One run of a scenario. Use as a context manager: it stands in for the signatures meanwhile,
+    so one is entered at a time.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.kernel = Kernel()
+        seed = scenario.seed
+        scheme = RealScheme(seed) if scenario.crypto == "real" else StubScheme(seed)
+        self.notary = Notary(scheme, scenario.cpu.signatures)
+        self._stack = ExitStack()
+        self._watch = _Watch()
+        self._scanned = 0
+        self.chain = self._build_chain()
+        self.world = World(scenario, self.kernel, self.notary, self.chain, self._watch)
+        self.checkers = Checkers(self.world.by_peer, self.notary, self.chain)
+        self.customers = Customers(
+            scenario.workload,
+            self.kernel,
+            scenario.duration - scenario.settle,
+            self.world.open_stream,
+        )
+        self.measures = Measures(self.world, self.customers)
+        self.exposure = Exposure(self._is_honest)
+        self._watch.wire(self)
+        self.director = Director(self.world, self.customers, self._sample, self._on_death)
+
+    def _build_chain(self) -> ChainModel | None:
+        settings = self.scenario.chain
+        if settings is None:
+            return None
+        rng = open_stream(self.scenario.seed, "chain")
+        clock = lambda: (START_MS + self.kernel.now // 1000) // 1000  # noqa: E731
+        return ChainModel(settings, self.kernel, rng, clock, self._check_supply)
+
+    def _check_supply(self, ledger: MemoryLedger) -> None:
+        self.checkers.check_supply(ledger)
+
+    def __enter__(self) -> Self:
+        shares = self.scenario.codec == "objects"
+        self._stack.enter_context(seams.entered(self.notary, shares_objects=shares))
+        self._mint()
+        self.director.plan()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _mint(self) -> None:
+        if self.chain is not None:
+            for machine in self.world.machines:
+                purse = machine.population.purse
+                self.chain.ledger.mint(machine.account_signer.address, purse)
+                self.checkers.minted += purse
+
+    def advance(self, until_us: int) -> None:
+        """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
+        try:
+            self.kernel.run(min(until_us, self.scenario.duration))
+        except SimulationError:
+            raise
+        except (ModelexError, AssertionError, ArithmeticError, LookupError, TypeError) as error:
+            at = seconds(self.kernel.now)
+            raise SimulationError(f"at {at:.6f} s a node broke: {error!r}") from error
+
+    def finish(self) -> Result:
+        """Run to the end, check what must hold there, and sum up."""
+        self.advance(self.scenario.duration)
+        measures = self.measures.summarise()
+        if self.scenario.settle:
+            self.customers.check_ended(self._is_honest)
+            self._check_directories()
+        return Result(
+            self.scenario.name,
+            self.scenario.seed,
+            self.kernel.trace.compute_digest(),
+            measures,
+            tuple(self.measures.samples),
+            tuple(self._find_unmet(measures)),
+        )
+
+    def _find_unmet(self, measures: dict[str, float]) -> list[str]:
+        unmet = []
+        for wanted in self.scenario.hold:
+            value = measures.get(wanted.measure)
+            if value is None:
+                unmet.append(f"{wanted.measure} was not measured")
+            elif wanted.at_most is not None and value > wanted.at_most:
+                unmet.append(f"{wanted.measure} is {value:g}, over {wanted.at_most:g}")
+            elif wanted.at_least is not None and value < wanted.at_least:
+                unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
+        return unmet
+
+    def _is_honest(self, life: Life) -> bool:
+        return self.world.machines[life.number].is_honest
+
+    def _sample(self) -> None:
+        self.measures.sample()
+        alive = list(self.world.alive.values())
+        for at in range(self._scanned, self._scanned + min(SCANS, len(alive))):
+            life = alive[at % len(alive)].life
+            if life is not None and self._is_honest(life):
+                self.checkers.check_directory(life)
+        self._scanned += SCANS
+
+    def _on_death(self, life: Life) -> None:
+        self.measures.forget(life)
+        self.customers.forget(life)
+        self.exposure.forget(life)
+
+    def _check_directories(self) -> None:
+        """Whoever is honest and was up as the world began to settle knows what every other such
+        node had said by then.
+        """
+        until = START_MS + (self.scenario.duration - self.scenario.settle) // 1000
+        up = [
+            machine.life
+            for machine in self.world.alive.values()
+            if machine.life is not None
+            and machine.is_honest
+            and START_MS + machine.joined_us // 1000 < until
+        ]
+        said: dict[PeerId, int] = {}
+        for life in up:
+            own = life.core.directory.get(life.peer)
+            if own is not None and own.advertisement.sequence < until:
+                said[life.peer] = own.advertisement.sequence
+        most = max(1, PAIRS_MAX // max(1, len(said)))
+        rng = self.world.open_stream("final")
+        for life in rng.sample(up, most) if len(up) > most else up:
+            self._check_known(life, said)
+
+    def _check_known(self, life: Life, said: dict[PeerId, int]) -> None:
+        for peer, sequence in said.items():
+            held = life.core.directory.get(peer)
+            if held is None or held.advertisement.sequence < sequence:
+                other, at = self.world.by_peer[peer].number, (sequence - START_MS) / 1000
+                raise SimulationError(
+                    f"node {life.number} does not know what node {other} said at {at:.3f} s"
+                )
+
+
+class _Watch:
+    """Leads what happens to those who want to know, by its class."""
+
+    def __init__(self) -> None:
+        self._effects: dict[type, tuple[Callable[[Life, Any], None], ...]] = {}
+        self._rows: tuple[Callable[[Life, tuple[Row, ...]], None], ...] = ()
+        self._received: Callable[[Life, inp.FrameReceived], None] | None = None
+        self._gossip: Callable[[Life, Message], None] | None = None
+
+    def wire(self, run: Simulation) -> None:
+        """Say who wants what."""
+        checkers, exposure, measures = run.checkers, run.exposure, run.measures
+        self._effects = {
+            fx.Send: (exposure.on_sent,),
+            fx.CloseStream: (exposure.on_ended,),
+            fx.ResetStream: (exposure.on_ended,),
+            fx.Penalize: (checkers.on_penalize, measures.on_penalize),
+            fx.Emit: (run.customers.on_emit,),
+        }
+        self._rows = (checkers.on_rows, measures.on_rows)
+        self._received = exposure.on_received
+        self._gossip = measures.on_gossip
+
+    def on_input(self, life: Life, happened: inp.Input) -> None:
+        """See life.Observer."""
+        if type(happened) is inp.FrameReceived and self._received is not None:
+            self._received(life, happened)
+
+    def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
+        """See life.Observer."""
+        for take in self._effects.get(type(effect), ()):
+            take(life, effect)
+
+    def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
+        """See life.Observer."""
+        for take in self._rows:
+            take(life, rows)
+
+    def on_gossip(self, life: Life, message: Message) -> None:
+        """See life.Observer."""
+        if self._gossip is not None:
+            self._gossip(life, message)

@@ -1,0 +1,185 @@
+"""Reading a scenario. Strict: what is unknown, out of bounds or contradictory names its line."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from p2p_modelex.errors import BadInput
+from p2p_modelex.limits import KIB
+from p2p_modelex.simulation.quantities import read_quantity
+from p2p_modelex.simulation.scenario import Scenario
+from p2p_modelex.simulation.sense import Nonsense, validate_scenario
+from p2p_modelex.toml_lines import TOP, Place, find_line
+
+FILE_BYTES = 256 * KIB
+_AT = re.compile(r" - at `\$(.*)`$")
+_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_MISSING = re.compile(r"missing required field `(.*?)`")
+
+
+def read_scenario(path: Path, settings: Sequence[str] = ()) -> Scenario:
+    """Read a file; `settings` are texts such as `links.loss=0.02` that change it.
+
+    BadInput names file, line and remedy.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        known = ", ".join(sorted(list_scenarios()))
+        raise BadInput(f"cannot read {path}: {error.strerror}", hint=f"known: {known}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
+    if len(content) > FILE_BYTES:
+        raise BadInput(f"{path} is over {FILE_BYTES} bytes", hint="check the path")
+    return parse_scenario(text, source=path.name, settings=settings)
+
+
+def list_scenarios() -> dict[str, Path]:
+    """Return the scenarios that come with the project, by name; none where only the package is."""
+    folder = Path(str(resources.files("p2p_modelex"))).parent / "simulations"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def parse_scenario(
+    text: str, *, source: str = "scenario", settings: Sequence[str] = ()
+) -> Scenario:
+    """Parse the text of a scenario; `source` is its name in messages. BadInput."""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{source} is not TOML: {error}", hint='write name = "value"') from error
+    for setting in settings:
+        _apply(table, setting)
+    reader = _Reader(text, source)
+    try:
+        scenario = msgspec.convert(table, Scenario, dec_hook=read_quantity)
+    except msgspec.ValidationError as error:
+        raise reader.explain(str(error)) from error
+    try:
+        validate_scenario(scenario)
+    except Nonsense as error:
+        raise reader.point(error.place, error.key, str(error), error.hint) from error
+    return scenario
+
+
+def scale(scenario: Scenario, nodes: int) -> Scenario:
+    """Return the scenario with so many nodes, its populations in proportion; BadInput if too few.
+
+    Populations of bootstrap peers stay as they are.
+    """
+    fixed = [one for one in scenario.population if one.role == "bootstrap"]
+    grown = [one for one in scenario.population if one.role != "bootstrap"]
+    left, total = nodes - sum(one.count for one in fixed), sum(one.count for one in grown)
+    if left < len(grown) or not grown:
+        raise BadInput(f"{nodes} nodes are too few for its populations", hint="give more")
+    counts, given = {}, 0
+    for number, one in enumerate(grown, start=1):
+        share = max(1, left * one.count // total)
+        counts[one.name] = left - given if number == len(grown) else share
+        given += share
+    changed = tuple(
+        msgspec.structs.replace(one, count=counts.get(one.name, one.count))
+        for one in scenario.population
+    )
+    scenario = msgspec.structs.replace(scenario, population=changed)
+    validate_scenario(scenario)
+    return scenario
+
+
+def _apply(table: dict[str, Any], setting: str) -> None:
+    """Change one value: `links.loss=0.02`, `population.0.count=50`."""
+    name, found, value = setting.partition("=")
+    *path, last = name.strip().split(".")
+    if not found or not last:
+        raise BadInput(f"not a setting: {setting[:80]!r}", hint="--set links.loss=0.02")
+    here: Any = table
+    for step in path:
+        here = _enter(here, step, name)
+    try:
+        parsed = tomllib.loads(f"x = {value.strip()}")["x"]
+    except ValueError:
+        parsed = value.strip()  # a text without its quotes, which a shell takes away
+    if not isinstance(here, dict):
+        raise BadInput(f"{name}: there is no such table", hint="population.0.count=50")
+    here[last] = parsed
+
+
+def _enter(here: Any, step: str, name: str) -> Any:
+    if isinstance(here, dict):
+        return here.setdefault(step, {})
+    if isinstance(here, list) and step.isdigit() and int(step) < len(here):
+        return here[int(step)]
+    raise BadInput(f"{name}: there is no {step!r} in it", hint="tables of a list count from 0")
+
+
+class _Reader:
+    """Finds the line of a message, and the nearest key there is."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._text = text
+        self._source = source
+
+    def explain(self, message: str) -> BadInput:
+        """Turn what msgspec says into what, where and what instead."""
+        at = _AT.search(message)
+        steps = [one or two for one, two in _STEP.findall(at[1])] if at else []
+        said = _AT.sub("", message)
+        unknown, missing = _UNKNOWN.search(said), _MISSING.search(said)
+        if unknown is not None:
+            place, kind = _find_place(steps)
+            known = [field.name for field in msgspec.structs.fields(kind)]
+            near = difflib.get_close_matches(unknown[1], known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "known here: " + ", ".join(known)
+            return self.point(place, unknown[1], f"unknown key `{unknown[1]}`", hint)
+        if missing is not None:
+            return self.point(_find_place(steps)[0], None, f"`{missing[1]}` is missing", "add it")
+        place, _ = _find_place(steps[:-1])
+        key = steps[-1] if steps else None
+        return self.point(place, key, f"`{'.'.join(steps)}`: {said}", "put it right")
+
+    def point(self, place: Place, key: str | None, what: str, hint: str) -> BadInput:
+        """Return an error that names the line."""
+        line = find_line(self._text, place, key)
+        line = find_line(self._text, place, None) if line is None else line
+        where = self._source if line is None else f"{self._source}, line {line}"
+        return BadInput(f"{where}: {what}", hint=hint)
+
+
+def _find_place(steps: Sequence[str]) -> tuple[Place, Any]:
+    """Return the table that a path of keys and positions leads to, and what it is made of."""
+    kind: Any = Scenario
+    place: Place = TOP
+    names: list[str] = []
+    for step in steps:
+        if step.isdigit():
+            place = ".".join(names), int(step)
+            continue
+        fields: Mapping[str, Any] = {
+            field.name: field.type for field in msgspec.structs.fields(kind)
+        }
+        inner = _struct_in(fields.get(step))
+        if inner is None:
+            break
+        names.append(step)
+        kind, place = inner, (".".join(names), None)
+    return place, kind
+
+
+def _struct_in(kind: Any) -> Any:
+    """Return the struct in a field's type, such as that of `tuple[Fault, ...] | None`."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    for inner in getattr(kind, "__args__", ()):
+        found = _struct_in(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,38 @@
+"""Distributions in little memory: counts in buckets a sixteenth of a power of two wide."""
+
+_FINE = 4  # bits: a value is told to within 1/16 of itself
+
+
+class Spread:
+    """Of whole numbers from 0 on. Percentiles are upper ends of buckets, so never flattering."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0
+        self.most = 0
+        self._buckets: dict[int, int] = {}
+
+    def add(self, value: int) -> None:
+        """Count a value; below 0 is 0."""
+        value = max(0, value)
+        self.count += 1
+        self.total += value
+        self.most = max(self.most, value)
+        shift = max(0, value.bit_length() - 1 - _FINE)
+        bucket = (shift << (_FINE + 1)) + (value >> shift)
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+    def get_percentile(self, share: float) -> int:
+        """Return what that share of the values is not above; 0 where there are none."""
+        left = share * self.count
+        for bucket, count in sorted(self._buckets.items()):
+            left -= count
+            if left <= 0:
+                shift, top = bucket >> (_FINE + 1), bucket & ((2 << _FINE) - 1)
+                return min(self.most, ((top + 1) << shift) - 1)
+        return self.most
+
+    @property
+    def mean(self) -> float:
+        """The arithmetic mean; 0 where there are none."""
+        return self.total / self.count if self.count else 0.0

@@ -1,0 +1,199 @@
+"""Requests: who asks for what and when, and what became of it."""
+
+import hashlib
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core.inputs import CancelRun, RunRequested
+from p2p_modelex.errors import SimulationError
+from p2p_modelex.ids import JobId
+from p2p_modelex.records.job import Message, Request
+from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.life import Life
+from p2p_modelex.simulation.machine import Machine
+from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.scenario import Workload
+from p2p_modelex.simulation.spread import Spread
+from p2p_modelex.units import Wei
+
+RUNNING_MAX = 100_000
+"""Requests in hand at once, in the whole world."""
+QUIET_US = 180_000_000
+"""Longer than the time-outs of a queue, a deposit and a silent provider, one after the other."""
+PROMPT_MAX = 30_000
+"""Words of a prompt: 150 kB, under the limit of a frame."""
+_WORD_BYTES = 5
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A node's next request of a workload is due."""
+
+    node: int
+    workload: int
+
+
+@dataclass(slots=True)
+class _Errand:
+    life: Life
+    asked_us: int
+    heard_us: int
+    first_us: int = 0
+
+
+class Customers:
+    """Makes requests of nodes, and keeps account of them until they end."""
+
+    def __init__(
+        self,
+        workloads: tuple[Workload, ...],
+        kernel: Kernel,
+        until_us: int,
+        open_stream: Callable[..., random.Random],
+    ) -> None:
+        """until_us: nothing is asked after it."""
+        self._workloads = workloads
+        self._kernel = kernel
+        self._until_us = until_us
+        self._open_stream = open_stream
+        self._streams: dict[tuple[int, int], random.Random] = {}
+        self._running: dict[JobId, _Errand] = {}
+        self.asked = self.finished = self.failed = self.restarted = self.tokens = 0
+        self.interrupted = 0
+        """Ended with the process of whoever asked."""
+        self.paid = 0
+        self.codes: dict[str, int] = {}
+        """How often requests failed, by their code."""
+        self.first_text = Spread()
+        self.whole = Spread()
+
+    @property
+    def running(self) -> int:
+        """Requests in hand."""
+        return len(self._running)
+
+    def plan(self, machine: Machine, tell: Callable[[int, Arrival], None]) -> None:
+        """Ask for the first arrivals of a machine's workloads."""
+        for index, workload in enumerate(self._workloads):
+            if workload.population == machine.population.name:
+                names = ("workload", index, machine.number)
+                self._streams[machine.number, index] = self._open_stream(*names)
+                self._plan_next(Arrival(machine.number, index), workload.starts, tell)
+
+    def _plan_next(
+        self, arrival: Arrival, after_us: int, tell: Callable[[int, Arrival], None]
+    ) -> None:
+        workload = self._workloads[arrival.workload]
+        rng = self._streams[arrival.node, arrival.workload]
+        at = after_us + int(rng.expovariate(1.0) * workload.every)
+        lasts = workload.lasts
+        over = self._until_us if lasts is None else workload.starts + lasts
+        if at < min(over, self._until_us):
+            tell(at, arrival)
+
+    def arrive(
+        self, arrival: Arrival, life: Life | None, tell: Callable[[int, Arrival], None]
+    ) -> None:
+        """A request is due; nobody makes it while its node is away."""
+        self._plan_next(arrival, self._kernel.now, tell)
+        workload = self._workloads[arrival.workload]
+        rng = self._streams[arrival.node, arrival.workload]
+        wanted = self._draw(workload, rng, arrival.node)
+        if life is None:
+            return
+        if len(self._running) >= RUNNING_MAX:
+            raise SimulationError(f"over {RUNNING_MAX} requests run at once", hint="ask for less")
+        self.asked += 1
+        self._running[wanted.job] = _Errand(life, self._kernel.now, self._kernel.now)
+        if rng.random() < workload.cancelled:
+            patience = int(rng.expovariate(1.0) * 3_000_000)
+            self._kernel.at(self._kernel.now + patience, life, CancelRun(wanted.job))
+        life.take(wanted)
+
+    def _draw(self, workload: Workload, rng: random.Random, node: int) -> RunRequested:
+        prompt = min(PROMPT_MAX, _draw_length(rng, workload.prompt_tokens, workload.spread))
+        completion = _draw_length(rng, workload.completion_tokens, workload.spread)
+        name = f"{node}/{rng.getrandbits(64)}"
+        text = "word " * (prompt - 1) + name[-_WORD_BYTES:]
+        request = Request(
+            model=workload.model,
+            weights=bytes(32),
+            kind="chat",
+            text="",
+            messages=(Message("user", text),),
+            max_tokens=workload.max_tokens,
+            temperature=0.0,
+            top_p=1.0,
+            top_k=0,
+            # The engine model reads the length of its answer here (compute.py).
+            seed=min(completion, 0xFFFF) | rng.getrandbits(40) << 16,
+            stop=(),
+            grammar="",
+            logprobs=0,
+            tools="",
+        )
+        most = Wei(2**100)
+        return RunRequested(
+            job=JobId(hashlib.sha256(name.encode()).digest()[:16]),
+            request=request,
+            max_cost=Wei(workload.max_cost),
+            max_prompt_price=most,
+            max_completion_price=most,
+            max_window=Wei(workload.window),
+            only=(),
+            denied=(),
+            attempts=workload.attempts,
+            is_fast=rng.random() >= workload.quoted,
+        )
+
+    def on_emit(self, _: Life, effect: fx.Emit) -> None:
+        """A run says something."""
+        event = effect.event
+        errand = self._running.get(event.job)
+        if errand is None:
+            return
+        now = errand.heard_us = self._kernel.now
+        match event:
+            case fx.RunText() if not errand.first_us:
+                errand.first_us = now
+                self.first_text.add(now - errand.asked_us)
+            case fx.RunRestarted():
+                self.restarted += 1
+            case fx.RunFinished():
+                del self._running[event.job]
+                self.finished += 1
+                self.tokens += event.row.receipt.receipt.completion_tokens
+                self.paid += event.paid
+                self.whole.add(now - errand.asked_us)
+            case fx.RunFailed():
+                del self._running[event.job]
+                self.failed += 1
+                self.codes[event.code] = self.codes.get(event.code, 0) + 1
+
+    def forget(self, life: Life) -> None:
+        """A process is over, and so are its requests."""
+        gone = [job for job, errand in self._running.items() if errand.life is life]
+        for job in gone:
+            del self._running[job]
+        self.interrupted += len(gone)
+
+    def check_ended(self, honest: Callable[[Life], bool]) -> None:
+        """SimulationError if a request of an honest node has neither ended nor been heard of for
+        QUIET_US.
+        """
+        for job, errand in self._running.items():
+            quiet = self._kernel.now - errand.heard_us
+            if quiet > QUIET_US and honest(errand.life):
+                asked, name = seconds(errand.asked_us), job.hex()
+                raise SimulationError(
+                    f"node {errand.life.number}: request {name} of {asked:.3f} s is stuck, "
+                    f"silent for {seconds(quiet):.0f} s"
+                )
+
+
+def _draw_length(rng: random.Random, median: int, spread: float) -> int:
+    return max(1, min(60_000, round(median * math.exp(rng.gauss(0.0, spread)))))

@@ -1,0 +1,193 @@
+"""The world: machines, what is between them, and the births and deaths of their processes."""
+
+import random
+from itertools import count
+
+import msgspec
+
+from p2p_modelex.core.node import NodeCore
+from p2p_modelex.ids import PeerId
+from p2p_modelex.records.ownership import SignedOwnership
+from p2p_modelex.simulation.behaviours import BEHAVIOURS, be_honest
+from p2p_modelex.simulation.chain import ChainModel
+from p2p_modelex.simulation.compute import EngineModel, EngineStep
+from p2p_modelex.simulation.cryptography import Notary
+from p2p_modelex.simulation.disk import Disk
+from p2p_modelex.simulation.gossip import Router
+from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.life import Life, Observer
+from p2p_modelex.simulation.links import REGIONS, LinkModel, Place
+from p2p_modelex.simulation.machine import Machine
+from p2p_modelex.simulation.randomness import derive, open_stream
+from p2p_modelex.simulation.scenario import Population, Scenario
+from p2p_modelex.simulation.wires import Wires
+
+AGENT = "modelex/simulated"
+KEPT_WHOLE_MAX = 300
+"""Up to so many machines each keeps the advertisements it persists; of more, every n-th does, where
+none is ever started again.
+"""
+
+
+class World:
+    """Machines by number; `observer` watches every step of their cores."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        kernel: Kernel,
+        notary: Notary,
+        chain: ChainModel | None,
+        observer: Observer,
+    ) -> None:
+        self.scenario = scenario
+        self.kernel = kernel
+        self.links = LinkModel(scenario.links)
+        self.notary = notary
+        self.chain = chain
+        self._observer = observer
+        self._numbers = count(1)
+        self.machines: list[Machine] = []
+        self.by_peer: dict[PeerId, Machine] = {}
+        self.alive: dict[int, Machine] = {}
+        """Machines whose process runs, by number, in the order they came."""
+        for population in scenario.population:
+            for _ in range(population.count):
+                self._place(population)
+
+    def open_stream(self, *names: str | int) -> random.Random:
+        """Return the random numbers of a purpose."""
+        return open_stream(self.scenario.seed, *names)
+
+    def _place(self, population: Population) -> None:
+        number = len(self.machines)
+        rng = self.open_stream("place", number)
+        weights = self.scenario.links.regions or dict.fromkeys(REGIONS, 1.0)
+        region = rng.choices(list(weights), list(weights.values()))[0]
+        is_hidden = rng.random() < population.hidden
+        links = self.open_stream("links", number)
+        place = Place(region, population.up, population.down, is_hidden, links)
+        seed = derive(self.scenario.seed, "salts", number)
+        machine = Machine(
+            number,
+            population,
+            self.notary.open_peer(number),
+            self.notary.open_account(number),
+            place,
+            Disk(seed, keeps_records=self._keeps_records(number)),
+        )
+        self.machines.append(machine)
+        self.by_peer[machine.peer] = machine
+
+    def _keeps_records(self, number: int) -> bool:
+        populations = self.scenario.population
+        is_restarted = any(one.session for one in populations) or any(
+            fault.kind == "crash" for fault in self.scenario.fault
+        )
+        return is_restarted or number % (1 + self.scenario.nodes // KEPT_WHOLE_MAX) == 0
+
+    def _find(self, peer: PeerId) -> Wires | None:
+        machine = self.by_peer.get(peer)
+        life = machine.life if machine is not None else None
+        return life.wires if life is not None else None
+
+    def birth(self, machine: Machine) -> Life:
+        """Start a machine's process: restore what its disk has, begin, and advertise."""
+        machine.lives += 1
+        machine.joined_us = self.kernel.now
+        number = machine.number
+        proof = machine.build_ownership()
+        core = NodeCore(
+            machine.build_identity(),
+            machine.build_policies(self.scenario),
+            machine.build_shop(proof),
+            self.open_stream("core", number, machine.lives),
+            AGENT,
+        )
+        life = self._build_life(machine, core)
+        machine.life = life
+        self.alive[number] = machine
+        self._restore(machine, life)
+        life.begin(self._build_engines(machine, life), self._draw_heartbeat(number))
+        if machine.advertises:
+            self._advertise(machine, life, proof)
+        return life
+
+    def _restore(self, machine: Machine, life: Life) -> None:
+        """As `node/node.py: _restore`."""
+        core, chain = life.core, self.chain
+        entry = None
+        if chain is not None:
+            core.begin_in(chain.fetch_split())
+            if machine.advertises:
+                entry = chain.fetch_registration(life, machine.peer_signer.public_key)
+        machine.disk.apply(core.restore(machine.disk.read(), entry))
+        core.directory.restore(machine.disk.records.values(), life.now_ms)
+
+    def _advertise(self, machine: Machine, life: Life, proof: SignedOwnership) -> None:
+        # Who is behind a NAT does not know it, and advertises where it listens.
+        life.perform(lambda now: life.core.advertise((machine.address,), (proof,), now))
+
+    def _build_life(self, machine: Machine, core: NodeCore) -> Life:
+        cpu, number = self.scenario.cpu, machine.number
+        behaviour = BEHAVIOURS[machine.population.behaviour]
+        life = Life(
+            number,
+            machine.account_signer.address,
+            core,
+            self.kernel,
+            machine.disk,
+            self.notary,
+            self.chain,
+            self._observer,
+            step_us=cpu.step,
+            disk_us=cpu.disk,
+            gossip_us=cpu.gossip,
+            heartbeat_us=self.scenario.gossip.heartbeat,
+            twist=None if behaviour is be_honest else behaviour,
+        )
+        life.wires = Wires(
+            life,
+            machine.peer,
+            machine.address,
+            machine.place,
+            self.kernel,
+            self.links,
+            self._find,
+            self._numbers,
+        )
+        life.router = Router(
+            self.scenario.gossip,
+            self.open_stream("gossip", number, machine.lives),
+            life.send_rpc,
+            life.judge_message,
+            machine.peer,
+            # A sequence goes on after a restart: others remember the messages of before.
+            machine.lives << 32,
+        )
+        return life
+
+    def _build_engines(self, machine: Machine, life: Life) -> dict[str, EngineModel]:
+        engine = machine.population.engine
+        if engine is None:
+            return {}
+        rng = self.open_stream("engine", machine.number, machine.lives)
+
+        def tell(answer: msgspec.Struct, at: int) -> None:
+            self.kernel.at(at, life, answer)
+
+        def tick(at: int) -> None:
+            self.kernel.at(at, life, EngineStep(engine.model))
+
+        return {engine.model: EngineModel(engine, rng, tell, tick)}
+
+    def _draw_heartbeat(self, number: int) -> int:
+        return int(self.open_stream("heartbeat", number).random() * self.scenario.gossip.heartbeat)
+
+    def death(self, machine: Machine) -> Life | None:
+        """Kill a machine's process, if one runs; returns it."""
+        life, machine.life = machine.life, None
+        if life is not None:
+            del self.alive[machine.number]
+            life.end()
+        return life

@@ -1,0 +1,139 @@
+"""Each checker finds a fault that is planted for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core import inputs as inp
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.exchange.sale import Sale
+from p2p_modelex.core.node import NodeCore
+from p2p_modelex.errors import SimulationError
+from p2p_modelex.records import codec, envelope
+from p2p_modelex.records.envelope import Envelope
+from p2p_modelex.records.job import Pay
+from p2p_modelex.records.rows import RecordRow
+from p2p_modelex.simulation.life import Life
+from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.units import UnixMs, Wei
+from tests.simulation.worlds import MARKET, MESH, play
+
+Patch = pytest.MonkeyPatch
+
+
+def assert_found(
+    match: str, text: str = MESH, meddle: Callable[[Simulation], None] | None = None
+) -> None:
+    with pytest.raises(SimulationError, match=match):
+        play(text, meddle=meddle)
+
+
+def test_nothing_is_found_where_nothing_is_wrong() -> None:
+    assert play(MARKET).measures["finished"] > 0
+
+
+def test_money_from_nowhere() -> None:
+    def mint(run: Simulation) -> None:
+        assert run.chain is not None
+        run.chain.ledger.mint(run.world.machines[0].account_signer.address, Wei(1))
+
+    assert_found(r"there are \d+ wei, \d+ were given out", MARKET, mint)
+
+
+def test_a_forgery_that_is_believed(monkeypatch: Patch) -> None:
+    """Signatures are not looked at, and somebody puts words into another's mouth."""
+    take = Life._do
+
+    def forge(life: Life, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.Persist) and life.number == 3:
+            rows = tuple(_forge(row) if isinstance(row, RecordRow) else row for row in effect.rows)
+            effect = fx.Persist(rows)
+        take(life, effect)
+
+    monkeypatch.setattr(Life, "_do", forge)
+    assert_found("node 3 .* that its peer never signed")
+
+
+def _forge(row: RecordRow) -> RecordRow:
+    opened = envelope.decode_envelope(row.envelope, limit=len(row.envelope))
+    forged = Envelope(opened.signer, opened.payload + b"!", opened.signature)
+    return msgspec.structs.replace(row, envelope=codec.encode(forged))
+
+
+def test_a_voucher_that_nobody_signed(monkeypatch: Patch) -> None:
+    def meddle(run: Simulation) -> None:
+        monkeypatch.setattr(run.notary, "account_has_signed", lambda *_: False)
+
+    assert_found("a voucher that its payer never signed", MARKET, meddle)
+
+
+def test_a_provider_that_works_on_without_vouchers(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Sale, "compute_allowance", lambda sale, paid: 10**6)
+
+    def keep_vouchers(run: Simulation) -> None:
+        take = Life._do
+
+        def hold_back(life: Life, effect: fx.Effect) -> None:
+            is_pay = isinstance(effect, fx.Send) and effect.payload[1:2] == bytes(
+                [Pay.__struct_config__.tag]  # type: ignore[list-item]
+            )
+            if not (is_pay and life.speaks_exchange(effect.stream)):  # type: ignore[union-attr]
+                take(life, effect)
+
+        monkeypatch.setattr(Life, "_do", hold_back)
+
+    assert_found(r"it works \d+ wei ahead, its window is \d+", MARKET, keep_vouchers)
+
+
+def test_an_honest_node_that_is_blamed(monkeypatch: Patch) -> None:
+    take = NodeCore.step
+
+    def blame(core: NodeCore, happened: inp.Input, now: UnixMs) -> list[fx.Effect]:
+        effects = take(core, happened, now)
+        if isinstance(happened, inp.PeerConnected):
+            effects.append(fx.Penalize(happened.peer, "bad_signature", "planted"))
+        return effects
+
+    monkeypatch.setattr(NodeCore, "step", blame)
+    assert_found(r"it blames honest node \d+ for bad_signature \(planted\)")
+
+
+def test_a_directory_that_never_forgets(monkeypatch: Patch) -> None:
+    def forget_nothing(directory: Directory, now: UnixMs) -> tuple[Any, ...]:
+        directory._expiries.clear()
+        return ()
+
+    monkeypatch.setattr(Directory, "expire", forget_nothing)
+    scenario = MESH.replace('"100 s"', '"50 min"')
+    leave = scenario + '\n[[population]]\nname = "gone"\ncount = 1\nsession = "1 s"\n'
+    leave += 'downtime = "30 d"\njoin_over = "1 s"\n'
+    assert_found("its directory holds what expired", leave)
+
+
+def test_directories_that_stay_apart() -> None:
+    def cut(run: Simulation) -> None:
+        run.world.links.find_heal = lambda *_: run.scenario.duration + 1  # type: ignore[method-assign]
+
+    assert_found("does not know what node", meddle=cut)
+
+
+def test_a_request_that_never_ends(monkeypatch: Patch) -> None:
+    take = Life.receive
+
+    def lose_answers(life: Life, event: msgspec.Struct) -> None:
+        if not isinstance(event, inp.ChannelOpened):
+            take(life, event)
+
+    monkeypatch.setattr(Life, "receive", lose_answers)
+    assert_found("is stuck, silent for", MARKET)
+
+
+def test_a_core_that_raises_names_the_time(monkeypatch: Patch) -> None:
+    def divide(core: NodeCore, happened: inp.Input, now: UnixMs) -> list[fx.Effect]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(NodeCore, "step", divide)
+    assert_found(r"at \d+\.\d+ s a node broke: ZeroDivisionError")

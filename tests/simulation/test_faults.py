@@ -1,0 +1,104 @@
+"""Whole worlds under faults."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from p2p_modelex.cli.simulate import simulate
+from p2p_modelex.simulation.run import Simulation
+from tests.simulation.worlds import MARKET, MESH, build, play
+
+
+@pytest.mark.slow
+def test_vouchers_and_debts_outlive_crashes_on_both_sides() -> None:
+    faults = """
+[[fault]]
+kind = "crash"
+at = "20 s"
+lasts = "5 s"
+population = "sellers"
+share = 1.0
+
+[[fault]]
+kind = "crash"
+at = "40 s"
+lasts = "3 s"
+population = "buyers"
+share = 1.0
+"""
+    measures = play(MARKET + faults).measures
+    assert measures["interrupted"] >= 0
+    assert measures["finished"] > 5
+
+
+@pytest.mark.slow
+def test_an_outage_of_the_chain_stops_deposits_and_nothing_else() -> None:
+    faults = '[[fault]]\nkind = "outage"\nat = "30 s"\nlasts = "20 s"\n'
+    assert play(MARKET + faults).measures["finished"] > 5
+
+
+def test_a_clogged_node_catches_up() -> None:
+    faults = '[[fault]]\nkind = "clog"\nat = "6 s"\nlasts = "10 s"\nshare = 0.5\n'
+    assert play(MESH + faults).measures["known"] == 1.0
+
+
+def test_a_short_partition_breaks_no_connection() -> None:
+    faults = '[[fault]]\nkind = "partition"\nat = "10 s"\nlasts = "20 s"\n'
+    with Simulation(build(MESH + faults)) as run:
+        run.advance(9_000_000)
+        before = [len(m.life.wires.connections) for m in run.world.machines if m.life]
+        run.advance(30_500_000)
+        after = [len(m.life.wires.connections) for m in run.world.machines if m.life]
+        run.finish()
+    assert sum(after) >= sum(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", ["overcharge", "no-receipt", "silent", "corrupt"])
+def test_buyers_get_past_a_seller_that_misbehaves(behaviour: str) -> None:
+    liar = f"""
+[[population]]
+name = "liars"
+count = 1
+behaviour = "{behaviour}"
+join_over = "2 s"
+engine = {{ completion_price = "0.001 AI" }}
+"""
+    measures = play(MARKET + liar).measures
+    assert measures["finished"] > 5
+
+
+@pytest.mark.slow
+def test_sellers_get_past_a_buyer_that_does_not_pay() -> None:
+    settings = ["population.2.behaviour=free-rider", "settle=200 s"]
+    measures = play(MARKET, *settings).measures
+    assert measures["offence_unpaid"] > 0
+
+
+def test_the_command_prints_a_summary_and_writes_files(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    file.write_text(MESH + '[[hold]]\nmeasure = "known"\nat_least = 1.0\n', encoding="utf-8")
+    out = tmp_path / "out"
+    done = CliRunner().invoke(
+        simulate, [str(file), "--nodes", "6", "--seed", "5", "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    assert "mesh, seed 5" in done.output
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert summary["digest"] in done.output
+    assert summary["measures"]["nodes"] == 6
+    samples = (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(samples[-1])["is_complete"] is True
+
+
+def test_an_expectation_that_does_not_hold_fails_the_command(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    hold = '[[hold]]\nmeasure = "events"\nat_most = 1.0\n'
+    hold += '[[hold]]\nmeasure = "beauty"\nat_least = 1.0\n'
+    file.write_text(MESH + hold, encoding="utf-8")
+    done = CliRunner().invoke(simulate, [str(file), "--quiet"])
+    assert done.exit_code == 1
+    assert "events is" in str(done.exception)
+    assert "beauty was not measured" in str(done.exception)

@@ -1,0 +1,57 @@
+"""A seed and a scenario repeat a run exactly, whatever the process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from p2p_modelex.simulation.chance import draw_scenario
+from p2p_modelex.simulation.run import Simulation
+from tests.simulation.worlds import MARKET, MESH, play
+
+_SCRIPT = (
+    "from tests.simulation.worlds import MARKET, play\nprint(play(MARKET, 'seed={seed}').digest)\n"
+)
+
+
+def digest_of(seed: int, hash_seed: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT.format(seed=seed)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_one_seed_has_one_digest_whatever_the_order_of_hashes() -> None:
+    digests = [digest_of(7, "0"), digest_of(7, "12345"), play(MARKET, "seed=7").digest]
+    assert len(digests[0]) == 64
+    assert digests == [digests[0]] * 3
+
+
+def test_another_seed_has_another_digest() -> None:
+    assert play(MESH, "seed=1").digest != play(MESH, "seed=2").digest
+
+
+def test_sharing_what_was_decoded_changes_nothing() -> None:
+    assert play(MARKET, "codec=bytes").digest == play(MARKET, "codec=objects").digest
+
+
+@pytest.mark.slow
+def test_real_signatures_take_the_same_course_as_stubs() -> None:
+    real, stub = (play(MARKET, f"crypto={crypto}").measures for crypto in ("real", "stub"))
+    assert real["finished"] == stub["finished"] > 0
+    # Keys differ, and with them what is drawn by them: not the events, but what comes of them.
+    assert real["completion_tokens"] == stub["completion_tokens"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 14, 35, 1046])
+def test_worlds_drawn_by_chance_hold(seed: int) -> None:
+    with Simulation(draw_scenario(seed)) as run:
+        result = run.finish()
+    assert result.measures["events"] > 1000

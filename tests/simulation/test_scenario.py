@@ -1,0 +1,102 @@
+import pytest
+
+from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.scenario_file import (
+    list_scenarios,
+    parse_scenario,
+    read_scenario,
+    scale,
+)
+from tests.simulation.worlds import MARKET, MESH
+
+_HEAD = 'name = "x"\nduration = "60 s"\n[[population]]\nname = "a"\ncount = 2\njoin_over = "1 s"\n'
+
+
+@pytest.mark.parametrize("path", list_scenarios().values(), ids=lambda path: path.stem)
+def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None:
+    scenario = read_scenario(path)  # type: ignore[arg-type]
+    assert scenario.hold
+    assert scenario.about
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (_HEAD + "hiden = 0.5\n", "line 7: unknown key `hiden`", "did you mean `hidden`?"),
+        (_HEAD + "[links]\njiter = 1.0\n", "line 8: unknown key `jiter`", "`jitter`"),
+        (_HEAD + '[links]\nlatency = "5 MB"\n', 'line 8: `links.latency`: "MB" is no unit', ""),
+        (_HEAD + '[links]\nlatency = "5 AI"\n', '"AI" is an amount of money; expected a time', ""),
+        (_HEAD + "[links]\nlatency = 5\n", 'expected a time with its unit, such as "30 s"', ""),
+        (_HEAD + "[links]\nloss = 0.9\n", "line 8: `links.loss`", ""),
+        (_HEAD.replace("count = 2", "count = 0"), "line 5: `population.0.count`", ""),
+        (_HEAD.replace("count = 2\n", ""), "line 3: `count` is missing", "add it"),
+        (_HEAD.replace('"60 s"', '"1 s"'), "line 3: its last node joins at 1 s", "longer"),
+        (_HEAD.replace('"60 s"', '"31 d"'), "line 2: a run takes over 0 and at most 30", "shorten"),
+        (_HEAD + 'settle = "1 s"\n', "line 7: unknown key `settle`", ""),
+        (_HEAD + "engine = {}\nrole = 'requester'\n", "line 7: a requester sells nothing", ""),
+        (_HEAD + 'behaviour = "honst"\n', "line 7: no behaviour 'honst'", "`honest`"),
+        (_HEAD + "[links.regions]\nlondn = 1.0\n", "no region londn", "`london`"),
+        (_HEAD + "[gossip]\nd = 3\n", "line 8: the degrees must hold", ""),
+        (
+            _HEAD + '[[workload]]\npopulation = "b"\nevery = "1 s"\n',
+            "line 8: no population 'b'",
+            "known: a",
+        ),
+        (
+            _HEAD + '[[workload]]\npopulation = "a"\nevery = "1 s"\n',
+            "requests are paid on a chain",
+            "[chain]",
+        ),
+        (
+            _HEAD + '[[fault]]\nkind = "crash"\nat = "50 s"\nlasts = "20 s"\n',
+            "line 9: it is not over before the run settles",
+            "earlier",
+        ),
+        (
+            _HEAD + '[[fault]]\nkind = "outage"\nat = "5 s"\nlasts = "20 s"\n',
+            "line 8: there is no chain",
+            "",
+        ),
+        (_HEAD + '[[hold]]\nmeasure = "known"\n', "line 8: no number", "at_least or at_most"),
+        ("name = ", "is not TOML", ""),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_line(text: str, message: str, hint: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_scenario(text)
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_two_populations_need_two_names() -> None:
+    with pytest.raises(BadInput, match="two populations 'a'"):
+        parse_scenario(_HEAD + _HEAD[_HEAD.index("[[") :])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("links", "not a setting"),
+        ("links.loss=x", "`links.loss`"),
+        ("population.9.count=1", "there is no '9' in it"),
+        ("name.first=1", "there is no such table"),
+    ],
+)
+def test_a_wrong_setting_is_refused(setting: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        parse_scenario(MESH, settings=[setting])
+
+
+def test_settings_change_what_the_file_says() -> None:
+    settings = ["links.loss=0.25", "population.1.count=3", 'duration="90 s"', "settle=80 s"]
+    scenario = parse_scenario(MESH, settings=settings)
+    assert scenario.links.loss == 0.25
+    assert scenario.nodes == 4
+    assert (scenario.duration, scenario.settle) == (90_000_000, 80_000_000)
+
+
+def test_scaling_keeps_bootstrap_peers_and_proportions() -> None:
+    scenario = scale(parse_scenario(MARKET), 101)
+    assert [one.count for one in scenario.population] == [1, 60, 40]
+    with pytest.raises(BadInput, match="too few"):
+        scale(scenario, 2)
