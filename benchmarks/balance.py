@@ -69,7 +69,7 @@ class Provider:
     def describe(self) -> Load:
         """Say what a real one would."""
         latency_ms = int(statistics.median(self.firsts))
-        return Load(0, self.running, len(self.waiting), SLOTS, latency_ms)
+        return Load(0, self.running, len(self.waiting), SLOTS, latency_ms, 0)
 
 
 class World:

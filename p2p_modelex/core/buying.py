@@ -209,7 +209,8 @@ class Buying:
         run.move(lane.epoch)
         stream = self._next_stream()
         self._circuits.begin_trial(candidate.peer, now)
-        self._choosing.router.on_order(run.job, candidate.peer, now)
+        assert run.look is not None
+        self._choosing.router.on_order(run.job, candidate.peer, now, run.look.want.turns)
         run.exchange = RequesterExchange(stream, candidate.peer, purchase, lane)
         run.channel = lane.channel
         self._by_stream[stream] = run, run.exchange

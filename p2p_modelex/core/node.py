@@ -89,7 +89,7 @@ FINAL_STATES = (
 row of a job we bought is kept: the provider may yet ask for what it delivered (LED-11).
 """
 
-NO_LOAD = Load(0, 0, 0, 0, 0)
+NO_LOAD = Load(0, 0, 0, 0, 0, 0)
 """The load of a node that sells nothing."""
 
 

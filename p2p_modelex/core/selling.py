@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from p2p_modelex.core.admission import Admission
+from p2p_modelex.core.caching import Caching
 from p2p_modelex.core.effects import (
     CountTokens,
     Effect,
@@ -81,6 +84,7 @@ class Selling:
         self._streams_of: dict[PeerId, int] = {}
         self._splits = splits
         self._admission = Admission(slots, slots_of)
+        self._caching = Caching()
         # Jobs that must make room, refused once the step at hand is done.
         self._crowded_out: list[JobId] = []
         self._is_leaving = False
@@ -100,7 +104,7 @@ class Selling:
 
     def get_load(self) -> Load:
         """Our load now, for those who probe: only jobs that are admitted and paid for count."""
-        return self._admission.get_load()
+        return msgspec.structs.replace(self._admission.get_load(), cached=self._caching.share)
 
     def restore(self, rows: Iterable[Row]) -> None:
         """Take over who has paid us and who owes; call before `start`."""
@@ -180,6 +184,10 @@ class Selling:
         job = happened.job
         if isinstance(happened, EngineProduced):
             self._admission.produced(job, now)
+        if isinstance(happened, EngineFinished):
+            self._caching.finish(happened)
+        if isinstance(happened, EngineFailed):
+            self._caching.drop(job)
         if isinstance(happened, _LAST_ANSWERS):
             self._admission.counted(job)
             self._admission.finished(job, now)
@@ -225,6 +233,7 @@ class Selling:
                 worth = compute_worth(window, epoch)
                 gone = self._admission.enter(job, request, channel, worth, now)
                 self._crowded_out += [gone] if gone is not None else []
+                self._caching.begin(job, request)
                 return []
             case StopGenerating(job):
                 return [effect] if self._admission.has_engine(job) else []

@@ -2,9 +2,10 @@
 
 import hashlib
 
-from p2p_modelex.core.exchange import parameters
+from p2p_modelex.core.exchange import pricing
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.candidate import Want
+from p2p_modelex.core.turns import compute_turns
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.job import Request, features_of
 from p2p_modelex.units import Epoch, Wei, rescale
@@ -24,7 +25,7 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         model=request.model,
         weights=request.weights if any(request.weights) else None,
         features=features_of(request),
-        prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
+        prompt_tokens=pricing.compute_prompt_bytes(request) // BYTES_PER_TOKEN + 1,
         max_tokens=request.max_tokens,
         max_cost=_move(wanted.max_cost, wanted, epoch),
         max_prompt_price=_move(wanted.max_prompt_price, wanted, epoch),
@@ -34,6 +35,7 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         denied=wanted.denied,
         standings=wanted.standings,
         prefix=_compute_prefix(request),
+        turns=compute_turns(request),
     )
 
 
@@ -50,20 +52,10 @@ def _compute_prefix(request: Request) -> bytes:
     return digest.digest()
 
 
-def prompt_bytes(request: Request) -> int:
-    """Return the UTF-8 bytes of a request's prompt."""
-    texts = [request.text, *(message.content for message in request.messages)]
-    return sum(len(text.encode()) for text in texts)
-
-
 def compute_ceiling(wanted: RunRequested, offer: Offer) -> Wei:
     """Return the most the job can cost at an offer's prices: a token has at least one byte."""
     request = wanted.request
-    prompt_tokens = (
-        prompt_bytes(request)
-        + parameters.TEMPLATE_TOKENS
-        + parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
-    )
+    prompt_tokens = pricing.compute_prompt_tokens_max(request)
     most = prompt_tokens * offer.prompt_price + request.max_tokens * offer.completion_price
     return Wei(min(_move(wanted.max_cost, wanted, Epoch(offer.epoch)), most))
 

@@ -59,6 +59,9 @@ class ProfileSettings:
         _WEIGHT, 0, "Weight of being the one that a conversation belongs to, for its cache."
     )
     record: int = option(_WEIGHT, 1, "Weight of having served this node well.")
+    cache: int = option(
+        _WEIGHT, 1, "Weight of having read the prompt before, as far as its caches keep that."
+    )
     allow: tuple[str, ...] = option(
         texts(PEERS_MAX), (), "Peer ids to buy from; empty for all.", example='["12D3KooW..."]'
     )

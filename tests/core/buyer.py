@@ -116,7 +116,7 @@ class Buyer:
         numbers = count(2, 2)
         book = ProbeBook()
         next_stream = lambda: StreamId(next(numbers))  # noqa: E731
-        self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0), next_stream, book)
+        self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0, 0), next_stream, book)
         self.buying = Buying(
             NETWORK,
             REGISTRY,

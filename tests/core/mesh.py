@@ -60,7 +60,7 @@ class Stage(Scene):
         self.mesh = mesh
         streams = count(2, 2)
         self.probes = ProbeMachine(
-            lambda: Load(0, 0, 0, 0, 0), lambda: StreamId(next(streams)), self.loads
+            lambda: Load(0, 0, 0, 0, 0, 0), lambda: StreamId(next(streams)), self.loads
         )
         self.choosing = Choosing(
             mesh, self.router, self.probes, random.Random(3), mesh.get_standing

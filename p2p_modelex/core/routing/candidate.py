@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from p2p_modelex.core.turns import Turn
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, move_offer
 from p2p_modelex.records.registry import UNSUSPENDED, Standing
@@ -31,6 +32,7 @@ class Want:
     no ceiling. epoch: the token's split epoch now.
     standings: the acceptable ones. only: the peers allowed, empty for all. denied: peers never to
     use. prefix: a digest of how the conversation begins, empty for none: its point on the ring.
+    turns: the prompt, as far as others may have read it before.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class Want:
     only: tuple[PeerId, ...] = ()
     denied: tuple[PeerId, ...] = ()
     prefix: bytes = b""
+    turns: tuple[Turn, ...] = ()
 
 
 def build_candidates(

@@ -1,6 +1,6 @@
 """Choose providers: filter, draw a shortlist, (probe it, elsewhere,) score, order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
@@ -11,6 +11,8 @@ from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.picking import Draw, Rng, Scored, order_by_total
 from p2p_modelex.core.routing.profile import PROFILES, Profile
+from p2p_modelex.core.routing.scorers import Cached
+from p2p_modelex.core.turns import Turn
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.units import UnixMs
 
@@ -46,10 +48,10 @@ class Router:
         self._circuits = circuits
         self._history = history
 
-    def on_order(self, job: JobId, peer: PeerId, now: UnixMs) -> None:
-        """An order goes to a peer."""
+    def on_order(self, job: JobId, peer: PeerId, now: UnixMs, turns: tuple[Turn, ...] = ()) -> None:
+        """An order goes to a peer. turns: of its prompt."""
         self.loads.note_order(peer)
-        self._history.on_order(job, peer, now)
+        self._history.on_order(job, peer, now, turns)
 
     def on_text(self, job: JobId, now: UnixMs) -> None:
         """Text of an order came."""
@@ -92,7 +94,24 @@ class Router:
                 known.offer, want
             ):
                 cheapest[candidate.peer] = candidate
-        return self.profile.picker.draw(list(cheapest.values()), want, self._look(now), self._rng)
+        found = self.profile.picker.draw(list(cheapest.values()), want, self._look(now), self._rng)
+        return self._add_reader(found, cheapest, want)
+
+    def find_reader(self, want: Want) -> PeerId | None:
+        """Return who has read the most of the prompt, if the profile cares (RTE-50)."""
+        if not any(isinstance(scorer, Cached) for scorer, _ in self.profile.scorers):
+            return None
+        found = self._history.readers.find(want.turns)
+        return None if found is None else found[0]
+
+    def _add_reader(self, found: Draw, kept: Mapping[PeerId, Candidate], want: Want) -> Draw:
+        """RTE-50: who has read the prompt is on the shortlist, asked as the others are."""
+        reader = self.find_reader(want)
+        candidate = None if reader is None else kept.get(reader)
+        if candidate is None or candidate in found.shortlist:
+            return found
+        asked = (*found.asked, candidate) if found.asked else ()
+        return Draw((*found.shortlist, candidate), asked, found.waits)
 
     def rank(
         self, shortlist: Sequence[Candidate], kept: Sequence[Candidate], want: Want, now: UnixMs

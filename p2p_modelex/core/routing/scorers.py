@@ -11,6 +11,8 @@ from p2p_modelex.ids import PeerId
 
 LATENCY_HALF_MS = 500
 """A time to the first token that scores one half."""
+CACHE_WHOLE = 10_000
+"""All of what came again was still there, in basis points."""
 UNKNOWN = 0.25
 """The score of a load nobody told us: below a free peer's, above a full one's."""
 
@@ -113,7 +115,25 @@ class Record:
         ]
 
 
+class Cached:
+    """RTE-50: the share of the prompt that the peer has read, times what it says it keeps."""
+
+    rule = "RTE-50"
+    name = "cache"
+
+    def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        """Return 0 but for the peer that read the most of the prompt last."""
+        reader, share = sight.history.readers.find(want.turns) or (None, 0.0)
+        scores = [0.0] * len(candidates)
+        for at, candidate in enumerate(candidates):
+            if candidate.peer == reader:
+                load = sight.loads.get(candidate.peer, sight.now)
+                kept = UNKNOWN if load is None else load.cached / CACHE_WHOLE
+                scores[at] = share * kept
+        return scores
+
+
 SCORERS: Mapping[str, Scorer] = MappingProxyType(
-    {one.name: one for one in (Price(), Latency(), FreeSlots(), Affinity(), Record())}
+    {one.name: one for one in (Price(), Latency(), FreeSlots(), Affinity(), Record(), Cached())}
 )
 """By the name that a profile gives them."""

@@ -30,6 +30,7 @@ class Outcome:
     price: Wei = Wei(0)  # noqa: RUF009  # an int
     epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
     row: ReceiptRow | None = None
+    cached_tokens: int = 0
 
 
 class Run(Protocol):
@@ -62,6 +63,7 @@ def outcome_of(run: Run) -> Outcome:
         receipt.price,
         Epoch(receipt.epoch),
         run.row,
+        run.cached_tokens,
     )
 
 
@@ -106,7 +108,8 @@ class OwnRun:
                     break
                 if isinstance(output, Done):
                     counts = output.prompt_tokens, output.completion_tokens
-                    self.outcome = Outcome(*counts, output.finish, weights)
+                    cached = output.cached_tokens
+                    self.outcome = Outcome(*counts, output.finish, weights, cached_tokens=cached)
                     break
                 if isinstance(output, Piece):
                     tokens += output.tokens

@@ -160,6 +160,12 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     modelex: ModelexTerms | None = None
 
 
+class PromptDetails(msgspec.Struct, frozen=True):
+    """cached_tokens: those that were not read anew, by the providers' word; they cost the same."""
+
+    cached_tokens: int
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens by the providers' own tokenizers. cost: AI, exactly, as text."""
 
@@ -167,6 +173,7 @@ class Usage(msgspec.Struct, frozen=True):
     completion_tokens: int
     total_tokens: int
     cost: str
+    prompt_tokens_details: PromptDetails
 
 
 class ModelexResult(msgspec.Struct, frozen=True):
