@@ -78,7 +78,7 @@ class Provider:
         """Say what a real one would, or lie."""
         waiting = sum(place.state == "waiting" for place in self.line)
         latency_ms = int(statistics.median(self.firsts))
-        return self.claims or Load(0, self.running, waiting, SLOTS, latency_ms)
+        return self.claims or Load(0, self.running, waiting, SLOTS, latency_ms, 0)
 
 
 class World:

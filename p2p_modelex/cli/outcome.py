@@ -36,6 +36,7 @@ def print_outcome(completion: "Completion", receipt_file: Path) -> None:
             "provider": format_peer_id(row.peer),
             "prompt_tokens": receipt.prompt_tokens,
             "completion_tokens": receipt.completion_tokens,
+            "cached_tokens": completion.cached_tokens,
             "finish": receipt.finish.name.lower(),
             "paid_wei": str(int(completion.paid)),
             "split_epoch": receipt.epoch,

@@ -214,4 +214,4 @@ class Admission:
         jobs = sum(line.waiting + line.running for line in self._lines.values())
         median = statistics.median_high(self._latencies) if self._latencies else 0
         running = min(jobs, self._slots)
-        return Load(0, running, jobs - running, self._slots, median)
+        return Load(0, running, jobs - running, self._slots, median, 0)

@@ -174,6 +174,9 @@ class Choosing:
         else:
             known = self.router.loads.get_newest(now, KNOWN_MAX) if reach == "known" else ()
             peers = list(dict.fromkeys((*known, *group.sample(limit, self._rng))))
+        reader = self.router.find_reader(want)
+        if reader is not None and reader not in peers:
+            peers = [reader, *peers]
         entries = (self._directory.get(peer) for peer in peers)
         return (entry for entry in entries if entry is not None)
 

@@ -202,12 +202,14 @@ class RunText(msgspec.Struct, frozen=True, gc=False):
 class RunFinished(msgspec.Struct, frozen=True, gc=False):
     """The provider's receipt verified; `row` is durable. paid: wei in all, in the split epoch of
     the receipt; an order that was cancelled, and has not ended, counts with the most it may cost.
+    cached: prompt tokens that were not read anew, as the provider says.
     """
 
     job: JobId
     row: ReceiptRow
     finish: Finish
     paid: Wei
+    cached: int = 0
 
 
 class RunFailed(msgspec.Struct, frozen=True, gc=False):

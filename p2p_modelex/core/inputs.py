@@ -102,12 +102,15 @@ class EngineProduced(msgspec.Struct, frozen=True, gc=False):
 
 
 class EngineFinished(msgspec.Struct, frozen=True, gc=False):
-    """The run ended; counts are the engine's own."""
+    """The run ended; counts are the engine's own. cached_tokens: of the prompt, those that were in
+    the engine's cache.
+    """
 
     job: JobId
     finish: Finish
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 class EngineFailed(msgspec.Struct, frozen=True, gc=False):

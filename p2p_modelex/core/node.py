@@ -103,7 +103,7 @@ FINAL_STATES = (
 row of a job we bought is kept: the provider may yet ask for what it delivered (LED-11).
 """
 
-NO_LOAD = Load(0, 0, 0, 0, 0)
+NO_LOAD = Load(0, 0, 0, 0, 0, 0)
 """The load of a node that sells nothing."""
 
 
@@ -157,6 +157,15 @@ class NodeCore:
             Millis(policies.directory.ttl_ms),
             self._advertise_again,
         )
+        self._build_buying(identity, policies, rng, next_stream)
+
+    def _build_buying(
+        self,
+        identity: Identity,
+        policies: Policies,
+        rng: Rng,
+        next_stream: Callable[[], StreamId],
+    ) -> None:
         circuits, loads, ratings = Circuits(), ProbeBook(), RatingBook()
         self._ratings = RatingWatch(
             policies.ratings, self.directory, self.anchoring.get_standing, ratings

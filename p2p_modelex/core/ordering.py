@@ -159,7 +159,8 @@ class Ordering:
         was_full = self._router.is_full(peer, now)
         attempt = Attempt(candidate, exchange, lane.channel, lane.epoch, ceiling, now, was_full)
         self._circuits.begin_trial(peer, now)
-        self._router.on_order(exchange.job, peer, now)
+        turns = run.look.want.turns if run.look else ()
+        self._router.on_order(exchange.job, peer, now, turns)
         run.attempts.append(attempt)
         self._by_stream[stream] = run, attempt
         addresses = candidate.advertisement.addresses

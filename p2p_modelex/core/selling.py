@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from p2p_modelex.core.admission import Admission
+from p2p_modelex.core.caching import Caching
 from p2p_modelex.core.effects import (
     CountTokens,
     Effect,
@@ -86,6 +89,7 @@ class Selling:
         self._admission = Admission(slots, slots_of)
         self._open_jobs = OpenJobs(self._admission.compute_retry_ms)
         self._sharing = Sharing(around, self._admission, self._redeeming, self._get_waiting)
+        self._caching = Caching()
         # Jobs that must make room, refused once the step at hand is done.
         self._crowded_out: list[JobId] = []
         self._is_leaving = False
@@ -105,7 +109,7 @@ class Selling:
 
     def get_load(self) -> Load:
         """Our load now, for those who probe: only jobs that are admitted and paid for count."""
-        return self._admission.get_load()
+        return msgspec.structs.replace(self._admission.get_load(), cached=self._caching.share)
 
     def restore(self, rows: Iterable[Row]) -> None:
         """Take over who has paid us and who owes; call before `start`."""
@@ -206,6 +210,10 @@ class Selling:
         job = happened.job
         if isinstance(happened, EngineProduced):
             self._admission.produced(job, now)
+        if isinstance(happened, EngineFinished):
+            self._caching.finish(happened)
+        if isinstance(happened, EngineFailed):
+            self._caching.drop(job)
         if isinstance(happened, _LAST_ANSWERS):
             self._admission.counted(job)
             self._admission.finished(job, now)
@@ -252,6 +260,7 @@ class Selling:
                 self._sharing.note_used(stake.channel)
                 gone = self._admission.enter(job, request, stake, now)
                 self._crowded_out += [gone] if gone is not None else []
+                self._caching.begin(job, request)
                 return []
             case StopGenerating(job):
                 return [effect] if self._admission.has_engine(job) else []

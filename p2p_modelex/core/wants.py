@@ -5,8 +5,9 @@ import hashlib
 import msgspec
 
 from p2p_modelex import limits
-from p2p_modelex.core.exchange import parameters
+from p2p_modelex.core.exchange import pricing
 from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.prefixes import compute_turns
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.family import split_model
@@ -30,7 +31,7 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         family=family,
         weights=request.weights if any(request.weights) else None,
         features=features_of(request),
-        prompt_tokens=prompt_bytes(request) // BYTES_PER_TOKEN + 1,
+        prompt_tokens=pricing.compute_prompt_bytes(request) // BYTES_PER_TOKEN + 1,
         max_tokens=request.max_tokens,
         max_cost=_move(wanted.max_cost, wanted, epoch),
         max_prompt_price=_move(wanted.max_prompt_price, wanted, epoch),
@@ -41,6 +42,7 @@ def build_want(wanted: RunRequested, epoch: Epoch) -> Want:
         standings=wanted.standings,
         prefix=_compute_prefix(request, wanted.conversation),
         farm=wanted.farm,
+        turns=compute_turns(request),
     )
 
 
@@ -60,20 +62,6 @@ def _compute_prefix(request: Request, conversation: str) -> bytes:
     return digest.digest()
 
 
-def prompt_bytes(request: Request) -> int:
-    """Return the UTF-8 bytes of a request's prompt."""
-    texts = [request.text, *(message.content for message in request.messages)]
-    return sum(len(text.encode()) for text in texts)
-
-
-def count_prompt_tokens(request: Request) -> int:
-    """Return the most tokens that a prompt can have, its template's included: a token has at least
-    one byte.
-    """
-    per_message = parameters.TEMPLATE_TOKENS_PER_MESSAGE * max(1, len(request.messages))
-    return prompt_bytes(request) + parameters.TEMPLATE_TOKENS + per_message
-
-
 def continue_request(request: Request, said: str, tokens: int) -> Request | None:
     """Return the request for what comes after `said`, which had so many tokens; None if there can
     be none (RTE-45): a grammar or a call of a tool would begin anew, and what is no text has no
@@ -82,7 +70,8 @@ def continue_request(request: Request, said: str, tokens: int) -> Request | None
     left = request.max_tokens - tokens
     is_free = not request.grammar and not request.tools
     is_text = request.kind in ("chat", "completion") and is_free
-    if not is_text or left <= 0 or prompt_bytes(request) + len(said.encode()) > limits.PROMPT_BYTES:
+    size = pricing.compute_prompt_bytes(request) + len(said.encode())
+    if not is_text or left <= 0 or size > limits.PROMPT_BYTES:
         return None
     if request.kind == "completion":
         return msgspec.structs.replace(request, text=request.text + said, max_tokens=left)
@@ -98,8 +87,8 @@ def continue_request(request: Request, said: str, tokens: int) -> Request | None
 
 
 def compute_ceiling(wanted: RunRequested, request: Request, offer: Offer) -> Wei:
-    """Return the most a request can cost at an offer's prices."""
-    prompt_price = count_prompt_tokens(request) * offer.prompt_price
+    """Return the most a request can cost at an offer's prices: a token has at least one byte."""
+    prompt_price = pricing.compute_prompt_tokens_max(request) * offer.prompt_price
     most = prompt_price + request.max_tokens * offer.completion_price
     return Wei(min(_move(wanted.max_cost, wanted, Epoch(offer.epoch)), most))
 

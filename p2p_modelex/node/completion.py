@@ -201,6 +201,8 @@ class Completion:
         """The verified receipt with what it is about, once finished."""
         self.paid = Wei(0)
         """Wei, in the split epoch of the receipt; without one, in the token's."""
+        self.cached_tokens = 0
+        """Prompt tokens that the provider says it need not read anew."""
         self.failed: RunFailed | None = None
         """What ended it, where it did not end well."""
         self.routed: RunRouted | None = None
@@ -276,6 +278,7 @@ class Completion:
                 self.logprobs += event.logprobs
             case RunFinished():
                 self.row, self.paid, self._is_over = event.row, event.paid, True
+                self.cached_tokens = event.cached
             case RunFailed():
                 self.paid, self.failed, self._is_over = event.paid, event, True
                 raise error_of(event)

@@ -103,8 +103,14 @@ class Jobs:
                     case Piece(text, tokens, logprobs):
                         counts[1] += tokens
                         await self._tell(EngineProduced(effect.job, text, tokens, logprobs))
-                    case Done(finish, prompt_tokens, completion_tokens):
-                        return EngineFinished(effect.job, finish, prompt_tokens, completion_tokens)
+                    case Done():
+                        return EngineFinished(
+                            effect.job,
+                            output.finish,
+                            output.prompt_tokens,
+                            output.completion_tokens,
+                            output.cached_tokens,
+                        )
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT_S):
                 await outputs.aclose()

@@ -65,6 +65,9 @@ class ProfileSettings:
         _WEIGHT, 0, "Weight of ratings on chain by the `evaluators` of [requester]."
     )
     distance: int = option(_WEIGHT, 0, "Weight of a short round trip, as probes measured it.")
+    cache: int = option(
+        _WEIGHT, 1, "Weight of having read the prompt before, as far as its caches keep that."
+    )
     allow: tuple[str, ...] = option(
         texts(PEERS_MAX), (), "Peer ids to buy from; empty for all.", example='["12D3KooW..."]'
     )

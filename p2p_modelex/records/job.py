@@ -205,10 +205,13 @@ class Chunk(_Wire, frozen=True, tag=18):
 
 
 class Finished(_Wire, frozen=True, tag=19):
-    """The receipt; the requester's last voucher follows."""
+    """The receipt; the requester's last voucher follows. cached: prompt tokens that were not read
+    anew, as the provider says.
+    """
 
     job: Bytes16
     receipt: SignedReceipt
+    cached: U32
 
 
 class Refused(_Wire, frozen=True, tag=20):
@@ -239,10 +242,13 @@ class Probe(_Wire, frozen=True, tag=1):
 
 
 class Load(_Wire, frozen=True, tag=2):
-    """The answer: requests running and waiting, the median latency to the first token in ms."""
+    """The answer: requests running and waiting, the median latency to the first token in ms, and
+    how much of what came again the engines still had, in basis points.
+    """
 
     nonce: U64
     running: U32
     waiting: U32
     slots: U32
     latency_ms: U32
+    cached: Annotated[int, Meta(ge=0, le=10_000)]

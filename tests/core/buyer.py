@@ -132,7 +132,7 @@ class Buyer:
         numbers = count(2, 2)
         self.book = book = ProbeBook()
         next_stream = lambda: StreamId(next(numbers))  # noqa: E731
-        self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0), next_stream, book)
+        self.probes = ProbeMachine(lambda: Load(0, 0, 0, 0, 0, 0), next_stream, book)
         self.farms = FarmMachine(
             FarmBook(NETWORK), self.find_members, next_stream, random.Random(4)
         )

@@ -65,7 +65,7 @@ class Stage(Scene):
         self.mesh = mesh
         streams = count(2, 2)
         self.probes = ProbeMachine(
-            lambda: Load(0, 0, 0, 0, 0), lambda: StreamId(next(streams)), self.loads
+            lambda: Load(0, 0, 0, 0, 0, 0), lambda: StreamId(next(streams)), self.loads
         )
         self.farms = FarmMachine(
             FarmBook(NETWORK), self.find_members, lambda: StreamId(next(streams)), random.Random(4)

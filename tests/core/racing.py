@@ -19,7 +19,7 @@ from tests.core.buyer import THEIR_STREAM, Buyer, build_state
 from tests.core.exchange.pair import REQUESTER_KEY, build_jobs
 
 PROMPT = 5 * 2
-CEILING = 832
+CEILING = 800
 HEDGING = replace(PROFILES["default"], hedges=True, binds_late=False)
 MODEL = "tiny"
 
@@ -100,7 +100,7 @@ class Fair(Buyer):
     def fill(self, waiting: int = 0) -> "Fair":
         """Let it be known that nobody has a free slot."""
         for vendor in self.vendors:
-            self.book.put(vendor.key.peer, Load(0, 4, waiting, 4, 100), self.now)
+            self.book.put(vendor.key.peer, Load(0, 4, waiting, 4, 100, 0), self.now)
         return self
 
     def take(self, effects: list[fx.Effect]) -> list[fx.Effect]:

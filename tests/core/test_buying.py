@@ -18,7 +18,7 @@ from tests.core.buyer import Buyer, Sale, build_state, opening
 from tests.core.exchange.pair import CHANNELS, REQUEST, REQUESTER_KEY, STRANGER
 
 # A request's ceiling at OFFER's prices: (16 + 80) prompt tokens at 2, 64 tokens at 10.
-CEILING = 832
+CEILING = 800
 
 
 def ordering(vendors: int = 2, **changes: Any) -> Buyer:

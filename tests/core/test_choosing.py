@@ -10,11 +10,12 @@ from p2p_modelex.core import choosing
 from p2p_modelex.core.directory.index import CapabilityIndex
 from p2p_modelex.core.effects import OpenStream
 from p2p_modelex.core.inputs import StreamFailed
+from p2p_modelex.core.prefixes import compute_turns
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.core.routing.profile import CHOICES, PROFILES
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id
 from p2p_modelex.units import Wei
-from tests.core.exchange.pair import NOW, OFFER
+from tests.core.exchange.pair import CHAT, NOW, OFFER, build_job
 from tests.core.farm.farms import FARM, OTHER_FARM, Farm
 from tests.core.mesh import PLAIN, STEP, Mesh, Stage, peer
 from tests.core.routing.scene import load
@@ -72,6 +73,22 @@ def test_those_whose_load_is_known_are_looked_at_too(mesh: Mesh) -> None:
     assert len(look.asked) == 3
     assert stage.choosing.ask(look, NOW)
     assert stage.choosing.is_ready(look)
+
+
+@pytest.mark.parametrize("profile", ["default", "sticky"])
+def test_who_has_read_the_prompt_is_looked_at_if_the_profile_weighs_it(
+    mesh: Mesh, profile: str
+) -> None:
+    """RTE-50."""
+    stage = Stage(mesh, profile)
+    turns = compute_turns(CHAT)
+    stage.router.on_order(build_job(1), peer(777), NOW, turns)
+    stage.router.on_end(build_job(1), peer(777), is_good=True)
+    for _ in range(10):
+        look = stage.look(turns=turns, prefix=bytes(8))
+        is_listed = peer(777) in [one.peer for one in look.draw.shortlist]
+        assert is_listed == (profile == "default")
+        assert mesh.looked_at <= choosing.LIMITS[0] + 1
 
 
 def test_more_are_looked_at_where_a_few_will_not_do(mesh: Mesh) -> None:

@@ -166,6 +166,17 @@ def test_load_is_what_the_engines_run_and_how_soon_they_began() -> None:
     assert (load.running, load.waiting, load.latency_ms) == (1, 0, 40)
 
 
+def test_load_says_what_of_a_prompt_that_came_again_was_still_there() -> None:
+    """RTE-50."""
+    stall = Stall()
+    stall.admit(1)
+    stall.tell(given.EngineFailed(build_job(1), "engine", "crash", 0))
+    for number, cached, told in ((2, 0, 2_500), (3, 80, 8_000)):
+        stall.admit(number, lane=number)
+        stall.tell(given.EngineFinished(build_job(number), Finish.STOP, 100, 2, cached))
+        assert stall.selling.get_load().cached == told
+
+
 def test_streams_are_bounded_for_each_peer_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selling, "STREAMS_PER_PEER_MAX", 2)
     monkeypatch.setattr(selling, "STREAMS_MAX", 3)

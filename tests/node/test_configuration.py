@@ -168,7 +168,7 @@ def test_inexact_or_odd_prices_are_refused(written: str) -> None:
         ("[[profiles]]\nname='default'\n", "profile 'default' appears twice, is one of", "once"),
         ("[[profiles]]\nname='a'\npicker='best'\n", "line 3: profiles[0].picker cannot be 'best'", '"hot_cold"'),
         ("[[profiles]]\nname='a'\nprice=101\n", "line 3: profiles[0].price cannot be 101", "0 to 100"),
-        ("[[profiles]]\nname='a'\nprice=0\nlatency=0\nload=0\nrecord=0\n", "'a' weighs nothing", "affinity"),
+        ("[[profiles]]\nname='a'\nprice=0\nlatency=0\nload=0\nrecord=0\ncache=0\n", "'a' weighs nothing", "affinity"),
         ("[[profiles]]\nname='a'\ndeny=['x']\n", "profile 'a': ", "12D3KooW"),
         ("[requester]\nprofile='best'\n", "no routing profile 'best'", "default, cheapest, fastest, sticky"),
         ("[[models]]\nmodel='a'\n[[models]]\nslot=1\n", "line 4: unknown option `models[1].slot`", "`slots`"),
@@ -250,6 +250,7 @@ def test_an_own_profile_is_found_and_built() -> None:
         ("price", 1),
         ("load", 2),
         ("record", 1),
+        ("cache", 1),
     ]
     assert ByList((), (PEER,)) in profile.filters
     assert find_profile("sticky", configuration.profiles) is PROFILES["sticky"]

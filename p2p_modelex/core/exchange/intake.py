@@ -213,6 +213,7 @@ class Intake:
             "channel": made.channel == self._channel,
             "lane": made.lane == self._lane,
             "finished_at": made.finished_at <= now + limits.CLOCK_SKEW_MS,
+            "cached": finished.cached <= self._prompt_tokens,
             "finish": is_cancelled or self._is_finish(made.finish),
         }
         for name, is_good in checks.items():

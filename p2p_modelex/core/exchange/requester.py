@@ -233,7 +233,8 @@ class RequesterExchange:
         last = self._build_row("finished", owed, now)
         self._purse.close(owed, last)
         self._state = State.OVER
-        done = RunFinished(self.job, row, finished.receipt.receipt.finish, self._paid)
+        finish = finished.receipt.receipt.finish
+        done = RunFinished(self.job, row, finish, self._paid, finished.cached)
         effects += [CloseStream(self.stream), *self._deadline.cancel(), Emit(done)]
         return [Persist((*kept, last)), *effects]
 

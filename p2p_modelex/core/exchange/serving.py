@@ -55,6 +55,7 @@ class Serving:
         self._is_chunk_timer_set = False
         self._sent_at: UnixMs | None = None
         self._finish: Finish | None = None
+        self._cached = 0
         self._is_generating = True
         self._is_unpaid = False
         self._failed: FailureCode | None = None
@@ -123,6 +124,7 @@ class Serving:
             case EngineFinished():
                 self._is_generating = False
                 self._finish = given.finish
+                self._cached = min(max(given.cached_tokens, 0), self._sale.prompt_tokens)
                 # The engine counts tokens that show no text, such as the one that ends a turn.
                 self._output.put("", given.completion_tokens - self._output.put_tokens)
                 return effects + self._deliver_sound(now, is_due=True)
@@ -215,7 +217,7 @@ class Serving:
         kept = self._till.settle(sale.job)
         return [
             Persist((row, *kept, self._build_row("settling", now))),
-            self._send(Finished(sale.job, signed)),
+            self._send(Finished(sale.job, signed, self._cached)),
             *self._cancel_chunk_timer(),
             *self._deadline.move(now, parameters.PAY_TIMEOUT_MS),
         ]

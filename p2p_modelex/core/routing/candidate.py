@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from p2p_modelex.core.prefixes import Turn
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.advertisement import Advertisement, Kind, Offer, move_offer
 from p2p_modelex.records.farm import Membership
@@ -35,6 +36,7 @@ class Want:
     standings: the acceptable ones. only: the peers allowed, empty for all. denied: peers never to
     use. prefix: a digest of how the conversation begins, empty for none: its point on the ring.
     farm: the name or id of the farm whose members alone will do, empty for none.
+    turns: the prompt, as far as others may have read it before.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class Want:
     prefix: bytes = b""
     farm: str = ""
     family: str | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 def build_candidates(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from p2p_modelex.core.prefixes import ReadBook, Turn
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.units import UnixMs
 
@@ -28,6 +29,7 @@ class Past:
 class _Job:
     peer: PeerId
     ordered_at: UnixMs
+    turns: tuple[Turn, ...]
     is_heard: bool = False
 
 
@@ -35,6 +37,8 @@ class History:
     """Our own experience, one record a peer."""
 
     def __init__(self) -> None:
+        self.readers: ReadBook[PeerId] = ReadBook()
+        """Who has read which prompts of ours."""
         self._pasts: dict[PeerId, Past] = {}
         self._jobs: dict[JobId, _Job] = {}
 
@@ -42,10 +46,10 @@ class History:
         """Return the peer's record, if it ever served us."""
         return self._pasts.get(peer)
 
-    def on_order(self, job: JobId, peer: PeerId, now: UnixMs) -> None:
-        """A job goes to a peer; one of the same name before it counts for nothing any more."""
+    def on_order(self, job: JobId, peer: PeerId, now: UnixMs, turns: tuple[Turn, ...] = ()) -> None:
+        """A job of this prompt goes to a peer; an earlier one of its name counts no more."""
         self._jobs.pop(job, None)
-        self._jobs[job] = _Job(peer, now)
+        self._jobs[job] = _Job(peer, now, turns)
         if len(self._jobs) > JOBS_MAX:
             del self._jobs[next(iter(self._jobs))]
 
@@ -74,6 +78,8 @@ class History:
         known = self._jobs.pop(job, None)
         if known is None or is_good is None:
             return
+        if is_good:
+            self.readers.note(known.turns, known.peer)
         past = self._past(known.peer)
         past.good += is_good
         past.bad += not is_good

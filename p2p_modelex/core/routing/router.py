@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from p2p_modelex.core.prefixes import Turn
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
@@ -12,6 +13,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.picking import Draw, Rng, Scored, order_by_total
 from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.rating_book import RatingBook
+from p2p_modelex.core.routing.scorers import Cached
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.units import UnixMs
 
@@ -60,10 +62,10 @@ class Router:
         self._history = history
         self._ratings = ratings or RatingBook()
 
-    def on_order(self, job: JobId, peer: PeerId, now: UnixMs) -> None:
-        """An order goes to a peer."""
+    def on_order(self, job: JobId, peer: PeerId, now: UnixMs, turns: tuple[Turn, ...] = ()) -> None:
+        """An order goes to a peer. turns: of its prompt."""
         self.loads.note_order(peer)
-        self._history.on_order(job, peer, now)
+        self._history.on_order(job, peer, now, turns)
 
     def on_text(self, job: JobId, now: UnixMs) -> None:
         """Text of an order came."""
@@ -108,7 +110,25 @@ class Router:
 
     def draw(self, kept: Sequence[Candidate], want: Want, now: UnixMs) -> Draw:
         """Draw whom to choose from and whom to probe, one candidate a peer: its cheapest."""
-        return self.profile.picker.draw(find_cheapest(kept, want), want, self._look(now), self._rng)
+        cheapest = find_cheapest(kept, want)
+        found = self.profile.picker.draw(cheapest, want, self._look(now), self._rng)
+        return self._add_reader(found, cheapest, want)
+
+    def find_reader(self, want: Want) -> PeerId | None:
+        """Return who has read the most of the prompt, if the profile cares (RTE-50)."""
+        if not any(isinstance(scorer, Cached) for scorer, _ in self.profile.scorers):
+            return None
+        found = self._history.readers.find(want.turns)
+        return None if found is None else found[0]
+
+    def _add_reader(self, found: Draw, kept: Sequence[Candidate], want: Want) -> Draw:
+        """RTE-50: who has read the prompt is on the shortlist, asked as the others are."""
+        reader = self.find_reader(want)
+        candidate = next((one for one in kept if one.peer == reader), None)
+        if candidate is None or candidate in found.shortlist:
+            return found
+        asked = (*found.asked, candidate) if found.asked else ()
+        return Draw((*found.shortlist, candidate), asked, found.waits)
 
     def rank(
         self, shortlist: Sequence[Candidate], kept: Sequence[Candidate], want: Want, now: UnixMs

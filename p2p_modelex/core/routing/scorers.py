@@ -14,6 +14,8 @@ LATENCY_GRAIN_MS = 10
 """Times to the first token that differ by less say little: added to both that are compared."""
 TRIP_GRAIN_MS = 5
 """The same of round trips: below, it is a matter of who had its turn."""
+CACHE_WHOLE = 10_000
+"""All of what came again was still there, in basis points."""
 UNKNOWN = 0.25
 """The score of a load nobody told us: below a free peer's, above a full one's."""
 
@@ -136,16 +138,39 @@ class Rating:
         return [UNKNOWN if one is None else one / RATING_MAX for one in ratings]
 
 
+class Cached:
+    """RTE-50: the share of the prompt that the peer has read, times what it says it keeps."""
+
+    rule = "RTE-50"
+    name = "cache"
+
+    def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        """Return 0 but for the peer that read the most of the prompt last."""
+        reader, share = sight.history.readers.find(want.turns) or (None, 0.0)
+        scores = [0.0] * len(candidates)
+        for at, candidate in enumerate(candidates):
+            if candidate.peer == reader:
+                load = sight.loads.get(candidate.peer, sight.now)
+                kept = UNKNOWN if load is None else load.cached / CACHE_WHOLE
+                scores[at] = share * kept
+        return scores
+
+
 def _compare(costs: Sequence[float | None], grain: float) -> list[float]:
     """Return lowest / cost for each, a grain added to both; UNKNOWN where there is none."""
     lowest = min((one for one in costs if one is not None), default=0.0) + grain
     return [UNKNOWN if one is None else lowest / (one + grain) for one in costs]
 
 
-SCORERS: Mapping[str, Scorer] = MappingProxyType(
-    {
-        one.name: one
-        for one in (Price(), Latency(), FreeSlots(), Affinity(), Record(), Distance(), Rating())
-    }
+_ALL: tuple[Scorer, ...] = (
+    Price(),
+    Latency(),
+    FreeSlots(),
+    Affinity(),
+    Record(),
+    Distance(),
+    Rating(),
+    Cached(),
 )
+SCORERS: Mapping[str, Scorer] = MappingProxyType({one.name: one for one in _ALL})
 """By the name that a profile gives them."""

@@ -27,6 +27,7 @@ from p2p_modelex.node.gateway.schema import (
     EmbeddingUsage,
     FinishReason,
     ModelexResult,
+    PromptDetails,
     TextChoice,
     TextCompletion,
     TextLogprobs,
@@ -274,4 +275,5 @@ def _count(choices: Sequence[Answered]) -> Usage:
     prompt = sum(choice.outcome.prompt_tokens for choice in choices)
     completion = sum(choice.outcome.completion_tokens for choice in choices)
     cost = format_ai(_sum_price(choices)).removesuffix(" AI")
-    return Usage(prompt, completion, prompt + completion, cost)
+    cached = sum(choice.outcome.cached_tokens for choice in choices)
+    return Usage(prompt, completion, prompt + completion, cost, PromptDetails(cached))

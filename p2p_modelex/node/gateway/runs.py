@@ -31,6 +31,7 @@ class Outcome:
     price: Wei = Wei(0)  # noqa: RUF009  # an int
     epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
     row: ReceiptRow | None = None
+    cached_tokens: int = 0
 
 
 class Run(Protocol):
@@ -64,6 +65,7 @@ def outcome_of(run: Run) -> Outcome:
         receipt.price,
         Epoch(receipt.epoch),
         run.row,
+        run.cached_tokens,
     )
 
 
@@ -120,7 +122,8 @@ class OwnRun:
                     break
                 if isinstance(output, Done):
                     counts = output.prompt_tokens, output.completion_tokens
-                    self.outcome = Outcome(*counts, output.finish, weights)
+                    cached = output.cached_tokens
+                    self.outcome = Outcome(*counts, output.finish, weights, cached_tokens=cached)
                     break
                 if isinstance(output, Piece):
                     tokens += output.tokens

@@ -176,6 +176,12 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     modelex: ModelexTerms | None = None
 
 
+class PromptDetails(msgspec.Struct, frozen=True):
+    """cached_tokens: those that were not read anew, by the providers' word; they cost the same."""
+
+    cached_tokens: int
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens by the providers' own tokenizers. cost: AI, exactly, as text."""
 
@@ -183,6 +189,7 @@ class Usage(msgspec.Struct, frozen=True):
     completion_tokens: int
     total_tokens: int
     cost: str
+    prompt_tokens_details: PromptDetails
 
 
 class EmbeddingUsage(msgspec.Struct, frozen=True):

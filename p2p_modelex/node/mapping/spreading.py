@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from p2p_modelex.core.exchange.pricing import compute_prompt_tokens_max
 from p2p_modelex.core.mapping.acts import (
     Act,
     Begin,
@@ -28,7 +29,6 @@ from p2p_modelex.core.mapping.acts import (
     Woke,
 )
 from p2p_modelex.core.mapping.machine import MappingMachine
-from p2p_modelex.core.wants import count_prompt_tokens
 from p2p_modelex.errors import BadInput, ModelexError
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.completion import Completion, Terms
@@ -232,7 +232,7 @@ class Spreading:
             else:
                 await self.wait_until(lambda: self._machine.room > 0)
                 self._prompts[number] = prompt
-                tokens = count_prompt_tokens(prompt.request)
+                tokens = compute_prompt_tokens_max(prompt.request)
                 self._tell(TaskCame(number, tokens, prompt.request.max_tokens))
             number += 1
         if self._journal.last >= number:

@@ -195,7 +195,7 @@ async def forges_a_receipt(stream: Stream, order: Order) -> None:
         order.job, bytes(32), bytes(32), bytes(32), bytes(32), bytes(32), 3, 9, Wei(10**30), 0,
         order.voucher.voucher.channel, 0, 1, Finish.STOP,
     )  # fmt: skip
-    receipt = Finished(order.job, SignedReceipt(made, os.urandom(65)))
+    receipt = Finished(order.job, SignedReceipt(made, os.urandom(65)), 0)
     await say(stream, started(order), Chunk(order.job, 0, "x" * 20, 9, ()), receipt)
     await trio.sleep_forever()
 

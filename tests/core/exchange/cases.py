@@ -127,12 +127,13 @@ def build_finished(signer: Account = DELEGATE, **changes: Any) -> Finished:
         finished_at=NOW,
         finish=Finish.STOP,
     )
-    return Finished(JOB, receipt.sign(msgspec.structs.replace(made, **changes), REGISTRY, signer))
+    signed = receipt.sign(msgspec.structs.replace(made, **changes), REGISTRY, signer)
+    return Finished(JOB, signed, 0)
 
 
 def broken_signature() -> Finished:
     made = build_finished().receipt.receipt
-    return Finished(JOB, SignedReceipt(made, b"\x01" * 65))
+    return Finished(JOB, SignedReceipt(made, b"\x01" * 65), 0)
 
 
 TELLING = msgspec.structs.replace(REQUEST, logprobs=1 + 2)
@@ -242,6 +243,10 @@ def to_requester_ordered() -> Iterator[Case]:
     for field, value in changes.items():
         wrong = build_finished(**{field: value})
         yield f"receipt with another {field}", "EXC-16", (STARTED, *CHUNKS, wrong)
+    cached = msgspec.structs.replace(build_finished(), cached=6)
+    yield "more cached than there was", "EXC-16", (STARTED, *CHUNKS, cached)
+    whole = msgspec.structs.replace(cached, cached=5)
+    yield "all of it cached", "", (STARTED, *CHUNKS, whole)
     stranger = build_finished(STRANGER)
     yield "receipt by a stranger", "EXC-16", (STARTED, *CHUNKS, stranger)
     yield "receipt with no signature", "EXC-16", (STARTED, *CHUNKS, broken_signature())

@@ -22,7 +22,7 @@ from p2p_modelex.units import Epoch, UnixMs, Wei
 
 
 def load(running: int, slots: int = 4, latency_ms: int = 100) -> Load:
-    return Load(0, running, 0, slots, latency_ms)
+    return Load(0, running, 0, slots, latency_ms, 0)
 
 
 NOW = UnixMs(1_800_000_000_000)

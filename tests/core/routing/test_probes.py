@@ -17,7 +17,7 @@ from p2p_modelex.units import UnixMs
 
 NOW = UnixMs(1_800_000_000_000)
 ONE, OTHER = (peer_id_of(PublicKey(bytes([n]) * 32)) for n in (1, 2))
-LOAD = Load(0, 1, 2, 3, 40)
+LOAD = Load(0, 1, 2, 3, 40, 0)
 TARGET: tuple[PeerId, tuple[str, ...]] = (OTHER, ("/memory/1",))
 ASKED, ANSWERED = StreamId(2), StreamId(1)
 OUR_TIMER, THEIR_TIMER = TimerId("probe/2"), TimerId("probe/1")
@@ -63,7 +63,7 @@ def test_a_probe_and_its_answer() -> None:
     assert effects == (fx.CloseStream(ASKED), fx.CancelTimer(OUR_TIMER))
     assert not asker.is_waiting((OTHER,))
     assert book.get_trip(OTHER) == 40
-    assert book.get(OTHER, NOW) == Load(ASKED, 1, 2, 3, 40)
+    assert book.get(OTHER, NOW) == Load(ASKED, 1, 2, 3, 40, 0)
     assert asker.ask([TARGET], heard) == ()  # known
     assert asker.ask([TARGET], UnixMs(NOW + 10_000))  # stale
 
@@ -74,7 +74,7 @@ def test_a_probe_and_its_answer() -> None:
         (b"", "PRB-1"),
         (bytes(65), "PRB-1"),
         (codec.encode(Probe(2)), "PRB-1"),
-        (codec.encode(Load(3, 0, 0, 0, 0)), "PRB-2"),
+        (codec.encode(Load(3, 0, 0, 0, 0, 0)), "PRB-2"),
     ],
 )
 def test_a_bad_answer_is_an_offence(frame: bytes, rule: str) -> None:

@@ -1,7 +1,8 @@
 """The endpoints, over a mesh in memory: answers, streams, failover, refusals, receipts."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import trio
 
 from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
-from p2p_modelex.engine.abc import Output, Started
+from p2p_modelex.engine.abc import Done, Output, Started
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ConfigurationError, EngineBusy
 from p2p_modelex.ids import format_peer_id
@@ -150,6 +151,26 @@ async def test_logprobs_go_on_after_a_failover() -> None:
             if len(events[-1]["choices"][0]["modelex"]["route"]) > 1:
                 return
         raise AssertionError("the crashing provider was never asked")
+
+
+class Caching(MemoryEngine):
+    """Has read three tokens of every prompt."""
+
+    async def generate(self, request: Request) -> AsyncGenerator[Output, None]:
+        async with aclosing(super().generate(request)) as outputs:
+            async for output in outputs:
+                yield replace(output, cached_tokens=3) if isinstance(output, Done) else output
+
+
+async def test_usage_tells_of_the_cache_as_the_engine_does() -> None:
+    """By the provider's word over the mesh, whole and streamed; and of an engine of our own."""
+    for serving in (serve, serve_own):
+        async with serving(Caching(MODEL)) as served:
+            usage = (await served.chat(n=2)).json["usage"]
+            assert usage["prompt_tokens_details"] == {"cached_tokens": 6}
+            options = {"include_usage": True}
+            *_, last = (await served.chat(stream=True, stream_options=options)).events
+            assert last["usage"]["prompt_tokens_details"] == {"cached_tokens": 3}
 
 
 async def test_an_own_engine_is_asked_for_what_it_has() -> None:

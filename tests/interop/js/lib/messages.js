@@ -190,7 +190,7 @@ export const TokenLogprob = message('TokenLogprob', null, { token, surprisal: u3
 export const Chunk = message('Chunk', 18, {
   job, index: u32, text: text(16_384), tokens: u32, logprobs: list(TokenLogprob, 64)
 })
-export const Finished = message('Finished', 19, { job, receipt: SignedReceipt })
+export const Finished = message('Finished', 19, { job, receipt: SignedReceipt, cached: u32 })
 export const Refused = message('Refused', 20, { job, code: refusal, reason, retry_after_ms: u32 })
 export const Failed = message('Failed', 21, { job, code: failure, reason })
 
@@ -225,5 +225,5 @@ export const Lent = message('Lent', 3, { given: amount, epoch: splitEpoch })
 export const PROBE_FRAME_BYTES = 64
 export const Probe = message('Probe', 1, { nonce: u64 })
 export const Load = message('Load', 2, {
-  nonce: u64, running: u32, waiting: u32, slots: u32, latency_ms: u32
+  nonce: u64, running: u32, waiting: u32, slots: u32, latency_ms: u32, cached: integer(10_000)
 })

@@ -206,7 +206,7 @@ export class Provider {
     this.#lane.earned = this.#lane.job.due + this.earned
     this.#lane.job.isReceipted = true
     this.receipt = receipt
-    await this.#send('Finished', { receipt: { receipt, signature } })
+    await this.#send('Finished', { receipt: { receipt, signature }, cached: 0 })
   }
 }
 

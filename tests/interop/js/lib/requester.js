@@ -89,6 +89,7 @@ export class Requester {
     const said = {
       job: message.job,
       promptTokens: this.promptTokens,
+      cached: message.cached,
       run: this.run,
       earned: this.earned,
       wasCancelled: this.wasCancelled,

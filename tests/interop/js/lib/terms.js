@@ -118,6 +118,7 @@ export function validateReceipt ({ receipt, signature }, purchase, said, now) {
   must(receipt.completion_tokens === said.run.tokens, 'completion_tokens')
   must(receipt.price === said.earned, 'price')
   must(receipt.epoch === said.voucher.epoch, 'epoch')
+  must(said.cached <= said.promptTokens, 'cached')
   must(equal(receipt.channel, said.voucher.channel), 'channel')
   must(receipt.lane === said.voucher.lane, 'lane')
   must(said.wasCancelled || isFinish(receipt.finish, request, said.run.calls), 'finish')
