@@ -43,6 +43,8 @@ FARMS_TOPIC = "/modelex/farms/1/0"
 
 ASKED_MEMBERS = 3
 """Members asked at once: one that was just revoked would rather not know."""
+ASKING_MAX = 64
+"""Questions of ours under way; who names more farms at once goes by what is known."""
 ANSWER_MS = Millis(1_000)
 """An answer that takes longer is not waited for; what is known stands then."""
 REFRESH_MS = Millis(5 * 60_000)
@@ -127,7 +129,8 @@ class FarmMachine:
         """Ask some members for the farm's record, unless it was asked for lately."""
         self.book.want(farm)
         last = self._asked_at.get(farm)
-        if last is not None and now - last < REFRESH_MS:
+        is_recent = last is not None and now - last < REFRESH_MS
+        if is_recent or len(self._asking) >= ASKING_MAX:
             return ()
         members = list(self._find_members(format_peer_id(peer_id_of(farm))))
         for at in range(min(ASKED_MEMBERS, len(members))):

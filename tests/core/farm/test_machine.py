@@ -122,6 +122,8 @@ def test_a_farm_without_members_is_asked_when_there_are_some(
     monkeypatch.setattr(module, "WANTED_MAX", 0)
     assert scene.ask(NOW + REFRESH_MS)
     assert scene.ask(NOW + REFRESH_MS), "who asks for too many farms forgets when it asked"
+    monkeypatch.setattr(module, "ASKING_MAX", 3)
+    assert scene.ask(NOW + 2 * REFRESH_MS) == [], "and has so many questions under way"
 
 
 def test_a_refresh_is_not_waited_for_unless_what_is_known_is_old() -> None:
