@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.crowd import Crowd
 from p2p_modelex.core.effects import Generate, StreamId
+from p2p_modelex.core.exchange.sale import Stake
 from p2p_modelex.core.line import Line, Place
-from p2p_modelex.core.patrons import Patrons
-from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.core.pace import KEPT, Pace
+from p2p_modelex.core.patrons import Patrons, compute_worth
+from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.records.job import Load, Request
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.units import UnixMs
@@ -49,9 +51,6 @@ counted: asking and hanging up must not fill the engine's queue.
 PEERS_MAX = 4096
 """Peers remembered for having paid, and strangers whose asking is counted."""
 
-KEPT = 32
-RETRY_FIRST_MS, RETRY_MIN_MS, RETRY_MAX_MS = 1_000, 100, 60_000
-
 
 class Admission:
     """Who may do what now. Methods that let something in return what must go instead, if any."""
@@ -71,11 +70,11 @@ class Admission:
         # Counts that the engine owes: True once nobody waits for them.
         self._counts: dict[JobId, bool] = {}
         # Jobs in line or with an engine: where, what, and when they came and were granted.
-        self._jobs: dict[JobId, tuple[Line, Request]] = {}
+        self._jobs: dict[JobId, tuple[Line, Request, Place]] = {}
         self._came_at: dict[JobId, UnixMs] = {}
         self._granted_at: dict[JobId, UnixMs] = {}
         self._latencies: deque[int] = deque(maxlen=KEPT)
-        self._durations: deque[int] = deque(maxlen=KEPT)
+        self._pace = Pace(slots)
 
     def note(self, rows: Iterable[Row]) -> None:
         """Learn from what is kept: who paid, and who did not. Rows of a store may be told too."""
@@ -119,9 +118,7 @@ class Admission:
         """Whether an engine owes a count or the end of a job."""
         return job in self._counts or job in self._granted_at
 
-    def enter(
-        self, job: JobId, request: Request, channel: ChannelId, window: int, now: UnixMs
-    ) -> JobId | None:
+    def enter(self, job: JobId, request: Request, stake: Stake, now: UnixMs) -> JobId | None:
         """A job has its lane and wants an engine; `advance` says when it gets it."""
         self._strangers.leave(job)
         self._regulars.leave(job)
@@ -129,9 +126,11 @@ class Admission:
         if line is None:
             slots = self._slots_of.get(request.model, self._slots)
             line = self._lines[request.model] = Line(slots, self._patrons)
-        gone = line.enter(Place(job, self._patrons.get_payer(channel), window))
+        worth = compute_worth(stake.window, stake.epoch)
+        place = Place(job, self._patrons.get_payer(stake.channel), worth, stake.tokens)
+        gone = line.enter(place)
         if gone != job:
-            self._jobs[job] = line, request
+            self._jobs[job] = line, request, place
             self._came_at[job] = now
         return gone
 
@@ -155,8 +154,10 @@ class Admission:
         """The engine is done with a job."""
         granted = self._granted_at.pop(job, None)
         if granted is not None:
-            self._durations.append(now - granted)
-            self._jobs[job][0].finish(job)
+            line, _, place = self._jobs[job]
+            running = sum(line.running for line in self._lines.values())
+            self._pace.note(place.tokens, now - granted, running)
+            line.finish(job)
             self._came_at.pop(job, None)
 
     def leave(self, job: JobId) -> None:
@@ -173,12 +174,8 @@ class Admission:
             self._came_at.pop(job, None)
 
     def compute_retry_ms(self) -> int:
-        """Return when who is refused should come again: once the line has gone by."""
-        if not self._durations:
-            return RETRY_FIRST_MS
-        waiting = sum(line.waiting for line in self._lines.values())
-        whole = statistics.median(self._durations) * (waiting + 1) / self._slots
-        return round(min(max(whole, RETRY_MIN_MS), RETRY_MAX_MS))
+        """Return when who is refused should come again: once what stands before it has gone by."""
+        return self._pace.compute_wait_ms(sum(line.tokens for line in self._lines.values()))
 
     def get_load(self) -> Load:
         """Only jobs that are admitted and paid for count, so that silence fakes no load."""

@@ -1,12 +1,13 @@
-"""The line before an engine: payers with a history first, payers among each other in turn.
+"""The line before an engine: payers with a history first, among each other in turn by tokens.
 
 Only jobs whose first voucher the ledger took stand here, so every place has a deposit behind it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from p2p_modelex.core.patrons import Patrons
+from p2p_modelex.core.turns import Turns
 from p2p_modelex.ids import Address, JobId
 
 WAITING_MAX = 64
@@ -21,13 +22,14 @@ TURN = 4
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A job in line or with the engine. window: the worth of what it may
-    come to owe us.
+    """A job in line or with the engine. window: the worth of what it may come to owe us. tokens:
+    its prompt's and the most it may generate, which is what it takes of a payer's turn.
     """
 
     job: JobId
     payer: Address
     window: int
+    tokens: int
 
 
 class Line:
@@ -39,9 +41,11 @@ class Line:
         self._room_for_new = max(1, slots - 1)
         self._patrons = patrons
         self._granted = 0
+        self._turns: Turns[Address] = Turns()
         self._waiting: dict[JobId, Place] = {}
-        # With the engine: whether the payer had no history then.
-        self._running: dict[JobId, bool] = {}
+        self._running: dict[JobId, Place] = {}
+        # Of those, the ones whose payer had no history when they began.
+        self._of_new: dict[JobId, None] = {}
         # Granted, and not yet paid or given up: what we risk.
         self._risked: dict[JobId, Place] = {}
 
@@ -54,6 +58,12 @@ class Line:
     def running(self) -> int:
         """How many the engine has."""
         return len(self._running)
+
+    @property
+    def tokens(self) -> int:
+        """What stands in line and what the engine has, in tokens."""
+        places = [*self._waiting.values(), *self._running.values()]
+        return sum(place.tokens for place in places)
 
     def enter(self, place: Place) -> JobId | None:
         """Stand in line. Returns the job that must go: another, this one (it is not in), or None.
@@ -68,7 +78,7 @@ class Line:
             if (count + 1, is_new) >= self._measure(crowded):
                 return place.job
             gone = [one.job for one in self._waiting.values() if one.payer == crowded.payer][-1]
-            del self._waiting[gone]
+            self._remove(gone)
         self._waiting[place.job] = place
         return gone
 
@@ -84,11 +94,20 @@ class Line:
     def finish(self, job: JobId) -> None:
         """The engine is done with a job, or never had it."""
         self._running.pop(job, None)
+        self._of_new.pop(job, None)
 
     def leave(self, job: JobId) -> bool:
         """A job is over for us. Returns whether it was still waiting."""
         self._risked.pop(job, None)
-        return self._waiting.pop(job, None) is not None
+        is_waiting = job in self._waiting
+        if is_waiting:
+            self._remove(job)
+        return is_waiting
+
+    def _remove(self, job: JobId) -> None:
+        payer = self._waiting.pop(job).payer
+        if all(one.payer != payer for one in self._waiting.values()):
+            self._turns.leave(payer)
 
     def grant(self) -> Iterator[JobId]:
         """Give the engine what it has room for, and yield it."""
@@ -97,14 +116,36 @@ class Line:
             if not able:
                 return
             self._granted += 1
-            chosen = min(able, key=self._rank)
-            del self._waiting[chosen.job]
-            self._running[chosen.job] = not self._is_known(chosen)
-            self._risked[chosen.job] = chosen
+            chosen = self._choose(able)
+            self._remove(chosen.job)
+            if not self._is_known(chosen):
+                self._of_new[chosen.job] = None
+            self._running[chosen.job] = self._risked[chosen.job] = chosen
             yield chosen.job
 
+    def _choose(self, able: list[Place]) -> Place:
+        """Of those with a history, or each TURN-th time of the others, whose turn it is; of one
+        payer's jobs the first to come.
+        """
+        is_known = self._granted % TURN != 0
+        favoured = [one for one in able if self._is_known(one) is is_known] or able
+        firsts: dict[Address, Place] = {}
+        for one in favoured:
+            firsts.setdefault(one.payer, one)
+        payer = self._turns.choose({payer: one.tokens for payer, one in firsts.items()})
+        return firsts[payer]
+
+    def charge(self, served: Mapping[Address, int]) -> None:
+        """Count what payers were served elsewhere, in tokens."""
+        for payer, tokens in served.items():
+            self._turns.charge(payer, tokens)
+
+    def fade(self) -> None:
+        """Forgive a part of what payers had too much; call it now and then."""
+        self._turns.fade()
+
     def _may_run(self, place: Place) -> bool:
-        has_room = self._is_known(place) or sum(self._running.values()) < self._room_for_new
+        has_room = self._is_known(place) or len(self._of_new) < self._room_for_new
         return has_room and self._is_trusted(place)
 
     def _is_trusted(self, place: Place) -> bool:
@@ -114,12 +155,6 @@ class Line:
         """
         owed = self._patrons.get_debt(place.payer) + sum(x.window for x in self._of(place.payer))
         return not owed or owed + place.window <= self._patrons.get_paid(place.payer)
-
-    def _rank(self, place: Place) -> tuple[bool, int]:
-        """The lowest goes first; of equals, who came first."""
-        is_known = self._is_known(place)
-        is_last = is_known if self._granted % TURN == 0 else not is_known
-        return is_last, len(self._of(place.payer))
 
     def _of(self, payer: Address) -> list[Place]:
         return [one for one in self._risked.values() if one.payer == payer]

@@ -32,7 +32,6 @@ from p2p_modelex.core.inputs import (
     TokensCounted,
 )
 from p2p_modelex.core.ledger.payee import PayeeLedger
-from p2p_modelex.core.patrons import compute_worth
 from p2p_modelex.core.redeeming import Redeeming
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import JobId, PeerId
@@ -74,13 +73,13 @@ class Selling:
         self._seller = seller
         self._ledger = ledger
         self._redeeming = Redeeming(ledger)
-        self._open_jobs = OpenJobs()
         self._exchanges: dict[StreamId, ProviderExchange] = {}
         # Those that have a job, whose name is its own (EXC-7): every token looks one up.
         self._by_job: dict[JobId, ProviderExchange] = {}
         self._streams_of: dict[PeerId, int] = {}
         self._splits = splits
         self._admission = Admission(slots, slots_of)
+        self._open_jobs = OpenJobs(self._admission.compute_retry_ms)
         # Jobs that must make room, refused once the step at hand is done.
         self._crowded_out: list[JobId] = []
         self._is_leaving = False
@@ -221,9 +220,7 @@ class Selling:
                 self._crowded_out += [gone] if gone is not None else []
                 return [effect] if gone != job else []
             case Generate(job, request):
-                channel, window, epoch = exchange.stake
-                worth = compute_worth(window, epoch)
-                gone = self._admission.enter(job, request, channel, worth, now)
+                gone = self._admission.enter(job, request, exchange.stake, now)
                 self._crowded_out += [gone] if gone is not None else []
                 return []
             case StopGenerating(job):

@@ -14,7 +14,7 @@ from p2p_modelex.core.directory.directory import Directory, Entry
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.provider import ProviderExchange
-from p2p_modelex.core.exchange.terms import OpenJobs, Seller, Ware
+from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.farm.book import FarmBook
 from p2p_modelex.core.farm.machine import FarmMachine, Members
 from p2p_modelex.core.funding import Budget
@@ -52,6 +52,7 @@ from tests.core.exchange.pair import (
     TERMS,
     Account,
     PeerKey,
+    build_jobs,
 )
 
 BUDGET = Budget(Wei(10_000), Wei(1_000_000))
@@ -253,7 +254,7 @@ class Sale:
         self.stream = opened.stream
         vendor = buyer.by_peer[opened.peer]
         self.exchange = ProviderExchange(
-            THEIR_STREAM, REQUESTER_KEY.peer, vendor.seller, vendor.payee, OpenJobs()
+            THEIR_STREAM, REQUESTER_KEY.peer, vendor.seller, vendor.payee, build_jobs()
         )
         self.exchange.start(buyer.now)
         self.to_provider(buyer.on_stream(given.StreamReady(self.stream), self.stream))

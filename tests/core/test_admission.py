@@ -4,22 +4,29 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from p2p_modelex.core import admission, line
+from p2p_modelex.core import admission, line, pace
+from p2p_modelex.core import turns as turns_module
 from p2p_modelex.core.admission import Admission
 from p2p_modelex.core.crowd import Crowd
 from p2p_modelex.core.effects import StreamId
+from p2p_modelex.core.exchange.sale import Stake
 from p2p_modelex.core.line import Line, Place
+from p2p_modelex.core.pace import Pace
 from p2p_modelex.core.patrons import Patrons, compute_worth
+from p2p_modelex.core.turns import DEBT_MAX, QUANTUM, Turns
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import ChannelRow, JobRow, ReceivedVoucherRow, Row
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.exchange.pair import REQUEST, STATE
 
 NOW = UnixMs(1_000_000)
 WINDOW = 100
+TOKENS = 50
 
 
 def job(number: int) -> JobId:
@@ -105,8 +112,8 @@ def test_rows_of_channels_that_do_not_pay_us_say_nothing() -> None:
 # The line.
 
 
-def place(number: int, of: int, window: int = WINDOW) -> Place:
-    return Place(job(number), payer(of), compute_worth(window, 0))
+def place(number: int, of: int, window: int = WINDOW, tokens: int = QUANTUM) -> Place:
+    return Place(job(number), payer(of), compute_worth(window, 0), tokens)
 
 
 def build_line(slots: int = 1, **history: int) -> Line:
@@ -162,13 +169,7 @@ def test_payers_with_a_history_go_first_but_not_always() -> None:
         line.enter(place(number, number))
     for number in range(5, 10):
         line.enter(place(number, 9))
-    order = []
-    while line.waiting:
-        for granted in line.grant():
-            order.append(int.from_bytes(granted, "big"))
-            line.finish(granted)
-            line.leave(granted)
-    assert order == [5, 6, 7, 1, 8, 9, 2, 3, 4]
+    assert run_dry(line) == [5, 6, 7, 1, 8, 9, 2, 3, 4]
 
 
 def test_payers_without_a_history_never_get_every_slot() -> None:
@@ -188,6 +189,86 @@ def test_payers_take_turns() -> None:
         line.enter(place(number, 1))
     line.enter(place(4, 2))
     assert list(line.grant()) == [job(1), job(4), job(2), job(3)]
+
+
+def run_dry(line: Line) -> list[int]:
+    """Let everything in line run, one after the other; returns the jobs' order."""
+    order = []
+    while line.waiting:
+        for granted in line.grant():
+            order.append(int.from_bytes(granted, "big"))
+            line.finish(granted)
+            line.leave(granted)
+    return order
+
+
+def test_turns_are_by_tokens_so_large_jobs_bring_no_more_than_small_ones() -> None:
+    line = build_line(p1=10**6, p2=10**6)
+    for number in range(1, 5):
+        line.enter(place(number, 1, tokens=4 * QUANTUM))
+    for number in range(11, 27):
+        line.enter(place(number, 2, tokens=QUANTUM))
+    assert line.tokens == 32 * QUANTUM
+    order = run_dry(line)
+    first_half = order[: len(order) // 2]
+    assert [sum(number < 10 for number in half) for half in (first_half, order)] == [2, 4]
+    assert line.tokens == 0
+
+
+def test_who_was_served_elsewhere_goes_behind_and_what_is_held_against_it_fades() -> None:
+    line = build_line(p1=10**6, p2=10**6)
+    line.charge({payer(1): 3 * QUANTUM, payer(7): QUANTUM})
+    for number in (1, 2):
+        line.enter(place(number, 1))
+    for number in range(11, 16):
+        line.enter(place(number, 2))
+    assert run_dry(line) == [11, 12, 13, 1, 14, 2, 15]
+    line.charge({payer(1): 3 * QUANTUM})
+    for _ in range(300):
+        line.fade()
+    line.enter(place(3, 1))
+    line.enter(place(21, 2))
+    assert run_dry(line) == [3, 21]
+
+
+# Turns.
+
+
+def test_an_owner_that_leaves_keeps_no_claim_but_its_debt() -> None:
+    turns: Turns[str] = Turns()
+    assert turns.choose({"a": 1, "b": QUANTUM}) == "a"
+    turns.leave("a")
+    turns.leave("a")
+    # What was left of a's quantum is gone: b goes first.
+    assert turns.choose({"b": QUANTUM, "a": QUANTUM}) == "b"
+    turns.charge("a", QUANTUM)
+    turns.leave("a")
+    assert [turns.choose({"a": QUANTUM, "b": QUANTUM}) for _ in range(4)] == ["b", "b", "a", "b"]
+
+
+def test_what_is_held_against_anybody_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: Turns[str] = Turns()
+    turns.charge("a", 10**9)
+    rounds = DEBT_MAX // QUANTUM
+    order = [turns.choose({"a": QUANTUM, "b": QUANTUM}) for _ in range(rounds + 2)]
+    assert order == ["b"] * rounds + ["a", "b"]
+    monkeypatch.setattr(turns_module, "DEBTORS_MAX", 2)
+    for owner in "xyz":
+        turns.charge(owner, QUANTUM)
+    assert turns.choose({"z": 1, "x": 1}) == "x"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5_000)), min_size=1, max_size=60))
+def test_who_always_has_jobs_waiting_gets_as_much_as_others(jobs: list[tuple[str, int]]) -> None:
+    """The bound of the paper: nobody is ever ahead by more than a quantum and the largest job."""
+    turns: Turns[str] = Turns()
+    queues = {owner: [cost for one, cost in jobs if one == owner] for owner in "abc"}
+    queues = {owner: costs for owner, costs in queues.items() if costs}
+    got = dict.fromkeys(queues, 0)
+    while all(queues.values()):
+        chosen = turns.choose({owner: costs[0] for owner, costs in queues.items()})
+        got[chosen] += queues[chosen].pop(0)
+        assert max(got.values()) - min(got.values()) <= QUANTUM + 2 * 5_000
 
 
 def test_a_full_line_sends_the_latest_of_whoever_has_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +293,8 @@ def desk(slots: int = 1) -> Admission:
 
 def enter(desk: Admission, number: int, of: int, model: str = "m") -> JobId | None:
     request = msgspec.structs.replace(REQUEST, model=model)
-    return desk.enter(job(number), request, ChannelId(channel(of).channel), WINDOW, NOW)
+    stake = Stake(ChannelId(channel(of).channel), Wei(WINDOW), Epoch(0), TOKENS)
+    return desk.enter(job(number), request, stake, NOW)
 
 
 def test_silent_streams_are_forgotten_when_something_comes() -> None:
@@ -322,13 +404,39 @@ def test_a_job_crowded_out_at_once_is_not_remembered(monkeypatch: pytest.MonkeyP
     assert [effect.job for effect in one.advance(NOW)] == [job(1)]
 
 
-def test_when_to_come_again_and_the_latency_follow_what_was_seen() -> None:
+def test_the_latency_is_what_was_seen() -> None:
     one = desk()
-    assert one.compute_retry_ms() == admission.RETRY_FIRST_MS
     enter(one, 1, 1)
     one.advance(NOW)
     one.produced(job(1), UnixMs(NOW + 40))
     one.produced(job(1), UnixMs(NOW + 90))
-    one.finished(job(1), UnixMs(NOW + 2_000))
     assert one.get_load().latency_ms == 40
-    assert one.compute_retry_ms() == 2_000
+
+
+def test_when_to_come_again_follows_the_pace_and_what_stands_before() -> None:
+    one = desk()
+    for number in (1, 2, 3):
+        one.note(paid(number, WINDOW))
+    assert one.compute_retry_ms() == pace.WAIT_FIRST_MS
+    enter(one, 1, 1)
+    one.advance(NOW)
+    one.finished(job(1), UnixMs(NOW + 2_000))
+    assert one.compute_retry_ms() == pace.WAIT_MIN_MS, "nothing stands before it"
+    for number in (2, 3):
+        enter(one, number, number)
+    assert one.compute_retry_ms() == 4_000
+    one.advance(UnixMs(NOW + 2_000))
+    # Two side by side where there is one slot: each had half of the engine.
+    for number in (2, 3):
+        one.finished(job(number), UnixMs(NOW + 3_000))
+    enter(one, 4, 4)
+    assert one.compute_retry_ms() == round((2_000 + 500 + 1_000) / 3)
+    for number in range(10, 60):
+        enter(one, number, number)
+    assert one.compute_retry_ms() == round((2_000 + 500 + 1_000) / 3 * 51)
+
+
+def test_a_wait_is_bounded() -> None:
+    seen = Pace(1)
+    seen.note(1, 10**9, 1)
+    assert seen.compute_wait_ms(10) == pace.WAIT_MAX_MS

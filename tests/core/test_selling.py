@@ -5,11 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from p2p_modelex.core import admission, redeeming, selling
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core import pace, redeeming, selling
 from p2p_modelex.core.effects import StreamId
-from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
@@ -44,6 +43,7 @@ from tests.core.exchange.pair import (
     STATE,
     TERMS,
     build_job,
+    build_jobs,
     build_seller,
     build_state,
 )
@@ -227,7 +227,7 @@ def test_a_stranger_that_asks_too_much_is_refused_and_told_when_to_come_again(
     stall.order(2, lane=1)
     assert "CountTokens" not in kinds(stall.effects)
     (refused,) = refusals(stall.effects)
-    assert (refused.code, refused.retry_after_ms) == ("busy", admission.RETRY_FIRST_MS)
+    assert (refused.code, refused.retry_after_ms) == ("busy", pace.WAIT_FIRST_MS)
 
 
 def test_a_payer_waits_in_line_and_may_hang_up_there() -> None:
@@ -409,4 +409,4 @@ def test_what_is_for_others_is_ignored() -> None:
     assert stall.tell(given.PeerConnected(REQUESTER_KEY.peer)) == []
     assert stall.tell(given.EngineProduced(build_job(9), "late", 1)) == []
     assert stall.tell(given.EngineFinished(build_job(9), Finish.STOP, 1, 1)) == []
-    assert OpenJobs().claim(build_job(9))
+    assert build_jobs().claim(build_job(9))

@@ -53,8 +53,8 @@ a byte at least. Without it a provider could bill max_tokens for an empty comple
 OPEN_JOBS_MAX = 256
 """Streams with a request being counted, admitted or run; more are refused `busy`."""
 
-BUSY_RETRY_MS = Millis(1_000)
-"""When a requester should ask again after a refusal that is about load or a race."""
+RACE_RETRY_MS = Millis(1_000)
+"""When a requester should ask again after a refusal that is about a race."""
 
 QUOTE_BYTES = 512
 """An encoded Quote has about 250 bytes."""

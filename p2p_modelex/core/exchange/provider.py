@@ -19,7 +19,14 @@ from p2p_modelex.core.effects import (
 from p2p_modelex.core.exchange import parameters, pricing, table
 from p2p_modelex.core.exchange.deadline import Deadline
 from p2p_modelex.core.exchange.ports import Till
-from p2p_modelex.core.exchange.sale import Sale, build_sale, find_ware, is_ahead, validate_request
+from p2p_modelex.core.exchange.sale import (
+    Sale,
+    Stake,
+    build_sale,
+    find_ware,
+    is_ahead,
+    validate_request,
+)
 from p2p_modelex.core.exchange.serving import Serving
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import OpenJobs, Seller
@@ -51,12 +58,12 @@ from p2p_modelex.records.job import (
     RequesterMessage,
     Started,
 )
-from p2p_modelex.units import Epoch, UnixMs, Wei
+from p2p_modelex.units import UnixMs
 
 # Refusals that may mean that the chain knows more than we do.
 _STALE = ("no_channel", "channel_exhausted")
 # Refusals after which asking again a moment later makes sense.
-_PASSING = ("busy", "lane_in_use", "no_channel", "quote_expired", "wrong_epoch")
+_RACES = ("lane_in_use", "no_channel", "quote_expired", "wrong_epoch")
 # What a failing engine makes of a job that has not begun.
 _ENGINE_REFUSALS: dict[str, RefusalCode] = {
     "prompt_too_long": "prompt_too_long",
@@ -108,14 +115,10 @@ class ProviderExchange:
         return self._early is not None
 
     @property
-    def stake(self) -> tuple[ChannelId, Wei, Epoch]:
-        """Of a job that has its first voucher: the channel that pays it, its window, and in which
-        epoch.
-        """
-        sale = self._sale
-        assert sale is not None
-        assert sale.signed is not None
-        return ChannelId(sale.signed.voucher.channel), sale.window, sale.epoch
+    def stake(self) -> Stake:
+        """What a job that has its first voucher has at stake."""
+        assert self._sale is not None
+        return self._sale.stake
 
     def sell(self, seller: Seller) -> None:
         """Prices are now these; a job that is in hand keeps its own."""
@@ -262,7 +265,7 @@ class ProviderExchange:
     def _fetch(self) -> list[Effect]:
         assert self._terms is not None
         self._has_fetched = True
-        self._fetching, *_ = self.stake
+        self._fetching = self.stake.channel
         return [FetchChannel(self._fetching, self._terms)]
 
     def _on_started(self, now: UnixMs) -> list[Effect]:
@@ -300,9 +303,10 @@ class ProviderExchange:
         """Say why not and close; nothing is owed (EXC-7)."""
         code: RefusalCode = refusal.code  # type: ignore[assignment]  # raised by us and the till
         reason = refusal.message.removeprefix(code).removeprefix(": ")[: limits.REASON_BYTES // 4]
-        if retry_after_ms is None:
-            is_passing = code in _PASSING
-            retry_after_ms = parameters.BUSY_RETRY_MS if is_passing else 0
+        if retry_after_ms is None and code == "busy":
+            retry_after_ms = self._jobs.compute_wait_ms()
+        elif retry_after_ms is None:
+            retry_after_ms = parameters.RACE_RETRY_MS if code in _RACES else 0
         refused = Refused(self._named, code, reason, min(retry_after_ms, 2**32 - 1))
         effects = self._serving.withdraw(now) if self._serving is not None else []
         self._state = table.on_sent(self._state, refused)

@@ -9,7 +9,7 @@ from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.core.exchange.output import HeldOutput
 from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
-from p2p_modelex.ids import Digest, JobId
+from p2p_modelex.ids import ChannelId, Digest, JobId
 from p2p_modelex.records import codec, envelope, receipt
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import QUOTE_DOMAIN, Accept, Order, Quote, Request, features_of
@@ -18,6 +18,18 @@ from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
 _NOTHING = Wei(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What a job has at stake: the channel that pays it, the wei it may come to owe us, in which
+    split epoch, and the tokens of its prompt and its longest completion.
+    """
+
+    channel: ChannelId
+    window: Wei
+    epoch: Epoch
+    tokens: int
 
 
 @dataclass(slots=True)
@@ -61,6 +73,13 @@ class Sale:
     def ceiling(self) -> Wei:
         """The most the job can cost, in wei."""
         return Wei(pricing.compute_ceiling(self.ware.offer, self.request, self.prompt_tokens))
+
+    @property
+    def stake(self) -> Stake:
+        """What is at stake, once there is a voucher."""
+        assert self.signed is not None
+        tokens = self.prompt_tokens + self.request.max_tokens
+        return Stake(ChannelId(self.signed.voucher.channel), self.window, self.epoch, tokens)
 
     @property
     def earned(self) -> Wei:

@@ -1,5 +1,6 @@
 """What the two ends are given: what a provider sells, what a requester buys."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from p2p_modelex.core.exchange import parameters
@@ -68,8 +69,12 @@ class Purchase:
 
 @dataclass(slots=True)
 class OpenJobs:
-    """The jobs a provider has in hand, shared by its exchanges: none twice, and not too many."""
+    """The jobs a provider has in hand, shared by its exchanges: none twice, and not too many.
 
+    compute_wait_ms: when whoever finds no place should come again.
+    """
+
+    compute_wait_ms: Callable[[], int]
     limit: int = parameters.OPEN_JOBS_MAX
     _jobs: dict[JobId, None] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from nacl.signing import SigningKey
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
 from p2p_modelex.core.exchange.provider import ProviderExchange
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import OpenJobs, Purchase, Seller, Ware
@@ -40,6 +41,7 @@ REGISTRY = eip712.compute_domain(31337, Address(b"r" * 20))
 CHANNELS = eip712.compute_domain(31337, Address(b"c" * 20))
 WEIGHTS = Digest(b"w" * 32)
 ENGINE = Digest(b"e" * 32)
+WAIT_MS = 777
 R_STREAM, P_STREAM = fx.StreamId(2), fx.StreamId(3)
 
 
@@ -146,6 +148,11 @@ def build_seller(offer: Offer = OFFER) -> Seller:
     return Seller(PROVIDER_KEY, DELEGATE, OWNERSHIP, NETWORK, REGISTRY, (Ware(offer, ENGINE),))
 
 
+def build_jobs(limit: int = OPEN_JOBS_MAX) -> OpenJobs:
+    """A provider that expects room in WAIT_MS."""
+    return OpenJobs(lambda: WAIT_MS, limit)
+
+
 def build_job(number: int = 1) -> JobId:
     return JobId(number.to_bytes(16, "big"))
 
@@ -214,7 +221,7 @@ class Pair:
         self.lane = lane or self.payer.reserve_lane(CHANNEL, self.purchase.max_cost, epoch)
         self.requester = RequesterExchange(R_STREAM, PROVIDER_KEY.peer, self.purchase, self.lane)
         self.provider = ProviderExchange(
-            P_STREAM, REQUESTER_KEY.peer, seller or build_seller(), self.payee, jobs or OpenJobs()
+            P_STREAM, REQUESTER_KEY.peer, seller or build_seller(), self.payee, jobs or build_jobs()
         )
         self.r, self.p = Side(), Side()
 

@@ -6,7 +6,6 @@ import pytest
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.exchange import parameters
-from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.ids import ChannelId
 from p2p_modelex.records import codec
 from p2p_modelex.records.channel import compute_id
@@ -38,7 +37,9 @@ from tests.core.exchange.pair import (
     STATE,
     STRANGER,
     TERMS,
+    WAIT_MS,
     Pair,
+    build_jobs,
     build_payee,
     build_seller,
 )
@@ -158,11 +159,13 @@ def test_an_unknown_channel_is_looked_up_once() -> None:
 
 def test_a_job_is_not_taken_twice_and_not_too_many() -> None:
     """EXC-7."""
-    jobs = OpenJobs(limit=1)
+    jobs = build_jobs(limit=1)
     first, second = Counter(jobs=jobs), Counter(jobs=jobs)
     first.send(build_order())
     second.send(build_order())
-    assert second.received()[-1].code == "busy"  # type: ignore[union-attr]
+    refused = second.received()[-1]
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.retry_after_ms) == ("busy", WAIT_MS)
     first.to_provider(given.StreamEnded(P_STREAM, clean=False, reason=""))
     assert first.last_state() == "lost"
     third = Counter(jobs=jobs)

@@ -10,7 +10,6 @@ import msgspec
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
-from p2p_modelex.core.exchange.terms import OpenJobs
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import (
     Ask,
@@ -39,6 +38,7 @@ from tests.core.exchange.pair import (
     STRANGER,
     WEIGHTS,
     Pair,
+    build_jobs,
     build_payee,
 )
 from tests.fuzz import trees
@@ -102,7 +102,7 @@ class Watch:
 
 def run(content: bytes) -> None:
     choices = Choices(content)
-    jobs = OpenJobs()
+    jobs = build_jobs()
     pair, watch = Pair(payee=build_payee(STATE), jobs=jobs), Watch()
     watch.look(_carry(pair, pair.provider.start(pair.now)))
     while choices and not pair.provider.is_over:
