@@ -221,6 +221,7 @@ class Node:
             *await store.issued_vouchers(),
             *await store.received_vouchers(),
             *await store.redeemed(),
+            *await store.loans(),
             *await store.jobs(without=FINAL_STATES),
             await _keep_seed(store),
         ]

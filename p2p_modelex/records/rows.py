@@ -68,6 +68,18 @@ class RedeemedRow(
     amount: Wei
 
 
+class LoanRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What we and another member of a farm ever gave each other of our lines on a channel, in wei
+    of split epoch `epoch`. Key: channel, peer.
+    """
+
+    channel: ChannelId
+    peer: PeerId
+    given: Wei
+    taken: Wei
+    epoch: U16
+
+
 class ReceiptRow(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
 ):
@@ -146,6 +158,7 @@ Row = (
     | IssuedVoucherRow
     | ReceivedVoucherRow
     | RedeemedRow
+    | LoanRow
     | ReceiptRow
     | JobRow
     | RecordRow

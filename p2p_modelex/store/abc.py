@@ -14,6 +14,7 @@ from p2p_modelex.records.rows import (
     FarmRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     MemberRow,
     MembershipRow,
     ReceiptRow,
@@ -59,6 +60,10 @@ class Store(ABC):
     @abstractmethod
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         """What the chain has credited, ordered by channel and lane."""
+
+    @abstractmethod
+    async def loans(self) -> tuple[LoanRow, ...]:
+        """What members of our farms and we gave each other, ordered by channel and peer."""
 
     @abstractmethod
     async def receipts(

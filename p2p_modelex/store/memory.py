@@ -12,6 +12,7 @@ from p2p_modelex.records.rows import (
     FarmRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     MemberRow,
     MembershipRow,
     ReceiptRow,
@@ -61,6 +62,9 @@ class MemoryStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return self._all(RedeemedRow)
+
+    async def loans(self) -> tuple[LoanRow, ...]:
+        return self._all(LoanRow)
 
     async def receipts(
         self, *, limit: int = 50, offset: int = 0, job: JobId | None = None

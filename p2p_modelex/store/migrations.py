@@ -47,6 +47,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE membership (farm BLOB, serial INTEGER, body BLOB NOT NULL,"
         " PRIMARY KEY (farm, serial)) WITHOUT ROWID",
     ),
+    (
+        "CREATE TABLE loan (channel BLOB, peer BLOB, body BLOB NOT NULL,"
+        " PRIMARY KEY (channel, peer)) WITHOUT ROWID",
+    ),
 )
 _SALTED = 2
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -25,6 +25,7 @@ from p2p_modelex.records.rows import (
     FarmRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     MemberRow,
     MembershipRow,
     ReceiptRow,
@@ -91,6 +92,9 @@ class SqliteStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return await self._run(self._select, RedeemedRow, "ORDER BY channel, lane")
+
+    async def loans(self) -> tuple[LoanRow, ...]:
+        return await self._run(self._select, LoanRow, "ORDER BY channel, peer")
 
     async def receipts(
         self, *, limit: int = 50, offset: int = 0, job: JobId | None = None

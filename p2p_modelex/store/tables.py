@@ -19,6 +19,7 @@ from p2p_modelex.records.rows import (
     FarmRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     MemberRow,
     MembershipRow,
     ReceiptRow,
@@ -58,6 +59,7 @@ _TABLES: dict[type[msgspec.Struct], Table] = {
     IssuedVoucherRow: Table("issued_voucher", _LANE, (), _lane_of),
     ReceivedVoucherRow: Table("received_voucher", _LANE, (), _lane_of),
     RedeemedRow: Table("redeemed", _LANE, (), lambda row: (row.channel, row.lane)),
+    LoanRow: Table("loan", ("channel", "peer"), (), lambda row: (row.channel, row.peer)),
     ReceiptRow: Table(
         "receipt",
         ("job", "is_provider"),

@@ -12,6 +12,7 @@ from p2p_modelex.records.rows import (
     FarmRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     MemberRow,
     MembershipRow,
     ReceiptRow,
@@ -81,6 +82,9 @@ class FailingStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return await self.inner.redeemed()
+
+    async def loans(self) -> tuple[LoanRow, ...]:
+        return await self.inner.loans()
 
     async def receipts(
         self, *, limit: int = 50, offset: int = 0, job: JobId | None = None

@@ -11,6 +11,7 @@ from p2p_modelex.records.rows import (
     FarmRow,
     IssuedVoucherRow,
     JobRow,
+    LoanRow,
     MemberRow,
     MembershipRow,
     ReceiptRow,
@@ -51,6 +52,10 @@ def channel(number: int, *, is_payer: bool = True, deposit: int = 10**18) -> Cha
 
 def redeemed(amount: int, *, lane: int = 0) -> RedeemedRow:
     return RedeemedRow(CHANNEL, lane, Wei(amount))
+
+
+def loan(number: int, *, given: int = 0, taken: int = 0) -> LoanRow:
+    return LoanRow(CHANNEL, peer(number), Wei(given), Wei(taken), 0)
 
 
 def job(number: int, *, state: str = "streaming", at: int = 1, provider: bool = True) -> JobRow:

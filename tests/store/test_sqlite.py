@@ -258,6 +258,13 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert "update p2p-modelex" in caught.value.hint
 
 
+def _make_earlier(raw: sqlite3.Connection) -> None:
+    """Make a database what the first version left behind."""
+    for table in ("member", "farm", "membership", "loan"):
+        raw.execute(f"DROP TABLE {table}")
+    raw.execute("PRAGMA user_version = 1")
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
     path: Path, read_only: bool
@@ -265,20 +272,13 @@ async def test_channels_of_an_earlier_contract_are_refused_and_left_alone(
     async with SqliteStore(path) as store:
         await store.apply([rows.channel(1)])
     with _raw(path) as raw:
-        raw.execute("PRAGMA user_version = 1")
+        _make_earlier(raw)
     with pytest.raises(StoreError, match="earlier PaymentChannels") as caught:
         async with SqliteStore(path, read_only=read_only):
             pass
     assert "redeem and close them" in caught.value.hint
     with _raw(path) as raw:
         assert raw.execute("SELECT count(*) FROM channel").fetchone() == (1,)
-
-
-def _make_earlier(raw: sqlite3.Connection) -> None:
-    """Make a database what the first version left behind."""
-    for table in ("member", "farm", "membership"):
-        raw.execute(f"DROP TABLE {table}")
-    raw.execute("PRAGMA user_version = 1")
 
 
 async def test_an_earlier_schema_without_channels_goes_on(path: Path) -> None:
