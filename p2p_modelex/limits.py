@@ -45,6 +45,11 @@ COMPLETION_TOKENS_MAX = 65_536
 REASON_BYTES = 512
 LANES_MAX = 64  # concurrent jobs on one channel
 
+# Farms. What members tell each other: 32 payers at 27 bytes, 32 channels at 54, and some more.
+MEMBERS_FRAME_BYTES = 4 * KIB
+SERVED_TOLD_MAX = 32
+SPARES_TOLD_MAX = 32
+
 # Gossip. 4 KiB advertisements travel by reconciliation; an announcement is about 100 bytes.
 ANNOUNCEMENTS_PER_MESSAGE = 64
 GOSSIP_MESSAGE_BYTES = 16 * KIB

@@ -16,7 +16,7 @@ from p2p_modelex.core.exchange.sale import Stake
 from p2p_modelex.core.line import Line, Place
 from p2p_modelex.core.pace import KEPT, Pace
 from p2p_modelex.core.patrons import Patrons, compute_worth
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.ids import Address, JobId, PeerId
 from p2p_modelex.records.job import Load, Request
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.units import UnixMs
@@ -48,6 +48,9 @@ GHOSTS_MAX = 64
 counted: asking and hanging up must not fill the engine's queue.
 """
 
+SERVED_MAX = 256
+"""Payers counted until others are told whom we served: many more than are told of."""
+
 PEERS_MAX = 4096
 """Peers remembered for having paid, and strangers whose asking is counted."""
 
@@ -75,6 +78,8 @@ class Admission:
         self._granted_at: dict[JobId, UnixMs] = {}
         self._latencies: deque[int] = deque(maxlen=KEPT)
         self._pace = Pace(slots)
+        # Tokens of jobs that began, by whom they pay and who pays.
+        self._served: dict[Address, dict[Address, int]] = {}
 
     def note(self, rows: Iterable[Row]) -> None:
         """Learn from what is kept: who paid, and who did not. Rows of a store may be told too."""
@@ -127,7 +132,8 @@ class Admission:
             slots = self._slots_of.get(request.model, self._slots)
             line = self._lines[request.model] = Line(slots, self._patrons)
         worth = compute_worth(stake.window, stake.epoch)
-        place = Place(job, self._patrons.get_payer(stake.channel), worth, stake.tokens)
+        payer = self._patrons.get_payer(stake.channel)
+        place = Place(job, payer, stake.payee, worth, stake.tokens)
         gone = line.enter(place)
         if gone != job:
             self._jobs[job] = line, request, place
@@ -138,7 +144,28 @@ class Admission:
         """Return what the engines are to run now; call after each step."""
         granted = [job for line in self._lines.values() for job in line.grant()]
         self._granted_at.update(dict.fromkeys(granted, now))
+        for job in granted:
+            self._note_served(self._jobs[job][2])
         return [Generate(job, self._jobs[job][1]) for job in granted]
+
+    def _note_served(self, place: Place) -> None:
+        served = self._served.setdefault(place.payee, {})
+        if place.payer in served or len(served) < SERVED_MAX:
+            served[place.payer] = served.get(place.payer, 0) + place.tokens
+
+    def take_served(self, payee: Address) -> Mapping[Address, int]:
+        """Return by payer the tokens of jobs that pay `payee` and began since the last call."""
+        return self._served.pop(payee, {})
+
+    def charge(self, served: Mapping[Address, int]) -> None:
+        """Count tokens that other members of a farm served payers (MEM-10)."""
+        for line in self._lines.values():
+            line.charge(served)
+
+    def fade(self) -> None:
+        """Forgive a part of what payers had too much; call it now and then."""
+        for line in self._lines.values():
+            line.fade()
 
     def has_engine(self, job: JobId) -> bool:
         """Whether the job was handed to an engine that is not done with it."""
@@ -176,6 +203,11 @@ class Admission:
     def compute_retry_ms(self) -> int:
         """Return when who is refused should come again: once what stands before it has gone by."""
         return self._pace.compute_wait_ms(sum(line.tokens for line in self._lines.values()))
+
+    def compute_wait_ms(self) -> int:
+        """Return when a job that came now would begin: at once, where a slot is free."""
+        load = self.get_load()
+        return self.compute_retry_ms() if load.running + load.waiting >= load.slots else 0
 
     def get_load(self) -> Load:
         """Only jobs that are admitted and paid for count, so that silence fakes no load."""

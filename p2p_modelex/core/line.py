@@ -22,12 +22,14 @@ TURN = 4
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A job in line or with the engine. window: the worth of what it may come to owe us. tokens:
-    its prompt's and the most it may generate, which is what it takes of a payer's turn.
+    """A job in line or with the engine. payee: the account it pays, ours or a farm's. window: the
+    worth of what it may come to owe us. tokens: its prompt's and the most it may generate, which is
+    what it takes of a payer's turn.
     """
 
     job: JobId
     payer: Address
+    payee: Address
     window: int
     tokens: int
 

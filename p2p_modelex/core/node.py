@@ -25,6 +25,7 @@ from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.farm.machine import FARM_PROTOCOL, FARMS_TOPIC
 from p2p_modelex.core.farming import Farming
+from p2p_modelex.core.fellows import find_fellows
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -46,8 +47,11 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
+from p2p_modelex.core.ledger.lending import Lending
+from p2p_modelex.core.ledger.lines import Lines
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
+from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
@@ -56,6 +60,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
 from p2p_modelex.core.routing.router import Router
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.sharing import Neighbourhood
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
@@ -73,12 +78,13 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
         exchange_parameters.PROTOCOL: limits.EXCHANGE_FRAME_BYTES,
         RECONCILE_PROTOCOL: limits.RECONCILE_FRAME_BYTES,
         PROBE_PROTOCOL: limits.PING_FRAME_BYTES,
+        MEMBERS_PROTOCOL: limits.MEMBERS_FRAME_BYTES,
         FARM_PROTOCOL: limits.FARM_FRAME_BYTES,
     }
 )
 """Every protocol a node speaks on streams, with its frame limit in bytes."""
 
-BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, FARM_PROTOCOL})
+BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, FARM_PROTOCOL, MEMBERS_PROTOCOL})
 """Those that nobody pays for: jobs and money go first."""
 
 
@@ -124,16 +130,21 @@ class NodeCore:
         )
         # Where we are and who owns us, while we advertise it.
         self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
+        self._lines = Lines()
         self.payee = PayeeLedger(
-            _payee_of(identity, shop), identity.channels_domain, policies.settlement
+            _payee_of(identity, shop),
+            identity.channels_domain,
+            policies.settlement,
+            self._lines.get_line,
         )
         self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
         self.splits = SplitWatch()
-        self._selling = (
-            Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits)
-            if shop
-            else None
+        around = Neighbourhood(
+            Lending(self.payee, self._lines, identity.channels_domain),
+            next_stream,
+            lambda now: find_fellows(self.directory, self.farming.book, now),
         )
+        self._selling = self._build_selling(shop, around)
         self.farming = Farming(
             self.directory,
             self.payee,
@@ -164,6 +175,11 @@ class NodeCore:
             self.splits,
         )
 
+    def _build_selling(self, shop: Shop | None, around: Neighbourhood) -> Selling | None:
+        if shop is None:
+            return None
+        return Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
+
     @property
     def frame_limits(self) -> Mapping[str, int]:
         return PROTOCOLS
@@ -185,6 +201,7 @@ class NodeCore:
         self.anchoring.restore(rows, entry)
         self.farming.restore(rows)
         self._buying.restore(rows)
+        self._lines.restore(rows)
         self.payee.restore(rows)
         if self._selling is not None:
             self._selling.restore(rows)

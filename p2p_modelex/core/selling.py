@@ -16,6 +16,7 @@ from p2p_modelex.core.effects import (
     StreamId,
 )
 from p2p_modelex.core.exchange.provider import ProviderExchange
+from p2p_modelex.core.exchange.sale import Stake
 from p2p_modelex.core.exchange.terms import OpenJobs, Seller
 from p2p_modelex.core.inputs import (
     ChannelFetched,
@@ -29,12 +30,15 @@ from p2p_modelex.core.inputs import (
     SplitFetched,
     StreamEnded,
     StreamOpened,
+    TimerFired,
     TokensCounted,
 )
 from p2p_modelex.core.ledger.payee import PayeeLedger
+from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL, MEMBERS_TIMERS
 from p2p_modelex.core.redeeming import Redeeming
+from p2p_modelex.core.sharing import Neighbourhood, Sharing
 from p2p_modelex.core.split_watch import SplitWatch
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.ids import ChannelId, JobId, PeerId
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs
@@ -66,9 +70,10 @@ class Selling:
         slots: int,
         slots_of: Mapping[str, int],
         splits: SplitWatch,
+        around: Neighbourhood,
     ) -> None:
         """`slots`: requests that the engines run at once, all together; `slots_of`: each model's,
-        where they are known.
+        where they are known. `around`: for what is shared with members of our farms.
         """
         self._seller = seller
         self._ledger = ledger
@@ -80,6 +85,7 @@ class Selling:
         self._splits = splits
         self._admission = Admission(slots, slots_of)
         self._open_jobs = OpenJobs(self._admission.compute_retry_ms)
+        self._sharing = Sharing(around, self._admission, self._redeeming, self._get_waiting)
         # Jobs that must make room, refused once the step at hand is done.
         self._crowded_out: list[JobId] = []
         self._is_leaving = False
@@ -91,7 +97,7 @@ class Selling:
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
-        return stream in self._exchanges
+        return stream in self._exchanges or self._sharing.owns(stream)
 
     def stock(self, seller: Seller) -> None:
         """Sell on these terms from now on; streams that are open keep the older ones."""
@@ -107,17 +113,21 @@ class Selling:
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Set the first timers."""
-        return self._redeeming.start(now)
+        return [*self._redeeming.start(now), *self._sharing.start(now)]
 
     def step(self, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input."""
         match happened:
+            case StreamOpened(protocol=protocol) if protocol == MEMBERS_PROTOCOL:
+                return self._share(happened, now)
+            case TimerFired(timer) if timer.startswith(MEMBERS_TIMERS):
+                return self._share(happened, now)
             case StreamOpened():
                 return self._open(happened, now)
             case ChannelFetched():
                 effects = self._redeeming.step(happened, now)
                 self._learn(effects)
-                return effects + self._step_exchanges(self._all(), happened, now)
+                return effects + self._share(happened, now) + self._go_on(happened, now)
             case SplitFetched():
                 return self._step_exchanges(self._all(), happened, now)
             case ShutDown():
@@ -140,9 +150,26 @@ class Selling:
 
     def step_stream(self, stream: StreamId, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input about a stream that `owns` says is ours, its timers included."""
+        if self._sharing.owns(stream):
+            return self._share(happened, now)
         if isinstance(happened, FrameReceived):
             self._admission.forget_stream(stream)
         return self._step_exchanges([self._exchanges[stream]], happened, now)
+
+    def _share(self, happened: Input, now: UnixMs) -> list[Effect]:
+        """Something about other members of our farms; jobs may have waited for it."""
+        effects = self._sharing.step(happened, now)
+        for fetched in self._sharing.release():
+            effects += self._step_exchanges(self._all(), fetched, now)
+        return effects
+
+    def _go_on(self, fetched: ChannelFetched, now: UnixMs) -> list[Effect]:
+        """A channel was read: the jobs that waited go on, or wait for what others may lend."""
+        is_held, effects = self._sharing.hold(fetched, now)
+        return effects if is_held else effects + self._step_exchanges(self._all(), fetched, now)
+
+    def _get_waiting(self, channel: ChannelId) -> list[Stake]:
+        return [one.stake for one in self._all() if one.awaited == channel]
 
     def _open(self, happened: StreamOpened, now: UnixMs) -> list[Effect]:
         stream, peer = happened.stream, happened.peer
@@ -194,9 +221,10 @@ class Selling:
             effects += self._step_one(exchange, happened, now)
         while self._crowded_out:
             job = self._crowded_out.pop()
-            retry_ms = self._admission.compute_retry_ms()
-            busy = EngineFailed(job, "busy", "EXC-7: others go first", retry_ms)
+            own_ms = self._admission.compute_retry_ms()
             for exchange in self._find(job):
+                retry_ms = self._sharing.compute_retry_ms(exchange.payee, own_ms, now)
+                busy = EngineFailed(job, "busy", "EXC-7: others go first", retry_ms)
                 effects += self._step_one(exchange, busy, now)
         # First, as a run promises nothing to anybody: an engine begins while rows are written, and
         # what it says is heard once they are.
@@ -220,7 +248,9 @@ class Selling:
                 self._crowded_out += [gone] if gone is not None else []
                 return [effect] if gone != job else []
             case Generate(job, request):
-                gone = self._admission.enter(job, request, exchange.stake, now)
+                stake = exchange.stake
+                self._sharing.note_used(stake.channel)
+                gone = self._admission.enter(job, request, stake, now)
                 self._crowded_out += [gone] if gone is not None else []
                 return []
             case StopGenerating(job):

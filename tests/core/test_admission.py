@@ -27,6 +27,7 @@ from tests.core.exchange.pair import REQUEST, STATE
 NOW = UnixMs(1_000_000)
 WINDOW = 100
 TOKENS = 50
+FARM = Address(b"F" * 20)
 
 
 def job(number: int) -> JobId:
@@ -113,7 +114,7 @@ def test_rows_of_channels_that_do_not_pay_us_say_nothing() -> None:
 
 
 def place(number: int, of: int, window: int = WINDOW, tokens: int = QUANTUM) -> Place:
-    return Place(job(number), payer(of), compute_worth(window, 0), tokens)
+    return Place(job(number), payer(of), FARM, compute_worth(window, 0), tokens)
 
 
 def build_line(slots: int = 1, **history: int) -> Line:
@@ -239,7 +240,8 @@ def test_an_owner_that_leaves_keeps_no_claim_but_its_debt() -> None:
     assert turns.choose({"a": 1, "b": QUANTUM}) == "a"
     turns.leave("a")
     turns.leave("a")
-    # What was left of a's quantum is gone: b goes first.
+    # What was left of a's quantum is gone: b goes first, though what it has does not fade.
+    turns.fade()
     assert turns.choose({"b": QUANTUM, "a": QUANTUM}) == "b"
     turns.charge("a", QUANTUM)
     turns.leave("a")
@@ -252,10 +254,11 @@ def test_what_is_held_against_anybody_is_bounded(monkeypatch: pytest.MonkeyPatch
     rounds = DEBT_MAX // QUANTUM
     order = [turns.choose({"a": QUANTUM, "b": QUANTUM}) for _ in range(rounds + 2)]
     assert order == ["b"] * rounds + ["a", "b"]
-    monkeypatch.setattr(turns_module, "DEBTORS_MAX", 2)
+    monkeypatch.setattr(turns_module, "OWNERS_MAX", 4)
     for owner in "xyz":
         turns.charge(owner, QUANTUM)
-    assert turns.choose({"z": 1, "x": 1}) == "x"
+    assert turns.choose({"x": 1, "new": QUANTUM}) == "x", "forgotten"
+    assert turns.choose({"y": 1, "new": QUANTUM}) == "new"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5_000)), min_size=1, max_size=60))
@@ -291,9 +294,19 @@ def desk(slots: int = 1) -> Admission:
     return Admission(slots, {"small": 2})
 
 
-def enter(desk: Admission, number: int, of: int, model: str = "m") -> JobId | None:
+def enter(
+    desk: Admission, number: int, of: int, model: str = "m", payee: bytes = FARM
+) -> JobId | None:
     request = msgspec.structs.replace(REQUEST, model=model)
-    stake = Stake(ChannelId(channel(of).channel), Wei(WINDOW), Epoch(0), TOKENS)
+    state, nothing = channel(of), Wei(0)
+    stake = Stake(
+        terms=msgspec.structs.replace(state.terms, payee=payee),
+        signed=SignedVoucher(Voucher(state.channel, 0, nothing, 0), bytes(65)),
+        window=Wei(WINDOW),
+        ceiling=nothing,
+        epoch=Epoch(0),
+        tokens=TOKENS,
+    )
     return desk.enter(job(number), request, stake, NOW)
 
 
@@ -434,6 +447,44 @@ def test_when_to_come_again_follows_the_pace_and_what_stands_before() -> None:
     for number in range(10, 60):
         enter(one, number, number)
     assert one.compute_retry_ms() == round((2_000 + 500 + 1_000) / 3 * 51)
+
+
+def test_a_new_job_waits_for_nothing_while_a_slot_is_free() -> None:
+    one = desk()
+    assert one.compute_wait_ms() == 0
+    enter(one, 1, 1)
+    assert one.compute_wait_ms() == pace.WAIT_FIRST_MS
+
+
+def test_what_began_is_told_once_by_whom_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "SERVED_MAX", 2)
+    one = Admission(8, {})
+    for number in (1, 2, 3):
+        one.note(paid(number, 10 * WINDOW))
+    for number, of in enumerate((1, 1, 2, 3), 1):
+        enter(one, number, of)
+    enter(one, 5, 1, payee=b"o" * 20)
+    assert one.take_served(FARM) == {}, "nothing began"
+    one.advance(NOW)
+    assert one.take_served(FARM) == {payer(1): 2 * TOKENS, payer(2): TOKENS}
+    assert one.take_served(FARM) == {}
+    assert one.take_served(Address(b"o" * 20)) == {payer(1): TOKENS}
+
+
+def test_what_others_served_counts_in_every_line() -> None:
+    """MEM-10."""
+    one = desk()
+    for number in (1, 2):
+        one.note(paid(number, 10 * WINDOW))
+    enter(one, 1, 1)
+    enter(one, 2, 1)
+    one.advance(NOW)
+    one.charge({payer(1): 10 * QUANTUM})
+    one.fade()
+    enter(one, 3, 1)
+    enter(one, 4, 2)
+    one.finished(job(1), NOW)
+    assert [effect.job for effect in one.advance(NOW)] == [job(4)]
 
 
 def test_a_wait_is_bounded() -> None:

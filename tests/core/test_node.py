@@ -13,6 +13,8 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.members.machine import TELL_TIMER
+from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL, TELL_INTERVAL_MS
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, CUT, FINAL_STATES, PROTOCOLS, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
@@ -106,7 +108,7 @@ def test_each_protocol_has_its_machine_and_a_deadline_for_silence() -> None:
         assert core.is_idle
 
 
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS.keys() - {MEMBERS_PROTOCOL}))
 def test_garbage_costs_the_sender_its_stream_and_us_nothing(protocol: str) -> None:
     core = build()
     core.step(opened(protocol), NOW)
@@ -114,6 +116,18 @@ def test_garbage_costs_the_sender_its_stream_and_us_nothing(protocol: str) -> No
     assert fx.ResetStream(THEIRS) in effects
     assert any(isinstance(e, fx.Penalize) for e in effects)
     assert core.step(given.FrameReceived(THEIRS, b"more"), NOW) == []
+
+
+def test_strangers_are_not_heard_where_members_speak() -> None:
+    """MEM-1."""
+    assert fx.ResetStream(THEIRS) in build().step(opened(MEMBERS_PROTOCOL), NOW)
+    assert build(sells=False).step(opened(MEMBERS_PROTOCOL), NOW) == [fx.CloseStream(THEIRS)]
+
+
+def test_a_member_tells_its_fellows_now_and_then() -> None:
+    core = build()
+    effects = core.step(given.TimerFired(TELL_TIMER), NOW)
+    assert effects == [fx.SetTimer(TELL_TIMER, UnixMs(NOW + TELL_INTERVAL_MS))], "it has none"
 
 
 @pytest.mark.parametrize("sells", [True, False])

@@ -9,6 +9,8 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core import pace, redeeming, selling
 from p2p_modelex.core.effects import StreamId
+from p2p_modelex.core.ledger.lending import Lending
+from p2p_modelex.core.ledger.lines import Lines
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
@@ -20,6 +22,7 @@ from p2p_modelex.core.redeeming import (
     WATCH_TIMER,
 )
 from p2p_modelex.core.selling import Selling
+from p2p_modelex.core.sharing import Neighbourhood
 from p2p_modelex.core.split_watch import SplitWatch
 from p2p_modelex.ids import Address, ChannelId, JobId
 from p2p_modelex.records import codec, voucher
@@ -56,7 +59,9 @@ class Stall:
         self.ledger = PayeeLedger(OPERATOR.address, CHANNELS, SettlementPolicy(**policy))
         for state in states or (STATE,):
             self.ledger.note_channel(state)
-        self.selling = Selling(build_seller(), self.ledger, 1, {}, SplitWatch())
+        lending = Lending(self.ledger, Lines(), CHANNELS)
+        alone = Neighbourhood(lending, lambda: StreamId(2), lambda _: ())
+        self.selling = Selling(build_seller(), self.ledger, 1, {}, SplitWatch(), alone)
         self.now = NOW
         self.streams = 0
 
@@ -296,7 +301,7 @@ def test_strangers_cannot_have_us_read_any_number_of_channels(
 
 def test_vouchers_over_the_threshold_are_redeemed_once_at_a_time() -> None:
     stall = Stall(threshold=Wei(100))
-    assert kinds(stall.selling.start(NOW)) == ["PayOut", "SetTimer", "SetTimer"]
+    assert kinds(stall.selling.start(NOW)) == ["PayOut", *3 * ["SetTimer"]]
     stall.receive(99)
     assert kinds(stall.fire(SETTLE_TIMER)) == ["SetTimer"]
     stall.receive(100)

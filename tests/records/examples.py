@@ -34,6 +34,7 @@ from p2p_modelex.records.job import (
     Request,
     Started,
 )
+from p2p_modelex.records.members import Borrow, Lent, ServedPayer, SpareLine, Told
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
 from p2p_modelex.records.reconciliation import (
@@ -232,6 +233,9 @@ EXAMPLES: dict[str, Any] = {
     "farm answer": FarmAnswer(b"record"),
     "probe": Probe(5),
     "load": Load(5, 1, 2, 4, 180),
+    "told": Told(PEER, 1500, (ServedPayer(OPERATOR, 700),), (SpareLine(CHANNEL, Wei(10**17), 0),)),
+    "borrow": Borrow(PEER, PayerTerms(OPERATOR, bytes(20), CHANNEL), Wei(10**17), Wei(10**16), 1),
+    "lent": Lent(Wei(2 * 10**17), 1),
     "compare": Compare((Range(b"", b"", 0, FINGERPRINT),)),
     "fetch": Fetch((PEER,)),
     "offered": Offered((b"envelope",)),

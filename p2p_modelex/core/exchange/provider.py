@@ -45,7 +45,7 @@ from p2p_modelex.core.inputs import (
     TokensCounted,
 )
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
-from p2p_modelex.ids import ChannelId, JobId, PeerId
+from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records import codec
 from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.job import (
@@ -118,7 +118,18 @@ class ProviderExchange:
     def stake(self) -> Stake:
         """What a job that has its first voucher has at stake."""
         assert self._sale is not None
-        return self._sale.stake
+        assert self._terms is not None
+        return self._sale.build_stake(self._terms)
+
+    @property
+    def payee(self) -> Address | None:
+        """Whom the channel of the order pays, once there is one."""
+        return None if self._terms is None else Address(self._terms.payee)
+
+    @property
+    def awaited(self) -> ChannelId | None:
+        """The channel of which the chain, and others, are to have their say."""
+        return self._fetching
 
     def sell(self, seller: Seller) -> None:
         """Prices are now these; a job that is in hand keeps its own."""

@@ -9,8 +9,9 @@ from p2p_modelex.core.exchange import parameters, pricing
 from p2p_modelex.core.exchange.output import HeldOutput
 from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
-from p2p_modelex.ids import ChannelId, Digest, JobId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import codec, envelope, receipt
+from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import QUOTE_DOMAIN, Accept, Order, Quote, Request, features_of
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
@@ -22,14 +23,26 @@ _NOTHING = Wei(0)
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What a job has at stake: the channel that pays it, the wei it may come to owe us, in which
-    split epoch, and the tokens of its prompt and its longest completion.
+    """What a job has at stake: the channel that pays it, its first voucher, the wei it may come to
+    owe us and to cost, both in `epoch`, and the tokens of its prompt and its longest completion.
     """
 
-    channel: ChannelId
+    terms: ChannelTerms
+    signed: SignedVoucher
     window: Wei
+    ceiling: Wei
     epoch: Epoch
     tokens: int
+
+    @property
+    def channel(self) -> ChannelId:
+        """The channel that pays it."""
+        return ChannelId(self.signed.voucher.channel)
+
+    @property
+    def payee(self) -> Address:
+        """Whom the channel pays."""
+        return Address(self.terms.payee)
 
 
 @dataclass(slots=True)
@@ -74,12 +87,17 @@ class Sale:
         """The most the job can cost, in wei."""
         return Wei(pricing.compute_ceiling(self.ware.offer, self.request, self.prompt_tokens))
 
-    @property
-    def stake(self) -> Stake:
-        """What is at stake, once there is a voucher."""
+    def build_stake(self, terms: ChannelTerms) -> Stake:
+        """Return what is at stake, once there is a voucher. terms: its channel's."""
         assert self.signed is not None
-        tokens = self.prompt_tokens + self.request.max_tokens
-        return Stake(ChannelId(self.signed.voucher.channel), self.window, self.epoch, tokens)
+        return Stake(
+            terms=terms,
+            signed=self.signed,
+            window=self.window,
+            ceiling=self.ceiling,
+            epoch=self.epoch,
+            tokens=self.prompt_tokens + self.request.max_tokens,
+        )
 
     @property
     def earned(self) -> Wei:

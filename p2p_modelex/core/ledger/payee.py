@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount
+from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat, get_share
 from p2p_modelex.core.ledger.settlement import Settlement, SettlementPolicy
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
@@ -120,6 +121,20 @@ class PayeeLedger:
         del self._channels[unused]
         return True
 
+    def get_account(self, channel: ChannelId) -> ChannelAccount | None:
+        """The books of a channel, if it pays us."""
+        return self._channels.get(channel)
+
+    @property
+    def jobs(self) -> Mapping[JobId, JobAccount]:
+        """The jobs that hold or held a lane."""
+        return self._jobs
+
+    def get_line(self, account: ChannelAccount) -> Amount:
+        """The part of a channel's deposit that counts for our seat (LED-6)."""
+        line = self._get_line(account.state, account.seat)
+        return Amount(Wei(line), Epoch(account.state.epoch))
+
     def get_channels(self) -> tuple[ChannelState, ...]:
         """All channels that pay us."""
         return tuple(account.state for account in self._channels.values())
@@ -147,7 +162,7 @@ class PayeeLedger:
         return not self._covers(account, most, epoch)
 
     def _covers(self, account: ChannelAccount, amount: int, epoch: Epoch) -> bool:
-        return account.covers(amount, epoch, self._get_line(account.state, account.seat))
+        return account.covers(amount, epoch, self.get_line(account).wei)
 
     def open_lane(
         self,
@@ -182,10 +197,15 @@ class PayeeLedger:
         due = account.compute_due(promise.lane, epoch)
         if base < due:
             raise JobRefused("debt", f"earned={due}")  # LED-7
-        committed = account.compute_committed(promise.lane, epoch, self._jobs) + promise.amount
-        prepaid = promise.amount - due
-        if not self._covers(account, committed + max(0, window - prepaid), epoch):
-            raise JobRefused("channel_exhausted", "LED-6: the deposit left is under the window")
+        if account.seat.index:
+            # MEM-5: what a job may yet need must not be lent away meanwhile.
+            needed = account.compute_most(promise.lane, epoch, self._jobs)
+            needed += max(promise.amount, due + ceiling)
+        else:
+            needed = account.compute_committed(promise.lane, epoch, self._jobs)
+            needed += max(promise.amount, due + window)
+        if not self._covers(account, needed, epoch):
+            raise JobRefused("channel_exhausted", "LED-6: the deposit left is too little")
         self._validate_signature(account, signed)
         rows = account.move_debts(promise.lane, epoch)
         lane.take(signed)
@@ -221,6 +241,16 @@ class PayeeLedger:
         self._validate_signature(account, signed)
         lane.take(signed)
         return (lane.build_row(signed),)
+
+    def is_signed(self, signed: SignedVoucher) -> bool:
+        """Whether a voucher of a channel that pays us is signed by who may."""
+        account = self._channels.get(ChannelId(signed.voucher.channel))
+        try:
+            if account is not None:
+                self._validate_signature(account, signed)
+        except JobRefused:
+            return False
+        return account is not None
 
     def _validate_epoch(self, signed: SignedVoucher, epoch: Epoch, least: Epoch) -> None:
         if signed.voucher.epoch != epoch or epoch < least:

@@ -47,9 +47,9 @@ def promise(amount: int, lane: int) -> SignedVoucher:
 
 
 def open_lane(payee: PayeeLedger, signed: SignedVoucher, number: int = 1) -> tuple[Row, ...]:
-    amount = Wei(signed.voucher.amount)
+    ceiling = Wei(max(signed.voucher.amount, 80))
     return payee.open_lane(
-        build_job(number), signed, ZERO, base=Wei(0), window=Wei(80), ceiling=Wei(amount + 80)
+        build_job(number), signed, ZERO, base=Wei(0), window=Wei(80), ceiling=ceiling
     )
 
 

@@ -190,6 +190,29 @@ export const EXCHANGE_FRAME_BYTES = 256 * 1024
 export const FROM_REQUESTER = [Ask, Order, Accept, Pay, Cancel]
 export const FROM_PROVIDER = [Quoted, Started, Chunk, Finished, Refused, Failed]
 
+// members
+const splitEpoch = integer(20)
+export const ServedPayer = message('ServedPayer', null, { payer: bytes20, tokens: u32 })
+export const SpareLine = message('SpareLine', null, {
+  channel: bytes32,
+  spare: amount,
+  epoch: splitEpoch
+})
+export const Told = message('Told', 1, {
+  farm: bytes32,
+  wait_ms: u32,
+  served: list(ServedPayer, 32),
+  spares: list(SpareLine, 32)
+})
+export const Borrow = message('Borrow', 2, {
+  farm: bytes32,
+  terms: PayerTerms,
+  have: amount,
+  want: amount,
+  epoch: splitEpoch
+})
+export const Lent = message('Lent', 3, { given: amount, epoch: splitEpoch })
+
 // routing
 export const PROBE_FRAME_BYTES = 64
 export const Probe = message('Probe', 1, { nonce: u64 })

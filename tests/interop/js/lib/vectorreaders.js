@@ -5,6 +5,7 @@ import { Judge } from './advertisements.js'
 import { anchorOf, markOf, Registry } from './anchoring.js'
 import { hex, unhex } from './bytes.js'
 import { FarmBook, validateCertificate } from './farms.js'
+import * as lineRules from './lines.js'
 import { element, fingerprint, inRange } from './fingerprint.js'
 import { nextState, TABLE } from './conversation.js'
 import { answer } from './reconcile.js'
@@ -242,6 +243,25 @@ function * marks ({ cases, peer }) {
   }
 }
 
+function * lines ({ parts, lends, takes }) {
+  for (const { name, deposit, weight, part } of parts) {
+    yield [name, () => assert.equal(lineRules.part(BigInt(deposit), BigInt(weight)), BigInt(part))]
+  }
+  for (const one of lends) {
+    yield [one.name, () => {
+      const [have, want] = [one.have, one.want].map((wei) => [BigInt(wei), one.askEpoch])
+      const given = lineRules.lend([BigInt(one.gaveBefore), one.gaveEpoch], have, want, [BigInt(one.spare), one.spareEpoch])
+      assert.deepEqual(given, [BigInt(one.given), one.givenEpoch])
+    }]
+  }
+  for (const one of takes) {
+    yield [one.name, () => {
+      const taken = lineRules.take([BigInt(one.tookBefore), one.tookEpoch], [BigInt(one.told), one.toldEpoch])
+      assert.deepEqual(taken, [BigInt(one.taken), one.takenEpoch])
+    }]
+  }
+}
+
 export const READERS = {
   'wire/1': wire,
   'envelope/1': envelope,
@@ -256,5 +276,6 @@ export const READERS = {
   'exchange-receipts/1': receiptFiles,
   'ledger-vouchers/1': vouchers,
   'anchor/1': anchors,
-  'marks/1': marks
+  'marks/1': marks,
+  'members-lines/1': lines
 }

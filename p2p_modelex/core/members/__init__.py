@@ -1,0 +1,1 @@
+"""What members of a farm share: their lines before engines, and the deposits that pay them all."""
