@@ -105,9 +105,7 @@ class Funding:
         channels = self._ledger.get_channels(payee, seat)
         channel = ChannelId(channels[0].channel) if channels else None
         least = (
-            self._ledger.get_lack(channel, epoch, seat, ceiling)
-            if channel is not None
-            else Wei(seat.compute_deposit(ceiling))
+            self._ledger.get_lack(channel, epoch, seat, ceiling) if channel is not None else ceiling
         )
         amount = self._choose_amount(least, epoch)
         self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})

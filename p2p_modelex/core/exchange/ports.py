@@ -103,6 +103,10 @@ class Purse(Protocol):
         """A provider refused `debt`: it wants a voucher of at least this amount on this lane."""
         ...
 
+    def note_exhausted(self) -> None:
+        """A provider refused `channel_exhausted`."""
+        ...
+
     def close(self, owed: Wei, last: JobRow) -> None:
         """Free the lane. owed: wei the job cost by what we received. last: the job's last row; if
         its state is `lost`, its `owed` is the most the provider may ask in good faith.

@@ -232,6 +232,8 @@ class RequesterExchange:
         debt = _DEBT.fullmatch(refused.reason) if refused.code == "debt" else None
         if debt is not None:
             self._purse.note_debt(Wei(min(int(debt[1]), UINT128_MAX)))
+        elif refused.code == "channel_exhausted":
+            self._purse.note_exhausted()
         closing: list[Effect] = [CloseStream(self.stream)]
         return closing + self._fail(
             refused.code, refused.reason, now, refused=True, retry_after_ms=refused.retry_after_ms

@@ -47,12 +47,14 @@ class _Lane:
 @dataclass(slots=True)
 class _Part:
     """What one peer is paid on a channel. doubts: jobs that ended without agreement, and what more
-    it may ask for each, in the epoch of its row.
+    it may ask for each, in the epoch of its row. is_tight: it could not take all that the deposit
+    had left, which other members were to lend it.
     """
 
     peer: PeerId | None = None
     lanes: dict[int, _Lane] = field(default_factory=dict)
     doubts: dict[JobId, tuple[JobRow, int]] = field(default_factory=dict)
+    is_tight: bool = False
 
 
 @dataclass(slots=True)
@@ -126,6 +128,12 @@ class ReservedLane:
         self._lane.owed = earned
         self._lane.conceded |= _use_up(doubts, extra)
 
+    def note_exhausted(self) -> None:
+        """The payee has not enough of the deposit for this job. A farm's member is ordered no more
+        of than its share then, until there is more (FRM-15).
+        """
+        self._part.is_tight = True
+
     def close(self, owed: Wei, last: JobRow) -> None:
         """Free the lane. owed: wei the job cost by what we received; what the vouchers do not
         cover of it goes with the next job's first. last: the job's last row; if its state is
@@ -184,6 +192,9 @@ class PayerLedger:
         if state.voucher_signer != self._signer.address:
             raise PaymentError("the channel's vouchers are signed by another key")
         account = self._channels.setdefault(ChannelId(state.channel), _Channel(state))
+        if state.deposit > account.state.deposit:
+            for part in account.parts.values():
+                part.is_tight = False
         account.state = state
         own = account.get_part(0)
         own.peer = peer or own.peer
@@ -211,19 +222,20 @@ class PayerLedger:
         return _find_lanes_epoch(self._channels[channel])
 
     def get_left(self, channel: ChannelId, epoch: Epoch, seat: Seat = OWN_SEAT) -> Wei:
-        """What of a seat's share is neither promised by a voucher, nor owed, nor reserved by a
-        running job.
+        """What a seat may be paid that is neither promised by a voucher, nor owed, nor reserved by
+        a running job.
         """
         return Wei(max(0, _compute_left(self._channels[channel], epoch, seat)))
 
     def get_lack(self, channel: ChannelId, epoch: Epoch, seat: Seat, ceiling: Wei) -> Wei:
-        """What a channel must be topped up by so that a seat has `ceiling` left of its share."""
+        """What a channel must be topped up by so that a seat has `ceiling` left."""
         account = self._channels[channel]
+        part = account.get_part(seat.index)
         latest = _find_epoch(account)
         wanted = rescale(ceiling, epoch, latest)
         whole = _sum_most(account.lanes, latest) + wanted
-        share = _sum_most(account.get_part(seat.index).lanes.values(), latest) + wanted
-        needed = max(whole, seat.compute_deposit(share))
+        share = _sum_most(part.lanes.values(), latest) + wanted
+        needed = max(whole, seat.compute_deposit(share)) if part.is_tight else whole
         deposit = rescale(account.state.deposit, account.state.epoch, latest)
         # Rounded up: half a wei too little is too little.
         return Wei(max(0, -rescale(deposit - needed, latest, epoch)))
@@ -298,17 +310,16 @@ def _sum_most(lanes: Iterable[_Lane], epoch: Epoch) -> int:
 
 def _compute_left(account: _Channel, epoch: Epoch, seat: Seat) -> int:
     """What is left for a seat in wei of `epoch`, rounded down; nothing if that is past for our
-    vouchers. A payee takes no more than its share (LED-6), so no more is ordered of it.
+    vouchers. What is over its share other members lend it, as long as it can have that (FRM-15).
     """
     if epoch < _find_lanes_epoch(account):
         return 0
     latest = _find_epoch(account)
     deposit = rescale(account.state.deposit, account.state.epoch, latest)
     part = account.get_part(seat.index)
-    left = min(
-        deposit - _sum_most(account.lanes, latest),
-        seat.compute_share(deposit) - _sum_most(part.lanes.values(), latest),
-    )
+    left = deposit - _sum_most(account.lanes, latest)
+    if part.is_tight:
+        left = min(left, seat.compute_share(deposit) - _sum_most(part.lanes.values(), latest))
     return rescale(left, latest, epoch)
 
 

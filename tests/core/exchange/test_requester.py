@@ -12,6 +12,7 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.sale import compute_request_digest
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.errors import BadInput
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.embedding import encode_vector
@@ -180,6 +181,15 @@ def test_a_refusal_frees_the_lane() -> None:
     failed = buyer.ended()
     assert (failed.code, failed.refused, failed.retry_after_ms) == ("busy", True, 7)
     assert buyer.payer.get_left(CHANNEL, Epoch(0)) == 10_000
+
+
+def test_who_cannot_take_all_of_a_deposit_is_ordered_no_more_of_than_its_share() -> None:
+    """FRM-15."""
+    buyer = begun()
+    buyer.send(Refused(JOB, "channel_exhausted", "LED-6: too little", 0))
+    assert buyer.ended().code == "channel_exhausted"
+    seat = Seat(0, 2_500)
+    assert buyer.payer.get_left(CHANNEL, Epoch(0), seat) == 2_500
 
 
 @pytest.mark.parametrize(("code", "left"), [("engine", 10_000), ("unpaid", 9_970)])

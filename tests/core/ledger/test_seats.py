@@ -59,6 +59,15 @@ def build_payer(state: ChannelState = FARM_STATE) -> PayerLedger:
     return payer
 
 
+def tighten(payer: PayerLedger, *seats: Seat, epoch: Epoch = ZERO) -> None:
+    """These members could not take more than their shares."""
+    for seat in seats:
+        lane = payer.reserve_lane(CHANNEL, Wei(1), epoch, seat)
+        lane.note_exhausted()
+        nothing = JobRow(build_job(9), False, PROVIDER_KEY.peer, "failed", Wei(0), Wei(0), NOW)
+        lane.close(Wei(0), nothing)
+
+
 def test_the_channel_tells_which_of_its_payees_a_provider_is() -> None:
     """LED-12: its own account, a farm it is a member of, or nobody it is."""
     payee = build_payee()
@@ -120,8 +129,10 @@ def test_what_an_ended_membership_earned_can_still_be_redeemed() -> None:
 
 
 def test_lanes_and_shares_of_members_are_apart() -> None:
-    """FRM-15: who pays knows the weights, and orders no more than a member will take."""
+    """FRM-15: who pays knows the weights, and orders no more of who could not take more."""
     payer = build_payer()
+    assert [payer.get_left(CHANNEL, ZERO, seat) for seat in (FIRST, SECOND)] == [10_000, 10_000]
+    tighten(payer, FIRST, SECOND)
     assert [payer.get_left(CHANNEL, ZERO, seat) for seat in (FIRST, SECOND)] == [6_000, 2_500]
     lanes = [payer.reserve_lane(CHANNEL, Wei(100), ZERO, seat) for seat in (FIRST, SECOND, FIRST)]
     assert [lane.lane for lane in lanes] == [64, 128, 65]
@@ -134,11 +145,16 @@ def test_lanes_and_shares_of_members_are_apart() -> None:
     assert payer.reserve_lane(CHANNEL, Wei(1), ZERO, FIRST).sign(Wei(1))[0].voucher.amount == 71
     with pytest.raises(PaymentError, match=r"has 0\.000000000000002399 AI left"):
         payer.reserve_lane(CHANNEL, Wei(2_400), ZERO, SECOND)
+    payer.note_channel(FARM_STATE, None)
+    assert payer.get_left(CHANNEL, ZERO, SECOND) == 2_399
+    payer.note_channel(msgspec.structs.replace(FARM_STATE, deposit=Wei(10_001)), None)
+    assert payer.get_left(CHANNEL, ZERO, SECOND) == 10_001 - 101 - 171, "there is more"
 
 
 def test_the_deposit_is_common_where_weights_changed() -> None:
     """However much the shares come to, there is no more than the deposit."""
     payer = build_payer()
+    tighten(payer, Seat(1, 5_000))
     payer.reserve_lane(CHANNEL, Wei(9_000), ZERO, Seat(1, 9_000))
     assert payer.get_left(CHANNEL, ZERO, Seat(2, 5_000)) == 1_000
     assert payer.get_left(CHANNEL, ZERO, Seat(1, 5_000)) == 0
@@ -159,14 +175,22 @@ def test_what_is_lacking_is_counted_by_the_share(
     seat: Seat, ceiling: int, epoch: int, lack: int
 ) -> None:
     payer = build_payer()
+    tighten(payer, seat)
     assert payer.get_lack(CHANNEL, Epoch(epoch), seat, Wei(ceiling)) == lack
     deposit = Wei(2**epoch * 10_000 + lack)
     payer.note_channel(msgspec.structs.replace(FARM_STATE, deposit=deposit, epoch=epoch), None)
+    tighten(payer, seat, epoch=Epoch(epoch))
     assert payer.get_left(CHANNEL, Epoch(epoch), seat) >= ceiling
     if lack:
         least = msgspec.structs.replace(FARM_STATE, deposit=Wei(deposit - 1), epoch=epoch)
         payer.note_channel(least, None)
         assert payer.get_left(CHANNEL, Epoch(epoch), seat) < ceiling
+
+
+def test_what_others_lend_is_not_lacking() -> None:
+    payer = build_payer()
+    assert payer.get_lack(CHANNEL, ZERO, SECOND, Wei(10_000)) == 0
+    assert payer.get_lack(CHANNEL, ZERO, SECOND, Wei(10_001)) == 1
 
 
 def test_half_a_wei_of_an_earlier_epoch_is_rounded_up() -> None:
@@ -205,6 +229,7 @@ def test_a_restart_finds_each_member_s_lanes_and_doubts() -> None:
     )
     payer = PayerLedger(PAYER, CHANNELS)
     payer.restore(rows)
+    tighten(payer, FIRST, SECOND)
     assert payer.get_left(CHANNEL, ZERO, FIRST) == 6_000 - 300
     assert payer.get_left(CHANNEL, ZERO, SECOND) == 2_500 - 40
     amounts = []
