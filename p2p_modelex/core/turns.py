@@ -20,8 +20,10 @@ DEBT_MAX = 64 * QUANTUM
 not keep anybody from its turn for good.
 """
 
-DEBTORS_MAX = 256
-"""Owners whose use elsewhere is remembered; beyond, the one longest known is forgotten."""
+OWNERS_MAX = 256
+"""Owners that wait or had too much. Beyond, what one had elsewhere is forgotten, the longest known
+first: fewer wait than that.
+"""
 
 FORGIVEN = 32
 """Of what is held against anybody one part in so many is forgiven each time: half in 22 times."""
@@ -58,9 +60,9 @@ class Turns(Generic[Owner]):
     def charge(self, owner: Owner, tokens: int) -> None:
         """Count tokens that an owner had elsewhere."""
         self._deficits[owner] = max(self._deficits.get(owner, 0) - tokens, -DEBT_MAX)
-        debtors = [one for one, had in self._deficits.items() if had < 0]
-        if len(debtors) > DEBTORS_MAX:
-            del self._deficits[debtors[0]]
+        if len(self._deficits) > OWNERS_MAX:
+            debtor = next(one for one, had in self._deficits.items() if had < 0)
+            del self._deficits[debtor]
 
     def fade(self) -> None:
         """Forgive a part of what anybody had too much; call it now and then."""

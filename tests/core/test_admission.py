@@ -254,10 +254,11 @@ def test_what_is_held_against_anybody_is_bounded(monkeypatch: pytest.MonkeyPatch
     rounds = DEBT_MAX // QUANTUM
     order = [turns.choose({"a": QUANTUM, "b": QUANTUM}) for _ in range(rounds + 2)]
     assert order == ["b"] * rounds + ["a", "b"]
-    monkeypatch.setattr(turns_module, "DEBTORS_MAX", 2)
+    monkeypatch.setattr(turns_module, "OWNERS_MAX", 4)
     for owner in "xyz":
         turns.charge(owner, QUANTUM)
-    assert turns.choose({"z": 1, "x": 1}) == "x"
+    assert turns.choose({"x": 1, "new": QUANTUM}) == "x", "forgotten"
+    assert turns.choose({"y": 1, "new": QUANTUM}) == "new"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5_000)), min_size=1, max_size=60))

@@ -58,7 +58,7 @@ class Borrowing:
         """
         need = self._needs[channel]
         able = [
-            (-spare, fellow.peer, fellow)
+            (spare, fellow)
             for fellow in fellows
             if fellow.payee == need.terms.payee
             and fellow.peer not in need.asked
@@ -67,7 +67,7 @@ class Borrowing:
         if not lack.wei or not able:
             self.end(channel)
             return None
-        *_, fellow = min(able)
+        _, fellow = min(able, key=lambda one: (-one[0], one[1].peer))
         need.asked[fellow.peer] = None
         have = self._books.get_taken(channel, fellow.peer)
         latest = max(have.epoch, lack.epoch)
