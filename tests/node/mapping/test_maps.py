@@ -244,7 +244,8 @@ async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> N
                 tally = await results.tally()
             assert tally.receipts == 6
             assert tally.paid_kept == 6 * COST
-            assert await paid_out(world) == tally.paid
+            # What the seller did of the four that were cut off is its due, and later orders pay it.
+            assert 0 <= await paid_out(world) - tally.paid <= 4 * COST
 
 
 @pytest.mark.parametrize(
