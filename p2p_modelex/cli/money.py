@@ -235,6 +235,12 @@ async def _close(home: Home, channel: ChannelId) -> None:
             raise BadInput(f"there is no channel 0x{channel.hex()} on this network")
         if not state.is_open and _name_state(state) == CLOSED:
             click.echo("it is closed: nothing is left in it")
+        elif books.chain.account not in (state.payer, state.payee):
+            payer = format_address(Address(state.payer))
+            raise BadInput(
+                f"the channel is of {payer}, which alone can close it",
+                hint="what a farm's member holds of one is redeemed all the same: modelex settle",
+            )
         elif state.payee == books.chain.account:
             await _close_as_payee(books, state)
         elif state.is_open:

@@ -69,6 +69,9 @@ def test_the_walk_works_as_printed(
         out = said.out
         said_by.setdefault(" ".join(words[: 1 + (words[0] == "farm")]), []).append(said.out)
     check_money(modelex, mesh, names["FARM"], said_by)
+    channel = said_by["channels"][0].split(f"\n  payer with {names['FARM']}")[0].splitlines()[-1]
+    said = modelex("close", channel, "--home", mesh.homes["ada"].path)
+    said.check_error(2, "which alone can close it", "modelex settle")
     assert len(list_owned(mesh.homes["ada"])[0].roll.admissions) == 2
     assert list_joined(mesh.homes["bert"]) == []
     assert modelex("farm", "leave", "harvest", "--home", mesh.homes["ada"].path).code == 0

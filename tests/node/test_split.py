@@ -115,7 +115,8 @@ async def test_nodes_run_on_through_a_split_and_every_share_stays(world: AnvilWo
         # A job that begins before the split, and stops in the middle of it.
         engine.gates.append(trio.Event())
         gate = engine.gates[0]
-        nursery.start_soon(gather, done, exchange)
+        over = trio.Event()
+        nursery.start_soon(gather, done, exchange, over)
         with trio.fail_after(5):
             await first.wait_until(lambda: not first.core.is_idle)
 
@@ -138,7 +139,7 @@ async def test_nodes_run_on_through_a_split_and_every_share_stays(world: AnvilWo
         done.append(await buy(exchange, FIRST, "so is this one"))
         gate.set()
         with trio.fail_after(5):
-            await exchange.node.wait_until(lambda: len(done) == 7)
+            await over.wait()
             for number in (FIRST, SECOND):
                 await exchange.node.wait_until(partial(sells_anew, exchange, number))
                 assert find_offer(exchange, number).completion_price == 2 * PRICE
@@ -151,13 +152,14 @@ async def test_nodes_run_on_through_a_split_and_every_share_stays(world: AnvilWo
         nursery.cancel_scope.cancel()
 
 
-async def gather(done: list[Completion], exchange: Exchange) -> None:
+async def gather(done: list[Completion], exchange: Exchange, over: trio.Event) -> None:
     """Keep a job that takes its time."""
     completion = exchange.run(
         "through it", model=MODEL, terms=Terms(only=(peer_of(FIRST),)), max_tokens=32
     )
     await completion.wait()
     done.append(completion)
+    over.set()
 
 
 async def look(node: Node) -> None:
