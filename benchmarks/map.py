@@ -51,7 +51,9 @@ def main() -> None:
     begin()
     most = max(FARMS)
     for members in FARMS:
-        _report_virtual(f"{members} members", [Worker(at, SLOTS, int(WORK_MS)) for at in range(members)])
+        _report_virtual(
+            f"{members} members", [Worker(at, SLOTS, int(WORK_MS)) for at in range(members)]
+        )
     slow = [Worker(at, SLOTS, int(WORK_MS) * (3 if at < 2 else 1)) for at in range(most)]
     _report_virtual(f"{most} members, two of them three times slower", slow)
     ran = {
