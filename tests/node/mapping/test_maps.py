@@ -272,6 +272,16 @@ async def test_a_journal_is_of_one_template_and_its_inputs(
             check(await collect(results), 4)
 
 
+async def test_without_inputs_there_is_nothing_to_do() -> None:
+    async with (
+        market(1) as (world, _),
+        buyer(world, 1) as exchange,
+        exchange.map(TEMPLATE, []) as results,
+    ):
+        assert await collect(results) == []
+        results.leave(at_once=True)  # it is over: nothing happens
+
+
 async def test_a_bad_input_ends_the_map_after_those_before_it() -> None:
     async with market(1) as (world, _), buyer(world, 1) as exchange:
         async with exchange.map(TEMPLATE, [*headlines(3), {}, *headlines(3)]) as results:
