@@ -25,7 +25,7 @@ from tests.core.mapping.floor import Floor, Worker
 from tests.node.mapping.town import BUYER, MODEL, PASSPHRASE, SLOTS, Town, open_town
 
 FARMS = (1, 2, 4, 8)
-PROMPTS = int(os.environ.get("MODELEX_BENCH_PROMPTS", "2000"))
+PROMPTS = int(os.environ.get("MODELEX_BENCH_PROMPTS", "800"))
 """Over the largest farm. `make bench-map` takes 10,000."""
 FARM = "harvest"
 WORK_MS = 320.0

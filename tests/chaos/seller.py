@@ -21,11 +21,11 @@ from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node
 from tests.chaos.stage import TOKENS_MAX
 
-TOKEN_S = float((*sys.argv, "4")[2]) / 1000
+TOKEN_MS = float(sys.argv[2]) if len(sys.argv) > 2 else 4.0
 
 
 def open_engine(home: Home, settings: ModelSettings) -> Engine:
-    return MemoryEngine(settings.model, delay_s=TOKEN_S, length=TOKENS_MAX)
+    return MemoryEngine(settings.model, delay_s=TOKEN_MS / 1000, length=TOKENS_MAX)
 
 
 def open_seller(
