@@ -163,6 +163,7 @@ def test_inexact_or_odd_prices_are_refused(written: str) -> None:
         ("[[profiles]]\nname='a'\nprice=101\n", "line 3: profiles[0].price cannot be 101", "0 to 100"),
         ("[[profiles]]\nname='a'\nprice=0\nlatency=0\nload=0\nrecord=0\n", "'a' weighs nothing", "affinity"),
         ("[[profiles]]\nname='a'\ndeny=['x']\n", "profile 'a': ", "12D3KooW"),
+        ("[[profiles]]\nname='a'\nfarm='No Farm'\n", "profile 'a': neither a farm's", "small letters"),
         ("[requester]\nprofile='best'\n", "no routing profile 'best'", "default, cheapest, fastest, sticky"),
         ("[[models]]\nmodel='a'\n[[models]]\nslot=1\n", "line 4: unknown option `models[1].slot`", "`slots`"),
         ("[[models]]\nmodel='a'\nslots = 1000\n", "line 3: models[0].slots cannot be 1000", "1 to 256"),
@@ -233,6 +234,7 @@ def test_an_own_profile_is_found_and_built() -> None:
     name = "mine"
     picker = "cheapest"
     latency_bound_ms = 700
+    farm = "farm:harvest"
     latency = 0
     deny = ["{format_peer_id(PEER)}"]
     """
@@ -245,4 +247,5 @@ def test_an_own_profile_is_found_and_built() -> None:
         ("record", 1),
     ]
     assert ByList((), (PEER,)) in profile.filters
+    assert profile.farm == "harvest"
     assert find_profile("sticky", configuration.profiles) is PROFILES["sticky"]

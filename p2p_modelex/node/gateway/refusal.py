@@ -68,6 +68,8 @@ _BY_RULE: Mapping[str, tuple[int, str]] = MappingProxyType(
         "RTE-7": (400, "no_provider"),
         "RTE-13": (402, "over_ceiling"),
         "RTE-14": (400, "no_provider"),
+        "RTE-26": (400, "no_provider"),
+        "RTE-27": (400, "no_provider"),
     }
 )
 # And by the code of a provider's refusal or failure; what is not here is the provider's fault.

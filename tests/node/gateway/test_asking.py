@@ -68,6 +68,7 @@ def test_everything_that_is_taken() -> None:
             "attempts": 1,
             "quote": True,
             "weights": "ab" * 32,
+            "farm": "farm:harvest",
         },
     )
     one, two = asked.requests
@@ -81,6 +82,7 @@ def test_everything_that_is_taken() -> None:
     assert asked.wants_usage
     terms = asked.terms
     assert (terms.max_cost, terms.attempts, terms.is_fast) == (AI // 2, 1, False)
+    assert terms.farm == "harvest"
     assert terms.only == terms.denied == (peer_of(1),)
 
 
@@ -154,6 +156,7 @@ def test_a_schema_travels_as_it_is(wanted: dict[str, object], schema: str) -> No
         ({"modelex": {"ceiling": 1}}, "invalid_value", "modelex.ceiling"),
         ({"modelex": {"ceiling": "a lot"}}, "invalid_value", None),
         ({"modelex": {"only": ["me"]}}, "invalid_value", None),
+        ({"modelex": {"farm": "No Farm"}}, "invalid_value", None),
         ({"modelex": {"weights": "abc"}}, "invalid_value", None),
         ({"model": "no such name"}, "invalid_value", None),
         ({"response_format": {"type": "xml"}}, "invalid_value", "response_format.type"),

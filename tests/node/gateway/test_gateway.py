@@ -218,6 +218,7 @@ async def test_all_providers_failing_is_a_bad_gateway() -> None:
         ({"max_tokens": 5000}, 400, "context_length_exceeded", "longest completion"),
         ({"modelex": {"ceiling": "0.000000001"}}, 402, "over_ceiling", "the cheapest is"),
         ({"modelex": {"denied": [format_peer_id(peer_of(1))]}}, 400, "no_provider", "denied"),
+        ({"modelex": {"farm": "farm:harvest"}}, 400, "no_provider", "through farm harvest"),
         ({"response_format": {"type": "json_object"}}, 400, "unsupported", "json_schema"),
     ],
 )
