@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import trio
@@ -17,8 +17,9 @@ from p2p_modelex.cli.asking import farm_option
 from p2p_modelex.cli.common import home_option, quiet_log, run_trio
 from p2p_modelex.cli.files import EXISTING_FILE
 from p2p_modelex.cli.kinds import AMOUNT
+from p2p_modelex.cli.map_output import check_output, write_results
 from p2p_modelex.cli.map_report import print_summary, show_summary, watch
-from p2p_modelex.errors import BadInput, JobFailed, ModelexError, StoreError
+from p2p_modelex.errors import JobFailed, ModelexError
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.registry import SECTIONS
@@ -122,24 +123,13 @@ def map(  # noqa: A001  # the command is called so
     # Nothing is paid before all inputs are known to be good; a pipe can be read only once.
     count = check_prompts(inputs, filled) if inputs.is_file() else None
     kept = journal or (output.with_name(output.name + ".journal") if output else None)
-    _check_output(output, kept)
+    check_output(output, kept)
     quiet_log()
     asked = _Asked(
         filled, inputs, count, output, kept, max_price, max_cost, section, farm, at_once, as_json
     )
     if not run_trio(_map, home, asked):
         raise KeyboardInterrupt
-
-
-def _check_output(output: Path | None, journal: Path | None) -> None:
-    """Raise BadInput for a file that no map has begun: it might be anything."""
-    if output is None or not output.exists() or not output.stat().st_size:
-        return
-    if journal is None or not journal.exists():
-        raise BadInput(
-            f"{output} is there, and no journal {journal} that goes with it",
-            hint="write to another --output, or remove it",
-        )
 
 
 async def _map(home: Home, asked: _Asked) -> bool:
@@ -181,7 +171,7 @@ async def _collect(results: "Map", asked: _Asked, interrupted: trio.Event) -> Mo
         await nursery.start(_leave_at_signal, results, interrupted)
         nursery.start_soon(watch, results, asked.count)
         try:
-            await _write(results, asked.output)
+            await write_results(results, asked.output)
         except ModelexError as error:
             stopped = error
         nursery.cancel_scope.cancel()
@@ -230,58 +220,6 @@ async def _leave_at_signal(
             if times == 1:
                 many = results.progress.in_hand
                 click.echo(f"\nfinishing the {many} in hand; Ctrl-C again cancels them", err=True)
-
-
-async def _write(results: "Map", output: Path | None) -> None:
-    """Write results as they come; those that the output has already are left as they are."""
-    file = _open_output(output)
-    try:
-        has = _count_lines(file) if output else 0
-        while (line := await results.take()) is not None:
-            if results.taken > has:
-                _put(file, output, line)
-    finally:
-        if output is not None:
-            file.close()
-
-
-def get_standard_output() -> IO[bytes]:
-    """Return where results go that go into no file."""
-    return sys.stdout.buffer
-
-
-def _open_output(output: Path | None) -> IO[bytes]:
-    if output is None:
-        return get_standard_output()
-    try:
-        return output.open("a+b", buffering=0)
-    except OSError as error:
-        raise StoreError(f"cannot write {output}: {error.strerror}") from error
-
-
-def _count_lines(file: IO[bytes]) -> int:
-    """Return how many whole lines there are; what an interruption cut off is dropped."""
-    file.seek(0)
-    lines = whole = 0
-    while part := file.read(1 << 20):
-        lines += part.count(b"\n")
-        end = part.rfind(b"\n")
-        whole = file.tell() - len(part) + end + 1 if end >= 0 else whole
-    file.truncate(whole)
-    return lines
-
-
-def _put(file: IO[bytes], output: Path | None, line: bytes) -> None:
-    try:
-        file.write(line + b"\n")
-        file.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {output or 'standard output'}: {error.strerror}",
-            hint="the results are in the journal: make room, and run the same command again",
-        ) from error
 
 
 def _tell_how_to_go_on(asked: _Asked) -> None:

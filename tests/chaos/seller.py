@@ -1,4 +1,7 @@
-"""A provider's process: the node of a home, with an engine that needs no model."""
+"""A provider's process: the node of a home, with an engine that needs no model.
+
+Arguments: HOME, and the ms that a token takes, 4 if it is not said.
+"""
 
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -18,11 +21,11 @@ from p2p_modelex.node.home import Home
 from p2p_modelex.node.node import Node
 from tests.chaos.stage import TOKENS_MAX
 
-TOKEN_S = 0.004
+TOKEN_MS = float(sys.argv[2]) if len(sys.argv) > 2 else 4.0
 
 
 def open_engine(home: Home, settings: ModelSettings) -> Engine:
-    return MemoryEngine(settings.model, delay_s=TOKEN_S, length=TOKENS_MAX)
+    return MemoryEngine(settings.model, delay_s=TOKEN_MS / 1000, length=TOKENS_MAX)
 
 
 def open_seller(

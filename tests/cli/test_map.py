@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def desk(modelex: Modelex, lonely: Home, tmp_path: Path) -> Desk:
 def bytes_out(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
     """Standard output as a pipe gets it: results are bytes, and not decoded on the way."""
     out = io.BytesIO()
-    monkeypatch.setattr("p2p_modelex.cli.map.get_standard_output", lambda: out)
+    monkeypatch.setattr("p2p_modelex.cli.map_output.get_standard_output", lambda: out)
     return out
 
 
@@ -171,6 +172,31 @@ def test_a_budget_that_is_used_up_says_so_and_how_to_go_on(desk: Desk, serve: Se
     assert len(desk.results()) < MANY
     assert desk.to_file().code == 0
     assert len(desk.results()) == MANY
+
+
+def test_a_providers_text_cannot_command_the_terminal(
+    desk: Desk, serve: Serve, bytes_out: io.BytesIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(MemoryEngine(MODEL, reply="a\x9b2Jb\x1b\u202e"))
+    desk.write_inputs(1)
+    assert desk.map().code == 0
+    seen = bytes_out.getvalue()
+    assert json.loads(seen)["text"] == "a\x9b2Jb\x1b\u202e"
+    bytes_out.truncate(0)
+    monkeypatch.setattr(bytes_out, "isatty", lambda: True)
+    assert desk.map().code == 0
+    assert json.loads(bytes_out.getvalue().lstrip(b"\0"))["text"] == "a2Jb\x1b"  # as \u001b
+
+
+def test_an_output_that_cannot_be_written_is_named(desk: Desk, serve: Serve) -> None:
+    serve(MemoryEngine(MODEL))
+    desk.output = desk.folder / "no" / "out.jsonl"
+    desk.to_file("--journal", desk.folder / "j").check_error(5, "cannot write", "out.jsonl")
+    pipe = desk.output = desk.folder / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)
+    desk.to_file("--journal", desk.folder / "j").check_error(5, "cannot write", "plain file")
+    os.close(held)
 
 
 def test_nothing_is_ordered_while_anything_is_wrong(desk: Desk, serve: Serve) -> None:

@@ -321,3 +321,12 @@ def test_a_choice_is_explained_without_an_order() -> None:
     assert (decision.profile, decision.picker) == ("default", "power_of_d")
     assert decision.why == "no other peer offers anything yet"
     assert core.is_idle
+
+
+def test_a_survey_without_peers_says_so_and_asks_nobody() -> None:
+    core = build(sells=False)
+    found, why, effects = core.survey(wanted(JobId(bytes(16))), (), NOW)
+    assert (found, effects) == ((), ())
+    assert why == "no other peer offers anything yet"
+    assert not core.is_asked([PROVIDER_KEY.peer])
+    assert core.get_load(PROVIDER_KEY.peer, NOW) is None

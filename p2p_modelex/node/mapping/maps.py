@@ -124,6 +124,5 @@ def _name_farm(node: Node, terms: Terms) -> Terms:
 
 async def _leave(spreading: Spreading) -> None:
     with trio.CancelScope(deadline=trio.current_time() + LEAVE_TIMEOUT_S, shield=True):
-        if not spreading.is_over:
-            spreading.leave(at_once=True)
+        spreading.leave(at_once=True)
         await spreading.wait_until(lambda: spreading.is_over)

@@ -144,19 +144,23 @@ class Spreading:
         """Run it until all is done, or it was stopped or left; what was ordered has ended then, and
         its results are durable. Raises StoreError.
         """
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            nursery.start_soon(self._watch_members)
-            nursery.start_soon(self._watch_time)
-            nursery.start_soon(self._feed)
-            await self.wait_until(lambda: self._machine.is_done and not self._running)
-            nursery.cancel_scope.cancel()
-        self._is_over = True
-        self._say_changed()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._watch_members)
+                nursery.start_soon(self._watch_time)
+                nursery.start_soon(self._feed)
+                await self.wait_until(lambda: self._machine.is_done and not self._running)
+                nursery.cancel_scope.cancel()
+        finally:
+            # Also where it was cancelled: the node ends then what is in hand.
+            self._is_over = True
+            self._say_changed()
 
     def leave(self, *, at_once: bool) -> None:
         """Order nothing more; at_once: and cancel what is in hand, which is paid for what came."""
-        self._tell(Leave(at_once))
+        if not self._is_over:
+            self._tell(Leave(at_once))
 
     async def take(self) -> bytes | None:
         """Return the next prompt's result; None after the last, or after what was left early.

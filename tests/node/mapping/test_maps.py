@@ -244,7 +244,8 @@ async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> N
                 tally = await results.tally()
             assert tally.receipts == 6
             assert tally.paid_kept == 6 * COST
-            assert await paid_out(world) == tally.paid
+            # What the seller did of the four that were cut off is its due, and later orders pay it.
+            assert 0 <= await paid_out(world) - tally.paid <= 4 * COST
 
 
 @pytest.mark.parametrize(
@@ -269,6 +270,16 @@ async def test_a_journal_is_of_one_template_and_its_inputs(
         # More of them is another matter.
         async with exchange.map(TEMPLATE, headlines(4), journal=tmp_path / "j") as results:
             check(await collect(results), 4)
+
+
+async def test_without_inputs_there_is_nothing_to_do() -> None:
+    async with (
+        market(1) as (world, _),
+        buyer(world, 1) as exchange,
+        exchange.map(TEMPLATE, []) as results,
+    ):
+        assert await collect(results) == []
+        results.leave(at_once=True)  # it is over: nothing happens
 
 
 async def test_a_bad_input_ends_the_map_after_those_before_it() -> None:

@@ -83,7 +83,7 @@ class Town:
     async def start(self, name: str) -> str:
         """Run a node; returns its address once it listens."""
         home = self.homes[name]
-        command = ["tests.node.mapping.seller", str(home.path), str(self.token_ms)]
+        command = ["tests.chaos.seller", str(home.path), str(self.token_ms)]
         if name == "bootstrap":
             command = ["p2p_modelex", "bootstrap", "--home", str(home.path)]
         with (home.logs / "node.log").open("wb") as log:
