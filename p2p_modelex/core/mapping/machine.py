@@ -157,7 +157,7 @@ class MappingMachine:
         """Return when time alone may change something, None if it cannot."""
         if self._is_over:
             return None
-        is_stuck = self._waiting and not self._orders
+        is_stuck = self._waiting and not self._orders and (self._members.here or self._why_none)
         times = [UnixMs(self._idle_since + PATIENCE_MS)] if is_stuck else []
         end_of_rest = self._members.next_end_of_rest(now)
         if end_of_rest is not None:

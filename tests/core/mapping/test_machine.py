@@ -221,7 +221,7 @@ def test_a_map_whose_members_can_all_not_be_paid_stops() -> None:
 def test_without_members_a_map_waits_to_be_told_why() -> None:
     desk = Desk()
     assert desk.task() == []
-    assert desk.wake_at() == PATIENCE_MS
+    assert desk.wake_at() is None
     assert desk.see(why="nobody sells that") == [Stop("no_provider", "nobody sells that")]
     assert desk.task(1) == []
 
