@@ -18,7 +18,7 @@ from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.tools import Call, Function, Tool, ToolBox, join_calls, split_calls
 from tests.engine.asking import BOX, LOOK, TOOLS, ask, chat, equip, make_request
 from tests.engine.conftest import Opening
-from tests.engine.tiny import write_tiny
+from tests.engine.tiny import TOOLS_TEMPLATE, write_tiny
 
 REQUEST = equip(chat("look!", max_tokens=200))
 CALL = '<tool_call>\n{"name": "look", "arguments": {"place": "it"}}\n</tool_call>'
@@ -136,20 +136,9 @@ def test_a_grammar_of_what_must_be_called() -> None:
             build_call_grammar(ToolBox((strict,), "required"))
 
 
-# As Qwen's and Hermes's, without their words.
-TEMPLATE = (
-    "{%- if tools %}<|im_start|>system\n{%- for tool in tools %}{{ tool | tojson }}\n{%- endfor %}"
-    "<tool_call></tool_call><|im_end|>\n{%- endif %}"
-    "{%- for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
-    "{%- for call in message.tool_calls or [] %}<tool_call>"
-    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
-    "</tool_call>{%- endfor %}<|im_end|>\n{%- endfor %}<|im_start|>assistant\n"
-)
-
-
 async def test_llama_cpp_calls_what_it_must(opening: Opening, tmp_path: Path) -> None:
     """A model of random weights: nothing but the grammar makes a call of it."""
-    path = write_tiny(tmp_path / "tools.gguf", template=TEMPLATE)
+    path = write_tiny(tmp_path / "tools.gguf", template=TOOLS_TEMPLATE)
     short = Tool("function", msgspec.structs.replace(LOOK, description=""))
     async with opening("xllamacpp", path=path) as engine:
         assert "tools" in engine.info.features

@@ -13,6 +13,16 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+# As Qwen's and Hermes's, without their words.
+TOOLS_TEMPLATE = (
+    "{%- if tools %}<|im_start|>system\n{%- for tool in tools %}{{ tool | tojson }}\n{%- endfor %}"
+    "<tool_call></tool_call><|im_end|>\n{%- endif %}"
+    "{%- for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
+    "{%- for call in message.tool_calls or [] %}<tool_call>"
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
+    "</tool_call>{%- endfor %}<|im_end|>\n{%- endfor %}<|im_start|>assistant\n"
+)
+
 
 def vocabulary() -> tuple[list[str], list[float], list[int]]:
     """Return texts, scores and types: control tokens, all bytes, ASCII, and some pairs."""

@@ -21,7 +21,6 @@ from p2p_modelex.node.gateway.schema import (
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
-    ChatLogprobs,
     Embedding,
     EmbeddingList,
     EmbeddingUsage,
@@ -30,11 +29,10 @@ from p2p_modelex.node.gateway.schema import (
     PromptDetails,
     TextChoice,
     TextCompletion,
-    TextLogprobs,
     Usage,
 )
 from p2p_modelex.node.gateway.splice import Logprobs
-from p2p_modelex.node.gateway.telling import show_chat, show_text
+from p2p_modelex.node.gateway.telling import ChatLogprobs, TextLogprobs, show_chat, show_text
 from p2p_modelex.node.gateway.tooling import show_calls, show_part
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.receipt import Finish

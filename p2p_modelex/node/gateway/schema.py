@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from p2p_modelex import limits
 from p2p_modelex.node.completion import TIMEOUT_MAX_S
+from p2p_modelex.node.gateway.telling import ChatLogprobs, TextLogprobs
 from p2p_modelex.records.tools import Choice, Tool
 
 CHOICES_MAX = 16
@@ -227,36 +228,6 @@ class AnswerMessage(msgspec.Struct, frozen=True):
     content: str | None
     refusal: None = None
     tool_calls: list[ToolCall] | msgspec.UnsetType = msgspec.UNSET
-
-
-class TopToken(msgspec.Struct, frozen=True):
-    """A token that could have stood in a place."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class ShownToken(TopToken, frozen=True):
-    """A token of the answer, and the likeliest in its place."""
-
-    top_logprobs: list[TopToken]
-
-
-class ChatLogprobs(msgspec.Struct, frozen=True):
-    """How likely the model found an answer's tokens; the provider's word, which no receipt has."""
-
-    content: list[ShownToken]
-    refusal: None = None
-
-
-class TextLogprobs(msgspec.Struct, frozen=True):
-    """The same of a continuation. text_offset: where each token begins, in characters."""
-
-    tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
-    text_offset: list[int]
 
 
 class ChatChoice(msgspec.Struct, frozen=True):

@@ -2,8 +2,39 @@
 
 from collections.abc import Sequence
 
-from p2p_modelex.node.gateway.schema import ChatLogprobs, ShownToken, TextLogprobs, TopToken
+import msgspec
+
 from p2p_modelex.records.logprobs import Alternative, TokenLogprob
+
+
+class TopToken(msgspec.Struct, frozen=True):
+    """A token that could have stood in a place."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ShownToken(TopToken, frozen=True):
+    """A token of the answer, and the likeliest in its place."""
+
+    top_logprobs: list[TopToken]
+
+
+class ChatLogprobs(msgspec.Struct, frozen=True):
+    """How likely the model found an answer's tokens; the provider's word, which no receipt has."""
+
+    content: list[ShownToken]
+    refusal: None = None
+
+
+class TextLogprobs(msgspec.Struct, frozen=True):
+    """The same of a continuation. text_offset: where each token begins, in characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
 
 
 def show_chat(told: Sequence[TokenLogprob]) -> ChatLogprobs:

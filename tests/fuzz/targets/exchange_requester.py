@@ -21,10 +21,13 @@ from p2p_modelex.records.job import (
     Pay,
     ProviderMessage,
     Refused,
+    Request,
     RequesterMessage,
     Started,
 )
+from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import IssuedVoucherRow, Row
+from p2p_modelex.records.tools import split_calls
 from p2p_modelex.units import UnixMs, Wei
 from tests.core.exchange import cases
 from tests.core.exchange.pair import (
@@ -67,7 +70,8 @@ _TIMERS_MAX = 100
 class Provider:
     """What the hostile end knows: how much it has streamed, so that it can seem honest."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
+        self.request = request
         self.chunks = 0
         self.tokens = 0
         self.prompt_tokens = 0
@@ -121,15 +125,18 @@ class Provider:
         return codec.encode(message)
 
     def _draw_chunk(self, choices: Choices) -> Chunk:
-        text = choices.pick(("a", "", "word ", "é" * 2000, "\x00"))
+        text = choices.pick(("a", "", "word ", "é" * 2000, "\x00", cases.CALL, "\x1e", "{}\n"))
         self.tokens = min(2**32 - 1, self.tokens + choices.pick((1, 2, 0, 8, 64, 2**31)))
         self.text += text
         self.chunks += 1
-        return Chunk(cases.JOB, self.chunks - 1, text, self.tokens, ())
+        told = choices.pick(((), (cases.tell(b"a", 1, 2),), (cases.tell(b"a", 2, 1, 3),) * 3))
+        return Chunk(cases.JOB, self.chunks - 1, text, self.tokens, told)
 
     def _draw_finished(self, choices: Choices) -> msgspec.Struct:
         cost = self.prompt_tokens * OFFER.prompt_price + self.tokens * OFFER.completion_price
         return cases.build_finished(
+            request=compute_request_digest(self.request),
+            finish=choices.pick((Finish.STOP, Finish.LENGTH, Finish.CANCELLED, Finish.TOOL_CALLS)),
             completion=envelope.digest(self.text.encode()),
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.tokens,
@@ -141,7 +148,8 @@ class Provider:
 class Watch:
     """Looks at every effect of the requester and holds it to its promises."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
+        self.request = request
         self.ends = 0
         self.promised = 0
         self._durable: dict[bytes, None] = {}
@@ -157,9 +165,12 @@ class Watch:
                     self._on_sent(payload)
                 case fx.Emit(fx.RunText() as piece):
                     assert piece.tokens <= REQUEST.max_tokens
+                    assert all(len(one.top) < self.request.logprobs for one in piece.logprobs)
                 case fx.Emit(fx.RunFinished() as done):
                     self.ends += 1
                     verify_receipt_row(done.row, REGISTRY, UnixMs(NOW * 2))
+                    if self.request.tools and done.finish is not Finish.CANCELLED:
+                        split_calls(done.row.completion)
                 case fx.Emit(fx.RunFailed()):
                     self.ends += 1
 
@@ -182,8 +193,9 @@ def run(content: bytes) -> None:
     choices = Choices(content)
     is_fast = choices.chance(160)
     prepay = choices.pick((Wei(0), _PREPAY))
-    purchase = build_purchase(is_fast=is_fast, prepay=prepay)
-    pair, provider, watch = Pair(purchase), Provider(), Watch()
+    request = choices.pick((REQUEST, cases.TELLING, cases.EQUIPPED))
+    purchase = build_purchase(request=request, is_fast=is_fast, prepay=prepay)
+    pair, provider, watch = Pair(purchase), Provider(request), Watch(request)
     first = pair.requester.start(NOW)
     pair.carry(pair.r, pair.p, first)
     watch.look(first)

@@ -1,16 +1,21 @@
 """Tools through the gateway: OpenAI's own library, a mesh that calls them, and who cannot."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import trio
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.engine.memory import Fault, MemoryEngine
+from p2p_modelex.engine.registry import open_engine
+from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.tools import split_calls
+from tests.engine.tiny import TOOLS_TEMPLATE, write_tiny
 from tests.node.gateway.serving import serve
 from tests.node.world import DEPLOYMENT, MODEL
 
@@ -157,4 +162,37 @@ async def test_where_nobody_calls_tools_it_is_said_what_there_is() -> None:
         assert plain.choices[0].message.content
 
     async with serve(Toolless()) as served:
+        await served.use(work)
+
+
+async def test_llama_cpp_calls_a_tool_on_the_mesh(tmp_path: Path) -> None:
+    """A model of random weights: nothing but the grammar makes a call of what it says."""
+    path = tmp_path / "tools.gguf"
+    await trio.to_thread.run_sync(lambda: write_tiny(path, template=TOOLS_TEMPLATE))
+    place = {"type": "string", "maxLength": 4}
+    parameters = {"type": "object", "properties": {"at": place}, "required": ["at"]}
+    look: Any = {"type": "function", "function": {"name": "look", "parameters": parameters}}
+
+    def work(library: openai.OpenAI) -> None:
+        asked: Any = {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": "x"}],
+            "tools": [look],
+            "tool_choice": "required",
+            "parallel_tool_calls": False,
+            "max_tokens": 150,
+            "temperature": 0,
+        }
+        whole = library.chat.completions.create(**asked).choices[0]
+        with library.chat.completions.stream(**asked) as stream:
+            streamed = stream.get_final_completion().choices[0]
+        for choice in (whole, streamed):
+            assert choice.finish_reason == "tool_calls"
+            assert choice.message.tool_calls is not None
+            [call] = choice.message.tool_calls
+            assert call.type == "function"
+            assert call.function.name == "look"
+            assert list(json.loads(call.function.arguments)) == ["at"]
+
+    async with serve(open_engine(EngineSpec("xllamacpp", MODEL, path))) as served:
         await served.use(work)
