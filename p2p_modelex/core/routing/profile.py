@@ -118,7 +118,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         one.name: one
         for one in (
             build_profile(
-                "default", "power_of_d", {"price": 1, "latency": 2, "load": 2, "record": 1}
+                "default", "power_of_d", {"price": 1, "latency": 1, "load": 2, "record": 1}
             ),
             build_profile("cheapest", "cheapest", {"price": 4, "load": 1, "record": 1}),
             build_profile(
