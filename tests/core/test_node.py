@@ -6,6 +6,7 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core import ratings
 from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import StreamId, TimerId
@@ -307,3 +308,9 @@ def test_a_choice_is_explained_without_an_order() -> None:
     assert (decision.profile, decision.picker) == ("default", "power_of_d")
     assert decision.why == "no other peer offers anything yet"
     assert core.is_idle
+
+
+def test_ratings_are_asked_for_at_intervals() -> None:
+    core = build()
+    again = fx.SetTimer(ratings.READ_TIMER, UnixMs(NOW + ratings.AGAIN_MS))
+    assert core.step(given.TimerFired(ratings.READ_TIMER), NOW) == [again]
