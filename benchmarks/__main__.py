@@ -17,7 +17,6 @@ NAMES = (
     "signatures",
     "directory",
     "routing",
-    "balance",
     "jobs",
     "transport",
     "connections",
@@ -28,7 +27,9 @@ NAMES = (
     "upstream",
     "gateway",
 )
-TIMEOUT_S = 300
+"""Without `balance` and `lines`, which are run by name: one is the same on any machine and takes
+four minutes, the other mostly waits."""
+TIMEOUT_S = 900
 
 
 def main(names: list[str]) -> int:
