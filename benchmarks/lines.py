@@ -29,7 +29,7 @@ REQUESTS = 160
 WARMUP = 20
 LOAD = 0.7
 SEED = 5
-ONE_LINE = ProfileSettings("one line", choices=4, latency=2, late_binding=False)
+ONE_LINE = ProfileSettings("one line", late_binding=False)
 PURSE = Wei(1000 * AI)
 
 

@@ -97,7 +97,7 @@ class JobRefused(ModelexError):
 
 
 class JobFailed(ModelexError):
-    """An accepted job ended without a receipt: the provider, the engine or the stream failed."""
+    """A job ended without a receipt: provider, engine or stream failed; or its time was up."""
 
     exit_code = 10
 

@@ -336,7 +336,8 @@ class NodeCore:
             case ChannelOpened(_, state):
                 return self._follow(state.epoch, now) + self._buying.step(happened, now)
             case RatingsRead():
-                return self._ratings.step(happened, now)
+                self._ratings.on_read(happened)
+                return []
             case RunRequested() | CancelRun() | ChannelOpenFailed():
                 return self._buying.step(happened, now)
             case SplitFetched():
@@ -434,7 +435,7 @@ class NodeCore:
             case "farm":
                 return self._step_farms(happened, now)
             case "ratings":
-                return self._ratings.step(happened, now)
+                return self._ratings.on_timer(now)
             case "split":
                 return self.splits.step(happened, now)
             case _:

@@ -6,6 +6,7 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
+from p2p_modelex.core import ratings
 from p2p_modelex.core.anchoring.own import AnchoringPolicy
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import StreamId, TimerId
@@ -330,3 +331,9 @@ def test_a_survey_without_peers_says_so_and_asks_nobody() -> None:
     assert why == "no other peer offers anything yet"
     assert not core.is_asked([PROVIDER_KEY.peer])
     assert core.get_load(PROVIDER_KEY.peer, NOW) is None
+
+
+def test_ratings_are_asked_for_at_intervals() -> None:
+    core = build()
+    again = fx.SetTimer(ratings.READ_TIMER, UnixMs(NOW + ratings.AGAIN_MS))
+    assert core.step(given.TimerFired(ratings.READ_TIMER), NOW) == [again]

@@ -4,7 +4,7 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import ratings as module
-from p2p_modelex.core.inputs import RatingsRead, TimerFired
+from p2p_modelex.core.inputs import RatingsRead
 from p2p_modelex.core.ratings import AGAIN_MS, FIRST_MS, READ_TIMER, RatingsPolicy, RatingWatch
 from p2p_modelex.core.routing import rating_book
 from p2p_modelex.core.routing.rating_book import RatingBook
@@ -31,7 +31,7 @@ def watch(mesh: Mesh, *evaluators: Address) -> tuple[RatingWatch, RatingBook]:
 
 
 def asked(watching: RatingWatch) -> list[PeerId]:
-    read, again = watching.step(TimerFired(READ_TIMER), NOW)
+    read, again = watching.on_timer(NOW)
     assert again == AGAIN
     assert isinstance(read, fx.ReadRatings)
     assert read.evaluators == (EVALUATOR,)
@@ -57,7 +57,7 @@ def test_the_registered_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_nobody_is_registered_it_is_tried_again() -> None:
     watching, _ = watch(Mesh(0), EVALUATOR)
-    assert watching.step(TimerFired(READ_TIMER), NOW) == [AGAIN]
+    assert watching.on_timer(NOW) == [AGAIN]
 
 
 def test_what_is_read_is_kept_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_what_is_read_is_kept_and_taken_back(monkeypatch: pytest.MonkeyPatch) ->
 
     def read(*ratings: tuple[int, int | None]) -> list[int | None]:
         told = tuple((public_key_of(peer(number)), rating) for number, rating in ratings)
-        assert watching.step(RatingsRead(told), NOW) == []
+        watching.on_read(RatingsRead(told))
         return [book.get(peer(number)) for number in (1, 2, 3)]
 
     assert read((1, 9_000), (2, None)) == [9_000, None, None]

@@ -125,7 +125,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             build_profile(
                 "default",
                 "power_of_d",
-                {"price": 1, "latency": 2, "load": 2, "record": 1, "cache": 1},
+                {"price": 1, "latency": 1, "load": 2, "record": 1, "cache": 1},
             ),
             build_profile("cheapest", "cheapest", {"price": 4, "load": 1, "record": 1}),
             build_profile(
