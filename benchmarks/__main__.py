@@ -27,6 +27,7 @@ NAMES = (
     "completion",
     "upstream",
     "gateway",
+    "simulation",
 )
 TIMEOUT_S = 300
 
