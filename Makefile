@@ -114,7 +114,7 @@ upstream: setup ## Show which faults of py-libp2p (docs/upstream) are still ther
 	    && echo "there  $$file" || echo "GONE   $$file"; done
 
 .PHONY: bench
-bench: setup ## Measure what things cost against their limits (4 minutes; docs/performance.md)
+bench: setup ## Measure what things cost against their limits (5 minutes; docs/performance.md)
 	$(BIN)/python -m benchmarks
 
 .PHONY: attacks
