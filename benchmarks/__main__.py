@@ -27,6 +27,7 @@ NAMES = (
     "upstream",
     "gateway",
     "map",
+    "simulation",
 )
 """Without `balance` and `lines`, which are run by name: one is the same on any machine and takes
 four minutes, the other mostly waits."""

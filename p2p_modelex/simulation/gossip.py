@@ -76,7 +76,6 @@ class _Peer:
     """What a router knows of a neighbour."""
 
     is_outbound: bool
-    in_mesh: bool = False
     backoff_until: int = 0
     first_deliveries: float = 0.0
     invalid: float = 0.0
@@ -117,6 +116,8 @@ class Router:
     own: PeerId
     sequence: int = 0
     tally: Tally = field(default_factory=Tally)
+    mesh: dict[PeerId, None] = field(default_factory=dict)
+    """Whom whole messages go to; a dict, for its order."""
     _peers: dict[PeerId, _Peer] = field(default_factory=dict)
     _seen: dict[MessageId, int] = field(default_factory=dict)
     _cache: deque[dict[MessageId, Message]] = field(default_factory=deque)
@@ -125,11 +126,6 @@ class Router:
     def __post_init__(self) -> None:
         self._cache.append({})
 
-    @property
-    def mesh(self) -> list[PeerId]:
-        """Whom whole messages go to."""
-        return [peer for peer, known in self._peers.items() if known.in_mesh]
-
     def add(self, peer: PeerId, *, is_outbound: bool) -> None:
         """A neighbour is connected; it joins the mesh at the next heartbeat if there is room."""
         self._peers[peer] = _Peer(is_outbound)
@@ -137,13 +133,14 @@ class Router:
     def remove(self, peer: PeerId) -> None:
         """A neighbour is gone."""
         self._peers.pop(peer, None)
+        self.mesh.pop(peer, None)
 
     def publish(self, topic: str, payload: bytes, now: int) -> None:
         """Publish a message of our own."""
         self.sequence += 1
         message = Message(self.own, self.sequence, topic, payload, now, 0)
         self._remember(message, now)
-        to = list(self._peers) if self.settings.flood_publish else self.mesh
+        to = self._peers if self.settings.flood_publish else self.mesh
         for peer in to:
             if self._peers[peer].score >= GOSSIP_SCORE:
                 self.send(peer, Rpc(self.own, 0, messages=(message,)))
@@ -162,7 +159,7 @@ class Router:
         if rpc.grafts:
             self._take_graft(rpc.sender, known, now)
         if rpc.prunes:
-            known.in_mesh = False
+            self.mesh.pop(rpc.sender, None)
             known.backoff_until = now + self.settings.prune_backoff
 
     def _take_message(self, message: Message, sender: PeerId, known: _Peer, now: int) -> None:
@@ -214,21 +211,21 @@ class Router:
         return next((window[one] for window in self._cache if one in window), None)
 
     def _take_graft(self, peer: PeerId, known: _Peer, now: int) -> None:
-        if known.in_mesh:
+        if peer in self.mesh:
             return  # both asked at once
         is_full = len(self.mesh) >= self.settings.d_hi and not known.is_outbound
         if known.backoff_until > now or known.score < 0 or is_full:
             known.backoff_until = max(known.backoff_until, now + self.settings.prune_backoff)
             self.send(peer, Rpc(self.own, 0, prunes=True))
             return
-        known.in_mesh = True
+        self.mesh[peer] = None
 
     def heartbeat(self, now: int) -> None:
         """Mend the mesh, tell others what we have, forget what is old. Once each heartbeat."""
         self._charge_promises(now)
         for peer, known in self._peers.items():
             known.decay()
-            if known.in_mesh and known.score < 0:
+            if known.score < 0 and peer in self.mesh:
                 self._prune([peer], now)
         self._mend(now)
         self._emit_gossip()
@@ -248,7 +245,7 @@ class Router:
                 self._peers[peer].broken += 1
 
     def _mend(self, now: int) -> None:
-        settings, mesh = self.settings, self.mesh
+        settings, mesh = self.settings, list(self.mesh)
         if len(mesh) < settings.d_lo:
             self._graft(settings.d - len(mesh), now, outbound=False)
         elif len(mesh) > settings.d_hi:
@@ -262,13 +259,13 @@ class Router:
         able = [
             peer
             for peer, known in self._peers.items()
-            if not known.in_mesh
+            if peer not in self.mesh
             and known.backoff_until <= now
             and known.score >= 0
             and (known.is_outbound or not outbound)
         ]
         for peer in self.rng.sample(able, min(many, len(able))):
-            self._peers[peer].in_mesh = True
+            self.mesh[peer] = None
             self.send(peer, Rpc(self.own, 0, grafts=True))
 
     def _shrink(self, mesh: list[PeerId], now: int) -> None:
@@ -284,7 +281,7 @@ class Router:
 
     def _prune(self, peers: Iterable[PeerId], now: int) -> None:
         for peer in peers:
-            self._peers[peer].in_mesh = False
+            self.mesh.pop(peer, None)
             self._peers[peer].backoff_until = now + self.settings.prune_backoff
             self.send(peer, Rpc(self.own, 0, prunes=True))
 
@@ -297,7 +294,7 @@ class Router:
         outside = [
             peer
             for peer, known in self._peers.items()
-            if not known.in_mesh and known.score >= GOSSIP_SCORE
+            if peer not in self.mesh and known.score >= GOSSIP_SCORE
         ]
         many = max(self.settings.d_lazy, len(outside) // 4)
         for peer in self.rng.sample(outside, min(many, len(outside))):

@@ -20,6 +20,7 @@ from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.net.bounded import GossipLimiter, GossipRates
 from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.records.rows import Row
+from p2p_modelex.simulation.alarms import Alarms, TimerDue
 from p2p_modelex.simulation.chain import ChainModel, answer_without_chain
 from p2p_modelex.simulation.compute import EngineModel, EngineStep
 from p2p_modelex.simulation.cryptography import Notary
@@ -34,12 +35,6 @@ START_MS = 1_800_000_000_000
 """Unix time at which every run begins."""
 INPUTS_MAX = 100_000
 """Inputs that wait for one node's disk: more than that is not a slow disk."""
-
-
-class TimerDue(msgspec.Struct, frozen=True, gc=False):
-    """The time a timer was set to has come; it may have been moved since."""
-
-    timer: TimerId
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
@@ -119,14 +114,13 @@ class Life:
         self._limiter = GossipLimiter(GossipRates())
         self._busy_until = 0
         self._acting_at = 0
-        self._due: dict[TimerId, int] = {}
-        self._armed: dict[TimerId, int] = {}
+        self._alarms = Alarms(kernel, self, self._fire)
         self._waiting: deque[inp.Input | Step] = deque()
         self._rows: list[Row] = []
         self._held: list[fx.Effect] = []
         self._carry = self._build_table()
         self._handlers: dict[type, Callable[[Any], None]] = {
-            TimerDue: self._on_timer,
+            TimerDue: self._alarms.on_due,
             Written: self._on_written,
             Rpc: self._on_rpc,
             Heartbeat: self._on_heartbeat,
@@ -267,30 +261,12 @@ class Life:
             self._write()
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
-        at = (effect.at - START_MS) * 1000
-        self._due[effect.timer] = at
-        armed = self._armed.get(effect.timer)
-        # One that is moved later rides on the event it has: most deadlines are moved often.
-        if armed is None or armed > at:
-            self._armed[effect.timer] = at
-            self.kernel.at(at, self, TimerDue(effect.timer))
+        self._alarms.set(effect.timer, (effect.at - START_MS) * 1000)
 
     def _cancel_timer(self, effect: fx.CancelTimer) -> None:
-        self._due.pop(effect.timer, None)
+        self._alarms.cancel(effect.timer)
 
-    def _on_timer(self, event: TimerDue) -> None:
-        timer = event.timer
-        if self._armed.get(timer, 0) > self.kernel.now:
-            return  # set anew, with an event of its own
-        self._armed.pop(timer, None)
-        at = self._due.get(timer)
-        if at is None:
-            return
-        if at > self.kernel.now:
-            self._armed[timer] = at
-            self.kernel.at(at, self, event)
-            return
-        del self._due[timer]
+    def _fire(self, timer: TimerId) -> None:
         self.take(inp.TimerFired(timer))
 
     def speaks_exchange(self, stream: StreamId) -> bool:
@@ -298,25 +274,22 @@ class Life:
         end = self.wires.streams.get(stream)
         return end is not None and end.protocol == EXCHANGE_PROTOCOL
 
-    # Engines.
-
     def _count(self, effect: fx.CountTokens) -> None:
-        engine = self._engines.get(effect.request.model)
-        if engine is None:
-            self._fail_engine(effect.job)
-        else:
+        engine = self._find_engine(effect)
+        if engine is not None:
             engine.count(effect.job, effect.request, self._acting_at)
 
     def _generate(self, effect: fx.Generate) -> None:
-        engine = self._engines.get(effect.request.model)
-        if engine is None:
-            self._fail_engine(effect.job)
-        else:
+        engine = self._find_engine(effect)
+        if engine is not None:
             engine.generate(effect.job, effect.request, self._acting_at)
 
-    def _fail_engine(self, job: Any) -> None:
-        failed = inp.EngineFailed(job, "unsupported", "it is not loaded", 0)
-        self.kernel.at(self._acting_at, self, failed)
+    def _find_engine(self, effect: fx.CountTokens | fx.Generate) -> EngineModel | None:
+        engine = self._engines.get(effect.request.model)
+        if engine is None:
+            failed = inp.EngineFailed(effect.job, "unsupported", "it is not loaded", 0)
+            self.kernel.at(self._acting_at, self, failed)
+        return engine
 
     def _stop(self, effect: fx.StopGenerating) -> None:
         for engine in self._engines.values():
@@ -324,8 +297,6 @@ class Life:
 
     def _on_engine(self, event: EngineStep) -> None:
         self._engines[event.model].step(self.kernel.now)
-
-    # Gossip, reputation, chain.
 
     def _publish(self, effect: fx.Publish) -> None:
         self.router.publish(effect.topic, effect.payload, self._acting_at)

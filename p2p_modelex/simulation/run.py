@@ -70,6 +70,7 @@ class Simulation:
             self.kernel,
             scenario.duration - scenario.settle,
             self.world.open_stream,
+            self._is_honest,
         )
         self.measures = Measures(self.world, self.customers)
         self.exposure = Exposure(self._is_honest)
@@ -119,7 +120,7 @@ class Simulation:
         self.advance(self.scenario.duration)
         measures = self.measures.summarise()
         if self.scenario.settle:
-            self.customers.check_ended(self._is_honest)
+            self.customers.check_ended()
             self._check_directories()
         return Result(
             self.scenario.name,

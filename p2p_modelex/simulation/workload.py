@@ -46,7 +46,7 @@ class _Errand:
 
 
 class Customers:
-    """Makes requests of nodes, and keeps account of them until they end."""
+    """Makes requests of nodes, and keeps account of those of honest ones until they end."""
 
     def __init__(
         self,
@@ -54,8 +54,10 @@ class Customers:
         kernel: Kernel,
         until_us: int,
         open_stream: Callable[..., random.Random],
+        is_honest: Callable[[Life], bool],
     ) -> None:
         """until_us: nothing is asked after it."""
+        self._is_honest = is_honest
         self._workloads = workloads
         self._kernel = kernel
         self._until_us = until_us
@@ -107,8 +109,9 @@ class Customers:
             return
         if len(self._running) >= RUNNING_MAX:
             raise SimulationError(f"over {RUNNING_MAX} requests run at once", hint="ask for less")
-        self.asked += 1
-        self._running[wanted.job] = _Errand(life, self._kernel.now, self._kernel.now)
+        if self._is_honest(life):
+            self.asked += 1
+            self._running[wanted.job] = _Errand(life, self._kernel.now, self._kernel.now)
         if rng.random() < workload.cancelled:
             patience = int(rng.expovariate(1.0) * 3_000_000)
             self._kernel.at(self._kernel.now + patience, life, CancelRun(wanted.job))
@@ -181,13 +184,11 @@ class Customers:
             del self._running[job]
         self.interrupted += len(gone)
 
-    def check_ended(self, honest: Callable[[Life], bool]) -> None:
-        """SimulationError if a request of an honest node has neither ended nor been heard of for
-        QUIET_US.
-        """
+    def check_ended(self) -> None:
+        """SimulationError if a request has neither ended nor been heard of for QUIET_US."""
         for job, errand in self._running.items():
             quiet = self._kernel.now - errand.heard_us
-            if quiet > QUIET_US and honest(errand.life):
+            if quiet > QUIET_US:
                 asked, name = seconds(errand.asked_us), job.hex()
                 raise SimulationError(
                     f"node {errand.life.number}: request {name} of {asked:.3f} s is stuck, "

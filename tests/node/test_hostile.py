@@ -189,15 +189,16 @@ async def test_a_requester_that_never_pays_gets_one_window() -> None:
         assert refused.reason == f"earned={cost}"
 
 
-async def test_vouchers_that_shrink_are_of_another_or_too_big_end_the_job() -> None:
+async def test_vouchers_that_shrink_or_are_of_another_end_the_job_and_one_too_big_is_none() -> None:
     async with siege() as (node, attacker):
         attacker.fund(1000 * PRICE)
-        for number, amount in enumerate((-1, 2000 * PRICE), 1):
+        for number, amounts in enumerate(((-1,), (2000 * PRICE, -1)), 1):
             held = 400 * PRICE * number
             stream, job = await attacker.order(number, held)
             await receive(stream)
-            bad = attacker.promise(held + amount)
-            await stream.send_frame(codec.encode(Pay(job, bad)))
+            for amount in amounts:
+                bad = attacker.promise(held + amount)
+                await stream.send_frame(codec.encode(Pay(job, bad)))
             with pytest.raises(NetworkError), trio.fail_after(5):
                 while True:
                     await stream.receive_frame()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.simulation.run import Simulation
@@ -91,6 +92,8 @@ def test_the_command_prints_a_summary_and_writes_files(tmp_path: Path) -> None:
     assert summary["measures"]["nodes"] == 6
     samples = (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(samples[-1])["is_complete"] is True
+    table = parquet.read_table(out / "samples.parquet").to_pylist()
+    assert table == [json.loads(line) for line in samples]
 
 
 def test_an_expectation_that_does_not_hold_fails_the_command(tmp_path: Path) -> None:

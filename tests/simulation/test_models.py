@@ -120,8 +120,7 @@ def test_who_missed_a_message_asks_for_it_when_told() -> None:
     net.beat(3)
     first, *_, last = net.routers
     for router in net.routers.values():  # nobody has the last one in its mesh
-        if last in router._peers:
-            router._peers[last].in_mesh = False
+        router.mesh.pop(last, None)
     net.routers[first].publish("topic", b"news", net.now)
     net.settle()
     assert net.delivered[last] == []

@@ -50,7 +50,7 @@ def test_real_signatures_take_the_same_course_as_stubs() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, 14, 35, 1046])
+@pytest.mark.parametrize("seed", [3, 14, 1046, 1105])
 def test_worlds_drawn_by_chance_hold(seed: int) -> None:
     with Simulation(draw_scenario(seed)) as run:
         result = run.finish()
