@@ -41,7 +41,6 @@ class Farming:
         own, account = public_key_of(directory.own), payee.payees[0]
         self._own = OwnMemberships(own, account, directory.network, self.book, ttl_ms)
         self._seats: tuple[Membership, ...] = ()
-        self._shown: tuple[Envelope, ...] = ()
 
     def _find_members(self, farm: str) -> Members:
         entries = self._directory.find(farm=farm)
@@ -88,11 +87,13 @@ class Farming:
 
     def _sit(self, now: UnixMs) -> list[Effect]:
         """Take the seats that our memberships give us now, and show them, where that is new."""
-        seats, shown = self._own.get_seats(now), self._own.get_shown(now)
-        if (seats, shown) == (self._seats, self._shown):
+        seats = self._own.get_seats(now)
+        if seats != self._seats:
+            self._seats = seats
+            self._payee.take_seats(seats_of(seats))
+        told = self._directory.get(self._directory.own)
+        if told is None or told.withdrawn or told.advertisement.farms == self._own.get_shown(now):
             return []
-        self._seats, self._shown = seats, shown
-        self._payee.take_seats(seats_of(seats))
         return self._advertise(now)
 
 

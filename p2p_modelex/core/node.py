@@ -242,7 +242,14 @@ class NodeCore:
         return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
 
     def _advertise_again(self, now: UnixMs) -> list[Effect]:
-        return self.advertise(*self._told, now) if self._told is not None else []
+        """Say what has changed of us, if we advertise.
+
+        Where it cannot be said now, as the clock went back or it would be too long, what was said
+        holds: prices of before a split are read at twice the number (RTE-4).
+        """
+        with suppress(LocalProtocolError):
+            return self.advertise(*self._told, now) if self._told is not None else []
+        return []
 
     def stock(self, shop: Shop) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
@@ -326,11 +333,7 @@ class NodeCore:
             return []
         self._move()
         effects = self._selling.retry(now) if self._selling else []
-        # Where it cannot be said now, as the clock went back, what was said holds: prices of
-        # before are read at twice the number (RTE-4).
-        with suppress(LocalProtocolError):
-            effects += self._advertise_again(now)
-        return effects
+        return effects + self._advertise_again(now)
 
     def _move(self) -> None:
         epoch = self.splits.epoch

@@ -50,7 +50,7 @@ def test_the_walk_works_as_printed(
         names[f"{name.upper()}_PEER"] = format_peer_id(mesh.keys[name].peer.peer)
         names[f"{name.upper()}_ACCOUNT"] = format_address(mesh.keys[name].account.address)
     ada, bert = names["ADA_PEER"], names["BERT_PEER"]
-    out, found = "", {"members": {ada, bert}, "others": set[str]()}
+    out, wanted = "", ({ada, bert}, set[str]())
     said_by: dict[str, list[str]] = {}
     for line in read_walk():
         if line.startswith("export FARM"):
@@ -60,18 +60,21 @@ def test_the_walk_works_as_printed(
             continue
         words = shlex.split(Template(line).substitute(names))[1:]
         if words[:2] == ["farm", "find"]:
-            said = persist(modelex, words, found["members"], found["others"])
+            said = persist(modelex, words, *wanted)
         else:
             said = modelex(*words)
             assert said.code == 0, (line, said)
         if words[:2] == ["farm", "revoke"]:
-            found = {"members": {ada}, "others": {bert}}
+            wanted = {ada}, {bert}
         out = said.out
         said_by.setdefault(" ".join(words[: 1 + (words[0] == "farm")]), []).append(said.out)
     check_money(modelex, mesh, names["FARM"], said_by)
     channel = said_by["channels"][0].split(f"\n  payer with {names['FARM']}")[0].splitlines()[-1]
     said = modelex("close", channel, "--home", mesh.homes["ada"].path)
     said.check_error(2, "which alone can close it", "modelex settle")
+    found = json.loads(modelex("farm", "find", "harvest", "--json", "--home", "client").out)
+    assert [(row["member"], row["model"]) for row in found["members"]] == [(ada, SENTIMENT)]
+    assert found["record_age_s"] < PATIENCE_S
     assert len(list_owned(mesh.homes["ada"])[0].roll.admissions) == 2
     assert list_joined(mesh.homes["bert"]) == []
     assert modelex("farm", "leave", "harvest", "--home", mesh.homes["ada"].path).code == 0

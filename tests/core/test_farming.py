@@ -196,3 +196,14 @@ def test_members_answer_who_asks_for_the_record() -> None:
     core.step(given.StreamOpened(theirs, OTHER_KEY.peer, FARM_PROTOCOL), AT)
     sent = core.step(given.FrameReceived(theirs, question.payload), AT)
     assert fx.Send(theirs, codec.encode(FarmAnswer(FARM.record()))) in sent
+
+
+def test_what_cannot_be_said_now_stops_nobody() -> None:
+    """The clock went back: what was said holds, and who comes through the farm is served."""
+    core = build_member()
+    before = UnixMs(NOW - 120_000)
+    core.farming.join([admit()], [], [], before)
+    assert shown(core) == ()
+    assert core.payee.payees == (OPERATOR.address, PAYEE)
+    core.step(given.TimerFired(SEATS_TIMER), UnixMs(NOW + 2))
+    assert shown(core) == (admit(),), "said as soon as it can be"

@@ -43,10 +43,14 @@ FARMS_TOPIC = "/modelex/farms/1/0"
 
 ASKED_MEMBERS = 3
 """Members asked at once: one that was just revoked would rather not know."""
+ASKING_MAX = 64
+"""Questions of ours under way; who names more farms at once goes by what is known."""
 ANSWER_MS = Millis(1_000)
-"""An answer that takes longer is not waited for; the certificates stand alone then."""
+"""An answer that takes longer is not waited for; what is known stands then."""
 REFRESH_MS = Millis(5 * 60_000)
-"""A record that is older is asked for again, and not waited for."""
+"""A record that was asked for longer ago is asked for again, and not waited for."""
+STALE_MS = Millis(3_600_000)
+"""Unless it is this long ago, or before the node started: gossip may have been missed."""
 TELL_MS = Millis(10_000)
 """How long after a start, or a new record, it is gossiped: neighbours must be there by then."""
 TOLD_AGAIN_MS = Millis(3_600_000)
@@ -73,11 +77,11 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """is_first: whether nothing was known when it was asked."""
+    """is_awaited: whether what is known is too old to choose by, or there is nothing."""
 
     farm: PublicKey
     peer: PeerId
-    is_first: bool
+    is_awaited: bool
 
 
 class FarmMachine:
@@ -125,7 +129,8 @@ class FarmMachine:
         """Ask some members for the farm's record, unless it was asked for lately."""
         self.book.want(farm)
         last = self._asked_at.get(farm)
-        if last is not None and now - last < REFRESH_MS:
+        is_recent = last is not None and now - last < REFRESH_MS
+        if is_recent or len(self._asking) >= ASKING_MAX:
             return ()
         members = list(self._find_members(format_peer_id(peer_id_of(farm))))
         for at in range(min(ASKED_MEMBERS, len(members))):
@@ -137,11 +142,12 @@ class FarmMachine:
         self._asked_at[farm] = now
         if len(self._asked_at) > WANTED_MAX:
             del self._asked_at[next(iter(self._asked_at))]
-        is_first = self.book.get(farm, now) is None
+        is_old = last is None or now - last >= STALE_MS
+        is_awaited = is_old or self.book.get(farm, now) is None
         effects: list[Effect] = []
         for peer, addresses in members[:ASKED_MEMBERS]:
             stream = self._next_stream()
-            self._asking[stream] = _Asking(farm, peer, is_first)
+            self._asking[stream] = _Asking(farm, peer, is_awaited)
             effects += (
                 OpenStream(stream, peer, addresses, FARM_PROTOCOL),
                 _arm(stream, now + ANSWER_MS),
@@ -149,10 +155,10 @@ class FarmMachine:
         return tuple(effects)
 
     def is_waiting(self, farm: PublicKey) -> bool:
-        """Whether a choice of members must wait: nothing was known of the farm, and an answer is to
-        come. All are waited for: the first may be of one that was revoked, and old.
+        """Whether a choice of members must wait: what is known of the farm is old, and an answer is
+        to come. All are waited for: the first may be of one that was revoked, and old too.
         """
-        return any(one.farm == farm and one.is_first for one in self._asking.values())
+        return any(one.farm == farm and one.is_awaited for one in self._asking.values())
 
     def is_asking(self, farm: PublicKey) -> bool:
         """Whether an answer of any member is to come; it comes or times out in 1 s."""

@@ -14,6 +14,7 @@ from p2p_modelex.core.farm.machine import (
     FARM_PROTOCOL,
     FARMS_TOPIC,
     REFRESH_MS,
+    STALE_MS,
     TELL_MS,
     TOLD_AGAIN_MS,
     FarmMachine,
@@ -121,14 +122,22 @@ def test_a_farm_without_members_is_asked_when_there_are_some(
     monkeypatch.setattr(module, "WANTED_MAX", 0)
     assert scene.ask(NOW + REFRESH_MS)
     assert scene.ask(NOW + REFRESH_MS), "who asks for too many farms forgets when it asked"
+    monkeypatch.setattr(module, "ASKING_MAX", 3)
+    assert scene.ask(NOW + 2 * REFRESH_MS) == [], "and has so many questions under way"
 
 
-def test_a_refresh_is_not_waited_for() -> None:
-    scene = Scene()
+def test_a_refresh_is_not_waited_for_unless_what_is_known_is_old() -> None:
+    scene = Scene(1)
     scene.hold(FARM.record())
-    assert scene.ask()
-    assert scene.machine.is_asking(FARM.public_key)
-    assert not scene.machine.is_waiting(FARM.public_key)
+    for now, is_waiting in (
+        (NOW, True),  # kept from before a restart: who knows what has been since
+        (NOW + REFRESH_MS, False),
+        (NOW + REFRESH_MS + STALE_MS, True),
+    ):
+        [stream] = scene.ask(now)
+        assert scene.machine.is_asking(FARM.public_key)
+        assert scene.machine.is_waiting(FARM.public_key) is is_waiting
+        scene.machine.step(inp.StreamFailed(stream, "no route"), UnixMs(now))
 
 
 def test_the_newer_record_of_both_goes_to_the_other() -> None:
