@@ -12,7 +12,7 @@ import msgspec
 from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
-from p2p_modelex.errors import ModelexError, SimulationError
+from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation import seams
@@ -111,9 +111,9 @@ class Simulation:
             self.kernel.run(min(until_us, self.scenario.duration))
         except SimulationError:
             raise
-        except (ModelexError, AssertionError, ArithmeticError, LookupError, TypeError) as error:
-            at = seconds(self.kernel.now)
-            raise SimulationError(f"at {at:.6f} s a node broke: {error!r}") from error
+        except Exception as error:  # a bug, or a behaviour's: say where, and when in the run
+            at, place = seconds(self.kernel.now), _find_place(error)
+            raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
@@ -190,6 +190,14 @@ class Simulation:
                 raise SimulationError(
                     f"node {life.number} does not know what node {other} said at {at:.3f} s"
                 )
+
+
+def _find_place(error: Exception) -> str:
+    """Name the function in which an error was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_qualname if trace is not None else "a node"
 
 
 class _Watch:

@@ -136,4 +136,4 @@ def test_a_core_that_raises_names_the_time(monkeypatch: Patch) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(NodeCore, "step", divide)
-    assert_found(r"at \d+\.\d+ s a node broke: ZeroDivisionError")
+    assert_found(r"at \d+\.\d+ s test_a_core_\S+divide broke: ZeroDivisionError")
