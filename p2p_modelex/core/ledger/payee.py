@@ -197,21 +197,24 @@ class PayeeLedger:
         due = account.compute_due(promise.lane, epoch)
         if base < due:
             raise JobRefused("debt", f"earned={due}")  # LED-7
+        # What it is over that, the payer owes for work that we lost count of in a crash. Were it
+        # credit, we would work two windows ahead of the next voucher.
         if account.seat.index:
             # MEM-5: what a job may yet need must not be lent away meanwhile.
             needed = account.compute_most(promise.lane, epoch, self._jobs)
-            needed += max(promise.amount, due + ceiling)
+            needed += max(promise.amount, base + ceiling)
         else:
             needed = account.compute_committed(promise.lane, epoch, self._jobs)
-            needed += max(promise.amount, due + window)
+            needed += max(promise.amount, base + window)
         if not self._covers(account, needed, epoch):
             raise JobRefused("channel_exhausted", "LED-6: the deposit left is too little")
         self._validate_signature(account, signed)
         rows = account.move_debts(promise.lane, epoch)
         lane.take(signed)
+        lane.earned = base
         lane.holder = job
         self._jobs[job] = JobAccount(
-            ChannelId(promise.channel), promise.lane, epoch, due, window, ceiling
+            ChannelId(promise.channel), promise.lane, epoch, base, window, ceiling
         )
         return (*rows, lane.build_row(signed))
 

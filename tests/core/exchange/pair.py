@@ -19,6 +19,7 @@ from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
 from p2p_modelex.ids import (
     Address,
+    ChannelId,
     Digest,
     JobId,
     NetworkId,
@@ -34,6 +35,7 @@ from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.ownership import Ownership
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import Row
+from p2p_modelex.records.voucher import Voucher
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
 NOW = UnixMs(1_800_000_000_000)
@@ -145,6 +147,15 @@ def build_state(terms: ChannelTerms, deposit: int = 10_000, **changes: Any) -> C
 
 
 STATE = build_state(TERMS)
+
+
+def cover_due(payee: PayeeLedger, promise: Voucher) -> Wei:
+    """The base of a first voucher that covers what is due, and pays the rest ahead."""
+    account = payee._channels.get(ChannelId(promise.channel))
+    epoch = Epoch(promise.epoch)
+    if account is None or epoch < account.epoch:
+        return Wei(0)
+    return Wei(min(promise.amount, account.compute_due(promise.lane, epoch)))
 
 
 def build_seller(offer: Offer = OFFER) -> Seller:

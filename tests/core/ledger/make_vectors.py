@@ -68,6 +68,7 @@ def build_vouchers() -> object:
         case("debt covered", "", "", build_voucher(10, 1), base=10, before=[owing]),
         case("debt from prepaid", "LED-7", "debt", build_voucher(40), base=9, before=[owing]),
         case("credit", "", "", build_voucher(10), base=4, before=[ended(10, 4)]),
+        case("base over what is due", "", "", build_voucher(10), base=8, before=[ended(10, 4)]),
         case("base over the voucher", "LED-7", "bad_voucher", build_voucher(9), base=10),
         case("another payer", "LED-12", "bad_voucher", build_voucher(), terms=_but(payer=THEIRS)),
         case("another signer", "LED-12", "bad_voucher", build_voucher(), terms=_but(signer=THEIRS)),

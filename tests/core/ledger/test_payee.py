@@ -30,6 +30,7 @@ from tests.core.exchange.pair import (
     build_job,
     build_payee,
     build_state,
+    cover_due,
 )
 
 OTHER = ChannelId(b"x" * 32)
@@ -42,13 +43,15 @@ def open_lane(
     ceiling: int = 650,
     base: int | None = None,
 ) -> tuple[Row, ...]:
-    """Open a lane; the payer counts all of the voucher as old unless `base` is given."""
+    """Open a lane; unless `base` is given the voucher covers what is due, as far as it goes, and
+    pays the rest ahead.
+    """
     promise = signed.voucher
     return payee.open_lane(
         build_job(number),
         signed,
         Epoch(promise.epoch),
-        base=Wei(promise.amount if base is None else base),
+        base=cover_due(payee, promise) if base is None else Wei(base),
         window=Wei(80),
         ceiling=Wei(ceiling),
     )
@@ -144,6 +147,19 @@ def test_a_takeover_in_a_later_epoch_reads_the_old_job_in_its_own() -> None:
     open_lane(payee, 2, build_voucher(100, epoch=1))
     assert payee.get_paid(build_job(1)) == 50
     assert payee.get_paid(build_job(2)) == 0
+
+
+def test_what_the_base_is_over_what_is_due_was_earned_and_is_no_credit() -> None:
+    """LED-7: the payer counts work that this end lost in a crash."""
+    payee = build_payee()
+    open_lane(payee, 1, build_voucher(100))
+    payee.earn(build_job(1), Wei(30))
+    payee.close(build_job(1))
+    open_lane(payee, 2, build_voucher(100), base=70)
+    assert payee.get_paid(build_job(2)) == 30
+    payee.earn(build_job(2), Wei(40))
+    payee.close(build_job(2))
+    assert payee.get_debt(CHANNEL) == 10
 
 
 def test_vouchers_during_a_job() -> None:

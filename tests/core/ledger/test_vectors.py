@@ -12,7 +12,7 @@ from p2p_modelex.records.channel import PayerTerms
 from p2p_modelex.records.rows import Row
 from p2p_modelex.records.voucher import SignedVoucher
 from p2p_modelex.units import Epoch, Wei
-from tests.core.exchange.pair import STATE, build_job, build_payee
+from tests.core.exchange.pair import STATE, build_job, build_payee, cover_due
 from tests.core.ledger.make_vectors import FILE, render
 
 
@@ -48,7 +48,7 @@ def test_first_vouchers(case: dict[str, Any]) -> None:
     for number, before in enumerate(case["before"], start=10):
         job = build_job(number)
         signed = read(before["voucher"])
-        base = Wei(signed.voucher.amount)
+        base = cover_due(payee, signed.voucher)
         then = Epoch(signed.voucher.epoch)
         payee.open_lane(job, signed, then, base=base, window=window, ceiling=ceiling)
         if not before["isRunning"]:
