@@ -261,6 +261,15 @@ def test_what_is_held_against_anybody_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert turns.choose({"y": 1, "new": QUANTUM}) == "new"
 
 
+def test_who_had_nothing_elsewhere_is_none_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What members tell may be of no tokens."""
+    monkeypatch.setattr(turns_module, "OWNERS_MAX", 2)
+    turns: Turns[str] = Turns()
+    for owner in "abcd":
+        turns.charge(owner, 0)
+    assert len(turns._deficits) <= 2
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5_000)), min_size=1, max_size=60))
 def test_who_always_has_jobs_waiting_gets_as_much_as_others(jobs: list[tuple[str, int]]) -> None:
     """The bound of the paper: nobody is ever ahead by more than a quantum and the largest job."""
