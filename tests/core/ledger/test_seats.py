@@ -243,6 +243,28 @@ def test_a_restart_finds_each_member_s_lanes_and_doubts() -> None:
     assert amounts == [350, 40], "the second had no part in the job that was lost"
 
 
+def test_a_doubt_is_conceded_once_to_a_peer_that_is_paid_on_two_channels() -> None:
+    """LED-11: after a restart nothing says on which of them the job was lost."""
+    payer = PayerLedger(PAYER, CHANNELS)
+    payer.restore(
+        (
+            MemberRow(CHANNEL, 1, PROVIDER_KEY.peer),
+            ChannelRow(FARM_STATE, is_payer=True, peer=None),
+            ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer),
+            JobRow(build_job(1), False, PROVIDER_KEY.peer, "lost", Wei(50), Wei(0), NOW),
+        )
+    )
+    bases = []
+    for channel, seat in ((CHANNEL, FIRST), (ChannelId(STATE.channel), OWN_SEAT)):
+        lane = payer.reserve_lane(channel, Wei(100), ZERO, seat)
+        lane.note_debt(Wei(50))
+        lane.close(
+            Wei(0), JobRow(build_job(2), False, PROVIDER_KEY.peer, "failed", Wei(0), Wei(0), NOW)
+        )
+        bases.append(payer.reserve_lane(channel, Wei(9), ZERO, seat).base)
+    assert sorted(bases) == [0, 50]
+
+
 def test_plain_channels_are_as_they_were() -> None:
     payer = build_payer(STATE)
     channel = ChannelId(STATE.channel)

@@ -220,6 +220,24 @@ async def test_what_was_paid_when_a_crash_came_is_not_paid_again(tmp_path: Path)
         assert await paid_out(world) == 5 * COST
 
 
+async def test_a_receipt_in_another_home_s_books_is_none(tmp_path: Path) -> None:
+    """The journal went on where it was interrupted from one home, and then from another."""
+    journal = tmp_path / "journal"
+    async with market(1) as (world, _), buyer(world, 1) as exchange:
+        async with exchange.map(TEMPLATE, headlines(3), journal=journal) as results:
+            got = await collect(results)
+        connection = sqlite3.connect(journal)
+        with connection:
+            connection.execute("DELETE FROM result WHERE number = 1")
+            connection.execute(
+                "UPDATE job SET outcome = 'cut', job = zeroblob(16) WHERE number = 1"
+            )
+        connection.close()
+        async with exchange.map(TEMPLATE, headlines(3), journal=journal) as results:
+            assert [one.text for one in await collect(results)] == [one.text for one in got]
+            assert (await results.tally()).receipts == 3
+
+
 async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> None:
     """A buyer that is killed in the midst of jobs pays no more than was on the way."""
     journal = tmp_path / "journal"

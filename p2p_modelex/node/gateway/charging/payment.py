@@ -14,7 +14,7 @@ from p2p_modelex.errors import ChainError, Reverted
 from p2p_modelex.ids import Digest, format_address
 from p2p_modelex.node.gateway.charging import shapes
 from p2p_modelex.node.gateway.charging.journal import Journal, Name, Unanswered
-from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal
+from p2p_modelex.node.gateway.refusal import CLIENT_GONE, DEADLINE, Refusal
 from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -118,14 +118,15 @@ class Payment:
 
 @asynccontextmanager
 async def closing(payment: Payment) -> AsyncGenerator[None, None]:
-    """Forget a payment once it is answered, or whoever paid has gone; what was settled for nothing
-    stays good for another request.
+    """Forget a payment once it is answered, or whoever paid has gone, or wanted no more when its
+    own time was up; what was settled for nothing stays good for another request.
     """
     close = payment.journal.close
     try:
         yield
     except BaseException as error:
-        if not (isinstance(error, Refusal) and error.status == CLIENT_GONE):
+        is_wanted = isinstance(error, Refusal) and error.status in (CLIENT_GONE, DEADLINE)
+        if not is_wanted:
             close = payment.journal.count_failure
         raise
     finally:

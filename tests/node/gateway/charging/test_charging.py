@@ -266,6 +266,19 @@ async def test_nothing_is_given_away_where_the_money_has_gone_meanwhile(is_strea
         assert row.receipt.receipt.completion_tokens < 10
 
 
+async def test_whose_own_time_is_up_in_mid_answer_has_paid() -> None:
+    """It could else have the greater part of three answers for one payment."""
+    async with serve(MemoryEngine(MODEL, delay_s=0.05, length=500), charges=FIXED) as served:
+        give(served)
+        payment = await get_payment(served, max_tokens=400)
+        more: dict[str, object] = {"max_tokens": 400, "modelex": {"timeout": 0.4}}
+        late = await chat(served, payment, stream=True, **more)
+        assert b'"code":"deadline"' in late.body
+        assert earned(served) == AI // 100
+        await wait_answered(served)
+        assert (await chat(served, payment)).status == 402
+
+
 async def test_who_paid_for_nothing_asks_again_with_the_same_payment() -> None:
     crashing = MemoryEngine(MODEL, delay_s=0.05, fault=Fault("crash", 3, jobs=1))
     async with serve(crashing, charges=FIXED) as served:
