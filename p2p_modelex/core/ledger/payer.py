@@ -186,8 +186,10 @@ class PayerLedger:
         """
         doubts: dict[PeerId, dict[JobId, tuple[JobRow, int]]] = {}
         for row in rows:
-            if isinstance(row, JobRow) and not row.is_provider and row.state in (RUNNING, LOST):
-                doubts.setdefault(row.peer, {})[row.job] = (row, max(0, row.owed - row.paid))
+            if not isinstance(row, JobRow) or row.is_provider or row.state not in (RUNNING, LOST):
+                continue
+            if row.owed > row.paid:
+                doubts.setdefault(row.peer, {})[row.job] = (row, row.owed - row.paid)
         for account in self._channels.values():
             for part in account.parts.values():
                 if part.peer in doubts:

@@ -63,6 +63,11 @@ async def test_where_texts_would_part_another_provider_goes_on() -> None:
             text = text_of(reply.events) if is_stream else last["message"]["content"]
             assert len(text.split()) == 8
             assert route == [format_peer_id(peer_of(number)) for number in (1, 2)]
+            if not is_stream:
+                # As much as of an answer that did not break off.
+                whole = (await served.chat(seed=3, modelex={"continue": True})).json["usage"]
+                names = ("prompt_tokens", "completion_tokens", "total_tokens")
+                assert [reply.json["usage"][one] for one in names] == [whole[one] for one in names]
 
 
 async def test_a_conversation_stays_with_its_provider() -> None:
