@@ -107,11 +107,23 @@ class Funding:
         least = (
             self._ledger.get_lack(channel, epoch, seat, ceiling) if channel is not None else ceiling
         )
+        if channel is not None and self._ledger.get_left(channel, epoch) >= ceiling:
+            self._validate_part(least, epoch)
         amount = self._choose_amount(least, epoch)
         self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
         if channel is None:
             return [OpenChannel(payee, amount, self._make_salt(payee))]
         return [TopUpChannel(payee, channels[0].terms, amount)]
+
+    def _validate_part(self, least: Wei, epoch: Epoch) -> None:
+        """The deposit has enough, but a member says that its part has not. PaymentError if that
+        asks for too much: at a small weight a refusal would have all we may spend deposited.
+        """
+        most = rescale(self._budget.auto_deposit, self._budget.epoch, epoch)
+        if 0 < most < least:
+            raise PaymentError(
+                f"FRM-15: {format_ai(least)} more would have to be deposited for this member's part"
+            )
 
     def _make_salt(self, payee: Address) -> Digest:
         """The same until the channel is on record, so that an opening is done once."""

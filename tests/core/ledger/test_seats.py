@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from p2p_modelex.core.effects import TopUpChannel
+from p2p_modelex.core.funding import Budget, Funding
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
@@ -273,3 +275,21 @@ def test_plain_channels_are_as_they_were() -> None:
     assert lane.note_peer(OTHER_KEY.peer) == (
         ChannelRow(STATE, is_payer=True, peer=OTHER_KEY.peer),
     )
+
+
+@pytest.mark.parametrize(("weight", "is_made"), [(5_000, True), (1, False)])
+def test_a_refusal_of_a_small_member_does_not_have_everything_deposited(
+    weight: int, is_made: bool
+) -> None:
+    """FRM-15."""
+    payer, seat = build_payer(), Seat(1, weight)
+    tighten(payer, seat)
+    funding = Funding(payer, Budget(Wei(10_000), Wei(10**9)))
+    assert funding.reserve(FARM, Wei(6_000), ZERO, seat, OTHER_KEY.peer) is None
+    if is_made:
+        [made] = funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
+        assert isinstance(made, TopUpChannel)
+        assert made.amount == 10_000
+    else:
+        with pytest.raises(PaymentError, match="FRM-15"):
+            funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
