@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import get_args
 
 import pytest
 import trio
@@ -110,11 +109,6 @@ class Bench:
 class FullDisk(MemoryStore):
     async def apply(self, rows: Sequence[Row]) -> None:
         raise StoreError("the disk is full")
-
-
-async def test_every_effect_is_carried_out() -> None:
-    async with Bench(Script()).run() as bench:
-        assert {*bench.driver._carry, fx.Persist} == set(get_args(fx.Effect))
 
 
 async def test_a_store_that_fails_stops_the_node_before_anything_is_said() -> None:
