@@ -293,3 +293,13 @@ def test_a_refusal_of_a_small_member_does_not_have_everything_deposited(
     else:
         with pytest.raises(PaymentError, match="FRM-15"):
             funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
+
+
+def test_where_the_deposit_is_used_up_it_grows_by_what_it_lacks_itself() -> None:
+    """FRM-15: and not in proportion to a part that would take too much."""
+    payer, small = build_payer(), Seat(1, 1)
+    tighten(payer, small)
+    funding = Funding(payer, Budget(Wei(10), Wei(10**9)))
+    [made] = funding.ask(build_job(1), FARM, Wei(10_500), ZERO, small)
+    assert isinstance(made, TopUpChannel)
+    assert made.amount == 500
