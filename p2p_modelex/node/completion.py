@@ -4,6 +4,8 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from p2p_modelex import limits
 from p2p_modelex.core.effects import (
     RunContinued,
@@ -28,6 +30,7 @@ from p2p_modelex.errors import (
     RemoteProtocolError,
 )
 from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.node import Node, Survey
 from p2p_modelex.records import codec
@@ -185,7 +188,8 @@ class Completion:
         """
         self._node = node
         self._configuration = configuration
-        self._request = request
+        model = resolve_alias(request.model, configuration.aliases)
+        self._request = msgspec.structs.replace(request, model=model)
         self._terms = terms
         self._standings = _read_section(terms.section or configuration.requester.section)
         self._name = job
