@@ -66,6 +66,7 @@ class Shelf:
         """Return the most wei that a job can cost at anybody we would buy it from, or at our own
         prices; `unknown` where nobody is known yet.
         """
+        prices = [self._dearest[name] for name in self.find_named(request.model)]
         prompt_tokens = compute_prompt_tokens_max(request)
         costs = (
             compute_cost(
@@ -74,9 +75,7 @@ class Shelf:
                 prompt_price=prompt_price,
                 completion_price=completion_price,
             )
-            for prompt_price, completion_price in map(
-                self._dearest.__getitem__, self.find_named(request.model)
-            )
+            for prompt_price, completion_price in prices
         )
         return max(costs, default=unknown)
 

@@ -117,16 +117,17 @@ class Payment:
 
 
 @asynccontextmanager
-async def closing(payment: Payment) -> AsyncGenerator[None, None]:
+async def closing(payment: Payment, *, is_timed: bool) -> AsyncGenerator[None, None]:
     """Forget a payment once it is answered, or whoever paid has gone, or wanted no more when its
-    own time was up; what was settled for nothing stays good for another request.
+    own time was up; what was settled for nothing stays good for another request. is_timed: whether
+    whoever paid gave a time.
     """
     close = payment.journal.close
     try:
         yield
     except BaseException as error:
-        is_wanted = isinstance(error, Refusal) and error.status in (CLIENT_GONE, DEADLINE)
-        if not is_wanted:
+        status = error.status if isinstance(error, Refusal) else 0
+        if status != CLIENT_GONE and not (is_timed and status == DEADLINE):
             close = payment.journal.count_failure
         raise
     finally:
