@@ -354,6 +354,19 @@ def test_a_job_that_left_is_awaited_until_its_engine_is_done() -> None:
     assert not one.is_awaited(job(1))
 
 
+@pytest.mark.parametrize("is_left_first", [False, True])
+def test_nothing_is_kept_of_a_job_once_both_ends_are_done_with_it(is_left_first: bool) -> None:
+    one = desk()
+    enter(one, 1, 1)
+    one.advance(NOW)
+    if is_left_first:
+        one.leave(job(1))
+    one.finished(job(1), NOW)
+    if not is_left_first:
+        one.leave(job(1))
+    assert (one._jobs, one._came_at, one._granted_at, one._gone) == ({}, {}, {}, {})
+
+
 def test_a_job_that_leaves_the_line_is_forgotten() -> None:
     one = desk()
     for number in (1, 2, 3):
