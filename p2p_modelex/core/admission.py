@@ -76,6 +76,8 @@ class Admission:
         self._jobs: dict[JobId, tuple[Line, Request, Place]] = {}
         self._came_at: dict[JobId, UnixMs] = {}
         self._granted_at: dict[JobId, UnixMs] = {}
+        # Of those granted, the ones that are over for us before their engine is done.
+        self._gone: dict[JobId, None] = {}
         self._latencies: deque[int] = deque(maxlen=KEPT)
         self._pace = Pace(slots)
         # Tokens of jobs that began, by whom they pay and who pays.
@@ -186,6 +188,8 @@ class Admission:
             self._pace.note(place.tokens, now - granted, running)
             line.finish(job)
             self._came_at.pop(job, None)
+            if job in self._gone:
+                del self._gone[job], self._jobs[job]
 
     def leave(self, job: JobId) -> None:
         """A job is over for us; its engine may not be done with it."""
@@ -196,7 +200,9 @@ class Admission:
         known = self._jobs.get(job)
         if known is not None:
             known[0].leave(job)
-        if job not in self._granted_at:
+        if job in self._granted_at:
+            self._gone[job] = None
+        else:
             self._jobs.pop(job, None)
             self._came_at.pop(job, None)
 

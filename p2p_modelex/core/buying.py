@@ -316,8 +316,8 @@ class Buying:
         run.attempts.remove(attempt)
         effects = self._outcomes.fail(run, attempt, failed, now)
         run.last = failed
-        if failed.code == "protocol":  # of what breaks the rules nothing is believed
-            run.said.clear()
+        if failed.code == "protocol" and run.winner is attempt:
+            run.said.clear()  # of what breaks the rules nothing is believed
         if run.attempts:  # another is at it
             return effects + tell(run)
         run.winner = None

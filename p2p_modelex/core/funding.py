@@ -104,14 +104,26 @@ class Funding:
             return []
         channels = self._ledger.get_channels(payee, seat)
         channel = ChannelId(channels[0].channel) if channels else None
-        least = (
-            self._ledger.get_lack(channel, epoch, seat, ceiling) if channel is not None else ceiling
-        )
+        least = ceiling if channel is None else self._find_lack(channel, epoch, seat, ceiling)
         amount = self._choose_amount(least, epoch)
         self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
         if channel is None:
             return [OpenChannel(payee, amount, self._make_salt(payee))]
         return [TopUpChannel(payee, channels[0].terms, amount)]
+
+    def _find_lack(self, channel: ChannelId, epoch: Epoch, seat: Seat, ceiling: Wei) -> Wei:
+        """What a channel must be topped up by. A member that says that its part is used up has the
+        deposit grow in proportion, which at a small weight would be all we may spend: PaymentError
+        if that is over what we would deposit unasked, and the deposit itself has enough.
+        """
+        least = self._ledger.get_lack(channel, epoch, seat, ceiling)
+        if least <= rescale(self._budget.auto_deposit, self._budget.epoch, epoch):
+            return least
+        lack = self._ledger.get_lack(channel, epoch, OWN_SEAT, ceiling)
+        if not lack:
+            more = format_ai(least)
+            raise PaymentError(f"FRM-15: this member's part would take {more} more in deposit")
+        return lack
 
     def _make_salt(self, payee: Address) -> Digest:
         """The same until the channel is on record, so that an opening is done once."""

@@ -114,7 +114,7 @@ class Ordering:
             offer = self._read_offer(candidate)
             request, is_continued = run.build_request(offer)
             ceiling, epoch = compute_ceiling(run.wanted, request, offer), Epoch(offer.epoch)
-            is_here, is_other = candidate.peer in here, is_continued is not bool(run.base_tokens)
+            is_here, is_other = candidate.peer in here, is_continued is not run.is_continued
             if is_here or is_other or ceiling > run.compute_room(epoch):
                 continue
             payee, seat = _find_seat(candidate)
@@ -194,6 +194,7 @@ def _tell_again(run: Run, candidate: Candidate, *, is_continued: bool) -> list[E
     """Say that another provider is tried, and whether the text so far stands."""
     if run.last is None or not run.tried:
         return []
+    run.is_continued = is_continued
     if is_continued:
         run.base_tokens = run.said_tokens
         return [Emit(RunContinued(run.job, candidate.peer, run.last))]

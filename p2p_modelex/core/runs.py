@@ -51,8 +51,8 @@ class Run:
     once nobody wants it. spent: wei in the split epoch `epoch`, which is that
     of the newest order. until: when nobody waits any more. is_looking, has_looked: whether it
     waits, or has waited, for the chain's word on the epoch. timers: those that are set. said: the
-    text so far, of said_tokens tokens, where another may go on from it; base_tokens: of those, the
-    tokens of providers before this one.
+    text so far, of said_tokens tokens, where another may go on from it; is_continued: whether one
+    does; base_tokens: of those, the tokens of providers before this one.
     """
 
     wanted: RunRequested
@@ -76,6 +76,7 @@ class Run:
     timers: dict[TimerId, None] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     said_tokens: int = 0
+    is_continued: bool = False
     base_tokens: int = 0
 
     @property

@@ -290,3 +290,5 @@ class Selling:
             self._admission.leave(job)
             if self._admission.is_awaited(job):
                 self._open_jobs.claim(job)
+            else:
+                self._caching.drop(job)

@@ -61,8 +61,8 @@ class Turns(Generic[Owner]):
         """Count tokens that an owner had elsewhere."""
         self._deficits[owner] = max(self._deficits.get(owner, 0) - tokens, -DEBT_MAX)
         if len(self._deficits) > OWNERS_MAX:
-            debtor = next(one for one, had in self._deficits.items() if had < 0)
-            del self._deficits[debtor]
+            debtors = (one for one, had in self._deficits.items() if had < 0)
+            del self._deficits[next(debtors, owner)]
 
     def fade(self) -> None:
         """Forgive a part of what anybody had too much; call it now and then."""

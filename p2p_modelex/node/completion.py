@@ -4,6 +4,8 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from p2p_modelex import limits
 from p2p_modelex.core.effects import (
     RunContinued,
@@ -28,6 +30,7 @@ from p2p_modelex.errors import (
     RemoteProtocolError,
 )
 from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.node import Node, Survey
 from p2p_modelex.records import codec
@@ -185,7 +188,8 @@ class Completion:
         """
         self._node = node
         self._configuration = configuration
-        self._request = request
+        model = resolve_alias(request.model, configuration.aliases)
+        self._request = msgspec.structs.replace(request, model=model)
         self._terms = terms
         self._standings = _read_section(terms.section or configuration.requester.section)
         self._name = job
@@ -201,6 +205,11 @@ class Completion:
         """The verified receipt with what it is about, once finished."""
         self.paid = Wei(0)
         """Wei, in the split epoch of the receipt; without one, in the token's."""
+        self.prompt_tokens = 0
+        """Of the request as it was asked, by the provider that began its text."""
+        self.continued_tokens = 0
+        """Tokens of the text by providers before the one that has gone on from it."""
+        self._tokens = 0
         self.cached_tokens = 0
         """Prompt tokens that the provider says it need not read anew."""
         self.failed: RunFailed | None = None
@@ -267,14 +276,20 @@ class Completion:
 
     def _note(self, event: RunEvent) -> None:
         match event:
-            case RunStarted(_, peer):
+            case RunStarted(_, peer, prompt_tokens):
                 self.provider = peer
+                if not self.continued_tokens:
+                    self.prompt_tokens = prompt_tokens
             case RunRestarted():
                 self.text, self.logprobs = "", []
+                self._tokens = self.continued_tokens = 0
+            case RunContinued():
+                self.continued_tokens = self._tokens
             case RunRouted():
                 self.routed = event
-            case RunText(_, text):
+            case RunText(_, text, tokens):
                 self.text += text
+                self._tokens = tokens
                 self.logprobs += event.logprobs
             case RunFinished():
                 self.row, self.paid, self._is_over = event.row, event.paid, True

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 import trio
 
@@ -134,8 +133,7 @@ class Exchange:
         return await self._complete(request, terms).explain()
 
     def _complete(self, request: Request, terms: Terms | None) -> Completion:
-        named = msgspec.structs.replace(request, model=self.resolve(request.model))
-        return Completion(self.node, self._configuration, named, terms or Terms())
+        return Completion(self.node, self._configuration, request, terms or Terms())
 
     def map(
         self,

@@ -46,9 +46,12 @@ class Disk:
         store = self._store
         rows: list[Row] = [
             *_complete(store.channels()),
+            *_complete(store.members()),
+            *_complete(store.memberships()),
             *_complete(store.issued_vouchers()),
             *_complete(store.received_vouchers()),
             *_complete(store.redeemed()),
+            *_complete(store.loans()),
             *_complete(store.jobs(without=FINAL_STATES)),
         ]
         for name in (SALT_SEED, SENT):

@@ -14,7 +14,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE_PROTOCOL
-from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, NodeCore
+from p2p_modelex.core.node import NodeCore
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.net.bounded import GossipLimiter, GossipRates
@@ -143,6 +143,7 @@ class Life:
             fx.Publish: self._publish,
             fx.Penalize: self._penalize,
             fx.Emit: lambda _: None,
+            fx.ReadRatings: lambda _: None,  # nobody rates there, and what is not read stands
         }
         on_chain = (fx.FetchChannel, fx.FetchSplit, fx.OpenChannel, fx.TopUpChannel)
         for kind in (*on_chain, fx.Redeem, fx.PayOut, fx.ReadRegistry, fx.PutAnchor):
@@ -320,9 +321,8 @@ class Life:
             return None if verdict.rejected else False
         self._busy_until = self._acting_at + self._gossip_us
         self._observer.on_gossip(self, message)
-        if message.topic == ANNOUNCEMENTS_TOPIC:
-            payload = message.payload
-            self.take(inp.GossipArrived(message.topic, message.origin, forwarder, payload))
+        topic, payload = message.topic, message.payload
+        self.take(inp.GossipArrived(topic, message.origin, forwarder, payload))
         return True
 
     def _on_rpc(self, event: Rpc) -> None:

@@ -123,7 +123,7 @@ class Fair(Buyer):
 
     def fire(self, name: str) -> None:
         """Let a timer's time come, if it is set."""
-        for timer in [timer for timer in self.timers if timer.endswith(name)]:
+        for timer in [timer for timer in self.timers if timer.endswith(f"/{name}")]:
             self.now = max(self.now, self.timers.pop(timer))
             self.tell(given.TimerFired(timer))
 

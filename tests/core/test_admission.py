@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from p2p_modelex.core import admission, line, pace
-from p2p_modelex.core import turns as turns_module
 from p2p_modelex.core.admission import Admission
 from p2p_modelex.core.crowd import Crowd
 from p2p_modelex.core.effects import StreamId
@@ -16,7 +13,7 @@ from p2p_modelex.core.exchange.sale import Stake
 from p2p_modelex.core.line import Line, Place
 from p2p_modelex.core.pace import Pace
 from p2p_modelex.core.patrons import Patrons, compute_worth
-from p2p_modelex.core.turns import DEBT_MAX, QUANTUM, Turns
+from p2p_modelex.core.turns import QUANTUM
 from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import ChannelRow, JobRow, ReceivedVoucherRow, Row
@@ -232,48 +229,6 @@ def test_who_was_served_elsewhere_goes_behind_and_what_is_held_against_it_fades(
     assert run_dry(line) == [3, 21]
 
 
-# Turns.
-
-
-def test_an_owner_that_leaves_keeps_no_claim_but_its_debt() -> None:
-    turns: Turns[str] = Turns()
-    assert turns.choose({"a": 1, "b": QUANTUM}) == "a"
-    turns.leave("a")
-    turns.leave("a")
-    # What was left of a's quantum is gone: b goes first, though what it has does not fade.
-    turns.fade()
-    assert turns.choose({"b": QUANTUM, "a": QUANTUM}) == "b"
-    turns.charge("a", QUANTUM)
-    turns.leave("a")
-    assert [turns.choose({"a": QUANTUM, "b": QUANTUM}) for _ in range(4)] == ["b", "b", "a", "b"]
-
-
-def test_what_is_held_against_anybody_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: Turns[str] = Turns()
-    turns.charge("a", 10**9)
-    rounds = DEBT_MAX // QUANTUM
-    order = [turns.choose({"a": QUANTUM, "b": QUANTUM}) for _ in range(rounds + 2)]
-    assert order == ["b"] * rounds + ["a", "b"]
-    monkeypatch.setattr(turns_module, "OWNERS_MAX", 4)
-    for owner in "xyz":
-        turns.charge(owner, QUANTUM)
-    assert turns.choose({"x": 1, "new": QUANTUM}) == "x", "forgotten"
-    assert turns.choose({"y": 1, "new": QUANTUM}) == "new"
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5_000)), min_size=1, max_size=60))
-def test_who_always_has_jobs_waiting_gets_as_much_as_others(jobs: list[tuple[str, int]]) -> None:
-    """The bound of the paper: nobody is ever ahead by more than a quantum and the largest job."""
-    turns: Turns[str] = Turns()
-    queues = {owner: [cost for one, cost in jobs if one == owner] for owner in "abc"}
-    queues = {owner: costs for owner, costs in queues.items() if costs}
-    got = dict.fromkeys(queues, 0)
-    while all(queues.values()):
-        chosen = turns.choose({owner: costs[0] for owner, costs in queues.items()})
-        got[chosen] += queues[chosen].pop(0)
-        assert max(got.values()) - min(got.values()) <= QUANTUM + 2 * 5_000
-
-
 def test_a_full_line_sends_the_latest_of_whoever_has_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "WAITING_MAX", 3)
     full = build_line(p7=WINDOW)
@@ -397,6 +352,19 @@ def test_a_job_that_left_is_awaited_until_its_engine_is_done() -> None:
     one.finished(job(1), NOW)
     one.finished(job(1), NOW)
     assert not one.is_awaited(job(1))
+
+
+@pytest.mark.parametrize("is_left_first", [False, True])
+def test_nothing_is_kept_of_a_job_once_both_ends_are_done_with_it(is_left_first: bool) -> None:
+    one = desk()
+    enter(one, 1, 1)
+    one.advance(NOW)
+    if is_left_first:
+        one.leave(job(1))
+    one.finished(job(1), NOW)
+    if not is_left_first:
+        one.leave(job(1))
+    assert (one._jobs, one._came_at, one._granted_at, one._gone) == ({}, {}, {}, {})
 
 
 def test_a_job_that_leaves_the_line_is_forgotten() -> None:

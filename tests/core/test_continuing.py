@@ -108,6 +108,32 @@ def test_beside_one_that_goes_on_no_other_begins_again() -> None:
     assert fair.buying._ordering.order_beside(run, fair.now) == []
 
 
+def test_who_breaks_the_rules_before_it_says_anything_spoils_nothing_of_others() -> None:
+    """RTE-45: two go on, one of them lies at once, the other fails later."""
+    fair = Fair(4).teach()
+    broken_off(fair, attempts=4, hedge=True)
+    going_on = fair.stands[-1].ready().start()
+    fair.fire("late")
+    liar = fair.stands[-1].ready().start()
+    assert liar is not going_on
+    liar.say(codec.encode(Chunk(liar.job, 7, "x", 2, ())))
+    going_on.speak("three ").fail()
+    assert ordered(fair).text == REQUEST.text + SAID + "three "
+    assert len(fair.told(fx.RunContinued)) == 2
+    assert fair.told(fx.RunRestarted) == []
+
+
+def test_text_of_no_tokens_is_gone_on_from_too() -> None:
+    """RTE-45: beside who goes on from it nobody begins again."""
+    fair = Fair(3)
+    fair.request(may_continue=True)
+    fair.stands[-1].ready().start().speak("one ", 0).fail()
+    assert fair.told(fx.RunContinued)
+    run = next(iter(fair.buying._runs.values()))
+    run.said.clear()
+    assert fair.buying._ordering.order_beside(run, fair.now) == []
+
+
 def test_what_there_is_no_rest_of() -> None:
     """RTE-45."""
     change = msgspec.structs.replace

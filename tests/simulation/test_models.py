@@ -4,15 +4,19 @@ import random
 from itertools import pairwise
 
 from p2p_modelex.core import inputs as inp
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.ids import ChannelId, JobId, PeerId, PublicKey
+from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.rows import LoanRow, MemberRow, MembershipRow, SettingRow
 from p2p_modelex.simulation.compute import EngineModel
+from p2p_modelex.simulation.disk import Disk
 from p2p_modelex.simulation.gossip import Message as GossipMessage
 from p2p_modelex.simulation.gossip import Router, Rpc
 from p2p_modelex.simulation.links import Cut, LinkModel, Place
 from p2p_modelex.simulation.quantities import ByteRate, Duration
 from p2p_modelex.simulation.scenario import Engine, Gossip, Links
+from p2p_modelex.units import Wei
 
 S = 1_000_000
 
@@ -210,3 +214,17 @@ def test_a_cold_engine_loads_first_and_a_stopped_run_is_cancelled() -> None:
     assert bench.ticks[0] > 5 * S
     bench.engine.stop(job, S)
     assert bench.of(inp.EngineFinished) == [(S, inp.EngineFinished(job, Finish.CANCELLED, 7, 0))]
+
+
+def test_a_core_is_restored_from_all_that_a_node_is() -> None:
+    """Of each kind of row that is kept for a restart; advertisements are read apart from these."""
+    disk = Disk(b"s" * 32, keeps_records=False)
+    channel, peer = ChannelId(b"c" * 32), PeerId(b"p" * 38)
+    disk.apply(
+        [
+            MemberRow(channel, 1, peer),
+            LoanRow(channel, peer, Wei(1), Wei(0), 0),
+            MembershipRow(PublicKey(b"f" * 32), 1, Envelope(b"f" * 32, b"", b"s" * 64)),
+        ]
+    )
+    assert {type(row) for row in disk.read()} == {MemberRow, LoanRow, MembershipRow, SettingRow}

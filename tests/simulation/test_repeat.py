@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
+from p2p_modelex.core import effects as fx
 from p2p_modelex.simulation.chance import draw_scenario
 from p2p_modelex.simulation.run import Simulation
-from tests.simulation.worlds import MARKET, MESH, play
+from tests.simulation.worlds import MARKET, MESH, build, play
 
 _SCRIPT = (
     "from tests.simulation.worlds import MARKET, play\nprint(play(MARKET, 'seed={seed}').digest)\n"
@@ -31,6 +33,12 @@ def test_one_seed_has_one_digest_whatever_the_order_of_hashes() -> None:
     digests = [digest_of(7, "0"), digest_of(7, "12345"), play(MARKET, "seed=7").digest]
     assert len(digests[0]) == 64
     assert digests == [digests[0]] * 3
+
+
+def test_every_effect_of_a_core_is_carried_out() -> None:
+    with Simulation(build(MESH)) as run:
+        life = run.world.birth(run.world.machines[0])
+        assert {*life._carry, fx.Persist} == set(get_args(fx.Effect))
 
 
 def test_another_seed_has_another_digest() -> None:

@@ -89,6 +89,8 @@ class Lending:
             ceiling = rescale(job.ceiling, job.epoch, epoch)
             most = max(amount, account.compute_due(promise.lane, epoch) + ceiling)
             needed += max(0, most - self._compute_most_of(account, promise.lane, epoch))
+        # Vouchers may say more than all members together could take, and than an amount can be.
+        needed = min(needed, rescale(account.state.deposit, account.state.epoch, epoch))
         line = self._ledger.get_line(account).rescale(epoch)
         return Amount(Wei(max(0, needed - line.wei)), epoch)
 

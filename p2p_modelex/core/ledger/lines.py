@@ -19,7 +19,7 @@ from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.ids import ChannelId, PeerId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import LoanRow, Row
-from p2p_modelex.units import Epoch, Wei, rescale
+from p2p_modelex.units import UINT128_MAX, Epoch, Wei, rescale
 
 
 class Lines:
@@ -42,8 +42,10 @@ class Lines:
         latest = max((part.epoch, *(Epoch(loan.epoch) for loan in loans)))
         moved = sum(rescale(loan.taken, loan.epoch, latest) for loan in loans)
         moved -= sum(rescale(loan.given, loan.epoch, latest) for loan in loans)
-        # Under nothing only if the owner took weight from us that we had given away.
-        return Amount(Wei(max(0, part.rescale(latest).wei + moved)), latest)
+        # Under nothing only if the owner took weight from us that we had given away; over all that
+        # there can be only if a member lies.
+        line = part.rescale(latest).wei + moved
+        return Amount(Wei(min(max(0, line), UINT128_MAX)), latest)
 
     def get_line(self, state: ChannelState, seat: Seat) -> int:
         """Our line on a channel, wei in the channel's epoch, rounded down where a member has seen

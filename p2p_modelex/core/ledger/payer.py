@@ -158,7 +158,7 @@ class PayerLedger:
     def restore(self, rows: Iterable[Row]) -> None:
         """Take over ChannelRow, MemberRow, IssuedVoucherRow and our JobRows; skip other rows.
 
-        A job that was running or lost leaves a doubt on the channel to its peer.
+        A job that was running or lost leaves a doubt at its peer.
         """
         rows = tuple(rows)
         for row in rows:
@@ -171,8 +171,7 @@ class PayerLedger:
         for row in rows:
             if isinstance(row, IssuedVoucherRow):
                 self._restore_voucher(row.signed.voucher)
-            elif isinstance(row, JobRow) and not row.is_provider and row.state in (RUNNING, LOST):
-                self._restore_doubt(row)
+        self._restore_doubts(rows)
 
     def _restore_voucher(self, promise: Voucher) -> None:
         account = self._channels.get(ChannelId(promise.channel))
@@ -181,11 +180,20 @@ class PayerLedger:
             index = promise.lane // limits.LANES_MAX
             account.get_part(index).lanes[promise.lane] = lane
 
-    def _restore_doubt(self, row: JobRow) -> None:
+    def _restore_doubts(self, rows: Iterable[Row]) -> None:
+        """A row does not say which channel its job was paid on: the parts of one peer, of its own
+        and of its farms', have their doubts together, so that none is conceded twice.
+        """
+        doubts: dict[PeerId, dict[JobId, tuple[JobRow, int]]] = {}
+        for row in rows:
+            if not isinstance(row, JobRow) or row.is_provider or row.state not in (RUNNING, LOST):
+                continue
+            if row.owed > row.paid:
+                doubts.setdefault(row.peer, {})[row.job] = (row, row.owed - row.paid)
         for account in self._channels.values():
             for part in account.parts.values():
-                if part.peer == row.peer and row.owed > row.paid:
-                    part.doubts[row.job] = (row, row.owed - row.paid)
+                if part.peer in doubts:
+                    part.doubts = doubts[part.peer]
 
     def note_channel(self, state: ChannelState, peer: PeerId | None) -> tuple[Row, ...]:
         """Take over a channel as the chain has it; PaymentError if its signer is not our key."""

@@ -12,7 +12,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.family import family_of
-from p2p_modelex.units import UnixMs, Wei, format_ai
+from p2p_modelex.units import UnixMs, format_ai
 
 NAMES_SHOWN = 3
 
@@ -164,7 +164,7 @@ class ByTokenPrice:
         completion = min(candidate.offer.completion_price for candidate in removed)
         return (
             "nobody is under the ceilings for a token's price; the lowest for 1,000 tokens are "
-            f"{format_ai(Wei(prompt * 1000))} prompt and {format_ai(Wei(completion * 1000))} "
+            f"{format_ai(prompt * 1000)} prompt and {format_ai(completion * 1000)} "
             "completion"
         )
 

@@ -173,13 +173,14 @@ class Gateway:
     async def _sell(self, asked: Asked, request: HttpRequest, wire: Wire) -> None:
         """Answer whoever pays for it. What the mesh has and costs is for everybody to see."""
         assert self._till is not None
-        model = asked.requests[0].model
+        model = self._exchange.resolve(asked.requests[0].model)
         is_own = model in self._exchange.node.parts.engines
-        if not is_own:
+        if not is_own and not self._shelf.find_named(model):
             self._shelf.get_model(model)  # who pays for what nobody has?
         most, answers = self._find_most(asked), len(asked.requests)
         price = self._till.price(model, most, answers, is_own=is_own)
-        async with self._till.take(request, price) as payment:
+        is_timed = asked.terms.timeout_s is not None
+        async with self._till.take(request, price, is_timed=is_timed) as payment:
             worth = payment.compute_worth(self._exchange.node.epoch)
             ceiling = min(price.compute_ceiling(worth), self._find_ceiling(asked))
             asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))

@@ -24,6 +24,8 @@ from p2p_modelex.errors import (
 
 CLIENT_GONE = 499
 """Is only logged: whoever asked has gone."""
+DEADLINE = 504
+"""The time that whoever asked gave is up."""
 
 ErrorType = Literal[
     "invalid_request_error",
@@ -90,7 +92,7 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
         "shutting_down": 503,
         "lane_in_use": 503,
         "cancelled": CLIENT_GONE,
-        "deadline": 504,
+        "deadline": DEADLINE,
     }
 )
 _CODES = {"prompt_too_long": "context_length_exceeded", "unknown_model": "model_not_found"}

@@ -57,15 +57,17 @@ def outcome_of(run: Run) -> Outcome:
     assert isinstance(run, Completion)
     assert run.row is not None
     receipt = run.row.receipt.receipt
+    # What another has gone on from was a part of its prompt, and is one of the answer.
+    prompt_tokens = run.prompt_tokens if run.continued_tokens else receipt.prompt_tokens
     return Outcome(
-        receipt.prompt_tokens,
-        receipt.completion_tokens,
+        prompt_tokens,
+        receipt.completion_tokens + run.continued_tokens,
         receipt.finish,
         receipt.weights,
         receipt.price,
         Epoch(receipt.epoch),
         run.row,
-        run.cached_tokens,
+        min(run.cached_tokens, prompt_tokens),
     )
 
 

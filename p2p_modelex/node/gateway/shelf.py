@@ -14,6 +14,7 @@ from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.schema import Model, ModelexModel, ModelList, PriceRange
 from p2p_modelex.node.options import PRICE_TOKENS
 from p2p_modelex.records.advertisement import Offer, move_offer
+from p2p_modelex.records.family import family_of, split_model
 from p2p_modelex.records.job import Request
 from p2p_modelex.units import Epoch, Wei, format_ai
 
@@ -53,20 +54,30 @@ class Shelf:
             raise Refusal(404, "model_not_found", message, param="model")
         return model
 
+    def find_named(self, name: str) -> list[str]:
+        """Return the models that a request's name stands for: one, or those of a family."""
+        self._refresh()
+        model, family = split_model(self._exchange.resolve(name))
+        if model is not None:
+            return [model] if model in self._dearest else []
+        return [one for one in self._dearest if family_of(one) == family]
+
     def compute_most(self, request: Request, unknown: Wei) -> int:
         """Return the most wei that a job can cost at anybody we would buy it from, or at our own
         prices; `unknown` where nobody is known yet.
         """
-        self._refresh()
-        if request.model not in self._dearest:
-            return unknown
-        prompt_price, completion_price = self._dearest[request.model]
-        return compute_cost(
-            compute_prompt_tokens_max(request),
-            request.max_tokens,
-            prompt_price=prompt_price,
-            completion_price=completion_price,
+        prices = [self._dearest[name] for name in self.find_named(request.model)]
+        prompt_tokens = compute_prompt_tokens_max(request)
+        costs = (
+            compute_cost(
+                prompt_tokens,
+                request.max_tokens,
+                prompt_price=prompt_price,
+                completion_price=completion_price,
+            )
+            for prompt_price, completion_price in prices
         )
+        return max(costs, default=unknown)
 
     def _refresh(self) -> dict[str, Model]:
         now = trio.current_time()

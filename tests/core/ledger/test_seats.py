@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from p2p_modelex.core.effects import TopUpChannel
+from p2p_modelex.core.funding import Budget, Funding
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
@@ -243,6 +245,28 @@ def test_a_restart_finds_each_member_s_lanes_and_doubts() -> None:
     assert amounts == [350, 40], "the second had no part in the job that was lost"
 
 
+def test_a_doubt_is_conceded_once_to_a_peer_that_is_paid_on_two_channels() -> None:
+    """LED-11: after a restart nothing says on which of them the job was lost."""
+    payer = PayerLedger(PAYER, CHANNELS)
+    payer.restore(
+        (
+            MemberRow(CHANNEL, 1, PROVIDER_KEY.peer),
+            ChannelRow(FARM_STATE, is_payer=True, peer=None),
+            ChannelRow(STATE, is_payer=True, peer=PROVIDER_KEY.peer),
+            JobRow(build_job(1), False, PROVIDER_KEY.peer, "lost", Wei(50), Wei(0), NOW),
+        )
+    )
+    bases = []
+    for channel, seat in ((CHANNEL, FIRST), (ChannelId(STATE.channel), OWN_SEAT)):
+        lane = payer.reserve_lane(channel, Wei(100), ZERO, seat)
+        lane.note_debt(Wei(50))
+        lane.close(
+            Wei(0), JobRow(build_job(2), False, PROVIDER_KEY.peer, "failed", Wei(0), Wei(0), NOW)
+        )
+        bases.append(payer.reserve_lane(channel, Wei(9), ZERO, seat).base)
+    assert sorted(bases) == [0, 50]
+
+
 def test_plain_channels_are_as_they_were() -> None:
     payer = build_payer(STATE)
     channel = ChannelId(STATE.channel)
@@ -251,3 +275,31 @@ def test_plain_channels_are_as_they_were() -> None:
     assert lane.note_peer(OTHER_KEY.peer) == (
         ChannelRow(STATE, is_payer=True, peer=OTHER_KEY.peer),
     )
+
+
+@pytest.mark.parametrize(("weight", "is_made"), [(5_000, True), (1, False)])
+def test_a_refusal_of_a_small_member_does_not_have_everything_deposited(
+    weight: int, is_made: bool
+) -> None:
+    """FRM-15."""
+    payer, seat = build_payer(), Seat(1, weight)
+    tighten(payer, seat)
+    funding = Funding(payer, Budget(Wei(10_000), Wei(10**9)))
+    assert funding.reserve(FARM, Wei(6_000), ZERO, seat, OTHER_KEY.peer) is None
+    if is_made:
+        [made] = funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
+        assert isinstance(made, TopUpChannel)
+        assert made.amount == 10_000
+    else:
+        with pytest.raises(PaymentError, match="FRM-15"):
+            funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
+
+
+def test_where_the_deposit_is_used_up_it_grows_by_what_it_lacks_itself() -> None:
+    """FRM-15: and not in proportion to a part that would take too much."""
+    payer, small = build_payer(), Seat(1, 1)
+    tighten(payer, small)
+    funding = Funding(payer, Budget(Wei(10), Wei(10**9)))
+    [made] = funding.ask(build_job(1), FARM, Wei(10_500), ZERO, small)
+    assert isinstance(made, TopUpChannel)
+    assert made.amount == 500

@@ -6,6 +6,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.effects import TimerId
 from p2p_modelex.core.ledger import lending
+from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.core.members import borrowing
 from p2p_modelex.core.members.parameters import (
     CALL_TIMEOUT_MS,
@@ -13,6 +14,7 @@ from p2p_modelex.core.members.parameters import (
 )
 from p2p_modelex.ids import ChannelId
 from p2p_modelex.records.rows import LoanRow
+from p2p_modelex.units import UINT128_MAX, Epoch, Wei
 from tests.core.exchange.pair import Account, build_state
 from tests.core.members.scene import (
     CEILING,
@@ -229,6 +231,26 @@ def test_nobody_borrows_for_a_voucher_that_the_payer_did_not_sign() -> None:
     farm.pump()
     assert first.told(stream) == "channel_exhausted"
     assert first.lines.get_taken(CHANNEL, second.key.peer).wei == 0
+
+
+def test_vouchers_of_absurd_amounts_are_only_refused() -> None:
+    """Together they are of more than an amount can say."""
+    farm = Farm(500, 9_500)
+    farm.gossip()
+    first = farm.members[0]
+    streams = [first.order(number, UINT128_MAX, lane=number) for number in range(2)]
+    farm.pump()
+    assert [first.told(stream) for stream in streams] == ["channel_exhausted"] * 2
+
+
+def test_a_fellow_that_says_to_have_lent_an_absurd_amount_is_believed_up_to_the_deposit() -> None:
+    farm = Farm(500, 9_500)
+    farm.gossip()
+    first, second = farm.members
+    first.step(given.ChannelFetched(CHANNEL, build_state(TERMS)))
+    first.lines.take(CHANNEL, second.key.peer, Amount(Wei(UINT128_MAX), Epoch(0)))
+    assert first.line == farm.deposit
+    farm.gossip()
 
 
 def test_who_waited_may_be_gone_by_then() -> None:

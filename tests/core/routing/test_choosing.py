@@ -18,7 +18,7 @@ from p2p_modelex.core.routing.profile import CHOICES, FILTERS, build_profile
 from p2p_modelex.core.routing.router import Selection
 from p2p_modelex.errors import BadInput
 from p2p_modelex.records.registry import SECTIONS, Standing
-from p2p_modelex.units import AI, Epoch, UnixMs, Wei
+from p2p_modelex.units import AI, UINT128_MAX, Epoch, UnixMs, Wei
 from tests.core.routing.scene import NOW, WANT, Scene, candidate, load, offer, peer
 
 
@@ -54,6 +54,14 @@ def test_who_removed_the_last_one_is_said(want: dict[str, Any], rule: str, says:
     assert selection.why_none.startswith(f"{rule}: ")
     assert says in selection.why_none
     assert selection.removed[-1][2] == 1
+
+
+def test_absurd_prices_are_said_as_they_are() -> None:
+    """What is a price can be more in sum than an amount can."""
+    absurd = candidate(1, offer(price=UINT128_MAX))
+    why = Scene().select(absurd, max_prompt_price=Wei(1)).why_none
+    assert "the lowest for 1,000 tokens are 34028236692" in why
+    assert "best score" in Scene("cheapest").explain([absurd]).why
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.aliases import AliasSettings
 from p2p_modelex.node.gateway.asking import Asked, read_chat, take_headers
 from p2p_modelex.node.gateway.refusal import Refusal
-from tests.node.gateway.serving import CHAT, serve, text_of
+from tests.node.gateway.serving import CHAT, Reply, serve, text_of
 from tests.node.gateway.test_gateway import serve_own
 from tests.node.world import MODEL, peer_of
 
@@ -50,19 +50,26 @@ async def test_a_decision_is_explained_in_the_head() -> None:
         assert "x-modelex-decision" not in (await served.chat()).headers
 
 
-async def test_where_texts_would_part_another_provider_goes_on() -> None:
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_where_texts_would_part_another_provider_goes_on(is_stream: bool) -> None:
     brittle = MemoryEngine(MODEL, fault=Fault("crash", 3, jobs=99), delay_s=0.05)
     async with serve(brittle, MemoryEngine(MODEL)) as served:
-        for is_stream in (False, True):
-            route: list[str] = []
-            while len(route) < 2:  # routing is a draw: the brittle one is met sooner or later
-                reply = await served.chat(stream=is_stream, seed=3, modelex={"continue": True})
-                assert reply.status == 200
-                last = (reply.events[-1] if is_stream else reply.json)["choices"][0]
-                route = last["modelex"]["route"]
-            text = text_of(reply.events) if is_stream else last["message"]["content"]
-            assert len(text.split()) == 8
-            assert route == [format_peer_id(peer_of(number)) for number in (1, 2)]
+        route: list[str] = []
+        whole: Reply | None = None
+        while len(route) < 2:  # routing is a draw: the brittle one is met sooner or later
+            reply = await served.chat(stream=is_stream, seed=3, modelex={"continue": True})
+            assert reply.status == 200
+            last = (reply.events[-1] if is_stream else reply.json)["choices"][0]
+            route = last["modelex"]["route"]
+            whole = whole if len(route) > 1 else reply
+        text = text_of(reply.events) if is_stream else last["message"]["content"]
+        assert len(text.split()) == 8
+        assert route == [format_peer_id(peer_of(number)) for number in (1, 2)]
+        if not is_stream:
+            # As much as of an answer that did not break off.
+            whole = whole or await served.chat(seed=3)
+            for one in ("prompt_tokens", "completion_tokens", "total_tokens"):
+                assert reply.json["usage"][one] == whole.json["usage"][one]
 
 
 async def test_a_conversation_stays_with_its_provider() -> None:

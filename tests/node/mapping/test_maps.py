@@ -13,6 +13,7 @@ from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import BadInput, NoProvider, PaymentError
 from p2p_modelex.ids import format_peer_id
+from p2p_modelex.node.aliases import AliasSettings
 from p2p_modelex.node.completion import Terms
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.mapping import journal as books
@@ -218,6 +219,33 @@ async def test_what_was_paid_when_a_crash_came_is_not_paid_again(tmp_path: Path)
             tally = await results.tally()
         assert (tally.jobs, tally.receipts, tally.paid) == (6, 5, 5 * COST)
         assert await paid_out(world) == 5 * COST
+
+
+@pytest.mark.parametrize("name", ["mini", "any", f"family:{MODEL}"])
+async def test_a_template_may_name_an_alias_or_a_family(name: str) -> None:
+    aliases = (AliasSettings("mini", MODEL), AliasSettings("any", f"family:{MODEL}"))
+    async with market(1) as (world, _), buyer(world, 1, aliases=aliases) as exchange:
+        template = Template(model=name, text="Rate {headline}", max_tokens=4)
+        async with exchange.map(template, headlines(3)) as results:
+            check(await collect(results), 3)
+
+
+async def test_a_receipt_in_another_home_s_books_is_none(tmp_path: Path) -> None:
+    """The journal went on where it was interrupted from one home, and then from another."""
+    journal = tmp_path / "journal"
+    async with market(1) as (world, _), buyer(world, 1) as exchange:
+        async with exchange.map(TEMPLATE, headlines(3), journal=journal) as results:
+            got = await collect(results)
+        connection = sqlite3.connect(journal)
+        with connection:
+            connection.execute("DELETE FROM result WHERE number = 1")
+            connection.execute(
+                "UPDATE job SET outcome = 'cut', job = zeroblob(16) WHERE number = 1"
+            )
+        connection.close()
+        async with exchange.map(TEMPLATE, headlines(3), journal=journal) as results:
+            assert [one.text for one in await collect(results)] == [one.text for one in got]
+            assert (await results.tally()).receipts == 3
 
 
 async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> None:

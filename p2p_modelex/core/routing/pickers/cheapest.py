@@ -8,7 +8,7 @@ from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.filters import Sight
 from p2p_modelex.core.routing.picking import Draw, Reach, Rng, Scored
 from p2p_modelex.core.routing.scorers import expect_latency
-from p2p_modelex.units import Wei, format_ai
+from p2p_modelex.units import format_ai
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Cheapest:
 
     def explain(self, order: Sequence[Scored], want: Want, sight: Sight) -> str:
         """Say whether the bound holds, and what it costs."""
-        cost = format_ai(Wei(compute_cost(order[0].candidate.offer, want)))
+        cost = format_ai(compute_cost(order[0].candidate.offer, want))
         if self._is_soon(order[0], sight):
             return f"the cheapest, {cost}, that is expected to begin within {self.bound_ms} ms"
         return f"none of {len(order)} is sure to begin within {self.bound_ms} ms; best score"

@@ -14,7 +14,7 @@ from p2p_modelex.errors import ChainError, Reverted
 from p2p_modelex.ids import Digest, format_address
 from p2p_modelex.node.gateway.charging import shapes
 from p2p_modelex.node.gateway.charging.journal import Journal, Name, Unanswered
-from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal
+from p2p_modelex.node.gateway.refusal import CLIENT_GONE, DEADLINE, Refusal
 from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -117,15 +117,17 @@ class Payment:
 
 
 @asynccontextmanager
-async def closing(payment: Payment) -> AsyncGenerator[None, None]:
-    """Forget a payment once it is answered, or whoever paid has gone; what was settled for nothing
-    stays good for another request.
+async def closing(payment: Payment, *, is_timed: bool) -> AsyncGenerator[None, None]:
+    """Forget a payment once it is answered, or whoever paid has gone, or wanted no more when its
+    own time was up; what was settled for nothing stays good for another request. is_timed: whether
+    whoever paid gave a time.
     """
     close = payment.journal.close
     try:
         yield
     except BaseException as error:
-        if not (isinstance(error, Refusal) and error.status == CLIENT_GONE):
+        status = error.status if isinstance(error, Refusal) else 0
+        if status != CLIENT_GONE and not (is_timed and status == DEADLINE):
             close = payment.journal.count_failure
         raise
     finally:

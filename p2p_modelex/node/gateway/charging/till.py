@@ -100,11 +100,14 @@ class Till:
         return Price(asked, asked if is_own else least, charges.markup, answers)
 
     @asynccontextmanager
-    async def take(self, request: HttpRequest, price: Price) -> AsyncGenerator[Payment, None]:
-        """Verify what a request is paid with, for the time of the block. Raises Refusal.
+    async def take(
+        self, request: HttpRequest, price: Price, *, is_timed: bool
+    ) -> AsyncGenerator[Payment, None]:
+        """Verify what a request is paid with, for the time of the block. is_timed: whether it says
+        how long it may take. Raises Refusal.
 
         A block that raises leaves a payment that was settled good for another request, unless
-        whoever paid has gone.
+        whoever paid has gone, or its time is up.
         """
         epoch = self._epoch()
         terms = self._write_terms(price.asked, epoch)
@@ -121,7 +124,7 @@ class Till:
                 await self._verify(payment, price.least, epoch)
             except Unpaid as why:
                 raise Owed(str(why), terms, request) from why
-            async with closing(payment):
+            async with closing(payment, is_timed=is_timed):
                 yield payment
         finally:
             del self._in_hand[signed.name]

@@ -11,6 +11,7 @@ from x402.schemas import PaymentPayload
 from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.ids import Address, Digest, format_address
+from p2p_modelex.node.aliases import AliasSettings
 from p2p_modelex.node.configuration import Configuration, GatewaySettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.gateway import gateway as gateway_module
@@ -81,6 +82,18 @@ async def test_who_has_no_key_is_told_what_to_pay() -> None:
         # What there is and what it costs is for everybody to see.
         assert (await served.ask("GET", "/v1/models")).status == 200
         assert (await served.chat(model="memori")).status == 404
+
+
+async def test_an_alias_and_a_family_cost_what_they_stand_for() -> None:
+    aliases = (AliasSettings("gpt-4o-mini", MODEL), AliasSettings("any", f"family:{MODEL}"))
+    async with serve(charges=SOLD, aliases=aliases) as served:
+        give(served)
+        whole = read_offer(await served.chat()).accepts[0].amount
+        for name in ("gpt-4o-mini", "any"):
+            assert read_offer(await served.chat(model=name)).accepts[0].amount == whole
+            payment = await get_payment(served, model=name)
+            assert (await chat(served, payment, model=name)).status == 200
+        assert (await served.chat(model="family:nobody")).status == 404
 
 
 async def test_a_request_costs_at_least_its_gas() -> None:
@@ -264,6 +277,19 @@ async def test_nothing_is_given_away_where_the_money_has_gone_meanwhile(is_strea
         assert (earned(served), await unanswered(served)) == (0, 0)
         [row] = await served.exchange.node.parts.store.receipts()
         assert row.receipt.receipt.completion_tokens < 10
+
+
+async def test_whose_own_time_is_up_in_mid_answer_has_paid() -> None:
+    """It could else have the greater part of three answers for one payment."""
+    async with serve(MemoryEngine(MODEL, delay_s=0.05, length=500), charges=FIXED) as served:
+        give(served)
+        payment = await get_payment(served, max_tokens=400)
+        more: dict[str, object] = {"max_tokens": 400, "modelex": {"timeout": 0.4}}
+        late = await chat(served, payment, stream=True, **more)
+        assert b'"code":"deadline"' in late.body
+        assert earned(served) == AI // 100
+        await wait_answered(served)
+        assert (await chat(served, payment)).status == 402
 
 
 async def test_who_paid_for_nothing_asks_again_with_the_same_payment() -> None:
