@@ -19,7 +19,7 @@ from p2p_modelex.cli.files import EXISTING_FILE
 from p2p_modelex.cli.kinds import AMOUNT
 from p2p_modelex.cli.map_output import check_output, write_results
 from p2p_modelex.cli.map_report import print_summary, show_summary, watch
-from p2p_modelex.errors import JobFailed, ModelexError
+from p2p_modelex.errors import BadInput, JobFailed, ModelexError
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.registry import SECTIONS
@@ -151,9 +151,12 @@ async def _map(home: Home, asked: _Asked) -> bool:
         interrupted = trio.Event()
         stopped = await _collect(results, asked, interrupted)
         tally, epoch = await results.tally(), results.progress.epoch
-        _tell(asked, tally, results.taken, epoch)
+        if asked.as_json or tally.jobs or stopped is None:
+            _tell(asked, tally, results.taken, epoch)
     if stopped is not None or interrupted.is_set():
-        _tell_how_to_go_on(asked)
+        # What is wrong with an input is to be put right first, as the error says.
+        if tally.jobs and not isinstance(stopped, BadInput):
+            _tell_how_to_go_on(asked)
         if stopped is not None:
             raise stopped
     elif tally.failures:

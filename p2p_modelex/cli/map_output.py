@@ -16,7 +16,14 @@ _PART_BYTES = 1024 * 1024
 
 
 def check_output(output: Path | None, journal: Path | None) -> None:
-    """Raise BadInput for a file that no map has begun: it might be anything."""
+    """Raise BadInput for a file that no map has begun: it might be anything; and for a journal that
+    the results would overwrite, or a folder that is not there.
+    """
+    for file in filter(None, (output, journal)):
+        if not file.parent.is_dir():
+            raise BadInput(f"there is no folder {file.parent}", hint="make it, or write elsewhere")
+    if output and journal and output.resolve() == journal.resolve():
+        raise BadInput(f"{output} cannot be journal and output", hint="name another --journal")
     if output is None or not output.exists() or not output.stat().st_size:
         return
     if journal is None or not journal.exists():

@@ -48,6 +48,7 @@ def route(
 
     Those drawn are probed as for a request, so the next one may go elsewhere.
     """
+    from p2p_modelex.node.completion import hint_of
     from p2p_modelex.node.exchange import Terms, build_request
 
     tokens = 1 if kind == "embedding" else max_tokens
@@ -61,7 +62,7 @@ def route(
     elif explain:
         _print_decision(decision)
     if not decision.ranked:
-        raise NoProvider(decision.why, hint="modelex nodes shows who sells what")
+        raise NoProvider(decision.why, hint=hint_of(decision.why))
     if not explain and not as_json:
         click.echo(format_peer_id(decision.ranked[0].candidate.peer))
 

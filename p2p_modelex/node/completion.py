@@ -56,14 +56,15 @@ _HINTS = {
     "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "RTE-4": "try again in a moment: $AI has just split, and not everybody has seen it",
     "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
+    "RTE-7": "name others, with --peer, or allow and deny of the profile; modelex nodes lists them",
     "RTE-14": "ask for another --section; modelex nodes shows who is in which",
     "RTE-26": "ask for another --farm, or for none",
-    "RTE-27": "modelex farm list shows which farms there are",
+    "RTE-27": "modelex nodes shows of which farms they are",
     "RTE-8": "wait a little, or look with `modelex nodes` who is there",
     "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
     "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
     "busy": "try again in a moment",
-    "deadline": "allow more time, or ask for fewer tokens; what came is in `text`, and paid",
+    "deadline": "allow more time, or ask for fewer tokens; what came by then is paid",
     "wrong_epoch": "try again in a moment: $AI has just split, and not everybody has seen it",
     "no_channel": _FUND,
     "channel_exhausted": _FUND,
@@ -343,13 +344,17 @@ def _read_timeout(timeout_s: float | None) -> int:
     return max(round(1000 * timeout_s), 1)
 
 
+def hint_of(reason: str) -> str:
+    """What to do where nobody can serve, by the rule that the reason begins with."""
+    return _HINTS.get(reason.partition(":")[0], "modelex nodes shows who sells what")
+
+
 def error_of(failed: RunFailed) -> ModelexError:
     """Return the error that a failed run raises."""
     code, reason = failed.code, failed.reason
     hint = _HINTS.get(code, "")
     if code == "no_provider":
-        hint = _HINTS.get(reason.partition(":")[0], "modelex nodes shows who sells what")
-        return NoProvider(reason, hint=hint)
+        return NoProvider(reason, hint=hint_of(reason))
     if code in _PAYMENT_CODES:
         return PaymentError(f"{code}: {reason}", hint=hint)
     if code in ("dial", "stream"):

@@ -165,7 +165,7 @@ def parse_farm(text: str) -> str:
         raise BadInput(
             f"neither a farm's name nor its id: {text[:80]!r}",
             hint=f"a name has small letters, digits and `-`, at most {limits.FARM_NAME_CHARS}; "
-            "`modelex farm list` names those there are",
+            "`modelex nodes` shows of which farms they are",
         ) from error
     return plain
 

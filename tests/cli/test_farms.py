@@ -170,4 +170,4 @@ def test_a_farm_that_is_not_there_is_not_found(modelex: Modelex, mesh: Mesh) -> 
     said.check_error(8, "RTE-27: nobody sells through farm nowhere")
     run = ("run", "hello", "--model", SENTIMENT, "--kind", "score", "--max-tokens", 1)
     said = modelex(*run, "--farm", "nowhere", "--home", client)
-    said.check_error(8, "RTE-27", "modelex farm list")
+    said.check_error(8, "RTE-27", "modelex nodes shows of which farms")

@@ -174,6 +174,29 @@ def test_a_budget_that_is_used_up_says_so_and_how_to_go_on(desk: Desk, serve: Se
     assert len(desk.results()) == MANY
 
 
+def test_files_that_cannot_be_are_refused_before_anything_is_paid(desk: Desk) -> None:
+    nowhere = desk.folder / "no" / "out.jsonl"
+    desk.map("--output", nowhere).check_error(2, f"there is no folder {nowhere.parent}")
+    desk.map("--journal", nowhere).check_error(2, f"there is no folder {nowhere.parent}")
+    link = desk.folder / "link"
+    link.symlink_to(desk.output)
+    said = desk.to_file("--journal", link)
+    said.check_error(2, "cannot be journal and output", "--journal")
+    assert not desk.output.exists()
+
+
+def test_a_farm_that_is_named_by_nothing_is_not_anybody(desk: Desk) -> None:
+    desk.map("--farm", "").check_error(2, "--farm names no farm", "leave --farm out")
+
+
+def test_where_nothing_was_ordered_there_is_nothing_to_go_on_with(desk: Desk, serve: Serve) -> None:
+    serve(MemoryEngine(MODEL))
+    said = desk.to_file("--max-price", "0.000000001")
+    said.check_error(8, "RTE-5", "raise the ceiling")
+    assert "goes on from here" not in said.err
+    assert "answered" not in said.err
+
+
 def test_a_providers_text_cannot_command_the_terminal(
     desk: Desk, serve: Serve, bytes_out: io.BytesIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,8 +213,6 @@ def test_a_providers_text_cannot_command_the_terminal(
 
 def test_an_output_that_cannot_be_written_is_named(desk: Desk, serve: Serve) -> None:
     serve(MemoryEngine(MODEL))
-    desk.output = desk.folder / "no" / "out.jsonl"
-    desk.to_file("--journal", desk.folder / "j").check_error(5, "cannot write", "out.jsonl")
     pipe = desk.output = desk.folder / "pipe"
     os.mkfifo(pipe)
     held = os.open(pipe, os.O_RDWR)

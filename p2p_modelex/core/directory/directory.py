@@ -311,11 +311,16 @@ class Directory:
 
     def restore(self, rows: Iterable[RecordRow], now: UnixMs) -> int:
         """Judge persisted rows again (another network's or expired ones drop out); returns how many
-        were kept.
+        were kept. They count as accepted when they were made, or what is newer would have to wait
+        (ADV-8), and a short-lived node would never see it.
         """
         kept = 0
         for row in rows:
             if row.peer == self.own:
                 self.own_sequence = max(self.own_sequence, row.sequence)
-            kept += self.judge(row.envelope, now, expected=row.peer).accepted
+            if self.judge(row.envelope, now, expected=row.peer).accepted:
+                kept += 1
+                entry = self._entries[row.peer]
+                made_at = UnixMs(min(now, entry.advertisement.sequence))
+                self._entries[row.peer] = msgspec.structs.replace(entry, received_at=made_at)
         return kept

@@ -119,12 +119,13 @@ class Yamux:
                 except YamuxViolation as error:
                     self.violation = str(error)
                     raise
-                nursery.cancel_scope.cancel()
+                finally:
+                    # Before the nursery closes: a stream that is left later starts no task in it.
+                    self._die()
         # `except*`: where we are cancelled meanwhile, that goes on and the rest ends here.
         except* Exception as error:  # whatever broke it, this connection is over and no other
             _log.debug("connection to %s ended: %r", self.peer_id, error)
         finally:
-            self._die()
             with trio.move_on_after(CLOSE_FLUSH_S) as scope, suppress(Exception):
                 scope.shield = True
                 await self.secured_conn.close()

@@ -4,6 +4,7 @@ from p2p_modelex.core.effects import RunFailed
 from p2p_modelex.core.mapping.acts import OrderFailed, Stop
 from p2p_modelex.core.outcomes import is_at_fault
 from p2p_modelex.errors import ModelexError, NetworkError, NoProvider, PaymentError
+from p2p_modelex.node.completion import hint_of
 from p2p_modelex.units import Wei
 
 _UNWELL = "RTE-8"
@@ -28,11 +29,13 @@ def error_of_stop(stop: Stop) -> ModelexError:
     """Return the error that a map which stopped by itself raises."""
     match stop.code:
         case "budget":
-            return PaymentError(f"the budget is used up: {stop.reason}", hint="give more")
+            return PaymentError(
+                f"the budget is used up: {stop.reason}", hint="give a larger --max-cost"
+            )
         case "no_channel":
             hint = "`modelex balance` shows what there is; [requester] says what may be deposited"
             return PaymentError(f"nobody can be paid: {stop.reason}", hint=hint)
         case "no_provider":
-            return NoProvider(stop.reason, hint="modelex nodes shows who sells what")
+            return NoProvider(stop.reason, hint=hint_of(stop.reason))
         case _:
             return NetworkError(stop.reason, hint="modelex nodes shows who is there")

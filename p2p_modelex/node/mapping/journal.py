@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import trio
 
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, StoreError
 from p2p_modelex.ids import Digest, JobId
 from p2p_modelex.store.faults import translating
 from p2p_modelex.units import Epoch, Wei, rescale
@@ -22,6 +22,11 @@ from p2p_modelex.units import Epoch, Wei, rescale
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 1.0
+# SQLite's faults have hints for the node's database, and this is none.
+_HINT = (
+    "one map at a time has a journal, in a folder that is yours, with room; a damaged one is of no "
+    "more use: write to another --output, and all is paid anew"
+)
 _MAGIC = b"SQLite format 3\0"
 APPLICATION_ID = 0x4D444C4D
 """`MDLM`, so that another program's database is not taken for a journal."""
@@ -167,8 +172,11 @@ class Journal:
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         def guarded() -> T:
-            with translating(self._path or Path("the map's temporary journal")):
-                return work(*arguments)
+            try:
+                with translating(self._path or Path("the map's temporary journal")):
+                    return work(*arguments)
+            except StoreError as error:
+                raise StoreError(error.message, hint=_HINT) from error
 
         # Not abandoned on cancellation: a transaction that began is finished and its end is seen.
         return await trio.to_thread.run_sync(guarded, limiter=self._limiter)

@@ -164,6 +164,15 @@ def test_restore_judges_again() -> None:
     assert restored.own_sequence == NOW - TTL
 
 
+def test_what_was_restored_need_not_wait_for_what_is_newer() -> None:
+    row = (before := directory()).row_of(put(before, 2).peer)
+    restored = directory()
+    started_at = UnixMs(NOW + 60_000)
+    assert restored.restore([row], started_at) == 1
+    later = sealed(Key(2), advertisement(NOW + 30_000))
+    assert restored.judge(later, UnixMs(started_at + 1)).accepted
+
+
 BYTES = sealed(Key(2))
 
 

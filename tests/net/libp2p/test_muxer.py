@@ -326,6 +326,22 @@ async def test_a_peer_that_never_ends_a_stream_is_reset(autojump_clock: object) 
         await one.close()
 
 
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_stream_may_be_left_while_the_connection_is_cancelled(ticks: int) -> None:
+    one, other = make_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.start)
+        nursery.start_soon(other.start)
+        stream = await one.open_stream()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        for _ in range(ticks):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        stream.abandon()
+    assert one.is_closed
+    assert not one.streams
+
+
 async def test_all_streams_together_are_bounded() -> None:
     count = BUFFER_BYTES_MAX // WINDOW_BYTES + 1
     chunks = [

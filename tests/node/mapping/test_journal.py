@@ -119,9 +119,21 @@ async def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no journal of this version"):
         async with Journal(path):
             pass
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
         async with Journal(tmp_path / "no" / "where"):
             pass
+    assert "vouchers" not in caught.value.hint
+
+
+async def test_a_damaged_journal_is_said_to_be_of_no_more_use(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    async with Journal(path) as journal:
+        await journal.note(ordered(1, 1))
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(StoreError, match="damaged") as caught:
+        async with Journal(path):
+            pass
+    assert "write to another --output" in caught.value.hint
 
 
 async def test_a_map_has_its_journal_to_itself(tmp_path: Path) -> None:
