@@ -46,20 +46,28 @@ class Links(_Table, frozen=True, kw_only=True):
 
 
 class Gossip(_Table, frozen=True, kw_only=True):
-    """GossipSub v1.1, named as its specification names them; the defaults are its own."""
+    """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
+
+    Degrees, heartbeat and history are the specification's. py-libp2p does not flood what it
+    publishes (flood_publish), keeps no outbound (d_out) and, without its scorer, no best (d_score)
+    neighbours, takes a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), and
+    fills a mesh of less than d_lo with whoever comes (fills_at_once).
+    """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
     d_lo: Annotated[int, Meta(ge=1, le=64)] = 4
     d_hi: Annotated[int, Meta(ge=1, le=128)] = 12
-    d_score: Annotated[int, Meta(ge=0, le=64)] = 4
-    d_out: Annotated[int, Meta(ge=0, le=64)] = 2
+    d_score: Annotated[int, Meta(ge=0, le=64)] = 0
+    d_out: Annotated[int, Meta(ge=0, le=64)] = 0
     d_lazy: Annotated[int, Meta(ge=0, le=64)] = 6
     heartbeat: Duration = Duration(1_000_000)
     history: Annotated[int, Meta(ge=1, le=60)] = 5
     history_gossip: Annotated[int, Meta(ge=1, le=60)] = 3
     prune_backoff: Duration = Duration(60_000_000)
     seen: Duration = Duration(120_000_000)
-    flood_publish: bool = True
+    flood_publish: bool = False
+    fills_at_once: bool = True
+    refuses_when_full: bool = False
 
 
 class Chain(_Table, frozen=True, kw_only=True):
