@@ -65,7 +65,7 @@ class Gossip(_Table, frozen=True, kw_only=True):
     history_gossip: Annotated[int, Meta(ge=1, le=60)] = 3
     prune_backoff: Duration = Duration(60_000_000)
     seen: Duration = Duration(120_000_000)
-    flood_publish: bool = False
+    flood_publish: bool = True
     fills_at_once: bool = True
     refuses_when_full: bool = False
 
