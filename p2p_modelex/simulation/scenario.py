@@ -48,10 +48,10 @@ class Links(_Table, frozen=True, kw_only=True):
 class Gossip(_Table, frozen=True, kw_only=True):
     """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
 
-    Degrees, heartbeat and history are the specification's. py-libp2p does not flood what it
-    publishes (flood_publish), keeps no outbound (d_out) and, without its scorer, no best (d_score)
-    neighbours, takes a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), and
-    fills a mesh of less than d_lo with whoever comes (fills_at_once).
+    py-libp2p keeps no outbound (d_out) and, without its scorer, no best (d_score) neighbours, takes
+    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), and fills a mesh of less
+    than d_lo with whoever comes (fills_at_once); for what a node publishes itself see
+    net/libp2p/gossip_frames.py (flood_publish).
     """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6

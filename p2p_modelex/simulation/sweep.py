@@ -79,7 +79,7 @@ def run_one(value: str, key: str, scenario: Scenario) -> Swept:
 
 
 def _fingerprint(scenario: Scenario) -> str:
-    return hashlib.sha256(msgspec.json.encode(scenario)).hexdigest()[:16]
+    return hashlib.sha256(repr(scenario).encode()).hexdigest()[:16]
 
 
 def _read(file: Path) -> list[Swept]:
