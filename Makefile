@@ -159,6 +159,10 @@ town: setup ## Map 1,000 headlines over a farm of processes, one killed and one 
 bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
 	$(BIN)/python -m benchmarks gossip
 
+.PHONY: calibrate
+calibrate: setup ## Hold the simulator's model of gossip to py-libp2p's on the same mesh (2 minutes)
+	$(BIN)/python -m benchmarks.calibration
+
 PROMPTS ?= 10000
 
 .PHONY: bench-map

@@ -1,5 +1,6 @@
 """`modelex simulate`."""
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,11 @@ import click
 from p2p_modelex.errors import SimulationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from p2p_modelex.simulation.run import Result, Simulation
     from p2p_modelex.simulation.scenario import Scenario
+    from p2p_modelex.simulation.sweep import Swept
 
 SLICES = 200
 """Progress is shown so often in a run."""
@@ -33,6 +37,20 @@ SLICES = 200
     help="Write samples and summary into this directory, as JSON lines and as Parquet if pyarrow "
     "is installed (extra `simulate`).",
 )
+@click.option(
+    "--sweep",
+    metavar="KEY=A,B,C",
+    help="Run once for each value, and compare. With --out it goes on where it was interrupted.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Runs of a sweep at once; one for each core."
+)
+@click.option(
+    "--show",
+    multiple=True,
+    metavar="MEASURE",
+    help="A column of a sweep's table, instead of those the scenario holds to. Repeatable.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def simulate(
     scenario: str,
@@ -41,12 +59,19 @@ def simulate(
     nodes: int | None,
     settings: tuple[str, ...],
     out: Path | None,
+    sweep: str | None,
+    workers: int | None,
+    show: tuple[str, ...],
     quiet: bool,
 ) -> None:
     """Run a scenario of many nodes under virtual time: see docs/simulation.md.
 
     SCENARIO is a file, or the name of one of `simulations/`.
     """
+    if sweep is not None:
+        read_value = lambda setting: _read(scenario, seed, nodes, (*settings, setting))  # noqa: E731
+        _sweep(sweep, read_value, workers, out, show)
+        return
     from p2p_modelex.simulation.run import Simulation
 
     read = _read(scenario, seed, nodes, settings)
@@ -62,6 +87,41 @@ def simulate(
             click.echo(f"wrote {path}")
     if result.unmet:
         raise SimulationError("; ".join(result.unmet), hint=f"it is seed {result.seed}")
+
+
+def _sweep(
+    asked: str,
+    read_value: "Callable[[str], Scenario]",
+    workers: int | None,
+    out: Path | None,
+    show: tuple[str, ...],
+) -> None:
+    """Run a scenario for each value of a setting, and show the runs side by side."""
+    from p2p_modelex.simulation.sweep import parse_sweep, run_sweep
+
+    key, values = parse_sweep(asked)
+    scenarios = {value: read_value(f"{key}={value}") for value in values}
+    found = {}
+    for swept in run_sweep(scenarios, workers=workers or os.cpu_count() or 1, folder=out):
+        found[swept.value] = swept
+        click.echo(f"{key}={swept.value}: {swept.broke or 'done'}", err=True)
+    first = scenarios[values[0]]
+    columns = show or tuple(dict.fromkeys(wanted.measure for wanted in first.hold))
+    _show_sweep(key, columns, [found[value] for value in values])
+    broken = [swept.value for swept in found.values() if swept.broke]
+    if broken:
+        raise SimulationError(f"broke at {key}={', '.join(broken)}", hint=f"seed {first.seed}")
+
+
+def _show_sweep(key: str, columns: tuple[str, ...], runs: "Iterable[Swept]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(key, *columns, "does not hold", "digest")
+    for one in runs:
+        cells = (f"{one.measures[name]:,.6g}" if name in one.measures else "" for name in columns)
+        table.add_row(one.value, *cells, one.broke or "; ".join(one.unmet), one.digest[:12])
+    Console().print(table)
 
 
 def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, ...]) -> "Scenario":

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from p2p_modelex.core import effects as fx
+from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC
+from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
+from p2p_modelex.ids import public_key_of
 from p2p_modelex.records import codec
-from p2p_modelex.records.job import Chunk, Finished, Pay
+from p2p_modelex.records.advertisement import Announcement, Announcements, Change
+from p2p_modelex.records.job import Chunk, Finished, Load, Pay
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.life import Life
@@ -47,6 +51,36 @@ def withhold_receipts(life: "Life", effect: fx.Effect) -> fx.Effect | None:
     return effect
 
 
+def withhold_chunks(life: "Life", effect: fx.Effect) -> fx.Effect | None:
+    """Take the first voucher, and send nothing of the answer: who runs with the money."""
+    if isinstance(effect, fx.Send) and life.speaks_exchange(effect.stream):
+        dropped = (Chunk.__struct_config__.tag, Finished.__struct_config__.tag)
+        return None if _tag_of(effect.payload) in dropped else effect
+    return effect
+
+
+def understate_load(life: "Life", effect: fx.Effect) -> fx.Effect | None:
+    """Answer each probe as if it were idle, and quick."""
+    if isinstance(effect, fx.Send) and life.speaks(effect.stream, PROBE_PROTOCOL):
+        payload = effect.payload
+        is_load = _tag_of(payload) == Load.__struct_config__.tag
+        load = codec.decode(Load, payload, limit=len(payload)) if is_load else None
+        if load is not None:
+            idle = msgspec.structs.replace(load, running=0, waiting=0, slots=64, latency_ms=1)
+            return fx.Send(effect.stream, codec.encode(idle))
+    return effect
+
+
+def repeat_announcements(life: "Life", effect: fx.Effect) -> fx.Effect | None:
+    """Gossip its own record as changed whenever it sends anything: spam that costs no stake."""
+    if isinstance(effect, fx.Send):
+        change = Announcement(public_key_of(life.peer), life.now_ms, Change.CHANGED)
+        life.router.publish(
+            ANNOUNCEMENTS_TOPIC, codec.encode(Announcements((change,))), life.kernel.now
+        )
+    return effect
+
+
 def inflate_tokens(life: "Life", effect: fx.Effect) -> fx.Effect | None:
     """Bill each chunk for more tokens than it has."""
     if isinstance(effect, fx.Send) and life.speaks_exchange(effect.stream):
@@ -79,7 +113,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "honest": be_honest,
     "free-rider": withhold_payment,
     "no-receipt": withhold_receipts,
+    "no-chunks": withhold_chunks,
     "overcharge": inflate_tokens,
+    "load-liar": understate_load,
+    "spammer": repeat_announcements,
     "corrupt": corrupt_records,
     "silent": fall_silent,
 }

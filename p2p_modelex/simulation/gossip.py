@@ -5,6 +5,9 @@ degrees, heartbeat, GRAFT, PRUNE and backoff, IHAVE and IWANT, flood publishing,
 and a score of first deliveries, of broken promises and of invalid messages (P2, P3's part by IWANT
 promises, P4, P7). Not here: fan-out of topics we are not in (every node is in the one topic), peer
 exchange, opportunistic grafting, IP colocation. One topic.
+
+Where py-libp2p, which the node ships, differs from the specification, `scenario.Gossip` has a
+setting and its default is py-libp2p's: `python -m benchmarks.calibration` holds one to the other.
 """
 
 import random
@@ -127,8 +130,13 @@ class Router:
         self._cache.append({})
 
     def add(self, peer: PeerId, *, is_outbound: bool) -> None:
-        """A neighbour is connected; it joins the mesh at the next heartbeat if there is room."""
+        """A neighbour is connected; it joins the mesh now if that is short of neighbours and fills
+        at once, else at a heartbeat if there is room.
+        """
         self._peers[peer] = _Peer(is_outbound)
+        if self.settings.fills_at_once and len(self.mesh) < self.settings.d_lo:
+            self.mesh[peer] = None
+            self.send(peer, Rpc(self.own, 0, grafts=True))
 
     def remove(self, peer: PeerId) -> None:
         """A neighbour is gone."""
@@ -213,9 +221,11 @@ class Router:
     def _take_graft(self, peer: PeerId, known: _Peer, now: int) -> None:
         if peer in self.mesh:
             return  # both asked at once
-        is_full = len(self.mesh) >= self.settings.d_hi and not known.is_outbound
+        settings = self.settings
+        has_room = len(self.mesh) < settings.d_hi or known.is_outbound
+        is_full = settings.refuses_when_full and not has_room
         if known.backoff_until > now or known.score < 0 or is_full:
-            known.backoff_until = max(known.backoff_until, now + self.settings.prune_backoff)
+            known.backoff_until = max(known.backoff_until, now + settings.prune_backoff)
             self.send(peer, Rpc(self.own, 0, prunes=True))
             return
         self.mesh[peer] = None

@@ -272,8 +272,12 @@ class Life:
 
     def speaks_exchange(self, stream: StreamId) -> bool:
         """Whether a stream carries a job."""
+        return self.speaks(stream, EXCHANGE_PROTOCOL)
+
+    def speaks(self, stream: StreamId, protocol: str) -> bool:
+        """Whether a stream is of a protocol."""
         end = self.wires.streams.get(stream)
-        return end is not None and end.protocol == EXCHANGE_PROTOCOL
+        return end is not None and end.protocol == protocol
 
     def _count(self, effect: fx.CountTokens) -> None:
         engine = self._find_engine(effect)

@@ -46,13 +46,19 @@ class Links(_Table, frozen=True, kw_only=True):
 
 
 class Gossip(_Table, frozen=True, kw_only=True):
-    """GossipSub v1.1, named as its specification names them; the defaults are its own."""
+    """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
+
+    py-libp2p keeps no outbound (d_out) and, without its scorer, no best (d_score) neighbours, takes
+    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), and fills a mesh of less
+    than d_lo with whoever comes (fills_at_once); for what a node publishes itself see
+    net/libp2p/gossip_frames.py (flood_publish).
+    """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
     d_lo: Annotated[int, Meta(ge=1, le=64)] = 4
     d_hi: Annotated[int, Meta(ge=1, le=128)] = 12
-    d_score: Annotated[int, Meta(ge=0, le=64)] = 4
-    d_out: Annotated[int, Meta(ge=0, le=64)] = 2
+    d_score: Annotated[int, Meta(ge=0, le=64)] = 0
+    d_out: Annotated[int, Meta(ge=0, le=64)] = 0
     d_lazy: Annotated[int, Meta(ge=0, le=64)] = 6
     heartbeat: Duration = Duration(1_000_000)
     history: Annotated[int, Meta(ge=1, le=60)] = 5
@@ -60,6 +66,8 @@ class Gossip(_Table, frozen=True, kw_only=True):
     prune_backoff: Duration = Duration(60_000_000)
     seen: Duration = Duration(120_000_000)
     flood_publish: bool = True
+    fills_at_once: bool = True
+    refuses_when_full: bool = False
 
 
 class Chain(_Table, frozen=True, kw_only=True):

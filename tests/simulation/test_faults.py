@@ -8,8 +8,11 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from p2p_modelex.cli.simulate import simulate
+from p2p_modelex.limits import GOSSIP_ORIGIN_BURST, GOSSIP_ORIGIN_RATE
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import MARKET, MESH, build, play
+
+LIARS = ["overcharge", "no-receipt", "no-chunks", "load-liar", "silent", "corrupt"]
 
 
 @pytest.mark.slow
@@ -57,7 +60,7 @@ def test_a_short_partition_breaks_no_connection() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("behaviour", ["overcharge", "no-receipt", "silent", "corrupt"])
+@pytest.mark.parametrize("behaviour", LIARS)
 def test_buyers_get_past_a_seller_that_misbehaves(behaviour: str) -> None:
     liar = f"""
 [[population]]
@@ -69,6 +72,14 @@ engine = {{ completion_price = "0.001 AI" }}
 """
     measures = play(MARKET + liar).measures
     assert measures["finished"] > 5
+
+
+def test_what_a_spammer_gossips_is_cut_off_by_its_origins_limit() -> None:
+    spammed = play(MESH, "population.1.behaviour=spammer").measures
+    honest = play(MESH).measures
+    nodes, seconds = honest["nodes"], honest["virtual_s"]
+    most = (nodes - 1) * (nodes - 1) * (GOSSIP_ORIGIN_BURST + GOSSIP_ORIGIN_RATE * seconds)
+    assert honest["gossip_deliveries"] < spammed["gossip_deliveries"] <= most
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
@@ -103,3 +104,15 @@ async def test_a_frame_never_comes_between_the_pieces_of_another() -> None:
             if not stream._writing.locked():
                 break
         assert send_now(stream, Queue(), make_rpc())
+
+
+def test_what_a_node_says_itself_goes_to_every_neighbour_and_what_it_forwards_to_its_mesh() -> None:
+    router: Any = FramedGossipSub([], 2, 1, 3)
+    own, near, far, other = (ID(name) for name in (b"own", b"near", b"far", b"other"))
+    router.scorer = None
+    router.pubsub = SimpleNamespace(my_id=own, peer_topics={"t": {near, far}, "u": {other}})
+    router.mesh = {"t": {near}}
+    assert set(router._get_peers_to_send(["t"], own, own)) == {near, far}
+    assert set(router._get_peers_to_send(["t"], other, other)) == {near}
+    assert set(router._get_peers_to_send(["t"], near, other)) == set()
+    assert list(router._get_peers_to_send(["none"], own, own)) == []
