@@ -40,7 +40,7 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
-from p2p_modelex.core.ledger.payer import CONCEDED
+from p2p_modelex.core.ledger.lanes import CONCEDED
 from p2p_modelex.core.machines import NextStream, build_ground, build_trade
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
