@@ -25,7 +25,8 @@ from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.farms import follow_farms, read_farms
 from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.node.upgrading import follow_catalogue
 from p2p_modelex.store.abc import Store

@@ -31,6 +31,7 @@ from p2p_modelex.node.configuration import SettlementSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.restoring import restore
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import AI, Wei, rescale
@@ -291,4 +292,4 @@ async def test_a_configuration_that_is_ahead_of_the_token_is_refused(world: Anvi
         node = exchange.node
         ahead = replace(node._configuration, split_epoch=2)
         with pytest.raises(ConfigurationError, match="split_epoch is 2, but"):
-            await Node(node.parts, ahead, None)._find_epoch()
+            await restore(node.core, node.parts, ahead)

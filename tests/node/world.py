@@ -27,7 +27,8 @@ from p2p_modelex.node.configuration import (
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.farms import NO_FARMS, Farms
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.records.channel import Claim
 from p2p_modelex.records.signers import EvmSigner
