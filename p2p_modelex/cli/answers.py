@@ -182,7 +182,7 @@ async def serve(
     from p2p_modelex.chain.evm.port import CONFIRMATIONS, DEVNET_CHAIN_ID
     from p2p_modelex.node.answering import Answering, Service
     from p2p_modelex.node.assembly import open_configured_engine
-    from p2p_modelex.node.configuration import ModelSettings
+    from p2p_modelex.node.model_settings import ModelSettings
 
     contents = {read_sha256(path): _read_text(path) for path in templates}
     is_devnet = network.deployment.chain_id == DEVNET_CHAIN_ID
