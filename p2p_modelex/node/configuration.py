@@ -17,15 +17,7 @@ from p2p_modelex import limits
 from p2p_modelex.node.aliases import ALIASES_MAX, AliasSettings
 from p2p_modelex.node.charging_settings import X402Settings
 from p2p_modelex.node.model_settings import ModelSettings
-from p2p_modelex.node.options import (
-    AMOUNT,
-    SWITCH,
-    TEXT,
-    choice,
-    option,
-    texts,
-    whole,
-)
+from p2p_modelex.node.options import AMOUNT, SWITCH, TEXT, choice, option, texts, whole
 from p2p_modelex.node.requester_settings import RequesterSettings
 from p2p_modelex.node.routing_profiles import PROFILES_MAX, ProfileSettings
 from p2p_modelex.units import AI, SPLITS_MAX, Epoch, Wei

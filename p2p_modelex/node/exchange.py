@@ -30,7 +30,7 @@ from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.charging_settings import X402Settings
-from p2p_modelex.node.completion import Completion, Terms, build_request
+from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration, validate_configuration
 from p2p_modelex.node.failures import flattened
@@ -42,6 +42,7 @@ from p2p_modelex.node.mapping.inputs import Prompt, build_prompts
 from p2p_modelex.node.mapping.maps import AT_ONCE, Map, open_map
 from p2p_modelex.node.mapping.template import Fields, Template
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms, build_request
 from p2p_modelex.node.requester_settings import RequesterSettings
 from p2p_modelex.records.embedding import decode_vector
 from p2p_modelex.records.job import Message, Request

@@ -7,16 +7,7 @@ from dataclasses import MISSING, dataclass
 
 from p2p_modelex import limits
 from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
-from p2p_modelex.node.options import (
-    DIGEST,
-    PRICE,
-    TEXT,
-    choice,
-    option,
-    texts,
-    whole,
-    words,
-)
+from p2p_modelex.node.options import DIGEST, PRICE, TEXT, choice, option, texts, whole, words
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.units import AI, Wei
 

@@ -5,14 +5,7 @@
 
 from dataclasses import dataclass, replace
 
-from p2p_modelex.node.options import (
-    AMOUNT,
-    PRICE,
-    TEXT,
-    choice,
-    option,
-    texts,
-)
+from p2p_modelex.node.options import AMOUNT, PRICE, TEXT, choice, option, texts
 from p2p_modelex.records.registry import SECTIONS
 from p2p_modelex.units import AI, Epoch, Wei, rescale
 

@@ -26,11 +26,12 @@ from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ConfigurationError, PaymentError
 from p2p_modelex.ids import Address, ChannelId
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.node.completion import Completion, Terms
+from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.configuration import SettlementSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms
 from p2p_modelex.node.restoring import restore
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.signers import EvmSigner
