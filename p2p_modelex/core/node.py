@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from itertools import count
 from types import MappingProxyType
 
@@ -44,12 +43,12 @@ from p2p_modelex.core.ledger.lanes import CONCEDED
 from p2p_modelex.core.machines import NextStream, build_ground, build_trade
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.presence import Presence
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
-from p2p_modelex.errors import LocalProtocolError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
@@ -91,10 +90,6 @@ class NodeCore:
     def __init__(
         self, identity: Identity, policies: Policies, shop: Shop | None, rng: Rng, agent: str
     ) -> None:
-        self._agent = agent
-        self._shop = shop
-        # Where we are and who owns us, while we advertise it.
-        self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
         numbers = count(2, 2)
         next_stream: NextStream = lambda: StreamId(next(numbers))  # noqa: E731
         ground = build_ground(identity, policies, shop, rng, next_stream, self._advertise_again)
@@ -104,6 +99,7 @@ class NodeCore:
         trade = build_trade(identity, policies, shop, rng, next_stream, ground)
         self.payer, self._ratings, self._probes = trade.payer, trade.ratings, trade.probes
         self._choosing, self._buying, self._selling = trade.choosing, trade.buying, trade.selling
+        self._presence = Presence(ground, trade.selling, shop, agent)
 
     @property
     def frame_limits(self) -> Mapping[str, int]:
@@ -152,30 +148,10 @@ class NodeCore:
         self, addresses: Sequence[str], accounts: Sequence[SignedOwnership], now: UnixMs
     ) -> list[Effect]:
         """Tell the mesh what we sell and where; again when the addresses change."""
-        self._told = addresses, accounts
-        offers = self._shop.advertised if self._shop else ()
-        section = self.anchoring.claim
-        told = self.mesh.set_own(
-            offers,
-            addresses,
-            accounts,
-            now,
-            agent=self._agent,
-            section=section,
-            farms=self.farming.get_shown(now),
-        )
-        own = self.directory.get(self.directory.own)
-        return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
+        return self._presence.advertise(addresses, accounts, now)
 
     def _advertise_again(self, now: UnixMs) -> list[Effect]:
-        """Say what has changed of us, if we advertise.
-
-        Where it cannot be said now, as the clock went back or it would be too long, what was said
-        holds: prices of before a split are read at twice the number (RTE-4).
-        """
-        with suppress(LocalProtocolError):
-            return self.advertise(*self._told, now) if self._told is not None else []
-        return []
+        return self._presence.advertise_again(now)
 
     def stock(self, shop: Shop) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
@@ -183,14 +159,11 @@ class NodeCore:
 
         `advertise` tells the mesh. Only for a node that sells.
         """
-        assert self._selling is not None
-        self._shop = shop.move(self.splits.epoch)
-        self._selling.stock(self._shop.seller)
+        self._presence.stock(shop, self.splits.epoch)
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
-        self._told = None
-        return [*self.mesh.withdraw(now), *self.anchoring.advertise(None, now)]
+        return self._presence.withdraw(now)
 
     def look(self, wanted: RunRequested, now: UnixMs) -> tuple[Look, tuple[Effect, ...]]:
         """Look for providers without ordering; `explain` says whom it would be once `is_ready`."""
@@ -281,11 +254,8 @@ class NodeCore:
         return effects + self._advertise_again(now)
 
     def _move(self) -> None:
-        epoch = self.splits.epoch
-        self.payee.note_epoch(epoch)
-        if self._shop is not None and self._selling is not None:
-            self._shop = self._shop.move(epoch)
-            self._selling.move(self._shop.seller)
+        self.payee.note_epoch(self.splits.epoch)
+        self._presence.move(self.splits.epoch)
 
     def _accept(
         self, stream: StreamId, protocol: str, happened: StreamOpened, now: UnixMs
