@@ -7,21 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Fields,
-    current,
-    fetch_epoch,
-    reads,
-    sends,
-    serves,
-    show_as_of,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import current, fetch_epoch, reads, sends, serves, show_as_of
 from p2p_modelex.cli.files import EXISTING_FILE, read_sha256, read_small
 from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST
 from p2p_modelex.cli.questions import block_option, request_argument
 from p2p_modelex.cli.reports import out_option, read_report, read_reports, tell_report, write_report
+from p2p_modelex.cli.showing import Answer, Fields, tell_sent
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.ids import Address, Digest
