@@ -16,9 +16,10 @@ from p2p_modelex.chain.devnet import Devnet, bring_up, grant
 from p2p_modelex.engine.catalogue import Catalogue
 from p2p_modelex.errors import NetworkError
 from p2p_modelex.ids import Address
-from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
+from p2p_modelex.node.configuration import Configuration, Role
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.options import AMOUNT
 from p2p_modelex.units import AI, Wei
 

@@ -13,8 +13,9 @@ from benchmarks.mesh import PROGRAM, Ground, configure, run_node
 from benchmarks.router.install import Missing
 from benchmarks.router.machine import Cores
 from benchmarks.router.static import CONTEXT_TOKENS, STATIC, TIMED
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 
 MEET_TIMEOUT_S = 60.0
 SLOTS_MANY = 200

@@ -7,27 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Fields,
-    current,
-    fetch_epoch,
-    reads,
-    sends,
-    serves,
-    show_as_of,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import current, fetch_epoch, reads, sends, serves, show_as_of
 from p2p_modelex.cli.files import EXISTING_FILE, read_sha256, read_small
 from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST
 from p2p_modelex.cli.questions import block_option, request_argument
-from p2p_modelex.cli.reports import (
-    out_option,
-    read_report,
-    read_reports,
-    tell_report,
-    write_report,
-)
+from p2p_modelex.cli.reports import out_option, read_report, read_reports, tell_report, write_report
+from p2p_modelex.cli.showing import Answer, Fields, tell_sent
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.ids import Address, Digest
@@ -182,7 +167,7 @@ async def serve(
     from p2p_modelex.chain.evm.port import CONFIRMATIONS, DEVNET_CHAIN_ID
     from p2p_modelex.node.answering import Answering, Service
     from p2p_modelex.node.assembly import open_configured_engine
-    from p2p_modelex.node.configuration import ModelSettings
+    from p2p_modelex.node.model_settings import ModelSettings
 
     contents = {read_sha256(path): _read_text(path) for path in templates}
     is_devnet = network.deployment.chain_id == DEVNET_CHAIN_ID

@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.common import print_json
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Moment,
-    current,
-    fetch_page,
-    page_option,
-    reads,
-    sends,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import current, reads, sends
 from p2p_modelex.cli.files import (
     EXISTING_FILE,
     EXISTING_PATH,
@@ -30,6 +21,7 @@ from p2p_modelex.cli.listing import (
     tell_earned,
     withdraw_earned,
 )
+from p2p_modelex.cli.showing import Answer, Moment, fetch_page, page_option, tell_sent
 from p2p_modelex.ids import Address, Digest
 from p2p_modelex.records.manifest import compute_digest
 from p2p_modelex.units import Wei

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import reads, sends
 from p2p_modelex.cli.kinds import ADDRESS
 from p2p_modelex.cli.listing import check_once
 from p2p_modelex.cli.membership import find, join, leave, list_farms
 from p2p_modelex.cli.owning import admit, create, renew, revoke
+from p2p_modelex.cli.showing import Answer, Moment, tell_sent
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, format_address, parse_address
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import current, reads, sends
 from p2p_modelex.cli.kinds import ADDRESS, DIGEST, DURATION
 from p2p_modelex.cli.listing import LIMIT, check_once
 from p2p_modelex.cli.reports import (
@@ -16,6 +16,7 @@ from p2p_modelex.cli.reports import (
     tell_report,
     write_report,
 )
+from p2p_modelex.cli.showing import Answer, Moment, tell_sent
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, Digest, format_address
 from p2p_modelex.limits import PAGE_ROWS_MAX

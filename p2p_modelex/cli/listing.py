@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, tell_sent
 from p2p_modelex.cli.kinds import AMOUNT
+from p2p_modelex.cli.showing import Answer, tell_sent
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, PaymentError
 from p2p_modelex.ids import Address, format_address

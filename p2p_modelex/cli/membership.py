@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2p_modelex.cli.common import check_home, home_option, quiet_log, run_trio
-from p2p_modelex.cli.contracts import Answer, Moment, print_answer, reads_home
+from p2p_modelex.cli.contracts import reads_home
+from p2p_modelex.cli.showing import Answer, Moment, print_answer
 from p2p_modelex.errors import BadInput, ModelexError
 from p2p_modelex.ids import (
     Address,

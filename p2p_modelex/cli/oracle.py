@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.answers import answer, serve, sign, verify
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Moment,
-    current,
-    fetch_epoch,
-    reads,
-    sends,
-    show_as_of,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import current, fetch_epoch, reads, sends, show_as_of
 from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DURATION
 from p2p_modelex.cli.listing import LIMIT, check_once, tell_earned, withdraw_earned
 from p2p_modelex.cli.questions import (
@@ -28,6 +19,7 @@ from p2p_modelex.cli.questions import (
     tell_answer,
     tell_ask,
 )
+from p2p_modelex.cli.showing import Answer, Moment, tell_sent
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, PaymentError
 from p2p_modelex.ids import Address, Digest

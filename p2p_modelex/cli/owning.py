@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli.common import check_home, home_option, read_home
-from p2p_modelex.cli.contracts import Answer, Moment, print_answer
 from p2p_modelex.cli.kinds import ADDRESS, PEER
+from p2p_modelex.cli.showing import Answer, Moment, print_answer
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import (
     Address,

@@ -12,8 +12,9 @@ import click
 import msgspec
 from msgspec import Meta
 
-from p2p_modelex.cli.contracts import Answer, Moment, current, read_file, sends, tell_sent
+from p2p_modelex.cli.contracts import current, read_file, sends
 from p2p_modelex.cli.kinds import ADDRESS, AMOUNT
+from p2p_modelex.cli.showing import Answer, Moment, tell_sent
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address, Digest, parse_address
 from p2p_modelex.limits import KIB

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment, show_as_of
+from p2p_modelex.cli.contracts import show_as_of
 from p2p_modelex.cli.kinds import DIGEST
+from p2p_modelex.cli.showing import Fields, Moment
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest, parse_address
 from p2p_modelex.limits import PROMPT_BYTES

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import (
+from p2p_modelex.cli.contracts import read_file, reads, sends
+from p2p_modelex.cli.kinds import ADDRESS, PEER
+from p2p_modelex.cli.showing import (
     Answer,
     Fields,
     Moment,
     Percent,
     fetch_page,
     page_option,
-    read_file,
-    reads,
-    sends,
     tell_sent,
 )
-from p2p_modelex.cli.kinds import ADDRESS, PEER
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import (
     Address,

@@ -4,17 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Fields,
-    Moment,
-    fetch_page,
-    page_option,
-    reads,
-    sends,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import reads, sends
 from p2p_modelex.cli.kinds import ADDRESS, DIGEST, PEER
+from p2p_modelex.cli.showing import Answer, Fields, Moment, fetch_page, page_option, tell_sent
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import (
     Address,

@@ -6,17 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Moment,
-    fetch_page,
-    page_option,
-    reads,
-    sends,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import reads, sends
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256, read_size
 from p2p_modelex.cli.kinds import ADDRESS
+from p2p_modelex.cli.showing import Answer, Moment, fetch_page, page_option, tell_sent
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Address
 

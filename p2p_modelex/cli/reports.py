@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2p_modelex.cli.contracts import Fields, Moment, fetch_epoch, show_as_of
+from p2p_modelex.cli.contracts import fetch_epoch, show_as_of
 from p2p_modelex.cli.files import EXISTING_FILE, read_small, write_file
+from p2p_modelex.cli.showing import Fields, Moment
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.errors import BadInput, VerificationFailed
 from p2p_modelex.records.report import SignedReport

@@ -48,8 +48,8 @@ def route(
 
     Those drawn are probed as for a request, so the next one may go elsewhere.
     """
-    from p2p_modelex.node.completion import hint_of
     from p2p_modelex.node.exchange import Terms, build_request
+    from p2p_modelex.node.run_errors import hint_of
 
     tokens = 1 if kind == "embedding" else max_tokens
     request = build_request(prompt, model=model, kind=kind, max_tokens=tokens)

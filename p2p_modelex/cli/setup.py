@@ -10,8 +10,9 @@ from p2p_modelex.cli.common import home_option, read_key_file
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import format_address, format_peer_id
 from p2p_modelex.node.advice import write_grant_command
-from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
+from p2p_modelex.node.configuration import Configuration, Role
 from p2p_modelex.node.home import Home, default_home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.options import PRICE
 
 

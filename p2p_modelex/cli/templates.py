@@ -5,16 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import (
-    Answer,
-    Moment,
-    current,
-    fetch_page,
-    page_option,
-    reads,
-    sends,
-    tell_sent,
-)
+from p2p_modelex.cli.contracts import current, reads, sends
 from p2p_modelex.cli.files import EXISTING_FILE, check_same, read_sha256
 from p2p_modelex.cli.kinds import ADDRESS, AMOUNT, DIGEST
 from p2p_modelex.cli.listing import (
@@ -23,6 +14,7 @@ from p2p_modelex.cli.listing import (
     tell_earned,
     withdraw_earned,
 )
+from p2p_modelex.cli.showing import Answer, Moment, fetch_page, page_option, tell_sent
 from p2p_modelex.ids import Address, Digest
 from p2p_modelex.limits import COMPLETION_TOKENS_MAX
 from p2p_modelex.units import Wei

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, current, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import current, reads, sends
 from p2p_modelex.cli.kinds import ADDRESS, AMOUNT
 from p2p_modelex.cli.permits import bring_deposit, permit, sign_deposit, use_permit
+from p2p_modelex.cli.showing import Answer, tell_sent
 from p2p_modelex.cli.vesting import vesting
 from p2p_modelex.ids import Address
 from p2p_modelex.units import Wei, parse_ai

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.cli.contracts import Answer, Moment, Percent, reads, sends, tell_sent
+from p2p_modelex.cli.contracts import reads, sends
 from p2p_modelex.cli.kinds import ADDRESS
+from p2p_modelex.cli.showing import Answer, Moment, Percent, tell_sent
 from p2p_modelex.ids import Address
 
 if TYPE_CHECKING:

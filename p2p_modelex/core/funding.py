@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2p_modelex.core.effects import Effect, OpenChannel, TopUpChannel
-from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.reserved import ReservedLane
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId

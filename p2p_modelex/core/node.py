@@ -1,31 +1,22 @@
-"""The node's core: composes the machines and sends each input to the one it is for.
+"""The node's core: sends each input to the machine that it is for (core/machines.py).
 
 `PROTOCOLS` is the one table of what a node can do on a stream.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from itertools import count
 from types import MappingProxyType
 
 import msgspec
 
 from p2p_modelex import limits
-from p2p_modelex.core.anchoring.machine import AnchoringMachine
-from p2p_modelex.core.buying import Buying
-from p2p_modelex.core.choosing import Choosing, Look
-from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.choosing import Look
 from p2p_modelex.core.directory.index import Rng
-from p2p_modelex.core.directory.machine import (
-    ANNOUNCEMENTS_TOPIC,
-    DirectoryMachine,
-)
+from p2p_modelex.core.directory.machine import ANNOUNCEMENTS_TOPIC
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.effects import CloseStream, Effect, StreamId
 from p2p_modelex.core.exchange import parameters as exchange_parameters
 from p2p_modelex.core.farm.machine import FARM_PROTOCOL, FARMS_TOPIC
-from p2p_modelex.core.farming import Farming
-from p2p_modelex.core.fellows import find_fellows
 from p2p_modelex.core.inputs import (
     AnchorFailed,
     AnchorPut,
@@ -48,34 +39,23 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
-from p2p_modelex.core.ledger.lending import Lending
-from p2p_modelex.core.ledger.lines import Lines
-from p2p_modelex.core.ledger.payee import PayeeLedger
-from p2p_modelex.core.ledger.payer import CONCEDED, PayerLedger
+from p2p_modelex.core.ledger.lanes import CONCEDED
+from p2p_modelex.core.machines import NextStream, build_ground, build_trade
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
-from p2p_modelex.core.ratings import RatingWatch
+from p2p_modelex.core.presence import Presence
 from p2p_modelex.core.routing.candidate import Candidate
-from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
-from p2p_modelex.core.routing.history import History
-from p2p_modelex.core.routing.loads import ProbeBook
-from p2p_modelex.core.routing.probes import PROBE_PROTOCOL, ProbeMachine
-from p2p_modelex.core.routing.rating_book import RatingBook
-from p2p_modelex.core.routing.router import Router
-from p2p_modelex.core.selling import Selling
-from p2p_modelex.core.sharing import Neighbourhood
-from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
-from p2p_modelex.errors import LocalProtocolError
-from p2p_modelex.ids import Address, PeerId
+from p2p_modelex.ids import PeerId
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import JobRow, Row
 from p2p_modelex.records.split import SplitState
-from p2p_modelex.units import Millis, UnixMs
+from p2p_modelex.units import UnixMs
 
 PROTOCOLS: Mapping[str, int] = MappingProxyType(
     {
@@ -103,9 +83,6 @@ FINAL_STATES = (
 row of a job we bought is kept: the provider may yet ask for what it delivered (LED-11).
 """
 
-NO_LOAD = Load(0, 0, 0, 0, 0, 0)
-"""The load of a node that sells nothing."""
-
 
 class NodeCore:
     """One node, without IO: `start`, then `step` for each input."""
@@ -113,88 +90,16 @@ class NodeCore:
     def __init__(
         self, identity: Identity, policies: Policies, shop: Shop | None, rng: Rng, agent: str
     ) -> None:
-        self._agent = agent
-        self._shop = shop
         numbers = count(2, 2)
-        next_stream: Callable[[], StreamId] = lambda: StreamId(next(numbers))  # noqa: E731
-        self.directory = Directory(
-            identity.network,
-            identity.registry_domain,
-            identity.peer,
-            entries_max=policies.directory.entries_max,
-        )
-        self.mesh = DirectoryMachine(
-            self.directory, identity.peer_signer, rng, next_stream, policies.directory
-        )
-        self.anchoring = AnchoringMachine(
-            identity.peer,
-            identity.account_signer.address,
-            policies.anchoring,
-            lambda: self.directory.own_sequence,
-        )
-        # Where we are and who owns us, while we advertise it.
-        self._told: tuple[Sequence[str], Sequence[SignedOwnership]] | None = None
-        self._lines = Lines()
-        self.payee = PayeeLedger(
-            _payee_of(identity, shop),
-            identity.channels_domain,
-            policies.settlement,
-            self._lines.get_line,
-        )
-        self.payer = PayerLedger(identity.account_signer, identity.channels_domain)
-        self.splits = SplitWatch()
-        around = Neighbourhood(
-            Lending(self.payee, self._lines, identity.channels_domain),
-            next_stream,
-            lambda now: find_fellows(self.directory, self.farming.book, now),
-        )
-        self._selling = self._build_selling(shop, around)
-        self.farming = Farming(
-            self.directory,
-            self.payee,
-            next_stream,
-            rng,
-            Millis(policies.directory.ttl_ms),
-            self._advertise_again,
-        )
-        self._build_buying(identity, policies, rng, next_stream)
-
-    def _build_buying(
-        self,
-        identity: Identity,
-        policies: Policies,
-        rng: Rng,
-        next_stream: Callable[[], StreamId],
-    ) -> None:
-        circuits, loads, ratings = Circuits(), ProbeBook(), RatingBook()
-        self._ratings = RatingWatch(
-            policies.ratings, self.directory, self.anchoring.get_standing, ratings
-        )
-        own_load = self._selling.get_load if self._selling else lambda: NO_LOAD
-        self._probes = ProbeMachine(own_load, next_stream, loads)
-        self._choosing = Choosing(
-            self.directory,
-            Router(rng, circuits, loads, History(), policies.routing, ratings),
-            self._probes,
-            rng,
-            self.anchoring.get_standing,
-            self.farming.machine,
-        )
-        self._buying = Buying(
-            identity.network,
-            identity.registry_domain,
-            self._choosing,
-            circuits,
-            self.payer,
-            policies.budget,
-            next_stream,
-            self.splits,
-        )
-
-    def _build_selling(self, shop: Shop | None, around: Neighbourhood) -> Selling | None:
-        if shop is None:
-            return None
-        return Selling(shop.seller, self.payee, shop.slots, shop.slots_of, self.splits, around)
+        next_stream: NextStream = lambda: StreamId(next(numbers))  # noqa: E731
+        ground = build_ground(identity, policies, shop, rng, next_stream, self._advertise_again)
+        self.directory, self.mesh, self.anchoring = ground.directory, ground.mesh, ground.anchoring
+        self.payee, self.splits, self.farming = ground.payee, ground.splits, ground.farming
+        self._lines = ground.lines
+        trade = build_trade(identity, policies, shop, rng, next_stream, ground)
+        self.payer, self._ratings, self._probes = trade.payer, trade.ratings, trade.probes
+        self._choosing, self._buying, self._selling = trade.choosing, trade.buying, trade.selling
+        self._presence = Presence(ground, trade.selling, shop, agent)
 
     @property
     def frame_limits(self) -> Mapping[str, int]:
@@ -243,30 +148,10 @@ class NodeCore:
         self, addresses: Sequence[str], accounts: Sequence[SignedOwnership], now: UnixMs
     ) -> list[Effect]:
         """Tell the mesh what we sell and where; again when the addresses change."""
-        self._told = addresses, accounts
-        offers = self._shop.advertised if self._shop else ()
-        section = self.anchoring.claim
-        told = self.mesh.set_own(
-            offers,
-            addresses,
-            accounts,
-            now,
-            agent=self._agent,
-            section=section,
-            farms=self.farming.get_shown(now),
-        )
-        own = self.directory.get(self.directory.own)
-        return [*told, *self.anchoring.advertise(own.advertisement if own else None, now)]
+        return self._presence.advertise(addresses, accounts, now)
 
     def _advertise_again(self, now: UnixMs) -> list[Effect]:
-        """Say what has changed of us, if we advertise.
-
-        Where it cannot be said now, as the clock went back or it would be too long, what was said
-        holds: prices of before a split are read at twice the number (RTE-4).
-        """
-        with suppress(LocalProtocolError):
-            return self.advertise(*self._told, now) if self._told is not None else []
-        return []
+        return self._presence.advertise_again(now)
 
     def stock(self, shop: Shop) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
@@ -274,14 +159,11 @@ class NodeCore:
 
         `advertise` tells the mesh. Only for a node that sells.
         """
-        assert self._selling is not None
-        self._shop = shop.move(self.splits.epoch)
-        self._selling.stock(self._shop.seller)
+        self._presence.stock(shop, self.splits.epoch)
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""
-        self._told = None
-        return [*self.mesh.withdraw(now), *self.anchoring.advertise(None, now)]
+        return self._presence.withdraw(now)
 
     def look(self, wanted: RunRequested, now: UnixMs) -> tuple[Look, tuple[Effect, ...]]:
         """Look for providers without ordering; `explain` says whom it would be once `is_ready`."""
@@ -372,11 +254,8 @@ class NodeCore:
         return effects + self._advertise_again(now)
 
     def _move(self) -> None:
-        epoch = self.splits.epoch
-        self.payee.note_epoch(epoch)
-        if self._shop is not None and self._selling is not None:
-            self._shop = self._shop.move(epoch)
-            self._selling.move(self._shop.seller)
+        self.payee.note_epoch(self.splits.epoch)
+        self._presence.move(self.splits.epoch)
 
     def _accept(
         self, stream: StreamId, protocol: str, happened: StreamOpened, now: UnixMs
@@ -440,12 +319,6 @@ class NodeCore:
                 return self.splits.step(happened, now)
             case _:
                 return self._selling.step(happened, now) if self._selling else []
-
-
-def _payee_of(identity: Identity, shop: Shop | None) -> Address:
-    if shop is None:
-        return identity.account_signer.address
-    return Address(shop.seller.ownership.ownership.operator)
 
 
 __all__ = [

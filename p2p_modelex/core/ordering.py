@@ -18,7 +18,8 @@ from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import Purchase
 from p2p_modelex.core.funding import Budget, Deposit, Funding
-from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.reserved import ReservedLane
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits

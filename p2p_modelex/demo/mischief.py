@@ -19,8 +19,9 @@ from p2p_modelex.engine.abc import Engine, EngineInfo, EngineStatistics, Output,
 from p2p_modelex.errors import EngineCrashed
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.assembly import open_configured_engine, open_node
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.node import Node
 from p2p_modelex.node.options import PRICE
 from p2p_modelex.records.job import Request

@@ -16,7 +16,7 @@ from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.engine.abc import Engine, Piece
 from p2p_modelex.errors import BadInput, ChainUnreachable, EngineError, TransactionFailed
 from p2p_modelex.ids import Digest
-from p2p_modelex.node.completion import build_request
+from p2p_modelex.node.request import build_request
 from p2p_modelex.units import Wei
 
 POLL_S = 2.0

@@ -19,13 +19,15 @@ from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import Digest, format_address, format_peer_id
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.net.abc import Network
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.farms import follow_farms, read_farms
 from p2p_modelex.node.genesis import bind_genesis
 from p2p_modelex.node.home import Home
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.model_settings import ModelSettings
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.node.upgrading import follow_catalogue
 from p2p_modelex.store.abc import Store

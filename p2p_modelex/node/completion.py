@@ -1,12 +1,9 @@
 """A completion: one request of a local caller, from its terms to its receipt."""
 
-import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
-from p2p_modelex import limits
 from p2p_modelex.core.effects import (
     RunContinued,
     RunEvent,
@@ -19,147 +16,20 @@ from p2p_modelex.core.effects import (
 )
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.routing.decision import Decision
-from p2p_modelex.errors import (
-    BadInput,
-    JobFailed,
-    JobRefused,
-    ModelexError,
-    NetworkError,
-    NoProvider,
-    PaymentError,
-    RemoteProtocolError,
-)
+from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.node import Node, Survey
-from p2p_modelex.records import codec
-from p2p_modelex.records.advertisement import Kind
+from p2p_modelex.node.request import TIMEOUT_MAX_S, Terms
+from p2p_modelex.node.run_errors import error_of
 from p2p_modelex.records.farm import parse_farm
-from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.registry import SECTIONS, Standing
 from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import Wei
-
-ATTEMPTS = 4
-TIMEOUT_MAX_S = 86_400
-"""A day: no answer takes longer."""
-_PATH = re.compile(r" - at `\$\[0\]\[(\d+)\]")
-_PAYMENT_CODES = ("no_channel", "channel_exhausted", "debt", "bad_voucher", "over_ceiling")
-_FUND = "`modelex balance` shows what there is; [requester] says what may be deposited"
-# What to do, by the rule of the filter that took the last candidate, or by code.
-_HINTS = {
-    "RTE-1": "modelex nodes lists the models",
-    "RTE-2": "ask for a kind that is served: --kind",
-    "RTE-3": "shorten the prompt, or ask for fewer tokens: --max-tokens",
-    "RTE-4": "try again in a moment: $AI has just split, and not everybody has seen it",
-    "RTE-5": "raise the ceiling: --max-price, or max_cost in [requester]",
-    "RTE-7": "name others, with --peer, or allow and deny of the profile; modelex nodes lists them",
-    "RTE-14": "ask for another --section; modelex nodes shows who is in which",
-    "RTE-26": "ask for another --farm, or for none",
-    "RTE-27": "modelex nodes shows of which farms they are",
-    "RTE-8": "wait a little, or look with `modelex nodes` who is there",
-    "prompt_too_long": "shorten the prompt, or ask for fewer tokens: --max-tokens",
-    "over_ceiling": "raise the ceiling: --max-price, or max_cost in [requester]",
-    "busy": "try again in a moment",
-    "deadline": "allow more time, or ask for fewer tokens; what came by then is paid",
-    "wrong_epoch": "try again in a moment: $AI has just split, and not everybody has seen it",
-    "no_channel": _FUND,
-    "channel_exhausted": _FUND,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What one request may cost and who may serve it. None takes the configuration's value.
-
-    max_cost: wei in the token's split epoch as the node knows it when the request begins. section:
-    a word of records/registry.py: SECTIONS. farm: the name or id of the farm to buy from; empty
-    takes the profile's. hedge: whether a late first text is ordered elsewhere
-    too; None takes the profile's. timeout_s: seconds in which the whole answer is wanted, None for
-    as long as it takes. may_continue: whether another provider may go on from the text of one that
-    failed, where it would else begin again. conversation: a name that keeps requests together,
-    where the profile does. explains: whether to keep `routed`.
-    """
-
-    max_cost: Wei | None = None
-    only: tuple[PeerId, ...] = ()
-    denied: tuple[PeerId, ...] = ()
-    attempts: int = ATTEMPTS
-    is_fast: bool = True
-    section: str | None = None
-    farm: str = ""
-    hedge: bool | None = None
-    timeout_s: float | None = None
-    may_continue: bool = False
-    conversation: str = ""
-    explains: bool = False
-
-
-def build_request(
-    prompt: str | Sequence[Message],
-    *,
-    model: str,
-    kind: Kind = "chat",
-    max_tokens: int = 128,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
-    stop: Sequence[str] = (),
-    grammar: str = "",
-    logprobs: int | None = None,
-    tools: str = "",
-    weights: bytes = bytes(32),
-) -> Request:
-    """Return a request; a text of kind `chat` becomes one user message.
-
-    logprobs: how many alternatives to tell of for each token, None for no log probabilities.
-    tools: of a chat, as `records.tools.encode_tools` writes them.
-
-    Raises BadInput, naming the field, if something is out of its bounds (records/job.py).
-    """
-    text, messages = "", tuple[Message, ...]()
-    if not isinstance(prompt, str):
-        messages = tuple(prompt)
-    elif kind == "chat":
-        messages = (Message("user", prompt),)
-    else:
-        text = prompt
-    request = Request(
-        model=model,
-        weights=weights,
-        kind=kind,
-        text=text,
-        messages=messages,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        seed=seed,
-        stop=tuple(stop),
-        grammar=grammar,
-        logprobs=0 if logprobs is None else 1 + logprobs,
-        tools=tools,
-    )
-    try:
-        # A constructor checks nothing; what a peer would refuse is refused here.
-        encoded = codec.encode(request)
-        checked: Request = codec.decode(Request, encoded, limit=limits.EXCHANGE_FRAME_BYTES)
-    except (RemoteProtocolError, BadInput) as error:
-        raise BadInput(f"the request is out of bounds: {_name_field(error.message)}") from error
-    return checked
-
-
-def _name_field(message: str) -> str:
-    """Say `max_tokens` for `$[0][5]`, the codec's path into a record."""
-    path = _PATH.search(message)
-    if path is None:
-        return message
-    return f"{Request.__struct_fields__[int(path[1])]}: {message[: path.start()]}"
-
 
 CompletionPiece = RunText | RunRestarted | RunContinued
 
@@ -342,23 +212,3 @@ def _read_timeout(timeout_s: float | None) -> int:
     if not 0 < timeout_s <= TIMEOUT_MAX_S:
         raise BadInput(f"a timeout is over 0 and at most {TIMEOUT_MAX_S} seconds")
     return max(round(1000 * timeout_s), 1)
-
-
-def hint_of(reason: str) -> str:
-    """What to do where nobody can serve, by the rule that the reason begins with."""
-    return _HINTS.get(reason.partition(":")[0], "modelex nodes shows who sells what")
-
-
-def error_of(failed: RunFailed) -> ModelexError:
-    """Return the error that a failed run raises."""
-    code, reason = failed.code, failed.reason
-    hint = _HINTS.get(code, "")
-    if code == "no_provider":
-        return NoProvider(reason, hint=hint_of(reason))
-    if code in _PAYMENT_CODES:
-        return PaymentError(f"{code}: {reason}", hint=hint)
-    if code in ("dial", "stream"):
-        return NetworkError(reason, hint="modelex nodes shows who is there")
-    if failed.refused and code not in ("cancelled", "deadline"):
-        return JobRefused(code, reason, hint=hint)
-    return JobFailed(f"{code}: {reason}", hint=hint)

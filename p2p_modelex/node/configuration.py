@@ -1,42 +1,29 @@
 """A node's configuration: one frozen tree, read from `modelex.toml`.
 
-Each option stands here once, with its default and its meaning; the file that `modelex init`
-writes and docs/configuration.md are made from it. Reading: node/configuration_file.py.
+Each option stands once, here or in the module of its table, with its default and its meaning; the
+file that `modelex init` writes and docs/configuration.md are made from it. Reading:
+node/configuration_file.py.
 """
 
 # `option` makes a dataclass field, which is what the rule would have here.
 # ruff: noqa: RUF009
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 from p2p_modelex import limits
-from p2p_modelex.core.exchange.parameters import OPEN_JOBS_MAX
 from p2p_modelex.node.aliases import ALIASES_MAX, AliasSettings
 from p2p_modelex.node.charging_settings import X402Settings
-from p2p_modelex.node.options import (
-    AMOUNT,
-    DIGEST,
-    PRICE,
-    SWITCH,
-    TEXT,
-    choice,
-    option,
-    texts,
-    whole,
-    words,
-)
+from p2p_modelex.node.model_settings import ModelSettings
+from p2p_modelex.node.options import AMOUNT, SWITCH, TEXT, choice, option, texts, whole
+from p2p_modelex.node.requester_settings import RequesterSettings
 from p2p_modelex.node.routing_profiles import PROFILES_MAX, ProfileSettings
-from p2p_modelex.records.advertisement import Kind
-from p2p_modelex.records.registry import SECTIONS
-from p2p_modelex.units import AI, SPLITS_MAX, Epoch, Wei, rescale
+from p2p_modelex.units import AI, SPLITS_MAX, Epoch, Wei
 
 Role = Literal["provider", "requester", "bootstrap"]
 
-MODELS_MAX = limits.OFFERS_MAX
-THREADS_MAX = 1024
 _DAY_S = 24 * 3600
 
 
@@ -88,178 +75,6 @@ class MeshSettings:
         whole(8, limits.CONNECTIONS_MAX, "connections"),
         256,
         "Most connections at once. Each costs about 85 KiB of memory; a bootstrap peer wants more.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """A model to sell. One `[[models]]` table for each."""
-
-    model: str = option(
-        TEXT,
-        MISSING,
-        "Name as `modelex models` lists it; peers ask for it by this name.",
-        example='"smollm2-135m-instruct"',
-    )
-    engine: str = option(
-        choice("auto", "ctransformers", "xllamacpp", "upstream"),
-        "auto",
-        "What runs it. `auto` takes xllamacpp where it is installed and can run the file; "
-        "`upstream` is a server that speaks the OpenAI API, and needs upstream_url.",
-    )
-    prompt_price: Wei = option(
-        PRICE, Wei(0), "What 1,000 prompt tokens cost, in AI. At most 15 decimals."
-    )
-    completion_price: Wei = option(
-        PRICE,
-        Wei(AI // 50 // 1000),
-        "What 1,000 completion tokens cost, in AI. At most 15 decimals.",
-    )
-    credit_tokens: int = option(
-        whole(1, limits.COMPLETION_TOKENS_MAX, "tokens"),
-        64,
-        "Completion tokens to work ahead of the payer's vouchers. A cheat costs you this many; "
-        "fewer make a distant payer wait at every voucher.",
-    )
-    max_tokens: int = option(
-        whole(1, limits.COMPLETION_TOKENS_MAX, "tokens"),
-        1024,
-        "Longest completion to sell.",
-    )
-    context_length: int = option(
-        whole(0, 2**20, "tokens"),
-        0,
-        "Context to load the model with; 0 takes the model's own. Memory rises with it.",
-    )
-    slots: int = option(
-        whole(1, OPEN_JOBS_MAX, "requests"),
-        2,
-        "Requests to run at once where the engine can (xllamacpp, upstream); ctransformers runs "
-        "one. xllamacpp holds a context for each in memory.",
-    )
-    queue: int = option(
-        whole(0, 1024, "requests"),
-        16,
-        "Requests that may wait for a slot; more are refused as busy and go to other nodes.",
-    )
-    threads: int = option(
-        whole(0, THREADS_MAX, "threads"), 0, "CPU threads; 0 takes one for each physical core."
-    )
-    gpu_layers: int = option(
-        whole(0, 1000, "layers"),
-        0,
-        "Layers to put on the GPU; 1000 is all. Without a usable GPU the model runs on the CPU "
-        "and the log says so.",
-    )
-    kinds: tuple[Kind, ...] = option(
-        words("chat", "completion", "score", "embedding"),
-        (),
-        "What to serve; empty for what the model shows it can do: chat if it has a template, and "
-        "completion; embedding if it is made for that alone.",
-    )
-    adapters: tuple[str, ...] = option(
-        texts(8),
-        (),
-        "GGUF files of LoRA adapters to apply (xllamacpp); a relative path starts at the data "
-        "directory. The model's digest is then one of all these files.",
-        example='["adapters/finance.gguf"]',
-    )
-    upstream_url: str = option(
-        TEXT,
-        "",
-        "Where the API of the engine `upstream` begins.",
-        example='"http://127.0.0.1:8000/v1"',
-    )
-    upstream_model: str = option(
-        TEXT, "", "What the model is called there; empty for the name it is offered by."
-    )
-    upstream_key_file: str = option(
-        TEXT,
-        "",
-        "File whose first line is the API key; a relative path starts at the data directory.",
-        example='"/etc/modelex/upstream-key"',
-    )
-    upstream_key_variable: str = option(
-        TEXT,
-        "",
-        "Environment variable that holds the API key, where there is no file.",
-        example='"UPSTREAM_API_KEY"',
-    )
-    upstream_dialect: str = option(
-        choice("auto", "openai", "vllm", "sglang", "llamacpp"),
-        "auto",
-        "What the server is; `auto` looks at its list of models. `openai` asks for nothing that is "
-        "not in OpenAI's API: no top_k, no grammars, no count of tokens.",
-    )
-    upstream_features: tuple[str, ...] = option(
-        words("grammar", "json_schema", "logprobs", "seed", "tools"),
-        (),
-        "What the server can do beyond plain text. Each is tried at the start, and one that does "
-        "not work is an error.",
-    )
-    upstream_weights: str = option(
-        DIGEST,
-        "",
-        "SHA-256 of the weights that the server runs, as you know them; nobody can check it from "
-        "here. Empty: a digest of the model's name there, which names no file.",
-    )
-
-
-EVALUATORS_MAX = 16
-"""Each summary on chain looks at so many."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequesterSettings:
-    """What this node may spend when it buys completions."""
-
-    max_cost: Wei = option(
-        AMOUNT, Wei(AI), "Most that one job may cost, in AI; `--max-price` overrides it."
-    )
-    max_prompt_price: Wei = option(
-        PRICE, Wei(AI // 1000), "Providers that ask more for 1,000 prompt tokens are not chosen."
-    )
-    max_completion_price: Wei = option(
-        PRICE,
-        Wei(AI // 1000),
-        "Providers that ask more for 1,000 completion tokens are not chosen.",
-    )
-    max_window: Wei = option(
-        AMOUNT,
-        Wei(AI // 10),
-        "Most to pay ahead of the tokens received. A provider that cheats gets this much; one that "
-        "needs more is not chosen.",
-    )
-    auto_deposit: Wei = option(
-        AMOUNT,
-        Wei(10 * AI),
-        "What to put into a new channel, or add to an exhausted one. 0 never does so by itself.",
-    )
-    max_deposits: Wei = option(
-        AMOUNT,
-        Wei(100 * AI),
-        "Most that may lie in all channels together by automatic deposits.",
-    )
-    section: str = option(
-        choice(*SECTIONS),
-        "any",
-        "Whom to buy from, by what the registry on chain says: `any` is everybody who is not "
-        "suspended, `registered` and `whitelisted` those who are, `all` the suspended too. "
-        "`--section` overrides it.",
-    )
-    evaluators: tuple[str, ...] = option(
-        texts(EVALUATORS_MAX),
-        (),
-        "Accounts whose ratings of providers on chain you believe, each alike; profiles weigh them "
-        "(`rating`) or want a minimum. Empty: none are read.",
-        example='["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"]',
-    )
-    profile: str = option(
-        TEXT,
-        "default",
-        "How to choose a provider: `default` weighs price, latency and load of four that are "
-        "probed, `cheapest` and `fastest` do what they say, `sticky` keeps a conversation with one "
-        "provider, for its cache; or the name of a [[profiles]] table.",
     )
 
 
@@ -400,25 +215,14 @@ class Configuration:
 
     def spending_in(self, epoch: Epoch) -> RequesterSettings:
         """What requests may cost, in wei of a split epoch."""
-        spending = self.requester
-
-        def move(amount: Wei) -> Wei:
-            return Wei(rescale(amount, self.split_epoch, epoch))
-
-        return replace(
-            spending,
-            max_cost=move(spending.max_cost),
-            max_prompt_price=move(spending.max_prompt_price),
-            max_completion_price=move(spending.max_completion_price),
-            max_window=move(spending.max_window),
-        )
+        return self.requester.move(self.split_epoch, epoch)
 
 
 LISTS: Mapping[str, tuple[type, int]] = MappingProxyType(
     {
         "aliases": (AliasSettings, ALIASES_MAX),
         "profiles": (ProfileSettings, PROFILES_MAX),
-        "models": (ModelSettings, MODELS_MAX),
+        "models": (ModelSettings, limits.OFFERS_MAX),
     }
 )
 """Tables of which there may be several: what they are, and how many at most."""

@@ -15,10 +15,11 @@ from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.limits import MIB
 from p2p_modelex.node.advice import write_grant_command
 from p2p_modelex.node.assembly import build_spec, deployment_of
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration, validate_split_epoch
 from p2p_modelex.node.genesis import check_genesis
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.units import format_ai
 
 CONNECT_TIMEOUT_S = 5.0

@@ -12,7 +12,7 @@ Several completions may run at once, each in a task of the caller's.
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,29 @@ import trio
 
 from p2p_modelex.core.anchoring.marks import Mark
 from p2p_modelex.core.directory.directory import Entry
-from p2p_modelex.core.farm.names import explain_farm
 from p2p_modelex.core.routing.decision import Decision
-from p2p_modelex.errors import BadInput, ConfigurationError, NetworkError, NoProvider
-from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id, public_key_of
+from p2p_modelex.errors import ConfigurationError, NetworkError
+from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.charging_settings import X402Settings
-from p2p_modelex.node.completion import Completion, Terms, build_request
-from p2p_modelex.node.configuration import Configuration, RequesterSettings
+from p2p_modelex.node.completion import Completion
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import read_configuration, validate_configuration
-from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.failures import flattened
+from p2p_modelex.node.farm_search import FarmFound, find_farm
 from p2p_modelex.node.home import Home, default_home
+from p2p_modelex.node.joining import parse_peer
 from p2p_modelex.node.log import hush_unconfigured
 from p2p_modelex.node.mapping.inputs import Prompt, build_prompts
 from p2p_modelex.node.mapping.maps import AT_ONCE, Map, open_map
 from p2p_modelex.node.mapping.template import Fields, Template
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms, build_request
+from p2p_modelex.node.requester_settings import RequesterSettings
 from p2p_modelex.records.embedding import decode_vector
-from p2p_modelex.records.farm import FarmRecord, Membership, parse_farm
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.units import Wei
 
@@ -65,17 +66,6 @@ LEAVE_TIMEOUT_S = 5.0
 """How long jobs that are cut off may take to be receipted and paid when the block ends."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FarmFound:
-    """A farm as the mesh sees it: its id, its newest record if there is one, and the members whose
-    membership holds.
-    """
-
-    id: str
-    record: FarmRecord | None
-    members: tuple[tuple[Entry, Membership], ...]
 
 
 class Exchange:
@@ -195,22 +185,7 @@ class Exchange:
 
         NoProvider if nobody sells through one that is called so, or several are.
         """
-        core = self.node.core
-        name = parse_farm(farm)
-        ids = core.directory.get_farm_ids(name)
-        why = explain_farm(name, ids, core.directory.farms())
-        if why:
-            raise NoProvider(why, hint="farm:ID says which; modelex nodes shows who is there")
-        key = public_key_of(parse_peer_id(ids[0]))
-        await self.node.ask_farm(key)
-        book = core.farming.book
-        held = book.get(key, wall_clock())
-        members = tuple(
-            (entry, membership)
-            for entry in core.directory.find(farm=ids[0])
-            if (membership := book.get_membership(entry.advertisement, ids[0], wall_clock()))
-        )
-        return FarmFound(ids[0], held.record if held else None, members)
+        return await find_farm(self.node, farm)
 
     async def cancel_all(self) -> None:
         """Cancel every completion that is running."""
@@ -247,21 +222,6 @@ class Exchange:
     def mark(self, entry: Entry) -> Mark:
         """Return what the registry says of a node."""
         return self.node.core.anchoring.compute_mark(entry.peer, entry.advertisement)
-
-
-def parse_peer(text: str) -> tuple[PeerId, str | None]:
-    """Split MULTIADDR/p2p/PEER, or a bare peer id, into the peer and its address.
-
-    Raises BadInput if the peer id is none, or the rest is no multiaddr.
-    """
-    address, mark, peer = text.rpartition("/p2p/")
-    hint = "write /ip4/HOST/tcp/PORT/p2p/PEER, or the peer id alone: 12D3KooW..."
-    if text.startswith("/") and (not mark or len(address.split("/")) < 5):
-        raise BadInput(f"not a multiaddr with a peer id: {text[:120]!r}", hint=hint)
-    try:
-        return parse_peer_id(peer), (address if mark else None)
-    except BadInput as error:
-        raise BadInput(error.message, hint=hint) from error
 
 
 @asynccontextmanager

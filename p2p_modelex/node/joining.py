@@ -1,4 +1,7 @@
-"""Joining by memory: a home that knows peers from before needs no bootstrap peer to find them."""
+"""Joining the mesh: through a peer that is named, or by memory.
+
+A home that knows peers from before needs no bootstrap peer to find them.
+"""
 
 import random
 from collections.abc import Iterable
@@ -7,8 +10,8 @@ import structlog
 import trio
 
 from p2p_modelex.core.directory.directory import Entry
-from p2p_modelex.errors import NetworkError
-from p2p_modelex.ids import PeerId, format_peer_id
+from p2p_modelex.errors import BadInput, NetworkError
+from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
 from p2p_modelex.net.abc import Network
 
 KNOWN_PEERS_MAX = 8
@@ -19,6 +22,21 @@ GRACE_S = 1.0
 """How long bootstrap peers come first; with one of them up, nothing is dialled from memory."""
 
 log = structlog.get_logger(__name__)
+
+
+def parse_peer(text: str) -> tuple[PeerId, str | None]:
+    """Split MULTIADDR/p2p/PEER, or a bare peer id, into the peer and its address.
+
+    Raises BadInput if the peer id is none, or the rest is no multiaddr.
+    """
+    address, mark, peer = text.rpartition("/p2p/")
+    hint = "write /ip4/HOST/tcp/PORT/p2p/PEER, or the peer id alone: 12D3KooW..."
+    if text.startswith("/") and (not mark or len(address.split("/")) < 5):
+        raise BadInput(f"not a multiaddr with a peer id: {text[:120]!r}", hint=hint)
+    try:
+        return parse_peer_id(peer), (address if mark else None)
+    except BadInput as error:
+        raise BadInput(error.message, hint=hint) from error
 
 
 async def dial_known(network: Network, entries: Iterable[Entry]) -> None:

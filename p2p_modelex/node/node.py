@@ -10,36 +10,28 @@ import structlog
 import trio
 
 from p2p_modelex import __version__
-from p2p_modelex.chain.abc import Chain, Deployment
-from p2p_modelex.core.anchoring.own import SENT, AnchoringPolicy
 from p2p_modelex.core.choosing import Look
 from p2p_modelex.core.effects import Effect, Persist, RunEvent, RunFailed, RunFinished
-from p2p_modelex.core.funding import SALT_SEED, Budget
 from p2p_modelex.core.inputs import CancelRun, RunRequested, ShutDown
-from p2p_modelex.core.ledger.settlement import SettlementPolicy
-from p2p_modelex.core.node import FINAL_STATES, NodeCore
-from p2p_modelex.core.parts import Identity, Policies, Shop
-from p2p_modelex.core.ratings import RatingsPolicy
+from p2p_modelex.core.node import NodeCore
+from p2p_modelex.core.parts import Identity, Shop
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.verdict import Verdict as Judged
-from p2p_modelex.engine.abc import Engine
-from p2p_modelex.ids import JobId, PeerId, PublicKey, parse_address
-from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.net.abc import Network, Validator, Verdict
+from p2p_modelex.ids import JobId, PeerId, PublicKey
+from p2p_modelex.net.abc import Validator, Verdict
 from p2p_modelex.node import joining
 from p2p_modelex.node.configuration import Configuration
-from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import Driver, wall_clock
 from p2p_modelex.node.farms import NO_FARMS, Farms
-from p2p_modelex.node.routing_profiles import find_profile
+from p2p_modelex.node.parts import Parts
+from p2p_modelex.node.policies import build_policies
+from p2p_modelex.node.restoring import restore
 from p2p_modelex.node.shop import build_ownership, restock
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.job import Load
-from p2p_modelex.records.registry import RegistryEntry
-from p2p_modelex.records.rows import Row, SettingRow
-from p2p_modelex.store.abc import Store
-from p2p_modelex.units import Epoch, Millis, UnixMs, Wei
+from p2p_modelex.records.rows import Row
+from p2p_modelex.units import Epoch, UnixMs, Wei
 
 AGENT = f"modelex/{__version__}"
 SHUTDOWN_GRACE_S = 30.0
@@ -52,18 +44,6 @@ FLUSH_S = 3.0
 """What is queued on streams may go out for this long."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a node is made of: real ones from node/assembly.py, in-memory ones in tests."""
-
-    network: Network
-    store: Store
-    chain: Chain | None
-    engines: Mapping[str, Engine]
-    keys: KeyRing
-    deployment: Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +78,7 @@ class Node:
             registry_domain=deployment.registry_domain,
             channels_domain=deployment.channels_domain,
         )
-        policies = _policies(configuration)
+        policies = build_policies(configuration)
         self.core = NodeCore(identity, policies, shop, random.SystemRandom(), AGENT)
         self._driver = Driver(
             self.core, parts.network, parts.store, parts.chain, parts.engines, wall_clock
@@ -118,7 +98,7 @@ class Node:
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[None, None]:
         """Join the mesh and serve until the block ends."""
-        await self._restore()
+        await restore(self.core, self.parts, self._configuration)
         async with self._driver.run(), trio.open_nursery() as nursery:
             await self.join_farms(self._farms)
             await self._advertise()
@@ -248,47 +228,9 @@ class Node:
         """End a run early; what came is paid, and its events end as those of any other run."""
         await self._driver.tell(CancelRun(job))
 
-    async def _restore(self) -> None:
-        await self._find_epoch()
-        store, now = self.parts.store, wall_clock()
-        rows: list[Row] = [
-            *await store.channels(),
-            *await store.members(),
-            *await store.memberships(),
-            *await store.issued_vouchers(),
-            *await store.received_vouchers(),
-            *await store.redeemed(),
-            *await store.loans(),
-            *await store.jobs(without=FINAL_STATES),
-            await _keep_seed(store),
-        ]
-        sent = await store.setting(SENT)
-        if sent is not None:
-            rows.append(SettingRow(SENT, sent))
-        cut = self.core.restore(rows, await self._fetch_entry())
-        await store.apply(cut)
-        forgotten = await store.prune(now, finished=FINAL_STATES)
-        self.core.farming.book.restore(await store.farms(now), now)
-        kept = self.core.directory.restore(await store.records(now), now)
-        log.info("restored", rows=len(rows), advertisements=kept, cut=len(cut), forgotten=forgotten)
-
-    async def _find_epoch(self) -> None:
-        """Begin in the token's split epoch; ConfigurationError if the configuration is ahead."""
-        if self.parts.chain is None:
-            return
-        split = await self.parts.chain.fetch_split()
-        validate_split_epoch(self._configuration, split.epoch)
-        self.core.begin_in(split)
-
     async def _join_by_memory(self) -> None:
         if not await self.wait_synced(joining.GRACE_S):
             await joining.dial_known(self.parts.network, self.core.directory.entries())
-
-    async def _fetch_entry(self) -> RegistryEntry | None:
-        """Our registry entry, if we have one and are going to advertise it."""
-        if self.parts.chain is None or self._configuration.role == "requester":
-            return None
-        return await self.parts.chain.fetch_registration(self.parts.keys.peer.public_key)
 
     async def _watch_engines(self) -> None:
         """Sell, and advertise, what the engines have ready: one may swap its model or be down."""
@@ -315,30 +257,3 @@ class Node:
 def _build_validator(judge: Callable[[PeerId, bytes, UnixMs], Judged]) -> Validator:
     """Return the network's form of who judges a topic."""
     return lambda origin, payload: Verdict(judge(origin, payload, wall_clock()).outcome.value)
-
-
-async def _keep_seed(store: Store) -> SettingRow:
-    """Return what names the channels of this home, made at its first start."""
-    kept = await store.setting(SALT_SEED)
-    row = SettingRow(SALT_SEED, kept or secrets.token_bytes(32))
-    if kept is None:
-        await store.apply([row])
-    return row
-
-
-def _policies(configuration: Configuration) -> Policies:
-    requester, settlement = configuration.requester, configuration.settlement
-    registry = configuration.registry
-    epoch = Epoch(configuration.split_epoch)
-    return Policies(
-        Budget(requester.auto_deposit, requester.max_deposits, epoch),
-        SettlementPolicy(
-            threshold=settlement.redeem_above,
-            max_age_ms=Millis(settlement.redeem_every_s * 1000),
-            answers_closing=settlement.answer_closing,
-            epoch=epoch,
-        ),
-        anchoring=AnchoringPolicy(registry.register, Millis(registry.update_every_s * 1000)),
-        routing=find_profile(requester.profile, configuration.profiles),
-        ratings=RatingsPolicy(tuple(map(parse_address, requester.evaluators))),
-    )

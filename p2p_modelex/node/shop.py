@@ -10,7 +10,7 @@ from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.parts import Shop
 from p2p_modelex.engine.abc import Engine, EngineInfo
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.node.configuration import ModelSettings
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.envelope import digest

@@ -9,8 +9,8 @@ from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.errors import ModelexError
-from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 
 INTERVAL_S = 5.0
 """How often the catalogue's entries are read: one small file a model."""

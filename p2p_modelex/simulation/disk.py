@@ -42,7 +42,7 @@ class Disk:
             self.records.update((row.peer, row) for row in rows if isinstance(row, RecordRow))
 
     def read(self) -> list[Row]:
-        """Return what a core is restored from, as `node/node.py` reads it."""
+        """Return what a core is restored from, as `node/restoring.py` reads it."""
         store = self._store
         rows: list[Row] = [
             *_complete(store.channels()),

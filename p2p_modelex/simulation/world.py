@@ -114,7 +114,7 @@ class World:
         return life
 
     def _restore(self, machine: Machine, life: Life) -> None:
-        """As `node/node.py: _restore`."""
+        """As `node/restoring.py: restore`."""
         core, chain = life.core, self.chain
         entry = None
         if chain is not None:

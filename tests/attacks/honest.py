@@ -24,7 +24,8 @@ from p2p_modelex.node.assembly import configure_network
 from p2p_modelex.node.configuration import Configuration, LogSettings
 from p2p_modelex.node.exchange import Exchange, Terms
 from p2p_modelex.node.log import configure_log
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.store.memory import MemoryStore
 from tests.attacks.world import DEPOSIT, HONEST, MirroredChain, build_ledger
 from tests.node.world import DEPLOYMENT, MODEL, make_keys

@@ -20,10 +20,12 @@ from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.ids import ChannelId, format_peer_id
 from p2p_modelex.net.libp2p.network import Libp2pNetwork
 from p2p_modelex.node.assembly import configure_network
-from p2p_modelex.node.configuration import Configuration, LogSettings, ModelSettings
+from p2p_modelex.node.configuration import Configuration, LogSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.log import configure_log
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.model_settings import ModelSettings
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import Epoch

@@ -15,9 +15,10 @@ from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.assembly import open_node
-from p2p_modelex.node.configuration import Configuration, ModelSettings
+from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.node import Node
 from tests.chaos.stage import TOKENS_MAX
 

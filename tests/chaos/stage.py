@@ -8,9 +8,10 @@ from pathlib import Path
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
+from p2p_modelex.node.configuration import Configuration, Role
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.units import Wei
 
 PASSPHRASE = "chaos"

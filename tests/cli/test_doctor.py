@@ -9,8 +9,8 @@ import trio
 
 from p2p_modelex.cli.doctor import EXIT_CODE
 from p2p_modelex.demo.mesh import SENTIMENT, Mesh
-from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.records.rows import SettingRow
 from p2p_modelex.store.sqlite import SqliteStore
 from tests.cli.conftest import NETWORK, Modelex, Said, edit, new_home, nowhere

@@ -21,9 +21,10 @@ from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.keys.keystore import unlock_keystore
 from p2p_modelex.node.charging_settings import X402Settings
-from p2p_modelex.node.configuration import GatewaySettings, ModelSettings
+from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.units import AI, Wei
 from tests.cli.conftest import Modelex, new_home
 from tests.node.gateway.charging.paying import PAYER, payer_of

@@ -19,11 +19,12 @@ from p2p_modelex.errors import NoProvider
 from p2p_modelex.ids import format_address
 from p2p_modelex.keys.signers import KeyRing
 from p2p_modelex.node.assembly import open_node
-from p2p_modelex.node.configuration import Configuration, ModelSettings, RegistrySettings
+from p2p_modelex.node.configuration import Configuration, RegistrySettings
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.exchange import Exchange, Terms, build_request, connect
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.node import Node
 from p2p_modelex.node.options import PRICE
 from p2p_modelex.records.registry import Standing

@@ -16,8 +16,9 @@ from p2p_modelex.core.exchange.receipt_file import decode_receipt_file
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.demo.mesh import PASSPHRASE, SENTIMENT, Character, Mesh, open_mesh
 from p2p_modelex.engine.sources import NAMED
-from p2p_modelex.node.completion import Completion, build_request
+from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.exchange import Exchange, connect
+from p2p_modelex.node.request import build_request
 from p2p_modelex.node.settling import settle_home
 from p2p_modelex.store.sqlite import SqliteStore
 from p2p_modelex.units import Wei

@@ -17,8 +17,8 @@ import trio
 
 from p2p_modelex.demo.mesh import GATEWAY, PASSPHRASE, Mesh, _make_home, open_mesh, run_gateway
 from p2p_modelex.ids import format_peer_id
-from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.configuration_file import read_configuration
+from p2p_modelex.node.model_settings import ModelSettings
 from tests.chaos.stage import MODEL, TOKENS_MAX
 
 SELLERS = ("one", "two")

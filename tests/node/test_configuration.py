@@ -17,20 +17,15 @@ from p2p_modelex.core.routing.profile import CHOICES, PROFILES
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.ids import PublicKey, format_peer_id, peer_id_of
 from p2p_modelex.node.aliases import AliasSettings
-from p2p_modelex.node.configuration import (
-    Configuration,
-    LogSettings,
-    MeshSettings,
-    ModelSettings,
-    NetworkSettings,
-    RequesterSettings,
-)
+from p2p_modelex.node.configuration import Configuration, LogSettings, MeshSettings, NetworkSettings
 from p2p_modelex.node.configuration_file import (
     parse_configuration,
     read_configuration,
     write_configuration,
 )
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.options import meaning_of
+from p2p_modelex.node.requester_settings import RequesterSettings
 from p2p_modelex.node.routing_profiles import ProfileSettings, find_profile
 from p2p_modelex.units import AI, Epoch, Wei
 

@@ -6,10 +6,11 @@ import pytest
 
 from p2p_modelex.errors import ConfigurationError, KeystoreError
 from p2p_modelex.keys.keystore import unlock_keystore
-from p2p_modelex.node.configuration import Configuration, ModelSettings, NetworkSettings
+from p2p_modelex.node.configuration import Configuration, NetworkSettings
 from p2p_modelex.node.configuration_file import read_configuration
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
+from p2p_modelex.node.model_settings import ModelSettings
 
 CONFIGURATION = Configuration(role="provider", models=(ModelSettings("m"),))
 CHEAP = 2

@@ -9,8 +9,8 @@ from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.engine.upstream.engine import UpstreamEngine
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.node.assembly import build_spec, open_configured_engine
-from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 
 
 def test_an_upstream_needs_no_file(tmp_path: Path) -> None:

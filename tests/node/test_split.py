@@ -26,11 +26,13 @@ from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import ConfigurationError, PaymentError
 from p2p_modelex.ids import Address, ChannelId
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.node.completion import Completion, Terms
+from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.configuration import SettlementSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms
+from p2p_modelex.node.restoring import restore
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.units import AI, Wei, rescale
@@ -291,4 +293,4 @@ async def test_a_configuration_that_is_ahead_of_the_token_is_refused(world: Anvi
         node = exchange.node
         ahead = replace(node._configuration, split_epoch=2)
         with pytest.raises(ConfigurationError, match="split_epoch is 2, but"):
-            await Node(node.parts, ahead, None)._find_epoch()
+            await restore(node.core, node.parts, ahead)

@@ -14,9 +14,9 @@ from p2p_modelex.engine.swapping import SwappingEngine
 from p2p_modelex.node import node as running
 from p2p_modelex.node import upgrading
 from p2p_modelex.node.assembly import build_spec
-from p2p_modelex.node.configuration import ModelSettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.home import Home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.records.advertisement import Offer
 from tests.engine.tiny import write_tiny
 from tests.node.world import MODEL, World, wait_for_sellers

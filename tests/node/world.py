@@ -18,16 +18,13 @@ from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node.assembly import Adjust
 from p2p_modelex.node.charging_settings import X402Settings
-from p2p_modelex.node.configuration import (
-    Configuration,
-    ModelSettings,
-    RegistrySettings,
-    SettlementSettings,
-)
+from p2p_modelex.node.configuration import Configuration, RegistrySettings, SettlementSettings
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.farms import NO_FARMS, Farms
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.model_settings import ModelSettings
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.node.shop import build_shop
 from p2p_modelex.records.channel import Claim
 from p2p_modelex.records.signers import EvmSigner

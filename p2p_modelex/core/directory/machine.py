@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from p2p_modelex import limits
-from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.core.directory.announcements import (
     AnnouncementJudge,
     PendingFetches,
@@ -12,6 +11,7 @@ from p2p_modelex.core.directory.announcements import (
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.directory.index import Rng
 from p2p_modelex.core.directory.initiator import Plan
+from p2p_modelex.core.directory.neighbours import Neighbours
 from p2p_modelex.core.directory.own import OwnAdvertisement
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL, SESSION_TIMER, Sessions
 from p2p_modelex.core.directory.settings import DirectorySettings
@@ -59,10 +59,6 @@ _EXPIRE_PAUSE_MS = 1_000
 _FETCH_PAUSE_MS = 3_000
 # Who leaves cannot be asked any more, so its withdrawal is handed to more neighbours.
 _LEAVING_NEIGHBOURS = 8
-# Peers that we are not connected to and dial because gossip announced something: 4 at once and one
-# in 2 s. Anyone may announce a peer whose addresses are a third party's.
-_DIALS_BURST = 4
-_DIALS_INTERVAL_MS = 2_000
 _BATCH = limits.RECONCILE_BATCH_RECORDS
 
 
@@ -88,8 +84,7 @@ class DirectoryMachine:
         self._own = OwnAdvertisement(directory, signer)
         self._judge = AnnouncementJudge()
         self._pending = PendingFetches(settings.fetch_attempts)
-        self._connected: dict[PeerId, None] = {}
-        self._dials = TokenBuckets(_DIALS_BURST, _DIALS_INTERVAL_MS, 1)
+        self._neighbours = Neighbours(directory, self._sessions, rng, settings)
         self._timers: dict[TimerId, UnixMs] = {}
         self._announced_at = -settings.announce_interval_ms
 
@@ -135,13 +130,13 @@ class DirectoryMachine:
             case GossipArrived(topic=topic) if topic == ANNOUNCEMENTS_TOPIC:
                 self._on_gossip(input_, now)
             case PeerConnected(peer=peer):
-                self._connected[peer] = None
+                self._neighbours.add(peer)
                 self.directory.trust(peer)
                 under_way = self.completed + self._sessions.comparing()
                 if under_way < self._settings.joining_reconciliations:
                     return self._sessions.begin(peer, Plan(), now)
             case PeerDisconnected(peer=peer):
-                self._connected.pop(peer, None)
+                self._neighbours.remove(peer)
             case TimerFired(timer=timer) if timer.startswith(SESSION_TIMER):
                 return self._sessions.on_timer(timer)
             case TimerFired(timer=timer) if self._timers.pop(timer, None) is not None:
@@ -152,8 +147,10 @@ class DirectoryMachine:
 
     def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:
         if timer == _RECONCILE:
-            begun = self._begin_with_some(Plan(), now, self._settings.reconcile_neighbours)
-            return (*begun, *self._meet(now), self._set(_RECONCILE, now + self._pause()))
+            begun = self._neighbours.begin_with_some(
+                Plan(), now, self._settings.reconcile_neighbours
+            )
+            return (*begun, *self._neighbours.meet(now), self._set(_RECONCILE, now + self._pause()))
         if timer == _ANNOUNCE:
             return self._announce(now)
         if timer == _REFRESH and self._own.content is not None:
@@ -163,18 +160,22 @@ class DirectoryMachine:
                 # The clock went back; what was said holds until others' clocks catch up.
                 return (self._set(_REFRESH, now + self._settings.announce_interval_ms),)
         if timer == _FETCH:
-            retry_at = UnixMs(now + _FETCH_PAUSE_MS + self._jitter())
-            by_source = self._pending.take_due(now, self.directory.index.get, retry_at)
-            begun, own = (), self.directory.own
-            for source, keys in by_source.items():
-                if source not in self._connected and not self._dials.take(own, now):
-                    continue
-                for at in range(0, len(keys), _BATCH):
-                    plan = Plan(compares=False, fetch=tuple(keys[at : at + _BATCH]))
-                    begun += self._sessions.begin(source, plan, now)
-            return begun
+            return self._fetch(now)
         self.directory.expire(now)
         return ()
+
+    def _fetch(self, now: UnixMs) -> tuple[Effect, ...]:
+        """Ask those who announced records for them, where it is time to."""
+        retry_at = UnixMs(now + _FETCH_PAUSE_MS + self._jitter())
+        by_source = self._pending.take_due(now, self.directory.index.get, retry_at)
+        begun: tuple[Effect, ...] = ()
+        for source, keys in by_source.items():
+            if not self._neighbours.take_dial(source, now):
+                continue
+            for at in range(0, len(keys), _BATCH):
+                plan = Plan(compares=False, fetch=tuple(keys[at : at + _BATCH]))
+                begun += self._sessions.begin(source, plan, now)
+        return begun
 
     def _on_gossip(self, message: GossipArrived, now: UnixMs) -> None:
         try:
@@ -189,33 +190,6 @@ class DirectoryMachine:
                 sources = (message.forwarder, message.origin)
                 due = UnixMs(now + self._jitter())
                 self._pending.add(item.peer, item.sequence, sources, due)
-
-    def _begin_with_some(self, plan: Plan, now: UnixMs, most: int) -> tuple[Effect, ...]:
-        """Open sessions with a few random neighbours (the start of a Fisher-Yates shuffle)."""
-        peers = sorted(self._connected)
-        effects: tuple[Effect, ...] = ()
-        for at in range(min(most, len(peers))):
-            other = at + int(self._rng.random() * (len(peers) - at))
-            peers[at], peers[other] = peers[other], peers[at]
-            effects += self._sessions.begin(peers[at], plan, now)
-        return effects
-
-    def _meet(self, now: UnixMs) -> tuple[Effect, ...]:
-        """Now and then reconcile with a peer that we are not connected to: neighbours alone would
-        never lead from one half of a mesh into the other once a partition has cut every connection.
-        """
-        settings = self._settings
-        if self._rng.random() >= settings.stranger_share:
-            return ()
-        if len(self._connected) >= settings.strangers_below:
-            return ()
-        entry = self.directory.draw(self._rng)
-        if entry is None or entry.peer == self.directory.own or entry.peer in self._connected:
-            return ()
-        is_possible = bool(entry.advertisement.addresses) and self._dials.take(
-            self.directory.own, now
-        )
-        return self._sessions.begin(entry.peer, Plan(), now) if is_possible else ()
 
     def set_own(
         self,
@@ -252,7 +226,9 @@ class DirectoryMachine:
             self._announced_at + self._settings.announce_interval_ms,
         )
         # Neighbours get it before it is announced, so that there is more than one to ask for it.
-        pushed = self._begin_with_some(self._push(), now, self._settings.reconcile_neighbours)
+        pushed = self._neighbours.begin_with_some(
+            self._push(), now, self._settings.reconcile_neighbours
+        )
         return (*published, *pushed, self._set(_ANNOUNCE, at), *self._settle(now))
 
     def withdraw(self, now: UnixMs) -> tuple[Effect, ...]:
@@ -261,7 +237,7 @@ class DirectoryMachine:
         if content is None:
             return ()
         published = self._publish_own(content, now)
-        pushed = self._begin_with_some(self._push(), now, _LEAVING_NEIGHBOURS)
+        pushed = self._neighbours.begin_with_some(self._push(), now, _LEAVING_NEIGHBOURS)
         self._timers.pop(_ANNOUNCE, None)
         return (*published, *pushed, CancelTimer(_ANNOUNCE), *self._announce(now))
 

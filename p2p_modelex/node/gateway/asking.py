@@ -16,7 +16,6 @@ from p2p_modelex import limits
 from p2p_modelex.engine.schema import build_grammar
 from p2p_modelex.errors import BadInput, Unsupported
 from p2p_modelex.ids import PeerId, parse_peer_id
-from p2p_modelex.node.completion import ATTEMPTS, TIMEOUT_MAX_S, Terms, build_request
 from p2p_modelex.node.gateway.refusal import Refusal
 from p2p_modelex.node.gateway.schema import (
     ChatMessage,
@@ -28,6 +27,7 @@ from p2p_modelex.node.gateway.schema import (
     ResponseFormat,
 )
 from p2p_modelex.node.gateway.tooling import read_calls, read_result, read_tools
+from p2p_modelex.node.request import ATTEMPTS, TIMEOUT_MAX_S, Terms, build_request
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.records.job import Message, Request

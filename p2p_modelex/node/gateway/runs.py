@@ -10,7 +10,8 @@ import trio
 from p2p_modelex.core.effects import RunFailed, RunRouted, RunText
 from p2p_modelex.engine.abc import Done, Engine, Piece
 from p2p_modelex.ids import JobId, PeerId
-from p2p_modelex.node.completion import Completion, CompletionPiece, error_of
+from p2p_modelex.node.completion import Completion, CompletionPiece
+from p2p_modelex.node.run_errors import error_of
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from p2p_modelex import limits
-from p2p_modelex.node.completion import TIMEOUT_MAX_S
 from p2p_modelex.node.gateway.telling import ChatLogprobs, TextLogprobs
+from p2p_modelex.node.request import TIMEOUT_MAX_S
 from p2p_modelex.records.tools import Choice, Tool
 
 CHOICES_MAX = 16

@@ -4,7 +4,7 @@ from p2p_modelex.core.effects import RunFailed
 from p2p_modelex.core.mapping.acts import OrderFailed, Stop
 from p2p_modelex.core.outcomes import is_at_fault
 from p2p_modelex.errors import ModelexError, NetworkError, NoProvider, PaymentError
-from p2p_modelex.node.completion import hint_of
+from p2p_modelex.node.run_errors import hint_of
 from p2p_modelex.units import Wei
 
 _UNWELL = "RTE-8"

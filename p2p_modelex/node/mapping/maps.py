@@ -10,7 +10,6 @@ import trio
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import MAP_ORDERS_MAX
-from p2p_modelex.node.completion import Terms
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.mapping.inputs import Prompt
@@ -20,6 +19,7 @@ from p2p_modelex.node.mapping.resuming import Resuming
 from p2p_modelex.node.mapping.spreading import Plan, Progress, Spreading
 from p2p_modelex.node.mapping.template import Template
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms
 from p2p_modelex.records.farm import parse_farm
 from p2p_modelex.units import Epoch, Wei
 

@@ -31,7 +31,7 @@ from p2p_modelex.core.mapping.acts import (
 from p2p_modelex.core.mapping.machine import MappingMachine
 from p2p_modelex.errors import BadInput, ModelexError
 from p2p_modelex.ids import JobId, PeerId
-from p2p_modelex.node.completion import Completion, Terms
+from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.mapping import journal as books
@@ -41,6 +41,7 @@ from p2p_modelex.node.mapping.journal import JobEnd, JobNote, Journal, Known, Re
 from p2p_modelex.node.mapping.results import encode_answer, encode_failure
 from p2p_modelex.node.mapping.resuming import Resuming
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei, rescale

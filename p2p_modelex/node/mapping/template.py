@@ -17,7 +17,7 @@ import msgspec
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import Digest
 from p2p_modelex.limits import PROMPT_BYTES
-from p2p_modelex.node.completion import build_request
+from p2p_modelex.node.request import build_request
 from p2p_modelex.records.advertisement import Kind
 from p2p_modelex.records.job import Message, Request
 

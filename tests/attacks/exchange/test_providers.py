@@ -24,7 +24,8 @@ from p2p_modelex.net.libp2p.network import Libp2pNetwork
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.farms import NO_FARMS, Farms
-from p2p_modelex.node.node import Node, Parts
+from p2p_modelex.node.node import Node
+from p2p_modelex.node.parts import Parts
 from p2p_modelex.records import codec
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import (

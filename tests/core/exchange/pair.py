@@ -16,7 +16,8 @@ from p2p_modelex.core.exchange.provider import ProviderExchange
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import OpenJobs, Purchase, Seller, Ware
 from p2p_modelex.core.ledger.payee import PayeeLedger
-from p2p_modelex.core.ledger.payer import PayerLedger, ReservedLane
+from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.reserved import ReservedLane
 from p2p_modelex.ids import (
     Address,
     ChannelId,

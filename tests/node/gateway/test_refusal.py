@@ -18,8 +18,8 @@ from p2p_modelex.errors import (
     Unsupported,
 )
 from p2p_modelex.ids import JobId
-from p2p_modelex.node.completion import error_of
 from p2p_modelex.node.gateway.refusal import refusal_of
+from p2p_modelex.node.run_errors import error_of
 from p2p_modelex.records.job import FailureCode, RefusalCode
 from p2p_modelex.units import Wei
 

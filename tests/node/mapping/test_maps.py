@@ -14,7 +14,6 @@ from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import BadInput, NoProvider, PaymentError
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.aliases import AliasSettings
-from p2p_modelex.node.completion import Terms
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.mapping import journal as books
 from p2p_modelex.node.mapping.journal import Journal
@@ -22,6 +21,7 @@ from p2p_modelex.node.mapping.maps import Map
 from p2p_modelex.node.mapping.results import MapResult
 from p2p_modelex.node.mapping.template import Template
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.request import Terms
 from p2p_modelex.records.receipt import Finish, Receipt
 from p2p_modelex.units import Epoch, Wei
 from tests.node.world import MODEL, PRICE, World, peer_of, wait_for_sellers

@@ -15,9 +15,10 @@ from p2p_modelex.chain.devnet import Devnet, bring_up, grant
 from p2p_modelex.cli import main
 from p2p_modelex.ids import format_peer_id
 from p2p_modelex.keys.signers import KeyRing
-from p2p_modelex.node.configuration import Configuration, ModelSettings, Role
+from p2p_modelex.node.configuration import Configuration, Role
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.initialise import init_home
+from p2p_modelex.node.model_settings import ModelSettings
 from p2p_modelex.node.options import AMOUNT, PRICE
 from p2p_modelex.records.farm import WHOLE
 from p2p_modelex.units import AI, Wei
