@@ -19,7 +19,7 @@ from p2p_modelex.core.ledger.lanes import (
 from p2p_modelex.core.ledger.reserved import ReservedLane
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, Digest, PeerId
+from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.eip712 import AccountSigner
