@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.effects import Effect, ReadRatings, SetTimer, TimerId
-from p2p_modelex.core.inputs import Input, RatingsRead, TimerFired
+from p2p_modelex.core.inputs import RatingsRead, TimerFired
 from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.ids import Address, PeerId, PublicKey, peer_id_of, public_key_of
 from p2p_modelex.records.advertisement import Advertisement
@@ -48,17 +48,15 @@ class RatingWatch:
         """Read for the first time in a while."""
         return [SetTimer(READ_TIMER, UnixMs(now + FIRST_MS))] if self._policy.evaluators else []
 
-    def step(self, happened: Input, now: UnixMs) -> list[Effect]:
+    def step(self, happened: TimerFired | RatingsRead, now: UnixMs) -> list[Effect]:
         """Take one input: the timer's, or what was read. What cannot be read stands as it was."""
-        match happened:
-            case TimerFired():
-                again = SetTimer(READ_TIMER, UnixMs(now + AGAIN_MS))
-                nodes = self._choose()
-                return [ReadRatings(nodes, self._policy.evaluators), again] if nodes else [again]
-            case RatingsRead(ratings):
-                for peer, rating in ratings:
-                    self._book.put(peer_id_of(peer), rating)
-        return []
+        if isinstance(happened, RatingsRead):
+            for peer, rating in happened.ratings:
+                self._book.put(peer_id_of(peer), rating)
+            return []
+        again = SetTimer(READ_TIMER, UnixMs(now + AGAIN_MS))
+        nodes = self._choose()
+        return [ReadRatings(nodes, self._policy.evaluators), again] if nodes else [again]
 
     def _choose(self) -> tuple[tuple[PublicKey, Address], ...]:
         """The next of those registered: only of these are there ratings."""

@@ -25,6 +25,7 @@ from p2p_modelex.records.channel import PAYER_SIGNS, ChannelTerms
 from p2p_modelex.records.job import (
     Ask,
     Chunk,
+    Finished,
     Order,
     Pay,
     ProviderMessage,
@@ -189,18 +190,22 @@ async def test_a_requester_that_never_pays_gets_one_window() -> None:
         assert refused.reason == f"earned={cost}"
 
 
-async def test_vouchers_that_shrink_are_of_another_or_too_big_end_the_job() -> None:
+async def test_vouchers_that_shrink_end_the_job_and_too_big_ones_pay_nothing() -> None:
     async with siege() as (node, attacker):
         attacker.fund(1000 * PRICE)
-        for number, amount in enumerate((-1, 2000 * PRICE), 1):
-            held = 400 * PRICE * number
-            stream, job = await attacker.order(number, held)
-            await receive(stream)
-            bad = attacker.promise(held + amount)
-            await stream.send_frame(codec.encode(Pay(job, bad)))
-            with pytest.raises(NetworkError), trio.fail_after(5):
-                while True:
-                    await stream.receive_frame()
+        stream, job = await attacker.order(1, 400 * PRICE)
+        await receive(stream)
+        await stream.send_frame(codec.encode(Pay(job, attacker.promise(400 * PRICE - 1))))
+        with pytest.raises(NetworkError), trio.fail_after(5):
+            while True:
+                await stream.receive_frame()
+        stream, job = await attacker.order(2, 800 * PRICE)
+        await receive(stream)
+        # The deposit may have grown while the chain could not be read: no offence.
+        await stream.send_frame(codec.encode(Pay(job, attacker.promise(2800 * PRICE))))
+        while not isinstance(await receive(stream), Finished):
+            pass
+        await stream.aclose()
         forged = msgspec.structs.replace(attacker.promise(900 * PRICE), signature=bytes(65))
         stream = await attacker.open(parameters.PROTOCOL)
         order = attacker.build_order(JobId(b"f" * 16), forged, 900 * PRICE)
