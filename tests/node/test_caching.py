@@ -10,6 +10,7 @@ from p2p_modelex.engine.abc import Done, Output
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.ids import PeerId
 from p2p_modelex.node.exchange import Exchange, build_request
+from p2p_modelex.node.routing_profiles import ProfileSettings
 from p2p_modelex.records.job import Message, Request
 from tests.node.world import MODEL, World, wait_for_sellers
 
@@ -57,7 +58,11 @@ async def test_conversations_stay_where_they_were_read() -> None:
         for number in range(1, SELLERS + 1):
             await stack.enter_async_context(world.provider(number, Remembering()))
         friends = range(1, SELLERS + 1)
-        exchange = await stack.enter_async_context(world.requester(99, friends=list(friends)))
+        # In memory all answer at once, and how soon is a matter of chance.
+        own = ProfileSettings("own", latency=0, late_binding=False)
+        exchange = await stack.enter_async_context(
+            world.requester(99, friends=list(friends), profiles=(own,), profile="own")
+        )
         await wait_for_sellers(exchange, SELLERS)
         moved, saved = 0, []
         for name in ("Ada", "Bob", "Cy"):
