@@ -31,7 +31,7 @@ from p2p_modelex.keys.passphrase import read_passphrase
 from p2p_modelex.node.aliases import resolve_alias
 from p2p_modelex.node.assembly import open_node
 from p2p_modelex.node.charging_settings import X402Settings
-from p2p_modelex.node.completion import Completion, Terms, build_request
+from p2p_modelex.node.completion import Completion, Terms, build_request, hint_of
 from p2p_modelex.node.configuration import Configuration, RequesterSettings
 from p2p_modelex.node.configuration_file import read_configuration, validate_configuration
 from p2p_modelex.node.driver import wall_clock
@@ -202,7 +202,7 @@ class Exchange:
         ids = core.directory.get_farm_ids(name)
         why = explain_farm(name, ids, core.directory.farms())
         if why:
-            raise NoProvider(why, hint="farm:ID says which; modelex nodes shows who is there")
+            raise NoProvider(why, hint=hint_of(why))
         key = public_key_of(parse_peer_id(ids[0]))
         await self.node.ask_farm(key)
         book = core.farming.book
