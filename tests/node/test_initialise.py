@@ -73,7 +73,7 @@ def test_nothing_is_made_if_something_is_wrong(home: Home, network: Path, tmp_pa
         init_home(home, CONFIGURATION, "x", deployment_file=tmp_path / "none", scrypt_n=CHEAP)
     damaged = tmp_path / "damaged.toml"
     damaged.write_text('name = "devnet"\n')
-    with pytest.raises(ConfigurationError, match="damaged.toml"):
+    with pytest.raises(ConfigurationError, match=r"damaged\.toml"):
         init_home(home, CONFIGURATION, "x", deployment_file=damaged, scrypt_n=CHEAP)
     with pytest.raises(ConfigurationError, match="no model to sell"):
         init_home(home, Configuration(role="provider"), "x", deployment_file=network)
