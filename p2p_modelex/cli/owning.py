@@ -111,10 +111,11 @@ def admit(
     now = _now()
     until = UnixMs(now + days * DAY_MS)
     roll, made = rolls.admit(file.roll, peer_id_of(member), weight, index, now, until)
+    path = out or Path(f"{name}-{made.serial}.json")
+    _check_free(path)
     written = _sign(home, roll, signer)
     payload = codec.encode(rolls.build_certificate(roll, made))
     certificate = seal(CERTIFICATE_DOMAIN, _network_of(home), payload, signer)
-    path = out or Path(f"{name}-{made.serial}.json")
     try:
         path.write_bytes(encode_certificate_file(certificate, written.record))
     except OSError as error:
@@ -131,6 +132,16 @@ def admit(
         "until": Moment(made.not_after // 1000),
     }
     print_answer(answer, as_json=as_json)
+
+
+def _check_free(path: Path) -> None:
+    """Raise ConfigurationError unless a new file can be there, before an index is given for it."""
+    if path.exists():
+        raise ConfigurationError(f"{path} is there already", hint="give another --out")
+    if not path.parent.is_dir():
+        raise ConfigurationError(
+            f"cannot write {path}: there is no folder {path.parent}", hint="give another --out"
+        )
 
 
 @click.command()

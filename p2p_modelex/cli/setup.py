@@ -7,7 +7,7 @@ from typing import cast
 import click
 
 from p2p_modelex.cli.common import home_option, read_key_file
-from p2p_modelex.errors import ConfigurationError
+from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.ids import format_address, format_peer_id
 from p2p_modelex.node.advice import write_grant_command
 from p2p_modelex.node.configuration import Configuration, Role
@@ -136,4 +136,10 @@ def _parse_model(text: str) -> ModelSettings:
     name, _, price = text.partition(":")
     if not price:
         return ModelSettings(model=name)
-    return ModelSettings(model=name, completion_price=PRICE.read(price))
+    try:
+        return ModelSettings(model=name, completion_price=PRICE.read(price))
+    except BadInput as error:
+        raise BadInput(
+            f"not a model with its price: {text!r}",
+            hint=f"write NAME:PRICE, AI for 1,000 completion tokens, such as {name}:0.02",
+        ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2p_modelex.errors import SimulationError
+from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 SLICES = 200
 """Progress is shown so often in a run."""
+
+
+def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    """Where results cannot go is known before hours of a run."""
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"cannot make {folder}: {error.strerror}", hint="give another --out"
+            ) from error
+    return folder
 
 
 @click.command()
@@ -34,6 +46,7 @@ SLICES = 200
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
+    callback=_make_folder,
     help="Write samples and summary into this directory, as JSON lines and as Parquet if pyarrow "
     "is installed (extra `simulate`).",
 )

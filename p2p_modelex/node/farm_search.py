@@ -8,6 +8,7 @@ from p2p_modelex.errors import NoProvider
 from p2p_modelex.ids import parse_peer_id, public_key_of
 from p2p_modelex.node.driver import wall_clock
 from p2p_modelex.node.node import Node
+from p2p_modelex.node.run_errors import hint_of
 from p2p_modelex.records.farm import FarmRecord, Membership, parse_farm
 
 
@@ -32,7 +33,7 @@ async def find_farm(node: Node, farm: str) -> FarmFound:
     ids = core.directory.get_farm_ids(name)
     why = explain_farm(name, ids, core.directory.farms())
     if why:
-        raise NoProvider(why, hint="farm:ID says which; modelex nodes shows who is there")
+        raise NoProvider(why, hint=hint_of(why))
     key = public_key_of(parse_peer_id(ids[0]))
     await node.ask_farm(key)
     book = core.farming.book

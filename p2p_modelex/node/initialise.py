@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.errors import BadInput, ConfigurationError
 from p2p_modelex.keys.keystore import ACCOUNT_FILE, SCRYPT_N, create_keystore, unlock_keystore
 from p2p_modelex.keys.signers import KeyRing
@@ -27,7 +28,7 @@ def init_home(
     account_key: an EVM key to import, else a new one is made. Keys that lie in `home` already, from
     a backup or an `init` that was cut off, are taken if the passphrase opens them.
     Raises KeystoreError, and ConfigurationError if `home` is initialised or the network file is
-    missing.
+    missing or malformed.
     """
     if home.exists:
         raise ConfigurationError(
@@ -44,6 +45,7 @@ def init_home(
         raise ConfigurationError(
             f"there is no network file {source}", hint="name one with --network"
         )
+    read_deployment(source)
     home.create()
     if account_key is None and (home.keys / ACCOUNT_FILE).exists():
         ring = unlock_keystore(home.keys, passphrase)

@@ -196,6 +196,17 @@ def test_verify_needs_to_know_the_network(modelex: Modelex, tmp_path: Path) -> N
     modelex("verify", path, "--home", tmp_path / "none").check_error(3, "--network")
 
 
+def test_init_makes_no_home_of_what_would_not_start(modelex: Modelex, tmp_path: Path) -> None:
+    network, home = tmp_path / "network.toml", tmp_path / "home"
+    network.write_text('{"model": "news-sentiment"}')
+    told = ("init", "--home", home, "--network", network)
+    modelex(*told).check_error(3, "network.toml")
+    network.write_text(NETWORK)
+    said = modelex(*told, "--model", f"{SENTIMENT}:cheap")
+    said.check_error(2, f"'{SENTIMENT}:cheap'", f"{SENTIMENT}:0.02")
+    assert not home.exists()
+
+
 def test_init_says_what_to_do_next(modelex: Modelex, tmp_path: Path) -> None:
     network, home = tmp_path / "network.toml", tmp_path / "home"
     network.write_text(NETWORK)

@@ -145,6 +145,10 @@ def test_who_joins_is_told_what_is_wrong(modelex: Modelex, lonely: Home, tmp_pat
     home = ("--home", lonely.path)
     nowhere = tmp_path / "none" / "x.json"
     modelex(*admit, STRANGER, "--out", nowhere, *home).check_error(3, "cannot write")
+    own.write_text("notes of its owner")
+    modelex(*admit, STRANGER, "--out", own, *home).check_error(3, "own.json is there already")
+    assert own.read_text() == "notes of its owner"
+    assert modelex("farm", "list", *home).out == ""
     assert modelex(*admit, STRANGER, "--out", theirs, *home).code == 0
     peer = format_peer_id(read_peer(lonely.keys))
     assert modelex(*admit, peer, "--out", ours, *home).code == 0

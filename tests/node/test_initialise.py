@@ -14,6 +14,15 @@ from p2p_modelex.node.model_settings import ModelSettings
 
 CONFIGURATION = Configuration(role="provider", models=(ModelSettings("m"),))
 CHEAP = 2
+NETWORK = """\
+name = "devnet"
+chain_id = 31337
+
+[contracts]
+token = "0x0000000000000000000000000000000000000001"
+registry = "0x0000000000000000000000000000000000000002"
+channels = "0x0000000000000000000000000000000000000003"
+"""
 
 
 @pytest.fixture
@@ -24,7 +33,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     path = tmp_path / "devnet.toml"
-    path.write_text('name = "devnet"\n')
+    path.write_text(NETWORK)
     return path
 
 
@@ -63,6 +72,10 @@ def test_an_absolute_network_file_is_used_where_it_is(home: Home, network: Path)
 def test_nothing_is_made_if_something_is_wrong(home: Home, network: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no network file"):
         init_home(home, CONFIGURATION, "x", deployment_file=tmp_path / "none", scrypt_n=CHEAP)
+    damaged = tmp_path / "damaged.toml"
+    damaged.write_text('name = "devnet"\n')
+    with pytest.raises(ConfigurationError, match=r"damaged\.toml"):
+        init_home(home, CONFIGURATION, "x", deployment_file=damaged, scrypt_n=CHEAP)
     with pytest.raises(ConfigurationError, match="no model to sell"):
         init_home(home, Configuration(role="provider"), "x", deployment_file=network)
     assert not home.path.exists()

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from p2p_modelex.cli.simulate import simulate
+from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import GOSSIP_ORIGIN_BURST, GOSSIP_ORIGIN_RATE
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import MARKET, MESH, build, play
@@ -105,6 +106,15 @@ def test_the_command_prints_a_summary_and_writes_files(tmp_path: Path) -> None:
     assert json.loads(samples[-1])["is_complete"] is True
     table = parquet.read_table(out / "samples.parquet").to_pylist()
     assert table == [json.loads(line) for line in samples]
+
+
+def test_results_that_cannot_be_written_are_known_before_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    file.write_text(MESH, encoding="utf-8")
+    done = CliRunner().invoke(simulate, [str(file), "--out", str(file / "out")])
+    assert isinstance(done.exception, BadInput)
+    assert "cannot make" in str(done.exception)
+    assert done.output == ""
 
 
 def test_an_expectation_that_does_not_hold_fails_the_command(tmp_path: Path) -> None:
