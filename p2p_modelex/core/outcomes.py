@@ -32,12 +32,16 @@ class Outcomes:
     def fail(self, run: Run, attempt: Attempt, failed: RunFailed, now: UnixMs) -> list[Effect]:
         """An order failed, wanted or not; look at its channel if that may help."""
         run.spent += rescale(failed.paid, attempt.epoch, run.epoch)
-        is_fault, peer = is_at_fault(failed), attempt.peer
+        peer = attempt.peer
+        # Its first order offered what it says we owe; who wants more still is worth no further try.
+        is_insatiable = failed.code == "debt" and run.debtor_of == peer
+        is_fault = is_insatiable or is_at_fault(failed)
         self._router.on_end(attempt.exchange.job, peer, is_good=False if is_fault else None)
         if is_fault:
             advertised = attempt.candidate.advertisement.sequence
             unreached = advertised if failed.code == "dial" else None
-            self._circuits.on_failure(peer, now, unreached=unreached)
+            is_foul = failed.code == "protocol"
+            self._circuits.on_failure(peer, now, unreached=unreached, is_foul=is_foul)
         else:
             self._circuits.end_trial(peer)
         return [self._ordering.fetch(attempt.channel)] if failed.code in STALE else []

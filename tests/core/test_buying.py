@@ -206,6 +206,17 @@ def test_a_refused_debt_is_ordered_again_at_the_same_provider_once() -> None:
     assert buyer.ended().code == "debt"
 
 
+def test_who_keeps_refusing_a_debt_that_was_offered_rests() -> None:
+    buyer = ordering(1, attempts=1)
+    for number in range(FAILURES_TO_OPEN):
+        assert not buyer.circuits.is_open(buyer.vendors[0].key.peer, buyer.now)
+        if number:
+            buyer.request(number + 1, attempts=1)
+        buyer.refuse("debt", "earned=50")
+        buyer.refuse("debt", "earned=50")
+    assert buyer.circuits.is_open(buyer.vendors[0].key.peer, buyer.now)
+
+
 def test_a_debt_that_we_owe_is_paid_with_the_next_order() -> None:
     """A job that broke in mid-stream leaves a doubt; the refusal names it, the retry pays it."""
     buyer = ordering(1)

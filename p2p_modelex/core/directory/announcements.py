@@ -126,9 +126,11 @@ class PendingFetches:
         forgotten, and the others come again at `retry_at`, from their next source.
         """
         by_source: dict[PeerId, list[bytes]] = {}
-        again: list[bytes] = []
+        again: dict[bytes, None] = {}
         while (due := self.next_due()) is not None and due <= now:
             _, key = heapq.heappop(self._heap)
+            if key in again:  # announced twice for the same time
+                continue
             one = self._pending[key]
             sequence = held(key)
             fetched = sequence is not None and sequence >= one.sequence
@@ -137,7 +139,7 @@ class PendingFetches:
                 self._crowd.leave(key)
             else:
                 by_source.setdefault(one.sources[one.attempt], []).append(key)
-                again.append(key)
+                again[key] = None
         for key in again:
             one = self._pending[key]
             one.attempt += 1

@@ -32,13 +32,18 @@ class Circuits:
     def __init__(self) -> None:
         self._circuits: dict[PeerId, _Circuit] = {}
 
-    def on_failure(self, peer: PeerId, now: UnixMs, *, unreached: int | None = None) -> None:
+    def on_failure(
+        self, peer: PeerId, now: UnixMs, *, unreached: int | None = None, is_foul: bool = False
+    ) -> None:
         """The peer failed a dial, a stream or a job. Not for refusals, which are honest answers.
 
         unreached: where it was a dial, the sequence of the advertisement that had the addresses.
+        is_foul: it broke the rules, which is no accident: its circuit opens at once.
         """
         known = self._circuits.pop(peer, None)
         failures = (known.failures if known else 0) + 1
+        if is_foul:
+            failures = max(failures, FAILURES_TO_OPEN)
         rests = failures - FAILURES_TO_OPEN
         pause = min(REST_MS << min(rests, 16), REST_MAX_MS) if rests >= 0 else 0
         self._circuits[peer] = _Circuit(failures, UnixMs(now + pause), UnixMs(0), unreached)

@@ -215,6 +215,17 @@ def test_pending_fetches_are_bounded_and_raised() -> None:
     assert pending.next_due() == NOW + 1
 
 
+def test_what_is_announced_twice_at_once_is_fetched_once() -> None:
+    """Else whom we ask answers twice, and REC-6 blames it."""
+    pending = PendingFetches(3)
+    for sequence in (5, 6):
+        pending.add(bytes(32), sequence, (Key(2).peer,), NOW)
+    assert pending.take_due(NOW, lambda _key: None, UnixMs(NOW + 9)) == {Key(2).peer: [bytes(32)]}
+    again = pending.take_due(UnixMs(NOW + 9), lambda _key: None, UnixMs(NOW + 18))
+    assert len(again) == 1
+    assert Key(2).peer not in again
+
+
 def test_one_neighbours_announcements_do_not_crowd_out_anothers() -> None:
     pending = PendingFetches(3)
     for number in range(PENDING_MAX):
