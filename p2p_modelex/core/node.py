@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
 
-import msgspec
-
 from p2p_modelex import limits
 from p2p_modelex.core.choosing import Look
 from p2p_modelex.core.directory.index import Rng
@@ -39,7 +37,7 @@ from p2p_modelex.core.inputs import (
     StreamReady,
     TimerFired,
 )
-from p2p_modelex.core.ledger.lanes import CONCEDED
+from p2p_modelex.core.job_states import cut_jobs
 from p2p_modelex.core.machines import NextStream, build_ground, build_trade
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
@@ -53,7 +51,7 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
-from p2p_modelex.records.rows import JobRow, Row
+from p2p_modelex.records.rows import Row
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.units import UnixMs
 
@@ -70,18 +68,6 @@ PROTOCOLS: Mapping[str, int] = MappingProxyType(
 
 BACKGROUND = frozenset({RECONCILE_PROTOCOL, PROBE_PROTOCOL, FARM_PROTOCOL, MEMBERS_PROTOCOL})
 """Those that nobody pays for: jobs and money go first."""
-
-
-CUT = "cut"
-"""The state of a job that we served and lost, once the node has started again."""
-
-FINAL_STATES = (
-    *("finished", "failed", CONCEDED),
-    *("paid", "unpaid", "engine", "timeout", "internal", "shutting_down", CUT),
-)
-"""States of job rows that matter no more: a requester's, then a provider's. A `lost` or `running`
-row of a job we bought is kept: the provider may yet ask for what it delivered (LED-11).
-"""
 
 
 class NodeCore:
@@ -126,11 +112,7 @@ class NodeCore:
         self.payee.restore(rows)
         if self._selling is not None:
             self._selling.restore(rows)
-        return tuple(
-            msgspec.structs.replace(row, state=CUT)
-            for row in rows
-            if isinstance(row, JobRow) and row.is_provider and row.state not in FINAL_STATES
-        )
+        return cut_jobs(rows)
 
     def begin_in(self, split: SplitState) -> None:
         """Say in which split epoch the token is; call before `start`."""
@@ -323,7 +305,6 @@ class NodeCore:
 
 __all__ = [
     "ANNOUNCEMENTS_TOPIC",
-    "FINAL_STATES",
     "PROTOCOLS",
     "Identity",
     "NodeCore",

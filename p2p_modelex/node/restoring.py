@@ -6,7 +6,8 @@ import structlog
 
 from p2p_modelex.core.anchoring.own import SENT
 from p2p_modelex.core.funding import SALT_SEED
-from p2p_modelex.core.node import FINAL_STATES, NodeCore
+from p2p_modelex.core.job_states import FINAL_STATES
+from p2p_modelex.core.node import NodeCore
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.configuration_file import validate_split_epoch
 from p2p_modelex.node.driver import wall_clock

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from p2p_modelex.core.anchoring.own import SENT
 from p2p_modelex.core.funding import SALT_SEED
-from p2p_modelex.core.node import FINAL_STATES
+from p2p_modelex.core.job_states import FINAL_STATES
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row, SettingRow
 from p2p_modelex.store.memory import MemoryStore

@@ -13,10 +13,11 @@ from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
+from p2p_modelex.core.job_states import CUT, FINAL_STATES
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.members.machine import TELL_TIMER
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL, TELL_INTERVAL_MS
-from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, CUT, FINAL_STATES, PROTOCOLS, NodeCore
+from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, PROTOCOLS, NodeCore
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId

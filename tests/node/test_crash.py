@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import trio
 
-from p2p_modelex.core.node import CUT
+from p2p_modelex.core.job_states import CUT
 from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import JobId

@@ -36,8 +36,8 @@ from p2p_modelex.node.gateway.http import JSON, HttpServer, Wire
 from p2p_modelex.node.gateway.openapi import build_document
 from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import Answered
+from p2p_modelex.node.gateway.replies import Health
 from p2p_modelex.node.gateway.runs import OwnRun, Run
-from p2p_modelex.node.gateway.schema import Health
 from p2p_modelex.node.gateway.shelf import Shelf
 from p2p_modelex.node.home import Home, receipt_path, write_receipt
 from p2p_modelex.records.job import Request

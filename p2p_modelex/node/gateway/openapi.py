@@ -6,20 +6,20 @@ from typing import Any
 import msgspec
 
 from p2p_modelex import __version__
-from p2p_modelex.node.gateway import schema
+from p2p_modelex.node.gateway import replies, schema
 from p2p_modelex.node.gateway.batches import shapes
 from p2p_modelex.node.gateway.refusal import ErrorAnswer
 
 _TYPES = (
     schema.ChatRequest,
-    schema.ChatCompletion,
+    replies.ChatCompletion,
     schema.CompletionRequest,
-    schema.TextCompletion,
+    replies.TextCompletion,
     schema.EmbeddingRequest,
-    schema.EmbeddingList,
-    schema.ModelList,
-    schema.Model,
-    schema.Health,
+    replies.EmbeddingList,
+    replies.ModelList,
+    replies.Model,
+    replies.Health,
     shapes.FileObject,
     shapes.FileList,
     shapes.FileDeleted,

@@ -15,9 +15,7 @@ from p2p_modelex.core.effects import RunRouted
 from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.gateway.asking import Asked, Shape
 from p2p_modelex.node.gateway.refusal import Refusal
-from p2p_modelex.node.gateway.runs import Outcome
-from p2p_modelex.node.gateway.schema import (
-    CHOICES_MAX,
+from p2p_modelex.node.gateway.replies import (
     AnswerMessage,
     ChatChoice,
     ChatCompletion,
@@ -31,6 +29,8 @@ from p2p_modelex.node.gateway.schema import (
     TextCompletion,
     Usage,
 )
+from p2p_modelex.node.gateway.runs import Outcome
+from p2p_modelex.node.gateway.schema import CHOICES_MAX
 from p2p_modelex.node.gateway.splice import Logprobs
 from p2p_modelex.node.gateway.telling import ChatLogprobs, TextLogprobs, show_chat, show_text
 from p2p_modelex.node.gateway.tooling import show_calls, show_part

@@ -11,7 +11,7 @@ from p2p_modelex.core.routing.filters import NAMES_SHOWN
 from p2p_modelex.limits import NAME_BYTES
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.gateway.refusal import Refusal
-from p2p_modelex.node.gateway.schema import Model, ModelexModel, ModelList, PriceRange
+from p2p_modelex.node.gateway.replies import Model, ModelexModel, ModelList, PriceRange
 from p2p_modelex.node.options import PRICE_TOKENS
 from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.family import family_of, split_model
