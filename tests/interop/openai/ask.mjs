@@ -11,7 +11,21 @@ const asked = {
   temperature: 0,
 };
 
+// The provider that dies in mid-answer is met with the first request or soon after, and left then.
+const routes = [];
+const answers = new Set();
+for (let number = 0; number < 8; number++) {
+  const pieces = [];
+  for await (const event of await library.chat.completions.create({ ...asked, stream: true })) {
+    pieces.push(event.choices[0].delta.content ?? "");
+    if (event.choices[0].modelex) routes.push(event.choices[0].modelex.route);
+  }
+  answers.add(pieces.join(""));
+}
+
 const whole = await library.chat.completions.create(asked);
+
+if (answers.size !== 1 || !answers.has(whole.choices[0].message.content)) throw new Error([...answers].join("|"));
 
 const streamed = [];
 let usage = null;
@@ -23,17 +37,6 @@ const events = await library.chat.completions.create({
 for await (const event of events) {
   streamed.push(event.choices[0]?.delta?.content ?? "");
   usage = event.usage ?? usage;
-}
-
-// Asked again and again, the provider that dies in mid-answer is met sooner or later.
-const routes = [];
-for (let number = 0; number < 8; number++) {
-  const pieces = [];
-  for await (const event of await library.chat.completions.create({ ...asked, stream: true })) {
-    pieces.push(event.choices[0].delta.content ?? "");
-    if (event.choices[0].modelex) routes.push(event.choices[0].modelex.route);
-  }
-  if (pieces.join("") !== whole.choices[0].message.content) throw new Error(pieces.join(""));
 }
 
 const models = [];
