@@ -17,7 +17,8 @@ MANY = 1_000
 FARM = "harvest"
 MEMBERS = ("ada", "bert", "cleo", "dora")
 VICTIM, NEWCOMER = "bert", "emil"
-TOKEN_MS = 25.0
+TOKEN_MS = 75.0
+"""Long enough for the newcomer to come while there is work, on a quick machine too."""
 
 
 @pytest.mark.town
