@@ -11,8 +11,6 @@ UnixMs = NewType("UnixMs", int)
 Millis = NewType("Millis", int)
 """A duration in milliseconds."""
 
-Tokens = NewType("Tokens", int)
-"""A count of model tokens, by the provider's own tokenizer."""
 
 Epoch = NewType("Epoch", int)
 """How many 2:1 splits the $AI token had seen when an amount was written down (uint16)."""

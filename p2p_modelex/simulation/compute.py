@@ -42,7 +42,6 @@ class _Job:
     prompt_tokens: int
     left: int
     made: int = 0
-    is_started: bool = False
 
 
 def count_tokens(request: Request) -> int:
