@@ -1,9 +1,9 @@
 """The simulator's model of gossip against the code that ships, on the same mesh and messages.
 
 Real: `net/libp2p/gossip.py` over streams in memory under Trio's MockClock (memory_pubsub.py).
-Simulated: `simulation/gossip.py` on the simulator's heap. Both have the same links, latencies and
-publishers; whom a router grafts each draws for itself, so one mesh differs from the next by chance:
-several seeds are added up. Steps cost no time on either side.
+Simulated: `simulation/models/gossip.py` on the simulator's heap. Both have the same links,
+latencies and publishers; whom a router grafts each draws for itself, so one mesh differs from the
+next by chance: several seeds are added up. Steps cost no time on either side.
 """
 
 import os
@@ -19,11 +19,11 @@ import trio.testing
 from benchmarks.measuring import Stopwatch
 from benchmarks.memory_pubsub import MemoryMesh, virtual_time
 from p2p_modelex.ids import PeerId
-from p2p_modelex.simulation.gossip import Message, Router, Rpc
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.links import REGIONS, LinkModel, Place
+from p2p_modelex.simulation.models.gossip import Message, Router, Rpc
+from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.scenario import Gossip, Links
+from p2p_modelex.simulation.scenario.settings import Gossip, Links
 
 NODES = int(os.environ.get("MODELEX_CALIBRATION_NODES", "50"))
 DEGREE = 16

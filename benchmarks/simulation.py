@@ -5,8 +5,8 @@ import msgspec
 from benchmarks.measuring import Result, Stopwatch, begin, report, resident_mib
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.run import Simulation
-from p2p_modelex.simulation.scenario import Scenario
-from p2p_modelex.simulation.scenario_file import list_scenarios, read_scenario, scale
+from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario, scale
+from p2p_modelex.simulation.scenario.tables import Scenario
 
 SIZES = (50, 200)
 BARE_EVENTS = 200_000

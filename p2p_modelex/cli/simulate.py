@@ -12,9 +12,9 @@ from p2p_modelex.errors import BadInput, SimulationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from p2p_modelex.simulation.results.sweep import Swept
     from p2p_modelex.simulation.run import Result, Simulation
-    from p2p_modelex.simulation.scenario import Scenario
-    from p2p_modelex.simulation.sweep import Swept
+    from p2p_modelex.simulation.scenario.tables import Scenario
 
 SLICES = 200
 """Progress is shown so often in a run."""
@@ -94,7 +94,7 @@ def simulate(
         result = run.finish()
     _show(result, time.monotonic() - began)
     if out is not None:
-        from p2p_modelex.simulation.files import write_result
+        from p2p_modelex.simulation.results.files import write_result
 
         for path in write_result(result, out):
             click.echo(f"wrote {path}")
@@ -110,7 +110,7 @@ def _sweep(
     show: tuple[str, ...],
 ) -> None:
     """Run a scenario for each value of a setting, and show the runs side by side."""
-    from p2p_modelex.simulation.sweep import parse_sweep, run_sweep
+    from p2p_modelex.simulation.results.sweep import parse_sweep, run_sweep
 
     key, values = parse_sweep(asked)
     scenarios = {value: read_value(f"{key}={value}") for value in values}
@@ -138,7 +138,7 @@ def _show_sweep(key: str, columns: tuple[str, ...], runs: "Iterable[Swept]") -> 
 
 
 def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, ...]) -> "Scenario":
-    from p2p_modelex.simulation.scenario_file import list_scenarios, read_scenario, scale
+    from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario, scale
 
     path = list_scenarios().get(name, Path(name))
     if seed is not None:

@@ -16,20 +16,20 @@ from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation import seams
-from p2p_modelex.simulation.chain import ChainModel
-from p2p_modelex.simulation.checkers import Checkers
-from p2p_modelex.simulation.cryptography import Notary, RealScheme, StubScheme
-from p2p_modelex.simulation.director import Director
-from p2p_modelex.simulation.exposure import Exposure
-from p2p_modelex.simulation.gossip import Message
+from p2p_modelex.simulation.actors.director import Director
+from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.checkers import Checkers
+from p2p_modelex.simulation.checks.exposure import Exposure
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.life import START_MS, Life
-from p2p_modelex.simulation.measures import Measures, Sampled
-from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubScheme
+from p2p_modelex.simulation.models.gossip import Message
+from p2p_modelex.simulation.nodes.life import START_MS, Life
+from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.scenario import Scenario
-from p2p_modelex.simulation.workload import Customers
-from p2p_modelex.simulation.world import World
+from p2p_modelex.simulation.results.measures import Measures, Sampled
+from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.simulation.scenario.tables import Scenario
 
 PAIRS_MAX = 2_000_000
 """Pairs of a node and an advertiser that are looked at in the end."""

@@ -18,7 +18,7 @@ from p2p_modelex.records import codec, eip712, envelope, ownership
 from p2p_modelex.records.advertisement import Advertisement, Announcements
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.reconciliation import Offered, Pulled, Records
-from p2p_modelex.simulation.cryptography import Notary
+from p2p_modelex.simulation.models.cryptography import Notary
 
 DECODED_MAX = 200_000
 """Decoded values kept, at 1 to 2 KiB each; the cache begins anew when it is full."""

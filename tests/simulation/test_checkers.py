@@ -16,7 +16,7 @@ from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Pay
 from p2p_modelex.records.rows import RecordRow
-from p2p_modelex.simulation.life import Life
+from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.units import UnixMs, Wei
 from tests.simulation.worlds import MARKET, MESH, play

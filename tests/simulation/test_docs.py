@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from p2p_modelex.simulation.behaviours import BEHAVIOURS
-from p2p_modelex.simulation.scenario_file import parse_scenario
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.scenario.reading import parse_scenario
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ import pytest
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.spread import Spread
+from p2p_modelex.simulation.results.spread import Spread
 
 
 class Note(msgspec.Struct, frozen=True):

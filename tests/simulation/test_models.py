@@ -9,13 +9,13 @@ from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import LoanRow, MemberRow, MembershipRow, SettingRow
-from p2p_modelex.simulation.compute import EngineModel
-from p2p_modelex.simulation.disk import Disk
-from p2p_modelex.simulation.gossip import Message as GossipMessage
-from p2p_modelex.simulation.gossip import Router, Rpc
-from p2p_modelex.simulation.links import Cut, LinkModel, Place
-from p2p_modelex.simulation.quantities import ByteRate, Duration
-from p2p_modelex.simulation.scenario import Engine, Gossip, Links
+from p2p_modelex.simulation.models.compute import EngineModel
+from p2p_modelex.simulation.models.gossip import Message as GossipMessage
+from p2p_modelex.simulation.models.gossip import Router, Rpc
+from p2p_modelex.simulation.models.links import Cut, LinkModel, Place
+from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration
+from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Links
 from p2p_modelex.units import Wei
 
 S = 1_000_000

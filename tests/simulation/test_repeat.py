@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from p2p_modelex.core import effects as fx
-from p2p_modelex.simulation.chance import draw_scenario
 from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.scenario.chance import draw_scenario
 from tests.simulation.worlds import MARKET, MESH, build, play
 
 _SCRIPT = (

@@ -1,7 +1,7 @@
 import pytest
 
 from p2p_modelex.errors import BadInput
-from p2p_modelex.simulation.scenario_file import (
+from p2p_modelex.simulation.scenario.reading import (
     list_scenarios,
     parse_scenario,
     read_scenario,

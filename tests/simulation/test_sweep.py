@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.errors import BadInput
-from p2p_modelex.simulation.scenario import Scenario
-from p2p_modelex.simulation.sweep import FILE, VALUES_MAX, parse_sweep, run_one, run_sweep
+from p2p_modelex.simulation.results.sweep import FILE, VALUES_MAX, parse_sweep, run_one, run_sweep
+from p2p_modelex.simulation.scenario.tables import Scenario
 from tests.simulation.worlds import MESH, build, play
 
 

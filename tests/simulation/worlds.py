@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from p2p_modelex.simulation.run import Result, Simulation
-from p2p_modelex.simulation.scenario import Scenario
-from p2p_modelex.simulation.scenario_file import parse_scenario
+from p2p_modelex.simulation.scenario.reading import parse_scenario
+from p2p_modelex.simulation.scenario.tables import Scenario
 
 MESH = """
 name = "mesh"

@@ -11,8 +11,8 @@ import time
 import click
 
 from p2p_modelex.errors import SimulationError
-from p2p_modelex.simulation.chance import draw_scenario
 from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.scenario.chance import draw_scenario
 
 FAILURES_SHOWN = 20
 

@@ -18,7 +18,7 @@ from p2p_modelex.records.advertisement import Announcement, Announcements, Chang
 from p2p_modelex.records.job import Chunk, Finished, Load, Pay
 
 if TYPE_CHECKING:
-    from p2p_modelex.simulation.life import Life
+    from p2p_modelex.simulation.nodes.life import Life
 
 Behaviour = Callable[["Life", fx.Effect], fx.Effect | None]
 

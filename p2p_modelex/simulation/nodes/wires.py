@@ -12,7 +12,7 @@ from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.ids import PeerId
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.links import LinkModel, Place
+from p2p_modelex.simulation.models.links import LinkModel, Place
 
 DIAL_TRIPS = 3
 """Round trips before a stream can be opened: TCP, and Noise with the muxer."""

@@ -19,7 +19,7 @@ from p2p_modelex.records.channel import PAYER_SIGNS
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.scenario import Chain
+from p2p_modelex.simulation.scenario.settings import Chain
 
 CALLS_MAX = 1_000_000
 """Calls under way at once."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from p2p_modelex.ids import PeerId
-from p2p_modelex.simulation.scenario import Gossip
+from p2p_modelex.simulation.scenario.settings import Gossip
 
 IHAVE_MAX = 5000
 """Message ids asked of one peer in a heartbeat (the specification's GossipSubMaxIHaveLength)."""

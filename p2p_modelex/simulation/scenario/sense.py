@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Iterable
 
 from p2p_modelex.errors import BadInput
-from p2p_modelex.simulation.behaviours import BEHAVIOURS
-from p2p_modelex.simulation.links import REGIONS
-from p2p_modelex.simulation.quantities import seconds
-from p2p_modelex.simulation.scenario import NODES_MAX, Fault, Population, Scenario, Workload
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.models.links import REGIONS
+from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
 from p2p_modelex.toml_lines import TOP, Place
 
 

@@ -12,9 +12,9 @@ import msgspec
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import KIB
-from p2p_modelex.simulation.quantities import read_quantity
-from p2p_modelex.simulation.scenario import Scenario
-from p2p_modelex.simulation.sense import Nonsense, validate_scenario
+from p2p_modelex.simulation.scenario.quantities import read_quantity
+from p2p_modelex.simulation.scenario.sense import Nonsense, validate_scenario
+from p2p_modelex.simulation.scenario.tables import Scenario
 from p2p_modelex.toml_lines import TOP, Place, find_line
 
 FILE_BYTES = 256 * KIB

@@ -7,12 +7,12 @@ import msgspec
 from p2p_modelex.core import effects as fx
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row
-from p2p_modelex.simulation.gossip import Message
-from p2p_modelex.simulation.life import START_MS, Life
-from p2p_modelex.simulation.quantities import seconds
-from p2p_modelex.simulation.spread import Spread
-from p2p_modelex.simulation.workload import Customers
-from p2p_modelex.simulation.world import World
+from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.models.gossip import Message
+from p2p_modelex.simulation.nodes.life import START_MS, Life
+from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.scenario.quantities import seconds
 
 PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""

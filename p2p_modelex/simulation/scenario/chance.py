@@ -5,17 +5,13 @@ After TigerBeetle's VOPR: the options themselves are drawn, so that the seed rep
 
 import random
 
-from p2p_modelex.simulation.behaviours import BEHAVIOURS
-from p2p_modelex.simulation.quantities import ByteRate, Duration, Money
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.scenario import (
+from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
+from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Gossip, Links
+from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
-    Chain,
-    Cpu,
-    Engine,
     Fault,
-    Gossip,
-    Links,
     Population,
     Scenario,
     Workload,

@@ -8,19 +8,19 @@ import msgspec
 from p2p_modelex.core.node import NodeCore
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.ownership import SignedOwnership
-from p2p_modelex.simulation.behaviours import BEHAVIOURS, be_honest
-from p2p_modelex.simulation.chain import ChainModel
-from p2p_modelex.simulation.compute import EngineModel, EngineStep
-from p2p_modelex.simulation.cryptography import Notary
-from p2p_modelex.simulation.disk import Disk
-from p2p_modelex.simulation.gossip import Router
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, be_honest
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.life import Life, Observer
-from p2p_modelex.simulation.links import REGIONS, LinkModel, Place
-from p2p_modelex.simulation.machine import Machine
+from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
+from p2p_modelex.simulation.models.cryptography import Notary
+from p2p_modelex.simulation.models.gossip import Router
+from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
+from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.nodes.life import Life, Observer
+from p2p_modelex.simulation.nodes.machine import Machine
+from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.randomness import derive, open_stream
-from p2p_modelex.simulation.scenario import Population, Scenario
-from p2p_modelex.simulation.wires import Wires
+from p2p_modelex.simulation.scenario.tables import Population, Scenario
 
 AGENT = "modelex/simulated"
 KEPT_WHOLE_MAX = 300

@@ -13,8 +13,8 @@ import msgspec
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.ids import JobId
-from p2p_modelex.simulation.checkers import breach
-from p2p_modelex.simulation.life import Life
+from p2p_modelex.simulation.checks.checkers import breach
+from p2p_modelex.simulation.nodes.life import Life
 
 _ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK = 2, 3, 4, 16, 17, 18
 """Tags of records/job.py, read without the code that is under test."""

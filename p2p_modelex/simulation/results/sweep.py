@@ -13,7 +13,7 @@ import msgspec
 
 from p2p_modelex.errors import BadInput, SimulationError
 from p2p_modelex.simulation.run import Simulation
-from p2p_modelex.simulation.scenario import Scenario
+from p2p_modelex.simulation.scenario.tables import Scenario
 
 VALUES_MAX = 256
 """Runs of a sweep."""

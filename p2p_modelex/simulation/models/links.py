@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-from p2p_modelex.simulation.scenario import Links
+from p2p_modelex.simulation.scenario.settings import Links
 
 _TABLE = tomllib.loads(
-    resources.files("p2p_modelex.simulation").joinpath("regions.toml").read_text(encoding="utf-8")
+    resources.files("p2p_modelex.simulation.models")
+    .joinpath("regions.toml")
+    .read_text(encoding="utf-8")
 )
 _ROUND_TRIPS: Mapping[str, Mapping[str, int]] = _TABLE["round_trip_ms"]
 REGIONS = tuple(_ROUND_TRIPS)

@@ -15,11 +15,11 @@ from p2p_modelex.ids import ChannelId, PeerId
 from p2p_modelex.records import envelope, receipt, voucher
 from p2p_modelex.records.advertisement import DOMAIN
 from p2p_modelex.records.rows import ReceiptRow, ReceivedVoucherRow, RecordRow, Row
-from p2p_modelex.simulation.chain import DEPLOYMENT, ChainModel
-from p2p_modelex.simulation.cryptography import Notary
-from p2p_modelex.simulation.life import Life
-from p2p_modelex.simulation.machine import Machine
-from p2p_modelex.simulation.quantities import seconds
+from p2p_modelex.simulation.models.chain import DEPLOYMENT, ChainModel
+from p2p_modelex.simulation.models.cryptography import Notary
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.nodes.machine import Machine
+from p2p_modelex.simulation.scenario.quantities import seconds
 
 EXPIRY_SLACK_MS = 3_000
 """Entries are taken out up to a second late (directory machine), and a busy CPU adds to it."""

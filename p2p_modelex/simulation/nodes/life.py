@@ -20,15 +20,15 @@ from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.net.bounded import GossipLimiter, GossipRates
 from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.records.rows import Row
-from p2p_modelex.simulation.alarms import Alarms, TimerDue
-from p2p_modelex.simulation.chain import ChainModel, answer_without_chain
-from p2p_modelex.simulation.compute import EngineModel, EngineStep
-from p2p_modelex.simulation.cryptography import Notary
-from p2p_modelex.simulation.disk import Disk
-from p2p_modelex.simulation.gossip import Message, Router, Rpc
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.quantities import seconds
-from p2p_modelex.simulation.wires import Wires
+from p2p_modelex.simulation.models.chain import ChainModel, answer_without_chain
+from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
+from p2p_modelex.simulation.models.cryptography import Notary
+from p2p_modelex.simulation.models.gossip import Message, Router, Rpc
+from p2p_modelex.simulation.nodes.alarms import Alarms, TimerDue
+from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.nodes.wires import Wires
+from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.units import UnixMs
 
 START_MS = 1_800_000_000_000

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from p2p_modelex.simulation.life import Life
-from p2p_modelex.simulation.links import KEEPALIVE_US, Cut
-from p2p_modelex.simulation.machine import Machine
-from p2p_modelex.simulation.neighbourhood import Keep, Neighbourhood
-from p2p_modelex.simulation.scenario import Fault
-from p2p_modelex.simulation.workload import Arrival, Customers
-from p2p_modelex.simulation.world import World
+from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
+from p2p_modelex.simulation.actors.workload import Arrival, Customers
+from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.nodes.machine import Machine
+from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.scenario.tables import Fault
 
 NUMBER = -1
 """The director's number in the trace."""

@@ -5,9 +5,9 @@ import random
 import msgspec
 
 from p2p_modelex.simulation.kernel import Target
-from p2p_modelex.simulation.life import Life
-from p2p_modelex.simulation.machine import Machine
-from p2p_modelex.simulation.world import World
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.nodes.machine import Machine
+from p2p_modelex.simulation.nodes.world import World
 
 PAUSE_US = 1_000_000
 """Between two looks; it doubles up to PAUSE_MAX_US while a bootstrap peer is missing."""

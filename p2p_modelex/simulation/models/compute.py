@@ -22,7 +22,7 @@ from p2p_modelex.core.inputs import (
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.receipt import Finish
-from p2p_modelex.simulation.scenario import Engine
+from p2p_modelex.simulation.scenario.settings import Engine
 
 COUNT_US = 1_000
 """What counting a prompt's tokens takes."""

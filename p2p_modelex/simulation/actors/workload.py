@@ -14,11 +14,11 @@ from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.life import Life
-from p2p_modelex.simulation.machine import Machine
-from p2p_modelex.simulation.quantities import seconds
-from p2p_modelex.simulation.scenario import Workload
-from p2p_modelex.simulation.spread import Spread
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.nodes.machine import Machine
+from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.simulation.scenario.tables import Workload
 from p2p_modelex.units import Wei
 
 RUNNING_MAX = 100_000

@@ -14,11 +14,12 @@ from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
-from p2p_modelex.simulation.chain import DEPLOYMENT
-from p2p_modelex.simulation.disk import Disk
-from p2p_modelex.simulation.life import START_MS, Life
-from p2p_modelex.simulation.links import Place
-from p2p_modelex.simulation.scenario import Engine, Population, Scenario
+from p2p_modelex.simulation.models.chain import DEPLOYMENT
+from p2p_modelex.simulation.models.links import Place
+from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.nodes.life import START_MS, Life
+from p2p_modelex.simulation.scenario.settings import Engine
+from p2p_modelex.simulation.scenario.tables import Population, Scenario
 from p2p_modelex.units import Millis, Wei
 
 PRICE_TOKENS = 1000

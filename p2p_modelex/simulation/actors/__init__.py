@@ -1,0 +1,1 @@
+"""Who acts: those who come and go, ask, and lie."""

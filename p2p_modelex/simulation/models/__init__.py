@@ -1,0 +1,1 @@
+"""What is around the nodes, as models: links, gossip, engines, chain, signatures."""

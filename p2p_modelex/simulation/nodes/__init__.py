@@ -1,0 +1,1 @@
+"""Nodes: cores as processes on machines, with their disks, timers and streams."""
