@@ -1,6 +1,6 @@
 """What a directory holds, and every way to find it: by peer, key, capability and expiry."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -13,17 +13,26 @@ from p2p_modelex.records.rows import RecordRow
 from p2p_modelex.units import UnixMs
 
 
+def build_capabilities(entries: Iterable[Entry], own: PeerId) -> CapabilityIndex:
+    """Return who offers what of these, but for ourselves."""
+    index = CapabilityIndex()
+    for entry in entries:
+        if entry.peer != own:
+            index.put(entry.peer, None, entry.advertisement)
+    return index
+
+
 class Holdings:
     """One entry a peer. No rules: what is put in is kept. Our own has no capabilities for us."""
 
     def __init__(self, own: PeerId) -> None:
         self.index = RangeIndex()
-        self.capabilities = CapabilityIndex()
         self.weight = 0
         """The sum of the entries' weights."""
         self._own = own
         self._entries: dict[PeerId, Entry] = {}
         self._expiries = Expiries()
+        self._capabilities: CapabilityIndex | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -31,6 +40,13 @@ class Holdings:
     def __iter__(self) -> Iterator[Entry]:
         """Yield every entry, in the order in which the peers came."""
         return iter(self._entries.values())
+
+    @property
+    def capabilities(self) -> CapabilityIndex:
+        """Who offers what. It is made when somebody asks first: most nodes of a mesh never do."""
+        if self._capabilities is None:
+            self._capabilities = build_capabilities(self, self._own)
+        return self._capabilities
 
     def get(self, peer: PeerId) -> Entry | None:
         """Return a peer's entry."""
@@ -47,9 +63,9 @@ class Holdings:
         self._entries[peer] = entry
         self.weight += entry.weight - (known.weight if known is not None else 0)
         self.index.put(public_key_of(peer), entry.advertisement.sequence)
-        if peer != self._own:
+        if peer != self._own and self._capabilities is not None:
             before = known.advertisement if known is not None else None
-            self.capabilities.put(peer, before, entry.advertisement)
+            self._capabilities.put(peer, before, entry.advertisement)
         self._expiries.put(peer, entry.expires_at)
         if self._expiries.is_loose(len(self._entries)):
             self._expiries.clear()
@@ -65,8 +81,8 @@ class Holdings:
         entry = self._entries.pop(peer)
         self.weight -= entry.weight
         self.index.remove(public_key_of(peer))
-        if peer != self._own:
-            self.capabilities.put(peer, entry.advertisement, None)
+        if peer != self._own and self._capabilities is not None:
+            self._capabilities.put(peer, entry.advertisement, None)
 
     def next_expiry(self) -> UnixMs | None:
         """When `take_expired` may have something."""
