@@ -87,6 +87,7 @@ class DirectoryMachine:
         self._neighbours = Neighbours(directory, self._sessions, rng, settings)
         self._timers: dict[TimerId, UnixMs] = {}
         self._announced_at = -settings.announce_interval_ms
+        self._fetch_at = UnixMs(0)
 
     @property
     def completed(self) -> int:
@@ -187,9 +188,13 @@ class DirectoryMachine:
         for item in items:
             held = self.directory.index.get(item.peer)
             if item.peer != own and (held is None or held < item.sequence):
+                # What is announced until the next fetch goes with it: a session for each record
+                # would use up what a peer allows in a flood of newcomers (REC-10).
+                if self._fetch_at <= now:
+                    soonest = max(now, self._fetch_at + self._settings.fetch_jitter_ms)
+                    self._fetch_at = UnixMs(soonest + self._jitter())
                 sources = (message.forwarder, message.origin)
-                due = UnixMs(now + self._jitter())
-                self._pending.add(item.peer, item.sequence, sources, due)
+                self._pending.add(item.peer, item.sequence, sources, self._fetch_at)
 
     def set_own(
         self,

@@ -31,7 +31,8 @@ class DirectorySettings:
     """The first change waits this long for others to join it."""
     fetch_jitter_ms: int = 500
     """An announced record is fetched within this time, at random, so that its origin is not
-    asked by all at once. Longer: more of the mesh asks a neighbour that has it already."""
+    asked by all at once; what is announced meanwhile goes with it, and the next ones within twice
+    this time. Longer: more of the mesh asks a neighbour that has it already."""
     fetch_attempts: int = 3
     """Sources tried for an announced record: forwarder, publisher, the peer itself, in turn."""
     answer_timeout_ms: int = 15_000
