@@ -24,6 +24,7 @@ from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubScheme
 from p2p_modelex.simulation.models.gossip import Message
+from p2p_modelex.simulation.nodes.catalogue import Catalogue
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.plugin import find_place, find_wrong, take_measures
@@ -91,7 +92,8 @@ class Simulation:
 
     def __enter__(self) -> Self:
         shares = self.scenario.codec == "objects"
-        self._stack.enter_context(seams.entered(self.notary, shares_objects=shares))
+        catalogue = Catalogue(self.notary, self.scenario.nodes) if shares else None
+        self._stack.enter_context(seams.entered(self.notary, catalogue))
         self._mint()
         self.director.plan()
         return self
