@@ -52,6 +52,15 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     effect: msgspec.Struct
 
 
+class Confirmed(msgspec.Struct, frozen=True, gc=False):
+    """A deposit is as deep as those who read it want it. state: as it was mined."""
+
+    index: int
+    caller: int
+    payee: Address
+    state: ChannelState
+
+
 class Sealing(msgspec.Struct, frozen=True, gc=False):
     """It is time for a block."""
 
@@ -112,9 +121,11 @@ class ChainModel:
         self._calls[index] = caller
         self._kernel.at(at + self._settings.read, self, Call(index, caller.number, effect))
 
-    def receive(self, event: Call | Sealing) -> None:
+    def receive(self, event: Call | Confirmed | Sealing) -> None:
         """Take a call, or make a block."""
-        if isinstance(event, Sealing):
+        if isinstance(event, Confirmed):
+            self._on_confirmed(event)
+        elif isinstance(event, Sealing):
             self._is_armed = False
             is_wanted = self.blocks.seal(event.height, self._kernel.now)
             self._tell_followers()
@@ -134,6 +145,25 @@ class ChainModel:
         if answer is not None and not caller.is_over:
             self._kernel.at(self._kernel.now + self._settings.read, caller, answer)
 
+    def _confirm(self, caller: Caller, answer: inp.Input | None) -> None:
+        """Answer a transaction; one that made a deposit when its payee sees it as well."""
+        wait = self._settings.confirmations * self._settings.block
+        if not wait or not isinstance(answer, inp.ChannelOpened):
+            self._answer(caller, answer)
+            return
+        index = self._last = self._last + 1
+        self._calls[index] = caller
+        event = Confirmed(index, caller.number, answer.payee, answer.state)
+        self._kernel.at(self._kernel.now + wait, self, event)
+
+    def _on_confirmed(self, event: Confirmed) -> None:
+        caller = self._calls.pop(event.index)
+        state = self._fetch_channel(ChannelId(event.state.channel))
+        if state is None or state.deposit < event.state.deposit:
+            self._answer(caller, inp.ChannelOpenFailed(event.payee, "a reorg undid it"))
+        else:
+            self._answer(caller, inp.ChannelOpened(event.payee, state))
+
     # Transactions.
 
     def _on_call(self, event: Call) -> None:
@@ -151,7 +181,7 @@ class ChainModel:
             if answer is None:
                 self._submit(caller, effect, is_awaited=not is_lost)
         if answer is not None or is_lost:
-            self._answer(caller, fail(effect) if is_lost else answer)
+            self._confirm(caller, fail(effect) if is_lost else answer)
 
     def _submit(self, caller: Caller, effect: Deed, *, is_awaited: bool) -> None:
         if isinstance(effect, fx.PayOut) and not self.ledger.unpaid(effect.payee):
@@ -163,7 +193,7 @@ class ChainModel:
 
     def _tell(self, one: Transaction, answer: inp.Input | None) -> None:
         """A transaction has its receipt, or its sender gives up."""
-        self._answer(one.caller, answer)
+        self._confirm(one.caller, answer)
 
     def _note(self, one: Transaction, done: inp.Input | None) -> None:
         """A transaction is mined."""

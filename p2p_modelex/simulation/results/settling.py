@@ -24,7 +24,7 @@ class Settling:
         self.waits = Spread()
         """How long a lane's oldest voucher waited until its redeeming was mined, microseconds."""
         self.exposed = 0
-        """The most that was promised at once on channels that a reorg had taken away."""
+        """The most that was promised at once over deposits, of which a reorg took some away."""
 
     def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
         """An honest provider keeps a voucher."""
@@ -52,13 +52,15 @@ class Settling:
                         self._since[lane] = now
 
     def sample(self, chain: ChainModel) -> None:
-        """Look what hangs on channels that are not there. Costs a look at each lane."""
-        missing = (
-            amount
-            for (channel, _), amount in self._promised.items()
-            if chain.ledger.channel(channel) is None
-        )
-        self.exposed = max(self.exposed, sum(missing))
+        """Look what is promised on channels over what they hold. Costs a look at each lane."""
+        promised: dict[ChannelId, int] = {}
+        for (channel, _), amount in self._promised.items():
+            promised[channel] = promised.get(channel, 0) + amount
+        exposed = 0
+        for channel, amount in promised.items():
+            state = chain.ledger.channel(channel)
+            exposed += max(0, amount - (state.deposit if state is not None else 0))
+        self.exposed = max(self.exposed, exposed)
 
     def summarise(self, chain: ChainModel) -> dict[str, float]:
         """Return measures by name, money in AI: earned is what was redeemed, is owed, or is lost
