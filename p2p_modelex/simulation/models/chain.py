@@ -154,7 +154,7 @@ class ChainModel:
         index = self._last = self._last + 1
         self._calls[index] = caller
         event = Confirmed(index, caller.number, answer.payee, answer.state)
-        self._kernel.at(self._kernel.now + wait, self, event)
+        self._kernel.at(self._kernel.now + wait + self._settings.read, self, event)
 
     def _on_confirmed(self, event: Confirmed) -> None:
         caller = self._calls.pop(event.index)
