@@ -5,9 +5,12 @@ from typing import Any
 
 import msgspec
 
+from p2p_modelex.ids import Address
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
+from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
+from p2p_modelex.simulation.models.transactions import StartClose
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.nodes.world import World
@@ -50,6 +53,18 @@ class Over(msgspec.Struct, frozen=True, gc=False):
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
     """It is time to measure."""
+
+
+class Operator:
+    """Whoever acts for a machine's account beside its node, which may not run."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.number = machine.number
+        self.account = machine.account_signer.address
+        self.is_over = False
+
+    def receive(self, event: msgspec.Struct) -> None:
+        """Take an answer; it looks at the chain itself."""
 
 
 class Director:
@@ -156,17 +171,41 @@ class Director:
             case "crash":
                 for number in inside:
                     self._kill(self._world.machines[number])
-            case "outage":
+            case _:
                 assert self._world.chain is not None
-                self._world.chain.down_until = until
+                self._trouble(self._world.chain, fault, inside, until)
         self._kernel.at(until, self, Over(event.fault))
 
-    def _choose(self, fault: Fault, index: int) -> dict[int, None]:
-        machines = [
+    def _trouble(
+        self, chain: ChainModel, fault: Fault, inside: dict[int, None], until: int
+    ) -> None:
+        """Begin a fault of the chain."""
+        weather = chain.blocks.weather
+        match fault.kind:
+            case "outage":
+                weather.down_until = until
+            case "congestion":
+                chain.blocks.market.factor = fault.factor
+            case "censorship":
+                weather.censored_until, weather.share = until, fault.share
+                weather.nodes = frozenset(self._find(fault))
+            case "closing":
+                payers = {self._world.machines[number].account_signer.address for number in inside}
+                for state in chain.ledger.get_channels():
+                    if state.payer in payers and state.is_open:
+                        operator = Operator(self._world.by_account[Address(state.payer)])
+                        chain.call(operator, StartClose(state.terms), self._kernel.now)
+
+    def _find(self, fault: Fault) -> list[int]:
+        """The machines that a fault may be about."""
+        return [
             machine.number
             for machine in self._world.machines
             if fault.population in (None, machine.population.name)
         ]
+
+    def _choose(self, fault: Fault, index: int) -> dict[int, None]:
+        machines = self._find(fault)
         rng = self._world.open_stream("fault", index)
         return dict.fromkeys(rng.sample(machines, round(fault.share * len(machines))))
 
@@ -185,6 +224,9 @@ class Director:
                     other.lose(connection)
 
     def _on_over(self, event: Over) -> None:
-        if self._world.scenario.fault[event.fault].kind == "crash":
+        fault = self._world.scenario.fault[event.fault]
+        if fault.kind == "crash":
             for number in self._inside[event.fault]:
                 self._kernel.at(self._kernel.now, self, Join(number))
+        elif fault.kind == "congestion" and self._world.chain is not None:
+            self._world.chain.blocks.market.factor = 1.0

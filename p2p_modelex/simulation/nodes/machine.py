@@ -19,7 +19,8 @@ from p2p_modelex.simulation.models.links import Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.plugin import ROUTING
-from p2p_modelex.simulation.scenario.settings import Engine
+from p2p_modelex.simulation.scenario.quantities import Duration
+from p2p_modelex.simulation.scenario.settings import Chain, Engine
 from p2p_modelex.simulation.scenario.tables import Population, Scenario
 from p2p_modelex.units import Millis, Wei
 
@@ -79,11 +80,15 @@ class Machine:
 
     def build_policies(self, scenario: Scenario) -> Policies:
         """What its operator chooses."""
-        redeem_every = scenario.chain.redeem_every if scenario.chain is not None else 0
+        chain = scenario.chain or Chain(redeem_every=Duration(0))
         registers = scenario.registers and self.population.engine is not None
         return Policies(
             Budget(Wei(self.population.deposit), Wei(self.population.purse)),
-            SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
+            SettlementPolicy(
+                threshold=Wei(chain.threshold),
+                max_age_ms=Millis(chain.redeem_every // 1000),
+                minimum=Wei(chain.minimum),
+            ),
             anchoring=AnchoringPolicy(registers),
             routing=ROUTING[self.population.routing],
         )

@@ -6,7 +6,7 @@ from itertools import count
 import msgspec
 
 from p2p_modelex.core.node import NodeCore
-from p2p_modelex.ids import PeerId
+from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, be_honest
 from p2p_modelex.simulation.kernel import Kernel
@@ -50,6 +50,7 @@ class World:
         self._numbers = count(1)
         self.machines: list[Machine] = []
         self.by_peer: dict[PeerId, Machine] = {}
+        self.by_account: dict[Address, Machine] = {}
         self.alive: dict[int, Machine] = {}
         """Machines whose process runs, by number, in the order they came."""
         for population in scenario.population:
@@ -80,6 +81,7 @@ class World:
         )
         self.machines.append(machine)
         self.by_peer[machine.peer] = machine
+        self.by_account[machine.account_signer.address] = machine
 
     def _keeps_records(self, number: int) -> bool:
         populations = self.scenario.population

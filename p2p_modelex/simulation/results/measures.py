@@ -8,9 +8,12 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.results.spread import Spread
 from p2p_modelex.simulation.scenario.quantities import seconds
 
@@ -41,9 +44,10 @@ class Sampled(msgspec.Struct, frozen=True):
 class Measures:
     """Counts while a world runs."""
 
-    def __init__(self, world: World, customers: Customers) -> None:
+    def __init__(self, world: World, customers: Customers, settling: Settling) -> None:
         self._world = world
         self._customers = customers
+        self._settling = settling
         self._rng = world.open_stream("sampling")
         self.samples: list[Sampled] = []
         self.gossip_delay = Spread()
@@ -123,7 +127,15 @@ class Measures:
         found |= self._summarise_mesh() | self._summarise_requests()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
-            found["transactions"] = self._world.chain.transactions
+            found |= self._summarise_chain(self._world.chain)
+        return found
+
+    def _summarise_chain(self, chain: ChainModel) -> dict[str, float]:
+        found = chain.blocks.tally.summarise()
+        found |= _percentiles("transaction_s", chain.blocks.tally.waits, 1_000_000)
+        found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
+        found |= _percentiles("redeem_s", self._settling.waits, 1_000_000)
+        found |= self._settling.summarise(chain)
         return found
 
     def _summarise_mesh(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ import random
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
-from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Gossip, Links
+from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
     Fault,
@@ -49,6 +49,11 @@ def draw_scenario(seed: int) -> Scenario:
             block=Duration(rng.choice((100_000, 2 * _S, 15 * _S))),
             read=Duration(rng.choice((0, 50_000, _S))),
             fails=rng.choice((0.0, 0.0, 0.05, 0.3)),
+            fees=Fees(background=rng.choice((0.0, 1.0)), raises=rng.random() < 0.8),
+            confirmations=rng.choice((0, 0, 3)),
+            reorgs=rng.choice((0.0, 0.0, 0.02, 0.2)),
+            reorg_depth=rng.randint(1, 5),
+            dropped=rng.choice((0.0, 0.5)),
             redeem_every=Duration(rng.choice((10, 60)) * _S),
         ),
         cpu=Cpu(

@@ -96,8 +96,12 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
-    if fault.kind == "outage" and scenario.chain is None:
-        raise Nonsense(place, "kind", "there is no chain to be out of reach", "add [chain]")
+    on_chain = ("outage", "congestion", "censorship", "closing")
+    if fault.kind in on_chain and scenario.chain is None:
+        raise Nonsense(place, "kind", f"there is no chain for a {fault.kind}", "add [chain]")
+    if fault.kind == "congestion" and scenario.chain and not scenario.chain.fees.background:
+        why = "nobody else is on the chain"
+        raise Nonsense(place, "kind", why, "chain.fees.background = 1.0")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

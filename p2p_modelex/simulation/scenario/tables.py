@@ -31,7 +31,7 @@ PLUGINS_MAX = 16
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
-FaultKind = Literal["partition", "clog", "crash", "outage"]
+FaultKind = Literal["partition", "clog", "crash", "outage", "congestion", "censorship", "closing"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
@@ -99,7 +99,10 @@ class Fault(Table, frozen=True, kw_only=True):
     partition: what crosses the border of the share waits until it is over; longer than a
     keepalive, connections die. `symmetric = false` cuts only what leaves the share. clog: their
     links deliver nothing meanwhile. crash: their processes are killed and start again when it is
-    over. outage: the chain is out of reach.
+    over. outage: the chain is out of reach. congestion: others' traffic on it is `factor` times the
+    usual. censorship: that share of the blocks' builders leave out the transactions of a
+    population, or of everybody. closing: operators begin to close all channels that their nodes
+    opened, and take the rest as soon as they may.
     """
 
     kind: FaultKind
@@ -108,6 +111,7 @@ class Fault(Table, frozen=True, kw_only=True):
     share: Share = 0.5
     population: Label | None = None
     symmetric: bool = True
+    factor: Annotated[float, Meta(gt=0.0, le=1000.0)] = 10.0
 
 
 class Expectation(Table, frozen=True, kw_only=True):
