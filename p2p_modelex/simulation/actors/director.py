@@ -1,6 +1,6 @@
 """The director: who comes and goes, whom they dial, what fails. Its events have the number -1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -159,6 +159,8 @@ class Director:
             case "outage":
                 assert self._world.chain is not None
                 self._world.chain.down_until = until
+            case "antagonist":
+                self._share_machines(inside)
         self._kernel.at(until, self, Over(event.fault))
 
     def _choose(self, fault: Fault, index: int) -> dict[int, None]:
@@ -185,6 +187,22 @@ class Director:
                     other.lose(connection)
 
     def _on_over(self, event: Over) -> None:
-        if self._world.scenario.fault[event.fault].kind == "crash":
-            for number in self._inside[event.fault]:
-                self._kernel.at(self._kernel.now, self, Join(number))
+        inside = self._inside.pop(event.fault)
+        match self._world.scenario.fault[event.fault].kind:
+            case "crash":
+                for number in inside:
+                    self._kernel.at(self._kernel.now, self, Join(number))
+            case "antagonist":
+                self._share_machines(inside)
+
+    def _share_machines(self, numbers: Iterable[int]) -> None:
+        """Of several antagonists the greediest counts."""
+        faults = self._world.scenario.fault
+        takers = [
+            (faults[index].takes, inside)
+            for index, inside in self._inside.items()
+            if faults[index].kind == "antagonist"
+        ]
+        for number in numbers:
+            taken = (takes for takes, inside in takers if number in inside)
+            self._world.machines[number].taken = max(taken, default=0.0)

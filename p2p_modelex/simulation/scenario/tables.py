@@ -29,7 +29,7 @@ TABLES_MAX = 64
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
-FaultKind = Literal["partition", "clog", "crash", "outage"]
+FaultKind = Literal["partition", "clog", "crash", "outage", "antagonist"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
@@ -40,8 +40,9 @@ class Population(Table, frozen=True, kw_only=True):
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start. farm: the one that all are members of, by weights as their
-    slots; populations may share it.
+    purse: money of each at the start. also: what it sells beside `engine`, on the same machine;
+    resident: how many of these models are loaded at once, all if it is None. farm: the one that all
+    are members of, by weights as their slots; populations may share it.
     """
 
     name: Label
@@ -58,9 +59,16 @@ class Population(Table, frozen=True, kw_only=True):
     up: ByteRate = ByteRate(12_500_000)
     down: ByteRate = ByteRate(12_500_000)
     engine: Engine | None = None
+    also: Annotated[tuple[Engine, ...], Meta(max_length=16)] = ()
+    resident: Annotated[int, Meta(ge=1, le=16)] | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
     farm: FarmName | None = None
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """All that each sells."""
+        return () if self.engine is None else (self.engine, *self.also)
 
 
 class Workload(Table, frozen=True, kw_only=True):
@@ -94,7 +102,8 @@ class Fault(Table, frozen=True, kw_only=True):
     partition: what crosses the border of the share waits until it is over; longer than a
     keepalive, connections die. `symmetric = false` cuts only what leaves the share. clog: their
     links deliver nothing meanwhile. crash: their processes are killed and start again when it is
-    over. outage: the chain is out of reach.
+    over. outage: the chain is out of reach. antagonist: another process `takes` so much of their
+    machines, and their engines have the rest.
     """
 
     kind: FaultKind
@@ -103,6 +112,7 @@ class Fault(Table, frozen=True, kw_only=True):
     share: Share = 0.5
     population: Label | None = None
     symmetric: bool = True
+    takes: Annotated[float, Meta(gt=0.0, le=0.99)] = 0.5
 
 
 class Expectation(Table, frozen=True, kw_only=True):
