@@ -19,6 +19,7 @@ from p2p_modelex.simulation.models.host import Tally
 from p2p_modelex.simulation.models.links import Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.life import START_MS, Life
+from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Population, Scenario
 from p2p_modelex.units import Millis, Wei
@@ -88,6 +89,7 @@ class Machine:
             Budget(Wei(self.population.deposit), Wei(self.population.purse)),
             SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
             anchoring=AnchoringPolicy(registers),
+            routing=ROUTING[self.population.routing],
         )
 
     def build_shop(self, proof: SignedOwnership) -> Shop | None:
