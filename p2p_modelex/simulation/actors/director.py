@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
 from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
@@ -81,6 +82,7 @@ class Director:
             Over: self._on_over,
             Sample: self._on_sampling,
             Arrival: self._on_arrival,
+            Reply: self._on_arrival,
         }
 
     def plan(self) -> None:
@@ -98,12 +100,11 @@ class Director:
         """Carry an event out."""
         self._takes[type(event)](event)
 
-    def _tell(self, at: int, arrival: Arrival) -> None:
+    def _tell(self, at: int, arrival: Arrival | Reply) -> None:
         self._kernel.at(at, self, arrival)
 
-    def _on_arrival(self, event: Arrival) -> None:
-        machine = self._world.machines[event.node]
-        self._customers.arrive(event, machine.life, self._tell)
+    def _on_arrival(self, event: Arrival | Reply) -> None:
+        self._customers.arrive(event, self._world.machines[event.node].life)
 
     def _on_sampling(self, event: Sample) -> None:
         self._on_sample()

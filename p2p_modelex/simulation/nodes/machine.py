@@ -8,6 +8,7 @@ from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.routing.profile import Profile
 from p2p_modelex.ids import Digest, PeerId, peer_id_of
 from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
@@ -89,8 +90,13 @@ class Machine:
             Budget(Wei(self.population.deposit), Wei(self.population.purse)),
             SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
             anchoring=AnchoringPolicy(registers),
-            routing=ROUTING[self.population.routing],
+            routing=self._find_profile(scenario),
         )
+
+    def _find_profile(self, scenario: Scenario) -> Profile:
+        name = self.population.routing
+        own = (one.build() for one in scenario.policy if one.name == name)
+        return next(own, None) or ROUTING[name]
 
     def build_shop(self, proof: SignedOwnership) -> Shop | None:
         """What it sells, if it does."""

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from p2p_modelex.core.routing.profile import PICKERS
+from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.models.links import REGIONS
@@ -10,7 +12,14 @@ from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
 from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Engine
-from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
+from p2p_modelex.simulation.scenario.tables import (
+    NODES_MAX,
+    Fault,
+    Policy,
+    Population,
+    Scenario,
+    Workload,
+)
 from p2p_modelex.toml_lines import TOP, Place
 
 
@@ -43,6 +52,8 @@ def validate_scenario(scenario: Scenario) -> None:
     names = [one.name for one in scenario.population]
     for at, population in enumerate(scenario.population):
         _validate_population(scenario, population, names, ("population", at))
+    for at, policy in enumerate(scenario.policy):
+        _validate_policy(policy, ("policy", at))
     for at, workload in enumerate(scenario.workload):
         _validate_workload(scenario, workload, ("workload", at))
     for at, fault in enumerate(scenario.fault):
@@ -61,8 +72,9 @@ def _validate_population(
     if population.behaviour not in BEHAVIOURS:
         hint = _nearest(population.behaviour, BEHAVIOURS)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
-    if population.routing not in ROUTING:
-        hint = _nearest(population.routing, ROUTING)
+    policies = [*(one.name for one in scenario.policy), *ROUTING]
+    if population.routing not in policies:
+        hint = _nearest(population.routing, policies)
         raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
@@ -78,6 +90,17 @@ def _validate_population(
         _validate_engine(engine, place)
     if population.farm is not None and population.engine is None:
         raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
+
+
+def _validate_policy(policy: Policy, place: Place) -> None:
+    if policy.picker not in PICKERS:
+        hint = _nearest(policy.picker, PICKERS)
+        raise Nonsense(place, "picker", f"no picker {policy.picker!r}", hint)
+    for name in policy.weights:
+        if name not in SCORERS:
+            raise Nonsense(place, "weights", f"no scorer {name!r}", _nearest(name, SCORERS))
+    if not any(policy.weights.values()):
+        raise Nonsense(place, "weights", "they weigh nothing", "one above 0")
 
 
 def _validate_engine(engine: Engine, place: Place) -> None:

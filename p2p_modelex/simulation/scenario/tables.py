@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
+from p2p_modelex.core.routing.profile import CHOICES, Profile, build_profile
 from p2p_modelex.limits import NEIGHBOURS_MIN
 from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
@@ -80,7 +81,9 @@ class Workload(Table, frozen=True, kw_only=True):
 
     prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma.
     cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
-    whose members alone are asked.
+    whose members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes
+    on after `think`, also in the mean, with all before in the prompt, while that is within
+    `context` tokens. system_tokens: of a system prompt, the same for all.
     """
 
     population: Label
@@ -98,6 +101,10 @@ class Workload(Table, frozen=True, kw_only=True):
     window: Money = Money(10**18)
     max_cost: Money = Money(10**18)
     farm: FarmName | None = None
+    turns: Annotated[float, Meta(ge=1.0, le=1000.0)] = 1.0
+    think: Duration = Duration(10_000_000)
+    context: Annotated[int, Meta(ge=64, le=10**6)] = 4096
+    system_tokens: Annotated[int, Meta(ge=0, le=20_000)] = 0
 
 
 class Fault(Table, frozen=True, kw_only=True):
@@ -117,6 +124,32 @@ class Fault(Table, frozen=True, kw_only=True):
     population: Label | None = None
     symmetric: bool = True
     takes: Annotated[float, Meta(gt=0.0, le=0.99)] = 0.5
+
+
+class Policy(Table, frozen=True, kw_only=True):
+    """A routing policy of the scenario's own: a picker and scorers of core/routing.
+
+    weights: by the names of scorers. choices: how many are drawn, where the picker draws.
+    late_binding, hedge: as in a profile of a node's configuration.
+    """
+
+    name: Label
+    picker: Label
+    weights: Annotated[dict[str, Annotated[int, Meta(ge=0, le=1000)]], Meta(min_length=1)]
+    choices: Annotated[int, Meta(ge=1, le=64)] = CHOICES
+    late_binding: bool = True
+    hedge: bool = False
+
+    def build(self) -> Profile:
+        """Return it as a node has it."""
+        return build_profile(
+            self.name,
+            self.picker,
+            self.weights,
+            choices=self.choices,
+            binds_late=self.late_binding,
+            hedges=self.hedge,
+        )
 
 
 class Expectation(Table, frozen=True, kw_only=True):
@@ -164,6 +197,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     population: Annotated[tuple[Population, ...], Meta(min_length=1, max_length=TABLES_MAX)]
     workload: Annotated[tuple[Workload, ...], Meta(max_length=TABLES_MAX)] = ()
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()
+    policy: Annotated[tuple[Policy, ...], Meta(max_length=TABLES_MAX)] = ()
     hold: Annotated[tuple[Expectation, ...], Meta(max_length=TABLES_MAX)] = ()
 
     @property
