@@ -16,6 +16,7 @@ from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.results.spread import Spread
 from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.units import AI
 
 PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
@@ -124,7 +125,7 @@ class Measures:
             "frames": self.frames,
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
-        found |= self._summarise_mesh() | self._summarise_requests()
+        found |= self._summarise_mesh() | self._summarise_requests() | self._summarise_engines()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
             found |= self._summarise_chain(self._world.chain)
@@ -171,11 +172,30 @@ class Measures:
             "restarted": customers.restarted,
             "interrupted": customers.interrupted,
             "completion_tokens": customers.tokens,
+            "paid_ai": customers.paid / AI,
         }
         found |= _percentiles("first_text_ms", customers.first_text, 1000)
         found |= _percentiles("whole_ms", customers.whole, 1000)
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
+
+    def _summarise_engines(self) -> dict[str, float]:
+        """What providers' machines did. engines_alike: Jain's index, 1 if all did as much."""
+        machines = [one for one in self._world.machines if one.population.engines]
+        made = [machine.tally.tokens for machine in machines]
+        if not any(made):
+            return {}
+        tallies = [machine.tally for machine in machines]
+        reads = sum(one.prompt_tokens for one in tallies)
+        cached = sum(one.cached_tokens for one in tallies)
+        up_us = sum(self._world.kernel.now - machine.population.starts for machine in machines)
+        return {
+            "engines_alike": sum(made) ** 2 / (len(made) * sum(one**2 for one in made)),
+            "engines_busy": sum(one.busy_us for one in tallies) / up_us,
+            "engine_loads": sum(one.loads for one in tallies),
+            "cached_share": cached / (cached + reads),
+            "preempted": sum(one.preempted for one in tallies),
+        }
 
 
 def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:

@@ -112,9 +112,13 @@ class Engine(Table, frozen=True, kw_only=True):
     """What a provider sells, and the machine it runs on.
 
     prefill, decode: tokens a second of prompts, and of one completion alone. batching: how much
-    slower a step is for each further request in it, as a share (continuous batching). cold_start:
-    how long the first request waits for the weights. waiting: requests that may queue. prices: for
-    1,000 tokens.
+    slower a step is for each further request in it, as a share (continuous batching). device, size:
+    of models/devices.toml, instead of these three. chunk: tokens of prompts in a step at most, all
+    that wait if there is none. kv: tokens that the engine's memory holds; what the device has room
+    for, or each slot's context. cache: whether what prompts have in common is read once.
+    cold_start: how long weights take to load; what the device takes for them, or no time. crash:
+    the share of answers at whose end the engine's process dies, with all that it has. waiting:
+    requests that may queue. prices: for 1,000 tokens.
     """
 
     model: Label = "tiny"
@@ -123,7 +127,12 @@ class Engine(Table, frozen=True, kw_only=True):
     prefill: Annotated[float, Meta(gt=0.0, le=1e7)] = 2000.0
     decode: Annotated[float, Meta(gt=0.0, le=1e6)] = 40.0
     batching: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
-    cold_start: Duration = Duration(0)
+    device: Label | None = None
+    size: Label | None = None
+    chunk: Annotated[int, Meta(ge=16, le=1_000_000)] | None = None
+    kv: Annotated[int, Meta(ge=64, le=10**9)] | None = None
+    cache: bool = True
+    cold_start: Duration | None = None
     crash: Share = 0.0
     prompt_price: Money = Money(2 * 10**16)
     completion_price: Money = Money(6 * 10**16)
