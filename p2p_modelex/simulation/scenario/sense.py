@@ -63,6 +63,8 @@ def _validate_population(
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")
     if (population.engine is not None) and population.role != "provider":
         raise Nonsense(place, "engine", f"a {population.role} sells nothing", "remove it")
+    if population.farm is not None and population.engine is None:
+        raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
 
 
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:
@@ -76,6 +78,10 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
     if workload.model not in sold:
         hint = _nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
+    farms = {one.farm: None for one in scenario.population if one.farm is not None}
+    if workload.farm is not None and workload.farm not in farms:
+        hint = _nearest(workload.farm, farms)
+        raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
     if not workload.every:
         raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from p2p_modelex.limits import NEIGHBOURS_MIN
+from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import (
     Chain,
@@ -39,7 +40,8 @@ class Population(Table, frozen=True, kw_only=True):
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start.
+    purse: money of each at the start. farm: the one that all are members of, by weights as their
+    slots; populations may share it.
     """
 
     name: Label
@@ -58,13 +60,15 @@ class Population(Table, frozen=True, kw_only=True):
     engine: Engine | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
+    farm: FarmName | None = None
 
 
 class Workload(Table, frozen=True, kw_only=True):
     """Requests of each node of a population: Poisson, `every` apart on average.
 
     prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma.
-    cancelled: the share whose caller goes away in the middle. window: the most to be ahead.
+    cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
+    whose members alone are asked.
     """
 
     population: Label
@@ -81,6 +85,7 @@ class Workload(Table, frozen=True, kw_only=True):
     quoted: Share = 0.0
     window: Money = Money(10**18)
     max_cost: Money = Money(10**18)
+    farm: FarmName | None = None
 
 
 class Fault(Table, frozen=True, kw_only=True):
