@@ -50,6 +50,11 @@ def count_tokens(request: Request) -> int:
     return sum(len(text.split()) for text in texts) + 2 * len(request.messages)
 
 
+def count_wanted(request: Request) -> int:
+    """Return how long an answer is: that is in the seed, so the same request has the same."""
+    return max(1, request.seed & 0xFFFF)
+
+
 class EngineModel:
     """One engine of one node. `tell(input, at)` hands over what a core is told."""
 
@@ -80,9 +85,7 @@ class EngineModel:
         if len(self._running) + len(self._waiting) >= self._settings.slots + self._settings.waiting:
             self._tell(EngineFailed(job, "busy", "the queue is full", RETRY_MS), now)
             return
-        # How long an answer is, is in the seed of its request: the same request, the same answer.
-        wanted = max(1, request.seed & 0xFFFF)
-        left = min(wanted, request.max_tokens)
+        left = min(count_wanted(request), request.max_tokens)
         self._waiting.append((job, _Job(request, count_tokens(request), left)))
         self._begin(now)
 
@@ -132,6 +135,6 @@ class EngineModel:
     def _end(self, job: JobId, done: _Job) -> Input:
         if self._settings.crash and self._rng.random() < self._settings.crash:
             return EngineFailed(job, "engine", "the engine crashed", 0)
-        is_whole = done.made >= max(1, done.request.seed & 0xFFFF)
+        is_whole = done.made >= count_wanted(done.request)
         finish = Finish.STOP if is_whole else Finish.LENGTH
         return EngineFinished(job, finish, done.prompt_tokens, done.made)
