@@ -2,11 +2,13 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli import simulate_again as again
 from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
 
 
 @click.command()
-@click.argument("scenario")
+@click.argument("scenario", required=False)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Another seed than the scenario's.")
 @click.option("--nodes", type=click.IntRange(1), help="Scale the populations to so many nodes.")
 @click.option(
@@ -64,9 +66,33 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
     metavar="MEASURE",
     help="A column of a sweep's table, instead of those the scenario holds to. Repeatable.",
 )
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a trace of the run, to be replayed; with --out there is one in its directory.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Run a trace again, in place of a scenario, and say where it takes another course.",
+)
+@click.option(
+    "--events",
+    metavar="FROM..TO",
+    help="Keep the events of these seconds in the trace; with --replay show them.",
+)
+@click.option("--node", type=click.IntRange(-2), help="Likewise, of this node alone.")
+@click.option(
+    "--shrink",
+    type=click.FloatRange(min=0.0, min_open=True),
+    is_flag=False,
+    flag_value=600.0,
+    metavar="[SECONDS]",
+    help="Write the smallest scenario that fails alike, found within 600 seconds, or so many.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def simulate(
-    scenario: str,
+    scenario: str | None,
     *,
     seed: int | None,
     nodes: int | None,
@@ -75,12 +101,26 @@ def simulate(
     sweep: str | None,
     workers: int | None,
     show: tuple[str, ...],
+    trace: Path | None,
+    replay: Path | None,
+    events: str | None,
+    node: int | None,
+    shrink: float | None,
     quiet: bool,
 ) -> None:
     """Run a scenario of many nodes under virtual time: see docs/simulation.md.
 
     SCENARIO is a file, or the name of one of `simulations/`.
     """
+    if (scenario is None) == (replay is None):
+        raise click.UsageError("Give a scenario, or --replay and a trace.")
+    wanted = again.parse_wanted(events, node)
+    if replay is not None:
+        again.replay_trace(replay, wanted, trace, is_shown=not quiet)
+        return
+    assert scenario is not None
+    if trace is None and out is not None:
+        trace = out / again.TRACE
     if sweep is not None:
         read_value = lambda setting: _read(scenario, seed, nodes, (*settings, setting))  # noqa: E731
         _sweep(sweep, read_value, workers, out, show)
@@ -88,10 +128,13 @@ def simulate(
     from p2p_modelex.simulation.run import Simulation
 
     read = _read(scenario, seed, nodes, settings)
+    if shrink is not None:
+        again.shrink_scenario(read, out or Path(), shrink)
+        return
     began = time.monotonic()
     with Simulation(read) as run:
-        _advance(run, is_shown=not quiet)
-        result = run.finish()
+        play = partial(_play, run, is_shown=not quiet)
+        result = play() if trace is None else again.run_traced(run, play, trace, wanted)
     _show(result, time.monotonic() - began)
     if out is not None:
         from p2p_modelex.simulation.results.files import write_result
@@ -147,7 +190,7 @@ def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, .
     return read if nodes is None else scale(read, nodes)
 
 
-def _advance(run: "Simulation", *, is_shown: bool) -> None:
+def _play(run: "Simulation", *, is_shown: bool) -> "Result":
     """Run to the end, showing virtual time and events a second."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -163,6 +206,7 @@ def _advance(run: "Simulation", *, is_shown: bool) -> None:
             last, events = now, run.kernel.events
             said = f"{run.kernel.now / 1e6:.0f} of {duration / 1e6:.0f} s, {rate:,.0f} events/s"
             progress.update(task, completed=run.kernel.now, description=said)
+    return run.finish()
 
 
 def _show(result: "Result", took_s: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.models.links import REGIONS
+from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
 from p2p_modelex.toml_lines import TOP, Place
@@ -58,6 +59,9 @@ def _validate_population(
     if population.behaviour not in BEHAVIOURS:
         hint = _nearest(population.behaviour, BEHAVIOURS)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
+    if population.routing not in ROUTING:
+        hint = _nearest(population.routing, ROUTING)
+        raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")

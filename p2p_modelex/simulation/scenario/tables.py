@@ -26,6 +26,8 @@ NODES_MAX = 100_000
 TABLES_MAX = 64
 """Populations, workloads and faults, each."""
 
+PLUGINS_MAX = 16
+
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
@@ -42,12 +44,15 @@ class Population(Table, frozen=True, kw_only=True):
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
     purse: money of each at the start. farm: the one that all are members of, by weights as their
     slots; populations may share it.
+    routing: the policy they buy by, one of core/routing's
+    profiles or a plug-in's.
     """
 
     name: Label
     count: Count
     role: Literal["provider", "requester", "bootstrap"] = "provider"
     behaviour: Label = "honest"
+    routing: Label = "default"
     starts: Duration = Duration(0)
     join_over: Duration = Duration(10_000_000)
     neighbours: Annotated[int, Meta(ge=0, le=128)] = NEIGHBOURS_MIN
@@ -113,6 +118,17 @@ class Expectation(Table, frozen=True, kw_only=True):
     at_least: float | None = None
 
 
+class Plugins(Table, frozen=True, kw_only=True):
+    """Files that add behaviours, routing policies, measures and checkers (plugin.py): paths from
+    the scenario's folder.
+    """
+
+    files: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(max_length=PLUGINS_MAX),
+    ] = ()
+
+
 class Scenario(Table, frozen=True, kw_only=True):
     """One experiment. duration: virtual time. settle: the last part of it, without new requests,
     sessions ending or faults, after which everything must have come to rest.
@@ -135,6 +151,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     gossip: Gossip = Gossip()
     chain: Chain | None = None
     cpu: Cpu = Cpu()
+    plugin: Plugins = Plugins()
     population: Annotated[tuple[Population, ...], Meta(min_length=1, max_length=TABLES_MAX)]
     workload: Annotated[tuple[Workload, ...], Meta(max_length=TABLES_MAX)] = ()
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()

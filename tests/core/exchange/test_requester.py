@@ -128,6 +128,16 @@ def test_a_quote_over_our_limits_is_not_accepted(
     assert not buyer.r.penalties
 
 
+def test_a_quote_that_comes_late_is_nobodys_fault() -> None:
+    """EXC-5: as refused, and the promise that a quote would have brought is not made."""
+    buyer = begun(build_purchase(is_fast=False))
+    buyer.send(build_quote(valid_until=NOW - 1))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused) == ("quote_expired", True)
+    assert not buyer.r.penalties
+    assert not buyer.r.rows
+
+
 def test_a_job_may_not_cost_more_than_was_allowed() -> None:
     """EXC-6."""
     buyer = begun(build_purchase(max_cost=Wei(645)))
