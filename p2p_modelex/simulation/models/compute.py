@@ -73,6 +73,11 @@ def count_tokens(request: Request) -> int:
     return sum(len(text.split()) for text in texts) + 2 * len(request.messages)
 
 
+def count_wanted(request: Request) -> int:
+    """Return how long an answer is: that is in the seed, so the same request has the same."""
+    return max(1, request.seed & 0xFFFF)
+
+
 class EngineModel:
     """One engine of one node. `tell(input, at)` hands over what a core is told."""
 
@@ -108,9 +113,7 @@ class EngineModel:
         if len(self._running) + len(self._waiting) >= self._settings.slots + self._settings.waiting:
             self._tell(EngineFailed(job, "busy", "the queue is full", RETRY_MS), now)
             return
-        # How long an answer is, is in the seed of its request: the same request, the same answer.
-        wanted = max(1, request.seed & 0xFFFF)
-        left = min(wanted, request.max_tokens)
+        left = min(count_wanted(request), request.max_tokens)
         prompt_tokens = count_tokens(request)
         if prompt_tokens + left > self._pace.room:
             reason = f"{prompt_tokens + left} tokens, there is room for {self._pace.room}"
@@ -248,7 +251,7 @@ class EngineModel:
             self._share(one, self._compute_answered(one), one.tokens)
         self._release(one)
         self._host.tally.cached_tokens += one.cached
-        is_whole = one.made >= max(1, one.request.seed & 0xFFFF)
+        is_whole = one.made >= count_wanted(one.request)
         finish = Finish.STOP if is_whole else Finish.LENGTH
         done = EngineFinished(one.job, finish, one.prompt_tokens, one.made, one.cached)
         self._tell(done, now)

@@ -8,7 +8,8 @@ import msgspec
 from p2p_modelex.core.node import NodeCore
 from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.records.ownership import SignedOwnership
-from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, be_honest
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.behaviours.base import be_honest
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
