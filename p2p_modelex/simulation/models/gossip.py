@@ -137,6 +137,10 @@ class Router:
         if self.settings.fills_at_once and len(self.mesh) < self.settings.d_lo:
             self.mesh[peer] = None
             self.send(peer, Rpc(self.own, 0, grafts=True))
+        if self.settings.replays_recent:
+            for window in list(self._cache)[: self.settings.history_gossip]:
+                for message in window.values():
+                    self.send(peer, Rpc(self.own, 0, messages=(message,)))
 
     def remove(self, peer: PeerId) -> None:
         """A neighbour is gone."""
