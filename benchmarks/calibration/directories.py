@@ -40,7 +40,7 @@ NODES = 20
 APART_S = 0.7
 """From one node's start to the next one's."""
 LASTS_S = 60.0
-MESHES = 3
+MESHES = 4
 """Real ones at a time."""
 GREETING_S = 2.0
 
