@@ -35,9 +35,12 @@ class Gossip(Table, frozen=True, kw_only=True):
     """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
 
     py-libp2p keeps no outbound (d_out) and, without its scorer, no best (d_score) neighbours, takes
-    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), and fills a mesh of less
-    than d_lo with whoever comes (fills_at_once); for what a node publishes itself see
-    net/libp2p/gossip_frames.py (flood_publish).
+    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), fills a mesh of less
+    than d_lo with whoever comes (fills_at_once), and sends a new neighbour every message that it
+    would tell of in IHAVE (replays_recent). Only who was pruned backs off, not who pruned it
+    (shuns_pruned), and tells the other nothing of what it has meanwhile (gossips_to_pruned). For
+    what a node publishes itself see net/libp2p/gossip_frames.py (flood_publish), and for `seen`
+    net/libp2p/gossip.py.
     """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
@@ -50,9 +53,12 @@ class Gossip(Table, frozen=True, kw_only=True):
     history: Annotated[int, Meta(ge=1, le=60)] = 5
     history_gossip: Annotated[int, Meta(ge=1, le=60)] = 3
     prune_backoff: Duration = Duration(60_000_000)
-    seen: Duration = Duration(120_000_000)
+    seen: Duration = Duration(600_000_000)
     flood_publish: bool = True
     fills_at_once: bool = True
+    replays_recent: bool = True
+    shuns_pruned: bool = False
+    gossips_to_pruned: bool = False
     refuses_when_full: bool = False
 
 
