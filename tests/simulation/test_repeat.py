@@ -9,7 +9,6 @@ import pytest
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.simulation.run import Simulation
-from p2p_modelex.simulation.scenario.chance import draw_scenario
 from tests.simulation.worlds import MARKET, MESH, build, play
 
 _SCRIPT = (
@@ -56,10 +55,3 @@ def test_real_signatures_take_the_same_course_as_stubs() -> None:
     # Keys differ, and with them what is drawn by them: not the events, but what comes of them.
     assert real["completion_tokens"] == stub["completion_tokens"]
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, 14, 1046, 1105])
-def test_worlds_drawn_by_chance_hold(seed: int) -> None:
-    with Simulation(draw_scenario(seed)) as run:
-        result = run.finish()
-    assert result.measures["events"] > 1000
