@@ -3,8 +3,8 @@
 The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import msgspec
@@ -26,6 +26,7 @@ from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubS
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.plugin import find_place, find_wrong, take_measures
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.results.measures import Measures, Sampled
 from p2p_modelex.simulation.scenario.quantities import seconds
@@ -107,18 +108,25 @@ class Simulation:
 
     def advance(self, until_us: int) -> None:
         """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
-        try:
+        with self._explaining():
             self.kernel.run(min(until_us, self.scenario.duration))
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
         except SimulationError:
             raise
-        except Exception as error:  # a bug, or a behaviour's: say where, and when in the run
-            at, place = seconds(self.kernel.now), _find_place(error)
+        except Exception as error:  # a bug, or a plug-in's: say where, and when in the run
+            at, place = seconds(self.kernel.now), find_place(error)
             raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
         self.advance(self.scenario.duration)
         measures = self.measures.summarise()
+        with self._explaining():
+            measures |= take_measures(self)
         if self.scenario.settle:
             self.customers.check_ended()
             self._check_directories()
@@ -148,6 +156,9 @@ class Simulation:
 
     def _sample(self) -> None:
         self.measures.sample()
+        wrong = find_wrong(self)
+        if wrong:
+            raise SimulationError(f"at {seconds(self.kernel.now):.6f} s: {wrong}")
         alive = list(self.world.alive.values())
         for at in range(self._scanned, self._scanned + min(SCANS, len(alive))):
             life = alive[at % len(alive)].life
@@ -190,14 +201,6 @@ class Simulation:
                 raise SimulationError(
                     f"node {life.number} does not know what node {other} said at {at:.3f} s"
                 )
-
-
-def _find_place(error: Exception) -> str:
-    """Name the function in which an error was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace.tb_frame.f_code.co_qualname if trace is not None else "a node"
 
 
 class _Watch:

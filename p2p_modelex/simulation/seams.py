@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from p2p_modelex.core.directory import fingerprint
-from p2p_modelex.records import codec, eip712, envelope, ownership
+from p2p_modelex.records import codec, eip712, envelope, farm, ownership
 from p2p_modelex.records.advertisement import Advertisement, Announcements
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.reconciliation import Offered, Pulled, Records
@@ -44,7 +44,7 @@ def entered(notary: Notary, *, shares_objects: bool) -> Iterator[None]:
             (fingerprint, "compute_element", lru_cache(ELEMENTS_MAX)(fingerprint.compute_element)),
         ]
     before = [(module, name, getattr(module, name)) for module, name, _ in places]
-    ownership._recover.cache_clear()  # who asks first pays for it, whatever ran here before
+    _forget_signatures()  # who asks first pays for it, whatever ran here before
     try:
         for module, name, function in places:
             setattr(module, name, function)
@@ -52,7 +52,12 @@ def entered(notary: Notary, *, shares_objects: bool) -> Iterator[None]:
     finally:
         for module, name, function in before:
             setattr(module, name, function)
-        ownership._recover.cache_clear()
+        _forget_signatures()
+
+
+def _forget_signatures() -> None:
+    ownership._recover.cache_clear()
+    farm._is_signed.cache_clear()
 
 
 class SharedDecoder:

@@ -35,6 +35,12 @@ def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None
         (_HEAD + 'settle = "1 s"\n', "line 7: unknown key `settle`", ""),
         (_HEAD + "engine = {}\nrole = 'requester'\n", "line 7: a requester sells nothing", ""),
         (_HEAD + 'behaviour = "honst"\n', "line 7: no behaviour 'honst'", "`honest`"),
+        (_HEAD + 'farm = "a"\n', "line 7: its members sell nothing", "an engine"),
+        (
+            MARKET + 'farm = "havest"\n',
+            "line 30: no farm 'havest'",
+            "known",
+        ),
         (_HEAD + "[links.regions]\nlondn = 1.0\n", "no region londn", "`london`"),
         (_HEAD + "[gossip]\nd = 3\n", "line 8: the degrees must hold", ""),
         (

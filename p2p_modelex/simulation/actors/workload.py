@@ -151,6 +151,7 @@ class Customers:
             denied=(),
             attempts=workload.attempts,
             is_fast=rng.random() >= workload.quoted,
+            farm=workload.farm or "",
         )
 
     def on_emit(self, _: Life, effect: fx.Emit) -> None:

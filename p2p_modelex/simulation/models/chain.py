@@ -176,7 +176,7 @@ class ChainModel:
         return answer
 
     def _tell_followers(self) -> None:
-        news = self.ledger.registry.happened(self._told)
+        news = self.ledger.registry.history.since(self._told)
         self._told += len(news)
         for event in news:
             for follower in self._followers:

@@ -18,6 +18,7 @@ from p2p_modelex.simulation.models.chain import DEPLOYMENT
 from p2p_modelex.simulation.models.links import Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.life import START_MS, Life
+from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Population, Scenario
 from p2p_modelex.units import Millis, Wei
@@ -84,6 +85,7 @@ class Machine:
             Budget(Wei(self.population.deposit), Wei(self.population.purse)),
             SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
             anchoring=AnchoringPolicy(registers),
+            routing=ROUTING[self.population.routing],
         )
 
     def build_shop(self, proof: SignedOwnership) -> Shop | None:

@@ -16,6 +16,7 @@ from p2p_modelex.simulation.models.cryptography import Notary
 from p2p_modelex.simulation.models.gossip import Router
 from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.nodes.farms import found_farms
 from p2p_modelex.simulation.nodes.life import Life, Observer
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.nodes.wires import Wires
@@ -54,6 +55,7 @@ class World:
         for population in scenario.population:
             for _ in range(population.count):
                 self._place(population)
+        self._farms = found_farms(self.machines, notary)
 
     def open_stream(self, *names: str | int) -> random.Random:
         """Return the random numbers of a purpose."""
@@ -109,6 +111,7 @@ class World:
         self.alive[number] = machine
         self._restore(machine, life)
         life.begin(self._build_engines(machine, life), self._draw_heartbeat(number))
+        self._join_farm(machine, life)
         if machine.advertises:
             self._advertise(machine, life, proof)
         return life
@@ -123,6 +126,12 @@ class World:
                 entry = chain.fetch_registration(life, machine.peer_signer.public_key)
         machine.disk.apply(core.restore(machine.disk.read(), entry))
         core.directory.restore(machine.disk.records.values(), life.now_ms)
+
+    def _join_farm(self, machine: Machine, life: Life) -> None:
+        if machine.population.farm is not None:
+            farm = self._farms[machine.population.farm]
+            certificates, records = (farm.certificates[machine.peer],), (farm.record,)
+            life.perform(lambda now: life.core.farming.join(certificates, (), records, now))
 
     def _advertise(self, machine: Machine, life: Life, proof: SignedOwnership) -> None:
         # Who is behind a NAT does not know it, and advertises where it listens.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.models.links import REGIONS
+from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
 from p2p_modelex.toml_lines import TOP, Place
@@ -58,11 +59,16 @@ def _validate_population(
     if population.behaviour not in BEHAVIOURS:
         hint = _nearest(population.behaviour, BEHAVIOURS)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
+    if population.routing not in ROUTING:
+        hint = _nearest(population.routing, ROUTING)
+        raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")
     if (population.engine is not None) and population.role != "provider":
         raise Nonsense(place, "engine", f"a {population.role} sells nothing", "remove it")
+    if population.farm is not None and population.engine is None:
+        raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
 
 
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:
@@ -76,6 +82,10 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
     if workload.model not in sold:
         hint = _nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
+    farms = {one.farm: None for one in scenario.population if one.farm is not None}
+    if workload.farm is not None and workload.farm not in farms:
+        hint = _nearest(workload.farm, farms)
+        raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
     if not workload.every:
         raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
 

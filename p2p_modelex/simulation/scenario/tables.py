@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from p2p_modelex.limits import NEIGHBOURS_MIN
+from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import (
     Chain,
@@ -25,6 +26,8 @@ NODES_MAX = 100_000
 TABLES_MAX = 64
 """Populations, workloads and faults, each."""
 
+PLUGINS_MAX = 16
+
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
@@ -39,13 +42,17 @@ class Population(Table, frozen=True, kw_only=True):
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start.
+    purse: money of each at the start. farm: the one that all are members of, by weights as their
+    slots; populations may share it.
+    routing: the policy they buy by, one of core/routing's
+    profiles or a plug-in's.
     """
 
     name: Label
     count: Count
     role: Literal["provider", "requester", "bootstrap"] = "provider"
     behaviour: Label = "honest"
+    routing: Label = "default"
     starts: Duration = Duration(0)
     join_over: Duration = Duration(10_000_000)
     neighbours: Annotated[int, Meta(ge=0, le=128)] = NEIGHBOURS_MIN
@@ -58,13 +65,15 @@ class Population(Table, frozen=True, kw_only=True):
     engine: Engine | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
+    farm: FarmName | None = None
 
 
 class Workload(Table, frozen=True, kw_only=True):
     """Requests of each node of a population: Poisson, `every` apart on average.
 
     prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma.
-    cancelled: the share whose caller goes away in the middle. window: the most to be ahead.
+    cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
+    whose members alone are asked.
     """
 
     population: Label
@@ -81,6 +90,7 @@ class Workload(Table, frozen=True, kw_only=True):
     quoted: Share = 0.0
     window: Money = Money(10**18)
     max_cost: Money = Money(10**18)
+    farm: FarmName | None = None
 
 
 class Fault(Table, frozen=True, kw_only=True):
@@ -108,6 +118,17 @@ class Expectation(Table, frozen=True, kw_only=True):
     at_least: float | None = None
 
 
+class Plugins(Table, frozen=True, kw_only=True):
+    """Files that add behaviours, routing policies, measures and checkers (plugin.py): paths from
+    the scenario's folder.
+    """
+
+    files: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(max_length=PLUGINS_MAX),
+    ] = ()
+
+
 class Scenario(Table, frozen=True, kw_only=True):
     """One experiment. duration: virtual time. settle: the last part of it, without new requests,
     sessions ending or faults, after which everything must have come to rest.
@@ -130,6 +151,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     gossip: Gossip = Gossip()
     chain: Chain | None = None
     cpu: Cpu = Cpu()
+    plugin: Plugins = Plugins()
     population: Annotated[tuple[Population, ...], Meta(min_length=1, max_length=TABLES_MAX)]
     workload: Annotated[tuple[Workload, ...], Meta(max_length=TABLES_MAX)] = ()
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()
