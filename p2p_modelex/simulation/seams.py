@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from p2p_modelex.core.directory import holdings, reading
-from p2p_modelex.records import codec, eip712, envelope, ownership
+from p2p_modelex.records import codec, eip712, envelope, farm, ownership
 from p2p_modelex.records.advertisement import Announcements
 from p2p_modelex.records.reconciliation import Offered, Pulled, Records
 from p2p_modelex.simulation.models.cryptography import Notary
@@ -42,7 +42,7 @@ def entered(notary: Notary, catalogue: Catalogue | None) -> Iterator[None]:
             (holdings, "Holdings", partial(SharedHoldings, catalogue)),
         ]
     before = [(module, name, getattr(module, name)) for module, name, _ in places]
-    ownership._recover.cache_clear()  # who asks first pays for it, whatever ran here before
+    _forget_signatures()  # who asks first pays for it, whatever ran here before
     try:
         for module, name, function in places:
             setattr(module, name, function)
@@ -50,7 +50,12 @@ def entered(notary: Notary, catalogue: Catalogue | None) -> Iterator[None]:
     finally:
         for module, name, function in before:
             setattr(module, name, function)
-        ownership._recover.cache_clear()
+        _forget_signatures()
+
+
+def _forget_signatures() -> None:
+    ownership._recover.cache_clear()
+    farm._is_signed.cache_clear()
 
 
 class SharedDecoder:
