@@ -189,15 +189,12 @@ class Life:
         else:
             self.take(event)  # type: ignore[arg-type]
 
-    def take(self, happened: inp.Input) -> None:
-        """Hand an input to the core, now or when the disk has written."""
-        self._ask(happened)
-
     def perform(self, step: Step) -> None:
-        """Take a step that is no input, such as `core.withdraw`; likewise."""
-        self._ask(step)
+        """Take a step that is no input, such as `core.withdraw`, as `take` does."""
+        self.take(step)
 
-    def _ask(self, asked: inp.Input | Step) -> None:
+    def take(self, asked: inp.Input | Step) -> None:
+        """Hand an input to the core, now or when the disk has written."""
         if self.is_over:
             return
         if self.is_writing:
