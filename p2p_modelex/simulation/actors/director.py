@@ -1,11 +1,12 @@
 """The director: who comes and goes, whom they dial, what fails. Its events have the number -1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from p2p_modelex.ids import Address
+from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
 from p2p_modelex.simulation.models.chain import ChainModel
@@ -96,6 +97,7 @@ class Director:
             Over: self._on_over,
             Sample: self._on_sampling,
             Arrival: self._on_arrival,
+            Reply: self._on_arrival,
         }
 
     def plan(self) -> None:
@@ -113,12 +115,11 @@ class Director:
         """Carry an event out."""
         self._takes[type(event)](event)
 
-    def _tell(self, at: int, arrival: Arrival) -> None:
+    def _tell(self, at: int, arrival: Arrival | Reply) -> None:
         self._kernel.at(at, self, arrival)
 
-    def _on_arrival(self, event: Arrival) -> None:
-        machine = self._world.machines[event.node]
-        self._customers.arrive(event, machine.life, self._tell)
+    def _on_arrival(self, event: Arrival | Reply) -> None:
+        self._customers.arrive(event, self._world.machines[event.node].life)
 
     def _on_sampling(self, event: Sample) -> None:
         self._on_sample()
@@ -171,6 +172,8 @@ class Director:
             case "crash":
                 for number in inside:
                     self._kill(self._world.machines[number])
+            case "antagonist":
+                self._share_machines(inside)
             case _:
                 assert self._world.chain is not None
                 self._trouble(self._world.chain, fault, inside, until)
@@ -224,9 +227,25 @@ class Director:
                     other.lose(connection)
 
     def _on_over(self, event: Over) -> None:
-        fault = self._world.scenario.fault[event.fault]
-        if fault.kind == "crash":
-            for number in self._inside[event.fault]:
-                self._kernel.at(self._kernel.now, self, Join(number))
-        elif fault.kind == "congestion" and self._world.chain is not None:
-            self._world.chain.blocks.market.factor = 1.0
+        inside = self._inside.pop(event.fault)
+        match self._world.scenario.fault[event.fault].kind:
+            case "crash":
+                for number in inside:
+                    self._kernel.at(self._kernel.now, self, Join(number))
+            case "antagonist":
+                self._share_machines(inside)
+            case "congestion":
+                assert self._world.chain is not None
+                self._world.chain.blocks.market.factor = 1.0
+
+    def _share_machines(self, numbers: Iterable[int]) -> None:
+        """Of several antagonists the greediest counts."""
+        faults = self._world.scenario.fault
+        takers = [
+            (faults[index].takes, inside)
+            for index, inside in self._inside.items()
+            if faults[index].kind == "antagonist"
+        ]
+        for number in numbers:
+            taken = (takes for takes, inside in takers if number in inside)
+            self._world.machines[number].taken = max(taken, default=0.0)

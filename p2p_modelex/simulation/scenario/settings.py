@@ -35,9 +35,12 @@ class Gossip(Table, frozen=True, kw_only=True):
     """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
 
     py-libp2p keeps no outbound (d_out) and, without its scorer, no best (d_score) neighbours, takes
-    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), and fills a mesh of less
-    than d_lo with whoever comes (fills_at_once); for what a node publishes itself see
-    net/libp2p/gossip_frames.py (flood_publish).
+    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), fills a mesh of less
+    than d_lo with whoever comes (fills_at_once), and sends a new neighbour every message that it
+    would tell of in IHAVE (replays_recent). Only who was pruned backs off, not who pruned it
+    (shuns_pruned), and tells the other nothing of what it has meanwhile (gossips_to_pruned). For
+    what a node publishes itself see net/libp2p/gossip_frames.py (flood_publish), and for `seen`
+    net/libp2p/gossip.py.
     """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
@@ -50,9 +53,12 @@ class Gossip(Table, frozen=True, kw_only=True):
     history: Annotated[int, Meta(ge=1, le=60)] = 5
     history_gossip: Annotated[int, Meta(ge=1, le=60)] = 3
     prune_backoff: Duration = Duration(60_000_000)
-    seen: Duration = Duration(120_000_000)
+    seen: Duration = Duration(600_000_000)
     flood_publish: bool = True
     fills_at_once: bool = True
+    replays_recent: bool = True
+    shuns_pruned: bool = False
+    gossips_to_pruned: bool = False
     refuses_when_full: bool = False
 
 
@@ -112,9 +118,13 @@ class Engine(Table, frozen=True, kw_only=True):
     """What a provider sells, and the machine it runs on.
 
     prefill, decode: tokens a second of prompts, and of one completion alone. batching: how much
-    slower a step is for each further request in it, as a share (continuous batching). cold_start:
-    how long the first request waits for the weights. waiting: requests that may queue. prices: for
-    1,000 tokens.
+    slower a step is for each further request in it, as a share (continuous batching). device, size:
+    of models/devices.toml, instead of these three. chunk: tokens of prompts in a step at most, all
+    that wait if there is none. kv: tokens that the engine's memory holds; what the device has room
+    for, or each slot's context. cache: whether what prompts have in common is read once.
+    cold_start: how long weights take to load; what the device takes for them, or no time. crash:
+    the share of answers at whose end the engine's process dies, with all that it has. waiting:
+    requests that may queue. prices: for 1,000 tokens.
     """
 
     model: Label = "tiny"
@@ -123,7 +133,12 @@ class Engine(Table, frozen=True, kw_only=True):
     prefill: Annotated[float, Meta(gt=0.0, le=1e7)] = 2000.0
     decode: Annotated[float, Meta(gt=0.0, le=1e6)] = 40.0
     batching: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
-    cold_start: Duration = Duration(0)
+    device: Label | None = None
+    size: Label | None = None
+    chunk: Annotated[int, Meta(ge=16, le=1_000_000)] | None = None
+    kv: Annotated[int, Meta(ge=64, le=10**9)] | None = None
+    cache: bool = True
+    cold_start: Duration | None = None
     crash: Share = 0.0
     prompt_price: Money = Money(2 * 10**16)
     completion_price: Money = Money(6 * 10**16)
