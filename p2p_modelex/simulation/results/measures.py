@@ -1,6 +1,6 @@
 """What a run is measured by: counters, distributions, a sample every so often, and a summary."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -32,7 +32,7 @@ class Sampled(msgspec.Struct, frozen=True):
     about. is_complete: whether every node that was looked at knows every advertiser that is up.
     tokens, paid_ai: of completions, and what honest requesters paid for them, until then.
     sold_ahead_ai, bought_ahead_ai: how far honest providers are ahead of their payers, and honest
-    requesters of their providers.
+    requesters of their providers. asked_ai: for 1,000 completion tokens, by providers in the mean.
     """
 
     at_s: float
@@ -50,6 +50,7 @@ class Sampled(msgspec.Struct, frozen=True):
     paid_ai: float
     sold_ahead_ai: float
     bought_ahead_ai: float
+    asked_ai: float
 
 
 class Measures:
@@ -115,9 +116,20 @@ class Measures:
             paid_ai=customers.paid / AI,
             sold_ahead_ai=sold / AI,
             bought_ahead_ai=bought / AI,
+            asked_ai=_mean(self._find_prices().values()),
         )
         if len(self.samples) < SAMPLES_MAX:
             self.samples.append(sampled)
+
+    def _find_prices(self) -> dict[str, float]:
+        """What 1,000 completion tokens cost at each population that sells, in AI, in the mean."""
+        prices: dict[str, list[float]] = {}
+        for machine in self._world.alive.values():
+            engine = machine.asking or machine.population.engine
+            if engine is not None:
+                asked = prices.setdefault(machine.population.name, [])
+                asked.append(engine.completion_price / AI)
+        return {name: _mean(asked) for name, asked in prices.items()}
 
     def _is_complete(self, lives: list[Life], advertisers: list[PeerId]) -> bool:
         most = max(1, PAIRS_MAX // max(1, len(advertisers)))
@@ -155,6 +167,9 @@ class Measures:
         found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
         found |= _percentiles("redeem_s", self._settling.waits, 1_000_000)
         found |= self._settling.summarise(chain)
+        if any(one.pricing is not None for one in self._world.scenario.population):
+            asked = self._find_prices().items()
+            found |= {f"asked_ai_{name}": price for name, price in asked}
         return found
 
     def _summarise_mesh(self) -> dict[str, float]:
@@ -192,6 +207,10 @@ class Measures:
             "completion_tokens": customers.tokens,
             "paid_ai": customers.paid / AI,
         }
+        if customers.tokens:
+            found["paid_ai_ktoken"] = customers.paid / AI * 1000 / customers.tokens
+        if customers.declined:
+            found["declined"] = customers.declined
         found |= _percentiles("first_text_ms", customers.first_text, MS)
         found |= _percentiles("whole_ms", customers.whole, MS)
         failures: Mapping[str, int] = customers.codes
@@ -214,6 +233,10 @@ class Measures:
             "cached_share": cached / (cached + reads),
             "preempted": sum(one.preempted for one in tallies),
         }
+
+
+def _mean(values: Collection[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:

@@ -21,6 +21,7 @@ from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
+    ON_CHAIN,
     Fault,
     Population,
     Scenario,
@@ -187,7 +188,7 @@ class _Chance:
             chain=chain,
             population=populations,
             workload=self._draw_workloads(populations) if chain is not None else (),
-            fault=self._draw_faults(populations, has_chain=chain is not None),
+            fault=self._draw_faults(populations, chain),
             **self._draw(Scenario),
         )
 
@@ -239,12 +240,14 @@ class _Chance:
         )
 
     def _draw_faults(
-        self, populations: tuple[Population, ...], *, has_chain: bool
+        self, populations: tuple[Population, ...], chain: Chain | None
     ) -> tuple[Fault, ...]:
         rng = self._open("faults")
         kinds = [kind for kind in FAULT_KINDS if self._has("fault", kind)]
-        if not has_chain:
-            kinds = [kind for kind in kinds if kind != "outage"]
+        if chain is None:
+            kinds = [kind for kind in kinds if kind not in ON_CHAIN]
+        elif not chain.fees.background:
+            kinds = [kind for kind in kinds if kind != "congestion"]
         count = rng.randint(1, FAULTS_MAX) if kinds else 0
         return tuple(self._draw_fault(rng, kinds, populations, str(one)) for one in range(count))
 
