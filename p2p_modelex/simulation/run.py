@@ -29,10 +29,12 @@ from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.plugin import find_place, find_wrong, take_measures
 from p2p_modelex.simulation.randomness import open_stream
+from p2p_modelex.simulation.results.distributions import Step, list_steps
 from p2p_modelex.simulation.results.measures import Measures, Sampled
+from p2p_modelex.simulation.results.network import Network, draw_network
 from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.scenario.quantities import seconds
-from p2p_modelex.simulation.scenario.tables import Scenario
+from p2p_modelex.simulation.scenario.tables import Expectation, Scenario
 
 PAIRS_MAX = 2_000_000
 """Pairs of a node and an advertiser that are looked at in the end."""
@@ -41,7 +43,9 @@ SCANS = 4
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of a run. digest: SHA-256 of every event. unmet: what the scenario asks in vain."""
+    """What came of a run. digest: SHA-256 of every event. unmet: what the scenario asks in vain.
+    steps: its distributions. is_whole: whether it came to its end; nothing is held of it if not.
+    """
 
     scenario: str
     seed: int
@@ -49,6 +53,9 @@ class Result(msgspec.Struct, frozen=True):
     measures: dict[str, float]
     samples: tuple[Sampled, ...]
     unmet: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    network: Network = Network()
+    is_whole: bool = True
 
 
 class Simulation:
@@ -75,9 +82,9 @@ class Simulation:
             self.world.open_stream,
             self._is_honest,
         )
-        self.settling = Settling(self.world)
-        self.measures = Measures(self.world, self.customers, self.settling)
         self.exposure = Exposure(self._is_honest)
+        self.settling = Settling(self.world)
+        self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
         self._watch.wire(self)
         self.director = Director(self.world, self.customers, self._sample, self._on_death)
 
@@ -133,32 +140,33 @@ class Simulation:
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
         self.advance(self.scenario.duration)
-        measures = self.measures.summarise()
-        with self._explaining():
-            measures |= take_measures(self)
+        found = self.sum_up()
         if self.scenario.settle:
             self.customers.check_ended()
             self._check_directories()
+        unmet = tuple(self._find_unmet(found.measures))
+        return msgspec.structs.replace(found, unmet=unmet, is_whole=True)
+
+    def sum_up(self) -> Result:
+        """Sum up what was measured until now, once; the run is over then."""
+        measures = self.measures.summarise()
+        with self._explaining():
+            measures |= take_measures(self)
         return Result(
             self.scenario.name,
             self.scenario.seed,
             self.kernel.trace.compute_digest(),
             measures,
             tuple(self.measures.samples),
-            tuple(self._find_unmet(measures)),
+            (),
+            list_steps(self.measures, self.customers),
+            draw_network(self.world),
+            is_whole=False,
         )
 
     def _find_unmet(self, measures: dict[str, float]) -> list[str]:
-        unmet = []
-        for wanted in self.scenario.hold:
-            value = measures.get(wanted.measure)
-            if value is None:
-                unmet.append(f"{wanted.measure} was not measured")
-            elif wanted.at_most is not None and value > wanted.at_most:
-                unmet.append(f"{wanted.measure} is {value:g}, over {wanted.at_most:g}")
-            elif wanted.at_least is not None and value < wanted.at_least:
-                unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
-        return unmet
+        told = (find_unmet(one, measures.get(one.measure)) for one in self.scenario.hold)
+        return [one for one in told if one is not None]
 
     def _is_honest(self, life: Life) -> bool:
         return self.world.machines[life.number].is_honest
@@ -212,6 +220,17 @@ class Simulation:
                 raise SimulationError(
                     f"node {life.number} does not know what node {other} said at {at:.3f} s"
                 )
+
+
+def find_unmet(wanted: Expectation, value: float | None) -> str | None:
+    """Return how a measure falls short of what is asked of it, None if it does not."""
+    if value is None:
+        return f"{wanted.measure} was not measured"
+    if wanted.at_most is not None and value > wanted.at_most:
+        return f"{wanted.measure} is {value:g}, over {wanted.at_most:g}"
+    if wanted.at_least is not None and value < wanted.at_least:
+        return f"{wanted.measure} is {value:g}, under {wanted.at_least:g}"
+    return None
 
 
 class _Watch:

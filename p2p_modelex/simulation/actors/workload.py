@@ -17,7 +17,7 @@ from p2p_modelex.simulation.actors.conversations import Conversations, Reply
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
-from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.results.spread import Spread, SpreadByLoad
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import Workload
 from p2p_modelex.units import Wei
@@ -43,6 +43,8 @@ class _Errand:
     life: Life
     asked_us: int
     heard_us: int
+    load: int
+    """Requests in hand as it was made, itself among them."""
     first_us: int = 0
 
 
@@ -75,6 +77,8 @@ class Customers:
         """How often requests failed, by their code."""
         self.first_text = Spread()
         self.whole = Spread()
+        self.first_text_by_load = SpreadByLoad()
+        self.whole_by_load = SpreadByLoad()
 
     @property
     def running(self) -> int:
@@ -114,7 +118,9 @@ class Customers:
             raise SimulationError(f"over {RUNNING_MAX} requests run at once", hint="ask for less")
         if self._is_honest(life):
             self.asked += 1
-            self._running[wanted.job] = _Errand(life, self._kernel.now, self._kernel.now)
+            self._running[wanted.job] = _Errand(
+                life, self._kernel.now, self._kernel.now, len(self._running) + 1
+            )
         if rng.random() < workload.cancelled:
             patience = int(rng.expovariate(1.0) * 3_000_000)
             self._kernel.at(self._kernel.now + patience, life, CancelRun(wanted.job))
@@ -179,6 +185,7 @@ class Customers:
                 if not errand.first_us:
                     errand.first_us = now
                     self.first_text.add(now - errand.asked_us)
+                    self.first_text_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunRestarted():
                 self._conversations.on_restart(event.job)
                 self.restarted += 1
@@ -189,6 +196,7 @@ class Customers:
                 self.tokens += event.row.receipt.receipt.completion_tokens
                 self.paid += event.paid
                 self.whole.add(now - errand.asked_us)
+                self.whole_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunFailed():
                 self._conversations.forget(event.job)
                 del self._running[event.job]

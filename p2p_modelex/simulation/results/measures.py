@@ -9,6 +9,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.exposure import Exposure
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
@@ -26,11 +27,16 @@ CALM = 3
 """Requests in hand, in the whole world, that nobody would call a crowd."""
 SAMPLES_MAX = 100_000
 """Samples kept in a run."""
+MS = 1000
+"""Microseconds."""
 
 
 class Sampled(msgspec.Struct, frozen=True):
     """The world at one time. known: the share of directory entries there could be that are there,
     about. is_complete: whether every node that was looked at knows every advertiser that is up.
+    tokens, paid_ai: of completions, and what honest requesters paid for them, until then.
+    sold_ahead_ai, bought_ahead_ai: how far honest providers are ahead of their payers, and honest
+    requesters of their providers.
     """
 
     at_s: float
@@ -44,14 +50,21 @@ class Sampled(msgspec.Struct, frozen=True):
     sent_bytes: int
     events: int
     pending: int
+    tokens: int
+    paid_ai: float
+    sold_ahead_ai: float
+    bought_ahead_ai: float
 
 
 class Measures:
     """Counts while a world runs."""
 
-    def __init__(self, world: World, customers: Customers, settling: Settling) -> None:
+    def __init__(
+        self, world: World, customers: Customers, exposure: Exposure, settling: Settling
+    ) -> None:
         self._world = world
         self._customers = customers
+        self._exposure = exposure
         self._settling = settling
         self._rng = world.open_stream("sampling")
         self.samples: list[Sampled] = []
@@ -90,6 +103,7 @@ class Measures:
         lives = [machine.life for machine in world.alive.values() if machine.life is not None]
         known = sum(len(life.core.directory) for life in lives)
         advertisers = [machine.peer for machine in world.alive.values() if machine.advertises]
+        sold, bought = self._exposure.compute_ahead()
         sampled = Sampled(
             at_s=seconds(world.kernel.now),
             nodes=len(lives),
@@ -102,6 +116,10 @@ class Measures:
             sent_bytes=sum(machine.place.bytes_sent for machine in world.machines),
             events=world.kernel.events,
             pending=world.kernel.pending,
+            tokens=customers.tokens,
+            paid_ai=customers.paid / AI,
+            sold_ahead_ai=sold / AI,
+            bought_ahead_ai=bought / AI,
         )
         if len(self.samples) < SAMPLES_MAX:
             self.samples.append(sampled)
@@ -147,9 +165,9 @@ class Measures:
     def _summarise_mesh(self) -> dict[str, float]:
         found: dict[str, float] = {"gossip_deliveries": self.deliveries}
         found["gossip_duplicates"] = self.duplicates
-        found |= _percentiles("gossip_delay_ms", self.gossip_delay, 1000)
+        found |= _percentiles("gossip_delay_ms", self.gossip_delay, MS)
         found |= _percentiles("gossip_hops", self.gossip_hops, 1)
-        found |= _percentiles("record_delay_ms", self.record_delay, 1000)
+        found |= _percentiles("record_delay_ms", self.record_delay, MS)
         if self.samples:
             found["known"] = self.samples[-1].known
         complete_at = self.find_complete()
@@ -191,8 +209,8 @@ class Measures:
             "completion_tokens": customers.tokens,
             "paid_ai": customers.paid / AI,
         }
-        found |= _percentiles("first_text_ms", customers.first_text, 1000)
-        found |= _percentiles("whole_ms", customers.whole, 1000)
+        found |= _percentiles("first_text_ms", customers.first_text, MS)
+        found |= _percentiles("whole_ms", customers.whole, MS)
         calm_at = self.find_calm() if self.samples else None
         if calm_at is not None:
             found["calm_at_s"] = calm_at
