@@ -1,5 +1,6 @@
 """What a run is measured by: counters, distributions, a sample every so often, and a summary."""
 
+import statistics
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -14,6 +15,7 @@ from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.results.providers import Providers
 from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.results.spread import Spread
 from p2p_modelex.simulation.scenario.quantities import seconds
@@ -21,6 +23,8 @@ from p2p_modelex.units import AI
 
 PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
+CALM = 3
+"""Requests in hand, in the whole world, that nobody would call a crowd."""
 SAMPLES_MAX = 100_000
 """Samples kept in a run."""
 MS = 1000
@@ -69,6 +73,7 @@ class Measures:
         self.gossip_hops = Spread()
         self.record_delay = Spread()
         self.offences: dict[str, int] = {}
+        self.providers = Providers(world)
         self.duplicates = self.deliveries = self.frames = self.tokens = 0
 
     def on_gossip(self, life: Life, message: Message) -> None:
@@ -155,7 +160,7 @@ class Measures:
             "frames": self.frames,
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
-        found |= self._summarise_mesh() | self._summarise_requests() | self._summarise_engines()
+        found |= self._summarise_mesh() | self._summarise_requests() | self.providers.summarise()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
             found |= self._summarise_chain(self._world.chain)
@@ -185,6 +190,18 @@ class Measures:
             found["complete_at_s"] = complete_at
         return found
 
+    def find_calm(self) -> float | None:
+        """Return since when, for good, no more requests than twice the usual are in hand; None if
+        there are as many in the end.
+        """
+        usual = 2 * statistics.median(sampled.running for sampled in self.samples)
+        since = None
+        for sampled in reversed(self.samples):
+            if sampled.running > max(usual, CALM):
+                break
+            since = sampled.at_s
+        return since
+
     def find_complete(self) -> float | None:
         """Return since when directories have been complete, seconds; None if they are not."""
         since = None
@@ -213,26 +230,11 @@ class Measures:
             found["declined"] = customers.declined
         found |= _percentiles("first_text_ms", customers.first_text, MS)
         found |= _percentiles("whole_ms", customers.whole, MS)
+        calm_at = self.find_calm() if self.samples else None
+        if calm_at is not None:
+            found["calm_at_s"] = calm_at
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
-
-    def _summarise_engines(self) -> dict[str, float]:
-        """What providers' machines did. engines_alike: Jain's index, 1 if all did as much."""
-        machines = [one for one in self._world.machines if one.population.engines]
-        made = [machine.tally.tokens for machine in machines]
-        if not any(made):
-            return {}
-        tallies = [machine.tally for machine in machines]
-        reads = sum(one.prompt_tokens for one in tallies)
-        cached = sum(one.cached_tokens for one in tallies)
-        up_us = sum(self._world.kernel.now - machine.population.starts for machine in machines)
-        return {
-            "engines_alike": sum(made) ** 2 / (len(made) * sum(one**2 for one in made)),
-            "engines_busy": sum(one.busy_us for one in tallies) / up_us,
-            "engine_loads": sum(one.loads for one in tallies),
-            "cached_share": cached / (cached + reads),
-            "preempted": sum(one.preempted for one in tallies),
-        }
 
 
 def _mean(values: Collection[float]) -> float:
