@@ -19,6 +19,8 @@ _TABLE = tomllib.loads(
 )
 _ROUND_TRIPS: Mapping[str, Mapping[str, int]] = _TABLE["round_trip_ms"]
 REGIONS = tuple(_ROUND_TRIPS)
+DEGREES: Mapping[str, tuple[float, float]] = _TABLE["degrees"]
+"""Latitude and longitude of each region."""
 
 PACKET_HEADER_BYTES = 66
 """Ethernet, IP, and TCP with timestamps. Acknowledgements without data are not counted."""
