@@ -143,7 +143,7 @@ class World:
         life.perform(lambda now: life.core.advertise((machine.address,), (proof,), now))
 
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:
-        cpu, number = self.scenario.cpu, machine.number
+        number = machine.number
         behaviour = BEHAVIOURS[machine.population.behaviour]
         life = Life(
             number,
@@ -154,9 +154,7 @@ class World:
             self.notary,
             self.chain,
             self._observer,
-            step_us=cpu.step,
-            disk_us=cpu.disk,
-            gossip_us=cpu.gossip,
+            cpu=self.scenario.cpu,
             heartbeat_us=self.scenario.gossip.heartbeat,
             twist=None if behaviour is be_honest else behaviour,
         )
