@@ -152,7 +152,7 @@ class World:
         self._advertise(machine, life, proof)
 
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:
-        cpu, number = self.scenario.cpu, machine.number
+        number = machine.number
         behaviour = BEHAVIOURS[machine.population.behaviour]
         life = Life(
             number,
@@ -163,9 +163,7 @@ class World:
             self.notary,
             self.chain,
             self._observer,
-            step_us=cpu.step,
-            disk_us=cpu.disk,
-            gossip_us=cpu.gossip,
+            cpu=self.scenario.cpu,
             heartbeat_us=self.scenario.gossip.heartbeat,
             twist=None if behaviour is be_honest else behaviour,
         )

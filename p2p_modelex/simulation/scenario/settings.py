@@ -104,12 +104,16 @@ class Chain(Table, frozen=True, kw_only=True):
 
 
 class Cpu(Table, frozen=True, kw_only=True):
-    """What a step costs on the virtual CPU of its node, beside its signatures; what a gossip
-    message costs in py-libp2p (measured: 3 to 6 ms); and how long a disk write takes.
+    """What things cost on the virtual CPU of their node, as `python -m benchmarks costs` measures.
+
+    step: an input, its signatures apart. frame: sending one, or receiving it, through cipher and
+    muxer. gossip: a message in py-libp2p, its copies from other neighbours included. disk: how long
+    a write takes.
     """
 
-    step: Duration = Duration(20)
-    gossip: Duration = Duration(4_000)
+    step: Duration = Duration(100)
+    frame: Duration = Duration(50)
+    gossip: Duration = Duration(1_000)
     disk: Duration = Duration(2_000)
     signatures: Costs = Costs()
 
