@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli import simulate_again as again
 from p2p_modelex.errors import BadInput
 
 if TYPE_CHECKING:
+    from p2p_modelex.simulation.repeat.recorder import Wanted
     from p2p_modelex.simulation.scenario.recipe import Recipe
 
 SEEDS_MAX = 256
@@ -84,6 +86,30 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
     help="Put two results of --out side by side; or, with a scenario, two commits, each run by its "
     "own code.",
 )
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a trace of the run, to be replayed; with --out there is one in its directory.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Run a trace again, in place of a scenario, and say where it takes another course.",
+)
+@click.option(
+    "--events",
+    metavar="FROM..TO",
+    help="Keep the events of these seconds in the trace; with --replay show them.",
+)
+@click.option("--node", type=click.IntRange(-2), help="Likewise, of this node alone.")
+@click.option(
+    "--shrink",
+    type=click.FloatRange(min=0.0, min_open=True),
+    is_flag=False,
+    flag_value=600.0,
+    metavar="[SECONDS]",
+    help="Write the smallest scenario that fails alike, found within 600 seconds, or so many.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def simulate(
     scenario: str | None,
@@ -99,20 +125,25 @@ def simulate(
     dask: str | None,
     show: tuple[str, ...],
     compare: tuple[str, str] | None,
+    trace: Path | None,
+    replay: Path | None,
+    events: str | None,
+    node: int | None,
+    shrink: float | None,
     quiet: bool,
 ) -> None:
     """Run a scenario of many nodes under virtual time: see docs/simulation.md.
 
     SCENARIO is a file, or the name of one of `simulations/`.
     """
+    _refuse_two(sweep=sweeps or seeds > 1, compare=compare, replay=replay, shrink=shrink)
     many = workers or os.cpu_count() or 1
+    wanted = again.parse_wanted(events, node)
     if scenario is None:
-        from p2p_modelex.cli.simulate_compare import compare_results
-
-        if compare is None:
-            raise click.UsageError("Missing argument 'SCENARIO'.")
-        compare_results(*compare)
+        _do_without(compare, replay, wanted, trace, is_shown=not quiet)
         return
+    if replay is not None:
+        raise click.UsageError("--replay has its scenario in the trace: give no other.")
     changed = (*settings, *(() if seed is None else (f"seed={seed}",)))
     recipe = _read(scenario, changed, nodes, plugins)
     if compare is not None:
@@ -120,17 +151,48 @@ def simulate(
 
         compare_commits(recipe, *compare, seeds=seeds, workers=many)
         return
+    if shrink is not None:
+        again.shrink_scenario(recipe.build(), out or Path(), shrink)
+        return
     origin = _repeat(scenario, settings, seed, nodes, plugins)
     if sweeps or seeds > 1:
         from p2p_modelex.cli.simulate_sweep import sweep
 
-        again = "".join(f" --sweep {shlex.quote(one)}" for one in sweeps)
-        again += f" --seeds {seeds}" if seeds > 1 else ""
-        sweep(recipe, sweeps, seeds, show, out, origin + again, workers=many, dask=dask)
+        repeated = "".join(f" --sweep {shlex.quote(one)}" for one in sweeps)
+        repeated += f" --seeds {seeds}" if seeds > 1 else ""
+        sweep(recipe, sweeps, seeds, show, out, origin + repeated, workers=many, dask=dask)
         return
     from p2p_modelex.cli.simulate_run import run
 
-    run(recipe, out, origin, is_shown=not quiet)
+    if trace is None and out is not None:
+        trace = out / again.TRACE
+    run(recipe, out, origin, trace, wanted, is_shown=not quiet)
+
+
+def _refuse_two(**asked: object) -> None:
+    """A sweep, a comparison, a replay and a shrinking are each a run of their own."""
+    given = [f"--{name}" for name, value in asked.items() if value]
+    if len(given) > 1 and given != ["--sweep", "--compare"]:
+        raise click.UsageError(f"{' and '.join(given)} do not go together.")
+
+
+def _do_without(
+    compare: tuple[str, str] | None,
+    replay: Path | None,
+    wanted: "Wanted | None",
+    trace: Path | None,
+    *,
+    is_shown: bool,
+) -> None:
+    """What needs no scenario: two results side by side, or a trace run again."""
+    if replay is not None:
+        again.replay_trace(replay, wanted, trace, is_shown=is_shown)
+    elif compare is not None:
+        from p2p_modelex.cli.simulate_compare import compare_results
+
+        compare_results(*compare)
+    else:
+        raise click.UsageError("Give a scenario; or --replay and a trace.")
 
 
 def _read(

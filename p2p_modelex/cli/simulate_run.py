@@ -2,14 +2,17 @@
 
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli import simulate_again as again
 from p2p_modelex.errors import SimulationError
 
 if TYPE_CHECKING:
+    from p2p_modelex.simulation.repeat.recorder import Wanted
     from p2p_modelex.simulation.run import Result, Simulation
     from p2p_modelex.simulation.scenario.recipe import Recipe
 
@@ -17,17 +20,27 @@ SLICES = 200
 """Progress is shown so often in a run."""
 
 
-def run(recipe: "Recipe", out: Path | None, command: str, *, is_shown: bool) -> None:
+def run(
+    recipe: "Recipe",
+    out: Path | None,
+    command: str,
+    trace: Path | None,
+    wanted: "Wanted | None",
+    *,
+    is_shown: bool,
+) -> None:
     """Run a scenario, show what was measured and write it. SimulationError if something does not
     hold; KeyboardInterrupt goes on when what was measured until then is shown and written.
+
+    trace: where the run's trace goes, if anywhere; wanted: the events that it keeps.
     """
     from p2p_modelex.simulation.run import Simulation
 
     began = time.monotonic()
     with Simulation(recipe.build()) as world:
         try:
-            _advance(world, is_shown=is_shown)
-            result = world.finish()
+            play = partial(_play, world, is_shown=is_shown)
+            result = play() if trace is None else again.run_traced(world, play, trace, wanted)
         except KeyboardInterrupt:
             click.echo(f"interrupted at {world.kernel.now / 1e6:.3f} s of virtual time", err=True)
             _tell(world.sum_up(), time.monotonic() - began, recipe, out, command)
@@ -49,7 +62,7 @@ def _tell(
             click.echo(f"wrote {path}")
 
 
-def _advance(world: "Simulation", *, is_shown: bool) -> None:
+def _play(world: "Simulation", *, is_shown: bool) -> "Result":
     """Run to the end, showing virtual time, events a second and about how long it will take."""
     from rich.progress import (
         BarColumn,
@@ -77,6 +90,7 @@ def _advance(world: "Simulation", *, is_shown: bool) -> None:
             last, events = now, world.kernel.events
             said = f"{world.kernel.now / 1e6:.0f} of {duration / 1e6:.0f} s, {rate:,.0f} events/s"
             progress.update(task, completed=world.kernel.now, description=said)
+    return world.finish()
 
 
 def _show(result: "Result", took_s: float) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import msgspec
 
-from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.errors import SimulationError
@@ -24,6 +23,8 @@ from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubScheme
 from p2p_modelex.simulation.models.gossip import Message
+from p2p_modelex.simulation.models.transactions import Transaction
+from p2p_modelex.simulation.nodes.catalogue import Catalogue
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.plugin import find_place, find_wrong, take_measures
@@ -31,6 +32,7 @@ from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.results.distributions import Step, list_steps
 from p2p_modelex.simulation.results.measures import Measures, Sampled
 from p2p_modelex.simulation.results.network import Network, draw_network
+from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import Expectation, Scenario
 
@@ -81,7 +83,8 @@ class Simulation:
             self._is_honest,
         )
         self.exposure = Exposure(self._is_honest)
-        self.measures = Measures(self.world, self.customers, self.exposure)
+        self.settling = Settling(self.world)
+        self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
         self._watch.wire(self)
         self.director = Director(self.world, self.customers, self._sample, self._on_death)
 
@@ -89,16 +92,21 @@ class Simulation:
         settings = self.scenario.chain
         if settings is None:
             return None
-        rng = open_stream(self.scenario.seed, "chain")
+        seed = self.scenario.seed
         clock = lambda: (START_MS + self.kernel.now // 1000) // 1000  # noqa: E731
-        return ChainModel(settings, self.kernel, rng, clock, self._check_supply)
+        return ChainModel(
+            settings, self.kernel, lambda name: open_stream(seed, name), clock, self._on_mined
+        )
 
-    def _check_supply(self, ledger: MemoryLedger) -> None:
-        self.checkers.check_supply(ledger)
+    def _on_mined(self, one: Transaction) -> None:
+        assert self.chain is not None
+        self.checkers.check_supply(self.chain.ledger)
+        self.settling.on_mined(one)
 
     def __enter__(self) -> Self:
         shares = self.scenario.codec == "objects"
-        self._stack.enter_context(seams.entered(self.notary, shares_objects=shares))
+        catalogue = Catalogue(self.notary, self.scenario.nodes) if shares else None
+        self._stack.enter_context(seams.entered(self.notary, catalogue))
         self._mint()
         self.director.plan()
         return self
@@ -112,6 +120,7 @@ class Simulation:
                 purse = machine.population.purse
                 self.chain.ledger.mint(machine.account_signer.address, purse)
                 self.checkers.minted += purse
+            self.chain.begin()
 
     def advance(self, until_us: int) -> None:
         """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
@@ -167,6 +176,8 @@ class Simulation:
         wrong = find_wrong(self)
         if wrong:
             raise SimulationError(f"at {seconds(self.kernel.now):.6f} s: {wrong}")
+        if self.chain is not None and self.chain.has_reorgs:
+            self.settling.sample(self.chain)
         alive = list(self.world.alive.values())
         for at in range(self._scanned, self._scanned + min(SCANS, len(alive))):
             life = alive[at % len(alive)].life
@@ -241,7 +252,7 @@ class _Watch:
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
             fx.Emit: (run.customers.on_emit,),
         }
-        self._rows = (checkers.on_rows, measures.on_rows)
+        self._rows = (checkers.on_rows, measures.on_rows, run.settling.on_rows)
         self._received = exposure.on_received
         self._gossip = measures.on_gossip
 

@@ -9,9 +9,12 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row
 from p2p_modelex.simulation.actors.workload import Customers
 from p2p_modelex.simulation.checks.exposure import Exposure
+from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.results.spread import Spread
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.units import AI
@@ -52,10 +55,13 @@ class Sampled(msgspec.Struct, frozen=True):
 class Measures:
     """Counts while a world runs."""
 
-    def __init__(self, world: World, customers: Customers, exposure: Exposure) -> None:
+    def __init__(
+        self, world: World, customers: Customers, exposure: Exposure, settling: Settling
+    ) -> None:
         self._world = world
         self._customers = customers
         self._exposure = exposure
+        self._settling = settling
         self._rng = world.open_stream("sampling")
         self.samples: list[Sampled] = []
         self.gossip_delay = Spread()
@@ -137,10 +143,18 @@ class Measures:
             "frames": self.frames,
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
-        found |= self._summarise_mesh() | self._summarise_requests()
+        found |= self._summarise_mesh() | self._summarise_requests() | self._summarise_engines()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
-            found["transactions"] = self._world.chain.transactions
+            found |= self._summarise_chain(self._world.chain)
+        return found
+
+    def _summarise_chain(self, chain: ChainModel) -> dict[str, float]:
+        found = chain.blocks.tally.summarise()
+        found |= _percentiles("transaction_s", chain.blocks.tally.waits, 1_000_000)
+        found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
+        found |= _percentiles("redeem_s", self._settling.waits, 1_000_000)
+        found |= self._settling.summarise(chain)
         return found
 
     def _summarise_mesh(self) -> dict[str, float]:
@@ -176,11 +190,30 @@ class Measures:
             "restarted": customers.restarted,
             "interrupted": customers.interrupted,
             "completion_tokens": customers.tokens,
+            "paid_ai": customers.paid / AI,
         }
         found |= _percentiles("first_text_ms", customers.first_text, MS)
         found |= _percentiles("whole_ms", customers.whole, MS)
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
+
+    def _summarise_engines(self) -> dict[str, float]:
+        """What providers' machines did. engines_alike: Jain's index, 1 if all did as much."""
+        machines = [one for one in self._world.machines if one.population.engines]
+        made = [machine.tally.tokens for machine in machines]
+        if not any(made):
+            return {}
+        tallies = [machine.tally for machine in machines]
+        reads = sum(one.prompt_tokens for one in tallies)
+        cached = sum(one.cached_tokens for one in tallies)
+        up_us = sum(self._world.kernel.now - machine.population.starts for machine in machines)
+        return {
+            "engines_alike": sum(made) ** 2 / (len(made) * sum(one**2 for one in made)),
+            "engines_busy": sum(one.busy_us for one in tallies) / up_us,
+            "engine_loads": sum(one.loads for one in tallies),
+            "cached_share": cached / (cached + reads),
+            "preempted": sum(one.preempted for one in tallies),
+        }
 
 
 def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
