@@ -58,7 +58,9 @@ def replay(
 
 
 def _play(theirs: TraceFile, recorder: Recorder, code: str, progress: Progress) -> TraceFile:
-    scenario = parse_scenario(theirs.head.scenario, source="the trace's scenario")
+    scenario = parse_scenario(
+        theirs.head.scenario, source="the trace's scenario", plugins=theirs.head.plugins
+    )
     broke = ""
     unmet: tuple[str, ...] = ()
     with Simulation(scenario) as run:
