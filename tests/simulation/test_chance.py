@@ -19,7 +19,9 @@ NOT_DRAWN = {
         "seed": "says which world it is",
         "hold": "random worlds have no wishes of their own",
         "measure_every": "is alike in all, as looking costs time",
+        "plugin": "a plug-in may do anything",
     },
+    "Plugins": {"files": "as plugin"},
     "Costs": dict.fromkeys(
         ("peer_sign_us", "account_sign_us"), "whoever signs much also verifies much"
     ),

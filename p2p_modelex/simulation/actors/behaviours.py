@@ -16,6 +16,7 @@ from p2p_modelex.ids import public_key_of
 from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Announcement, Announcements, Change
 from p2p_modelex.records.job import Chunk, Finished, Load, Pay
+from p2p_modelex.simulation.actors.garbling import garble
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.nodes.life import Life
@@ -119,5 +120,6 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "spammer": repeat_announcements,
     "corrupt": corrupt_records,
     "silent": fall_silent,
+    "garbler": garble,
 }
 """By the name that a population gives."""

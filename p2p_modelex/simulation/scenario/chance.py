@@ -8,6 +8,7 @@ An option more is a line more in one of the tables. Each has a stream of random 
 so that it changes no other's draws.
 """
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -29,12 +30,15 @@ from p2p_modelex.simulation.scenario.tables import (
 
 _S = 1_000_000
 _AI = 10**18
-RUNS_S = (60, 600)
-"""How long worlds live before they settle."""
+RUNS_S = (30, 600)
+"""How long worlds live before they settle; half of them less than 134 s."""
 SETTLES_S = 200
 """Longer than any time-out of an exchange, and than a round of reconciliation."""
 FAULTS_MAX = 5
 MODELS = ("tiny", "other")
+FARM = "farm"
+BUYERS, TRADERS = ("free-rider",), ("garbler",)
+"""Behaviours of those who buy, and of those who buy or sell; all others sell."""
 SWARM = 0.5
 """How likely an option is drawn at all."""
 
@@ -52,7 +56,7 @@ Options = Mapping[str, tuple[Any, ...]]
 
 OPTIONS: dict[type[msgspec.Struct], Options] = {
     Scenario: {
-        "crypto": ("stub", "stub", "stub", "real"),
+        "crypto": (*("stub",) * 5, "real"),
         "codec": ("bytes",),
         "registers": (True,),
     },
@@ -81,7 +85,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
     Chain: {
         "block": _times(0.1, 15),
         "read": _times(0, 1),
-        "fails": (0.05, 0.3),
+        "fails": (0.05, 0.2),
         "challenge": _times(60, 3600),
         "redeem_every": _times(10, 300),
     },
@@ -99,36 +103,37 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "batching": (0.0, 1.0),
         "cold_start": _times(1, 20),
         "crash": (0.05, 0.3),
-        "prompt_price": _money(0, 0.5),
-        "completion_price": _money(0, 0.001, 1),
+        "prompt_price": _money(0, 0.1),
+        "completion_price": _money(0, 0.001, 0.2),
         "credit_tokens": (2, 16, 1000),
-        "context": (64, 1000),
+        "context": (600, 2000),
     },
     Population: {
         "starts": _times(1, 30),
         "join_over": _times(0, 30),
         "neighbours": (1, 2, 16),
         "finds": ("random",),
+        "routing": ("cheapest", "fastest", "sticky"),
         "hidden": (0.3,),
         "session": _times(5, 60, 300),
         "downtime": _times(1, 10),
         "up": (ByteRate(20_000), ByteRate(1_000_000)),
         "down": (ByteRate(20_000), ByteRate(1_000_000)),
-        "purse": _money(0.05, 2),
+        "purse": _money(1.2, 5),
         "deposit": _money(0.01, 0.2, 10),
     },
     Workload: {
         "starts": _times(1, 30),
         "lasts": _times(20, 60),
-        "prompt_tokens": (1, 5, 3000),
+        "prompt_tokens": (1, 5, 1500),
         "completion_tokens": (1, 10, 400),
         "spread": (0.0, 2.0),
-        "max_tokens": (1, 64, 4096),
+        "max_tokens": (1, 64, 1000),
         "attempts": (1, 2, 8),
         "cancelled": (0.1, 0.5),
         "quoted": (0.5, 1.0),
-        "window": _money(0.0001, 0.01),
-        "max_cost": _money(0.0001, 0.01),
+        "window": _money(0.005, 0.1),
+        "max_cost": _money(0.05, 0.3),
     },
     Fault: {"share": (0.1, 0.9, 1.0), "symmetric": (False,)},
 }
@@ -145,8 +150,8 @@ def draw_scenario(seed: int) -> Scenario:
 class _Chance:
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        rng = self._open("length")
-        self._lasts = rng.randint(*RUNS_S) * _S
+        least, most = map(math.log, RUNS_S)
+        self._lasts = round(math.exp(self._open("length").uniform(least, most))) * _S
 
     def _open(self, *names: str) -> random.Random:
         return open_stream(self._seed, "chance", *names)
@@ -195,7 +200,7 @@ class _Chance:
             self._draw_population(f"sellers-{number}", rng.randint(1, 5))
             for number in range(rng.randint(1, 3))
         ]
-        buyers = self._draw_population("buyers", rng.randint(1, 6), role="requester")
+        buyers = self._draw_population("buyers", rng.randint(2, 6), role="requester")
         liars = [
             self._draw_liars(name)
             for name in BEHAVIOURS
@@ -204,8 +209,10 @@ class _Chance:
         return (bootstraps, *sellers, buyers, *liars)
 
     def _draw_liars(self, behaviour: str) -> Population:
-        role = "requester" if behaviour == "free-rider" else "provider"
-        count = self._open("liars", behaviour).randint(1, 3)
+        rng = self._open("liars", behaviour)
+        buys = behaviour in BUYERS or (behaviour in TRADERS and rng.random() < 0.5)
+        role = "requester" if buys else "provider"
+        count = rng.randint(1, 3)
         return self._draw_population(f"liars-{behaviour}", count, role=role, behaviour=behaviour)
 
     def _draw_population(
@@ -216,17 +223,21 @@ class _Chance:
             model = self._open("model", name).choice(MODELS) if self._has("models") else MODELS[0]
             engine = Engine(model=model, **self._draw(Engine, name))
         drawn = self._draw(Population, name)
+        if engine is not None and self._has("farm"):
+            drawn["farm"] = self._open("farm", name).choice((FARM, FARM, None))
         return Population(
             name=name, count=count, role=role, behaviour=behaviour, engine=engine, **drawn
         )
 
     def _draw_workloads(self, populations: tuple[Population, ...]) -> tuple[Workload, ...]:
         sold = [one.engine.model for one in populations if one.engine is not None]
+        farms = [None, *(one.farm for one in populations if one.behaviour == "honest")]
         return tuple(
             Workload(
                 population=population.name,
                 model=self._open("wanted", population.name).choice(sold),
-                every=self._open("every", population.name).choice(_times(2, 10, 40)),
+                farm=self._open("farm", population.name).choice(farms),
+                every=self._open("every", population.name).choice(_times(1, 3, 10, 30)),
                 **self._draw(Workload, population.name),
             )
             for population in populations
