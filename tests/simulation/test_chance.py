@@ -7,7 +7,8 @@ import pytest
 
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.repeat.failure import find_failure
-from p2p_modelex.simulation.scenario.chance import OPTIONS, draw_scenario
+from p2p_modelex.simulation.scenario.chance import draw_scenario
+from p2p_modelex.simulation.scenario.options import OPTIONS
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
 from p2p_modelex.simulation.scenario.writing import find_changed, write_scenario

@@ -24,13 +24,7 @@ def test_who_asks_a_farm_is_served_by_members_and_pays_one_account() -> None:
         assert run.chain is not None
         ledger = run.chain.ledger
         payees = {channel.payee for channel in ledger._channels.values()}
-        served = {
-            machine.population.name
-            for machine in run.world.machines
-            if machine.life is not None
-            for engine in machine.life._engines.values()
-            if engine.tokens
-        }
+        served = {machine.population.name for machine in run.world.machines if machine.tally.tokens}
     assert result.measures["finished_share"] == 1.0
     assert served == {"sellers"}  # though others ask for nothing
     assert len(payees) == 1

@@ -182,7 +182,7 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     for span in ("5", "7..5", "x..", "..nan", "1..inf"):
         assert isinstance(run("newcomer", "--events", span).exception, BadInput), span
     assert "Give a scenario" in run().output
-    assert "Give a scenario" in run("newcomer", "--replay", "trace").output
+    assert "give no other" in run("newcomer", "--replay", "trace").output
     file = tmp_path / "mesh.toml"
     file.write_text(MESH, encoding="utf-8")
     done = run(file, "--set", "duration=6 s", "--set", "settle=0 s", "--trace", tmp_path / "no/t")

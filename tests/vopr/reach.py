@@ -24,7 +24,7 @@ from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import Life, Observer
 from p2p_modelex.simulation.run import Simulation
-from p2p_modelex.simulation.scenario.chance import OPTIONS
+from p2p_modelex.simulation.scenario.options import OPTIONS
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
 from p2p_modelex.simulation.scenario.writing import find_changed
 from tests.tidy.test_rules import headed

@@ -137,6 +137,10 @@ class Router:
         if self.settings.fills_at_once and len(self.mesh) < self.settings.d_lo:
             self.mesh[peer] = None
             self.send(peer, Rpc(self.own, 0, grafts=True))
+        if self.settings.replays_recent:
+            for window in list(self._cache)[: self.settings.history_gossip]:
+                for message in window.values():
+                    self.send(peer, Rpc(self.own, 0, messages=(message,)))
 
     def remove(self, peer: PeerId) -> None:
         """A neighbour is gone."""
@@ -238,7 +242,7 @@ class Router:
             if known.score < 0 and peer in self.mesh:
                 self._prune([peer], now)
         self._mend(now)
-        self._emit_gossip()
+        self._emit_gossip(now)
         self._cache.appendleft({})
         while len(self._cache) > self.settings.history:
             self._cache.pop()
@@ -292,10 +296,11 @@ class Router:
     def _prune(self, peers: Iterable[PeerId], now: int) -> None:
         for peer in peers:
             self.mesh.pop(peer, None)
-            self._peers[peer].backoff_until = now + self.settings.prune_backoff
+            if self.settings.shuns_pruned:
+                self._peers[peer].backoff_until = now + self.settings.prune_backoff
             self.send(peer, Rpc(self.own, 0, prunes=True))
 
-    def _emit_gossip(self) -> None:
+    def _emit_gossip(self, now: int) -> None:
         """IHAVE of the last windows to some neighbours outside the mesh."""
         windows = list(self._cache)[: self.settings.history_gossip]
         ids = tuple(one for window in windows for one in window)
@@ -304,7 +309,9 @@ class Router:
         outside = [
             peer
             for peer, known in self._peers.items()
-            if peer not in self.mesh and known.score >= GOSSIP_SCORE
+            if peer not in self.mesh
+            and known.score >= GOSSIP_SCORE
+            and (known.backoff_until <= now or self.settings.gossips_to_pruned)
         ]
         many = max(self.settings.d_lazy, len(outside) // 4)
         for peer in self.rng.sample(outside, min(many, len(outside))):

@@ -12,7 +12,7 @@ from p2p_modelex.simulation.scenario.writing import find_changed, get_default
 Path = tuple[str | int, ...]
 """Where a setting is: `("links", "loss")`, `("population", 1, "engine", "slots")`."""
 
-_LISTS = ("fault", "workload", "population", "hold")
+_LISTS = ("fault", "workload", "population", "policy", "hold")
 _KEPT = ("name", "about", "seed", "duration", "settle", "plugin")
 """What says which run it is, how long, and of what: no setting to put back."""
 _SECOND = 1_000_000

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
+from p2p_modelex.core.routing.profile import CHOICES, Profile, build_profile
 from p2p_modelex.limits import NEIGHBOURS_MIN
 from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
@@ -31,7 +32,9 @@ PLUGINS_MAX = 16
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
-FaultKind = Literal["partition", "clog", "crash", "outage"]
+FaultKind = Literal[
+    "partition", "clog", "crash", "outage", "congestion", "censorship", "closing", "antagonist"
+]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
@@ -42,10 +45,10 @@ class Population(Table, frozen=True, kw_only=True):
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start. farm: the one that all are members of, by weights as their
-    slots; populations may share it.
-    routing: the policy they buy by, one of core/routing's
-    profiles or a plug-in's.
+    purse: money of each at the start. also: what it sells beside `engine`, on the same machine;
+    resident: how many of these models are loaded at once, all if it is None. farm: the one that all
+    are members of, by weights as their slots; populations may share it. routing: the policy they
+    buy by: one of the scenario's own, of core/routing's profiles, or a plug-in's.
     """
 
     name: Label
@@ -63,9 +66,16 @@ class Population(Table, frozen=True, kw_only=True):
     up: ByteRate = ByteRate(12_500_000)
     down: ByteRate = ByteRate(12_500_000)
     engine: Engine | None = None
+    also: Annotated[tuple[Engine, ...], Meta(max_length=16)] = ()
+    resident: Annotated[int, Meta(ge=1, le=16)] | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
     farm: FarmName | None = None
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """All that each sells."""
+        return () if self.engine is None else (self.engine, *self.also)
 
 
 class Workload(Table, frozen=True, kw_only=True):
@@ -73,7 +83,9 @@ class Workload(Table, frozen=True, kw_only=True):
 
     prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma.
     cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
-    whose members alone are asked.
+    whose members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes
+    on after `think`, also in the mean, with all before in the prompt, while that is within
+    `context` tokens. system_tokens: of a system prompt, the same for all.
     """
 
     population: Label
@@ -91,6 +103,10 @@ class Workload(Table, frozen=True, kw_only=True):
     window: Money = Money(10**18)
     max_cost: Money = Money(10**18)
     farm: FarmName | None = None
+    turns: Annotated[float, Meta(ge=1.0, le=1000.0)] = 1.0
+    think: Duration = Duration(10_000_000)
+    context: Annotated[int, Meta(ge=64, le=10**6)] = 4096
+    system_tokens: Annotated[int, Meta(ge=0, le=20_000)] = 0
 
 
 class Fault(Table, frozen=True, kw_only=True):
@@ -99,7 +115,11 @@ class Fault(Table, frozen=True, kw_only=True):
     partition: what crosses the border of the share waits until it is over; longer than a
     keepalive, connections die. `symmetric = false` cuts only what leaves the share. clog: their
     links deliver nothing meanwhile. crash: their processes are killed and start again when it is
-    over. outage: the chain is out of reach.
+    over. outage: the chain is out of reach. congestion: others' traffic on it is `factor` times the
+    usual. censorship: that share of the blocks' builders leave out the transactions of a
+    population, or of everybody. closing: operators begin to close all channels that their nodes
+    opened, and take the rest as soon as they may. antagonist: another process `takes` so
+    much of their machines, and their engines have the rest.
     """
 
     kind: FaultKind
@@ -108,6 +128,34 @@ class Fault(Table, frozen=True, kw_only=True):
     share: Share = 0.5
     population: Label | None = None
     symmetric: bool = True
+    factor: Annotated[float, Meta(gt=0.0, le=1000.0)] = 10.0
+    takes: Annotated[float, Meta(gt=0.0, le=0.99)] = 0.5
+
+
+class Policy(Table, frozen=True, kw_only=True):
+    """A routing policy of the scenario's own: a picker and scorers of core/routing.
+
+    weights: by the names of scorers. choices: how many are drawn, where the picker draws.
+    late_binding, hedge: as in a profile of a node's configuration.
+    """
+
+    name: Label
+    picker: Label
+    weights: Annotated[dict[str, Annotated[int, Meta(ge=0, le=1000)]], Meta(min_length=1)]
+    choices: Annotated[int, Meta(ge=1, le=64)] = CHOICES
+    late_binding: bool = True
+    hedge: bool = False
+
+    def build(self) -> Profile:
+        """Return it as a node has it."""
+        return build_profile(
+            self.name,
+            self.picker,
+            self.weights,
+            choices=self.choices,
+            binds_late=self.late_binding,
+            hedges=self.hedge,
+        )
 
 
 class Expectation(Table, frozen=True, kw_only=True):
@@ -155,6 +203,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     population: Annotated[tuple[Population, ...], Meta(min_length=1, max_length=TABLES_MAX)]
     workload: Annotated[tuple[Workload, ...], Meta(max_length=TABLES_MAX)] = ()
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()
+    policy: Annotated[tuple[Policy, ...], Meta(max_length=TABLES_MAX)] = ()
     hold: Annotated[tuple[Expectation, ...], Meta(max_length=TABLES_MAX)] = ()
 
     @property

@@ -159,6 +159,31 @@ def test_a_drip_without_tokens_is_cut() -> None:
     assert buyer.ended().reason.startswith("EXC-10")
 
 
+def test_a_drip_of_tokens_is_silence() -> None:
+    """EXC-14: a token just before each timeout would hold a request for hours."""
+    buyer = begun()
+    buyer.send(STARTED)
+    for index in range(parameters.PACE_TOKENS - 1):
+        buyer.now = UnixMs(buyer.now + parameters.IDLE_TIMEOUT_MS // parameters.PACE_TOKENS)
+        buyer.send(Chunk(JOB, index, "x", index + 1, ()))
+    buyer.fire(buyer.r, "wait")
+    assert buyer.now == NOW + parameters.IDLE_TIMEOUT_MS
+    assert buyer.ended().code == "timeout"
+
+
+def test_who_keeps_the_pace_is_waited_for() -> None:
+    """EXC-14."""
+    buyer, pace = begun(), parameters.PACE_TOKENS
+    buyer.send(STARTED)
+    buyer.now = UnixMs(NOW + parameters.IDLE_TIMEOUT_MS // 2)
+    buyer.send(Chunk(JOB, 0, "x" * pace, pace, ()))
+    buyer.fire(buyer.r, "wait")
+    assert not buyer.requester.is_over
+    buyer.fire(buyer.r, "wait")
+    assert buyer.now == NOW + parameters.IDLE_TIMEOUT_MS * 3 // 2
+    assert buyer.ended().code == "timeout"
+
+
 def test_tokens_without_text_are_not_paid_for() -> None:
     """EXC-11: a token shows a byte, but for a few."""
     request = msgspec.structs.replace(CHAT, max_tokens=400)
