@@ -100,6 +100,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "chunk": (16, 512),
         "kv": (4096, 20_000),
         "cache": (False,),
+        "continues": (True,),
     },
     Population: {
         "starts": _times(1, 30),
@@ -131,6 +132,8 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "think": _times(0, 1, 60),
         "context": (1000,),
         "system_tokens": (1, 300),
+        "deadline": _times(0.1, 3, 30),
+        "continues": (True,),
     },
     Policy: {
         "picker": PICKERS,
