@@ -187,6 +187,8 @@ class Customers:
             attempts=workload.attempts,
             is_fast=rng.random() >= workload.quoted,
             farm=workload.farm or "",
+            deadline_ms=(workload.deadline or 0) // 1000,
+            may_continue=workload.continues,
         )
 
     def on_emit(self, _: Life, effect: fx.Emit) -> None:

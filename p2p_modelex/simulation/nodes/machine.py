@@ -14,6 +14,7 @@ from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.job import CONTINUE
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.simulation.models.chain import DEPLOYMENT
 from p2p_modelex.simulation.models.host import Tally
@@ -134,7 +135,7 @@ def build_offer(engine: Engine) -> Offer:
         kinds=("chat", "completion"),
         context_length=engine.context,
         max_tokens=engine.context,
-        features=(),
+        features=(CONTINUE,) if engine.continues else (),
         prompt_price=Wei(engine.prompt_price // PRICE_TOKENS),
         completion_price=Wei(engine.completion_price // PRICE_TOKENS),
         epoch=0,

@@ -58,9 +58,8 @@ def replay(
 
 
 def _play(theirs: TraceFile, recorder: Recorder, code: str, progress: Progress) -> TraceFile:
-    scenario = parse_scenario(
-        theirs.head.scenario, source="the trace's scenario", plugins=theirs.head.plugins
-    )
+    head = theirs.head
+    scenario = parse_scenario(head.scenario, source="the trace's scenario", plugins=head.plugins)
     broke = ""
     unmet: tuple[str, ...] = ()
     with Simulation(scenario) as run:

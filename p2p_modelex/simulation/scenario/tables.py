@@ -111,7 +111,9 @@ class Workload(Table, frozen=True, kw_only=True):
     cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
     whose members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes
     on after `think`, also in the mean, with all before in the prompt, while that is within
-    `context` tokens. system_tokens: of a system prompt, the same for all.
+    `context` tokens. system_tokens: of a system prompt, the same for all. deadline: how soon an
+    answer must begin, or nobody wants it. continues: whether another provider may go on from the
+    text of one that failed.
     """
 
     population: Label
@@ -142,6 +144,8 @@ class Workload(Table, frozen=True, kw_only=True):
     think: Duration = Duration(10_000_000)
     context: Annotated[int, Meta(ge=64, le=10**6)] = 4096
     system_tokens: Annotated[int, Meta(ge=0, le=20_000)] = 0
+    deadline: Duration | None = None
+    continues: bool = False
 
 
 class Fault(Table, frozen=True, kw_only=True):
