@@ -187,7 +187,7 @@ class Node:
             self._log.published[event.payload] = now / 1e6, self.number
             self.router.publish(TOPIC, event.payload, now)
         elif isinstance(event, Known):
-            self.router.add(event.peer, is_outbound=event.is_outbound)
+            self.router.add(event.peer, now, is_outbound=event.is_outbound)
         elif isinstance(event, Rpc):
             self.router.take(event, now)
 
