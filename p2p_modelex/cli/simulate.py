@@ -12,8 +12,9 @@ from p2p_modelex.errors import BadInput, SimulationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from p2p_modelex.simulation.opening import Run
     from p2p_modelex.simulation.results.sweep import Swept
-    from p2p_modelex.simulation.run import Result, Simulation
+    from p2p_modelex.simulation.run import Result
     from p2p_modelex.simulation.scenario.tables import Scenario
 
 SLICES = 200
@@ -85,11 +86,11 @@ def simulate(
         read_value = lambda setting: _read(scenario, seed, nodes, (*settings, setting))  # noqa: E731
         _sweep(sweep, read_value, workers, out, show)
         return
-    from p2p_modelex.simulation.run import Simulation
+    from p2p_modelex.simulation.opening import open_run
 
     read = _read(scenario, seed, nodes, settings)
     began = time.monotonic()
-    with Simulation(read) as run:
+    with open_run(read) as run:
         _advance(run, is_shown=not quiet)
         result = run.finish()
     _show(result, time.monotonic() - began)
@@ -147,7 +148,7 @@ def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, .
     return read if nodes is None else scale(read, nodes)
 
 
-def _advance(run: "Simulation", *, is_shown: bool) -> None:
+def _advance(run: "Run", *, is_shown: bool) -> None:
     """Run to the end, showing virtual time and events a second."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -128,20 +128,8 @@ class Simulation:
             self.kernel.trace.compute_digest(),
             measures,
             tuple(self.measures.samples),
-            tuple(self._find_unmet(measures)),
+            find_unmet(self.scenario, measures),
         )
-
-    def _find_unmet(self, measures: dict[str, float]) -> list[str]:
-        unmet = []
-        for wanted in self.scenario.hold:
-            value = measures.get(wanted.measure)
-            if value is None:
-                unmet.append(f"{wanted.measure} was not measured")
-            elif wanted.at_most is not None and value > wanted.at_most:
-                unmet.append(f"{wanted.measure} is {value:g}, over {wanted.at_most:g}")
-            elif wanted.at_least is not None and value < wanted.at_least:
-                unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
-        return unmet
 
     def _is_honest(self, life: Life) -> bool:
         return self.world.machines[life.number].is_honest
@@ -190,6 +178,20 @@ class Simulation:
                 raise SimulationError(
                     f"node {life.number} does not know what node {other} said at {at:.3f} s"
                 )
+
+
+def find_unmet(scenario: Scenario, measures: dict[str, float]) -> tuple[str, ...]:
+    """Return what a scenario asks for and does not get."""
+    unmet = []
+    for wanted in scenario.hold:
+        value = measures.get(wanted.measure)
+        if value is None:
+            unmet.append(f"{wanted.measure} was not measured")
+        elif wanted.at_most is not None and value > wanted.at_most:
+            unmet.append(f"{wanted.measure} is {value:g}, over {wanted.at_most:g}")
+        elif wanted.at_least is not None and value < wanted.at_least:
+            unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
+    return tuple(unmet)
 
 
 def _find_place(error: Exception) -> str:

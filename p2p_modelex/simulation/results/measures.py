@@ -11,7 +11,7 @@ from p2p_modelex.simulation.actors.workload import Customers
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
-from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.scenario.quantities import seconds
 
 PAIRS_MAX = 20_000
@@ -129,9 +129,9 @@ class Measures:
     def _summarise_mesh(self) -> dict[str, float]:
         found: dict[str, float] = {"gossip_deliveries": self.deliveries}
         found["gossip_duplicates"] = self.duplicates
-        found |= _percentiles("gossip_delay_ms", self.gossip_delay, 1000)
-        found |= _percentiles("gossip_hops", self.gossip_hops, 1)
-        found |= _percentiles("record_delay_ms", self.record_delay, 1000)
+        found |= percentiles("gossip_delay_ms", self.gossip_delay, 1000)
+        found |= percentiles("gossip_hops", self.gossip_hops, 1)
+        found |= percentiles("record_delay_ms", self.record_delay, 1000)
         if self.samples:
             found["known"] = self.samples[-1].known
         complete_at = self.find_complete()
@@ -160,15 +160,7 @@ class Measures:
             "interrupted": customers.interrupted,
             "completion_tokens": customers.tokens,
         }
-        found |= _percentiles("first_text_ms", customers.first_text, 1000)
-        found |= _percentiles("whole_ms", customers.whole, 1000)
+        found |= percentiles("first_text_ms", customers.first_text, 1000)
+        found |= percentiles("whole_ms", customers.whole, 1000)
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
-
-
-def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
-    if not spread.count:
-        return {}
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-    found = {f"{name}_{at}": spread.get_percentile(share) / unit for at, share in shares.items()}
-    return found | {f"{name}_max": spread.most / unit}

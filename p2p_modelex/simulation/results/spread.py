@@ -36,3 +36,12 @@ class Spread:
     def mean(self) -> float:
         """The arithmetic mean; 0 where there are none."""
         return self.total / self.count if self.count else 0.0
+
+
+def percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
+    """Return measures of a distribution by name, `unit` to one; none where it is empty."""
+    if not spread.count:
+        return {}
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    found = {f"{name}_{at}": spread.get_percentile(share) / unit for at, share in shares.items()}
+    return found | {f"{name}_max": spread.most / unit}

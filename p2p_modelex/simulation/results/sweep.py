@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from p2p_modelex.errors import BadInput, SimulationError
-from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.scenario.tables import Scenario
 
 VALUES_MAX = 256
@@ -71,7 +71,7 @@ def run_sweep(
 def run_one(value: str, key: str, scenario: Scenario) -> Swept:
     """Run one scenario to its end."""
     try:
-        with Simulation(scenario) as run:
+        with open_run(scenario) as run:
             result = run.finish()
     except SimulationError as error:
         return Swept(value, key, "", {}, (), str(error))

@@ -16,6 +16,8 @@ from p2p_modelex.simulation.scenario.settings import (
     Gossip,
     Label,
     Links,
+    Messages,
+    Shards,
     Share,
     Table,
 )
@@ -40,11 +42,17 @@ class Population(Table, frozen=True, kw_only=True):
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
     purse: money of each at the start.
+
+    role `router`: a gossip router without a core; then all populations are routers, and behaviours
+    are those of gossipers.py. dials: the populations that a router dials, all if empty. addresses:
+    IP addresses that the population shares, one each if 0. turns: when a router that misbehaves
+    begins to. victims: the population whose messages a censor keeps back, and that is measured
+    apart.
     """
 
     name: Label
     count: Count
-    role: Literal["provider", "requester", "bootstrap"] = "provider"
+    role: Literal["provider", "requester", "bootstrap", "router"] = "provider"
     behaviour: Label = "honest"
     starts: Duration = Duration(0)
     join_over: Duration = Duration(10_000_000)
@@ -58,6 +66,10 @@ class Population(Table, frozen=True, kw_only=True):
     engine: Engine | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
+    dials: Annotated[tuple[Label, ...], Meta(max_length=TABLES_MAX)] = ()
+    addresses: Annotated[int, Meta(ge=0, le=NODES_MAX)] = 0
+    turns: Duration = Duration(0)
+    victims: Label | None = None
 
 
 class Workload(Table, frozen=True, kw_only=True):
@@ -114,7 +126,7 @@ class Scenario(Table, frozen=True, kw_only=True):
 
     crypto: `real`, or `stub` (cryptography.py). codec: `bytes` decodes each message as a node
     does; `objects` decodes equal bytes once for all nodes. registers: providers put an anchor of
-    themselves into the registry.
+    themselves into the registry. messages, shards: where there are routers alone.
     """
 
     name: Label
@@ -128,12 +140,19 @@ class Scenario(Table, frozen=True, kw_only=True):
     measure_every: Duration = Duration(1_000_000)
     links: Links = Links()
     gossip: Gossip = Gossip()
+    messages: Messages | None = None
+    shards: Shards = Shards()
     chain: Chain | None = None
     cpu: Cpu = Cpu()
     population: Annotated[tuple[Population, ...], Meta(min_length=1, max_length=TABLES_MAX)]
     workload: Annotated[tuple[Workload, ...], Meta(max_length=TABLES_MAX)] = ()
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()
     hold: Annotated[tuple[Expectation, ...], Meta(max_length=TABLES_MAX)] = ()
+
+    @property
+    def has_cores(self) -> bool:
+        """Whether its nodes are more than gossip routers."""
+        return any(population.role != "router" for population in self.population)
 
     @property
     def nodes(self) -> int:
