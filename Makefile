@@ -92,7 +92,7 @@ vectors: setup ## Rewrite the vectors of protocols/; read the difference before 
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --extra pyevm --extra simulate --group dev --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --extra pyevm --extra simulate --extra dask --group dev --universal \
 	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
 	    --quiet -o requirements.lock
 

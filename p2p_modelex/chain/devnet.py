@@ -36,6 +36,8 @@ TEST_BALANCE = 10_000 * 10**18  # native wei of each test key
 GAS_MONEY = 100 * 10**18  # native wei given with a grant
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
+STATES_KEPT = 256
+"""Blocks of anvil whose state can be asked for."""
 # --state alone survives SIGTERM but not SIGKILL or a power cut.
 STATE_INTERVAL_S = 5
 _LOG_CHUNKS = 32
@@ -167,6 +169,8 @@ def _arguments(
     arguments += ["--host", "127.0.0.1", "--chain-id", str(CHAIN_ID), "--no-request-size-limit"]
     # The gas cap for one transaction (EIP-7825) is off by default in anvil and on in mainnet.
     arguments += ["--hardfork", "osaka", "--enable-tx-gas-limit"]
+    # Old states would go to ~/.foundry, gigabytes in a day, and stay there if anvil is killed.
+    arguments += ["--prune-history", str(STATES_KEPT)]
     if state_file is not None:
         arguments += ["--state-interval", str(STATE_INTERVAL_S)]
     return arguments

@@ -142,13 +142,13 @@ class MemoryChain(Chain):
     async def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
         position = 0
         while True:
-            registry = (await self._reach()).registry
-            for event in registry.happened(position):
+            history = (await self._reach()).registry.history
+            for event in history.since(position):
                 position += 1
                 if event.block >= since_block:
                     yield event
-            if not registry.happened(position):
-                await registry.wait_news()
+            if not history.since(position):
+                await history.wait_news()
 
     async def channel_events(
         self, since_block: int, known: Iterable[ChannelId] = ()
@@ -156,16 +156,20 @@ class MemoryChain(Chain):
         position, watched = 0, dict.fromkeys(known)
         while True:
             ledger = await self._reach()
-            for happened in ledger.happened(position):
+            for event in ledger.history.since(position):
                 position += 1
-                event = happened.event
                 if event.block >= since_block:
-                    if event.kind == "opened" and self._account in happened.parties:
+                    if event.kind == "opened" and self._is_party(ledger, event.channel):
                         watched[event.channel] = None
                     if event.channel in watched:
                         yield event
-            if not ledger.happened(position):
-                await ledger.wait_news()
+            if not ledger.history.since(position):
+                await ledger.history.wait_news()
+
+    def _is_party(self, ledger: MemoryLedger, channel: ChannelId) -> bool:
+        """Whether a channel that is there pays to or from our account."""
+        state = ledger.channel(channel)
+        return state is not None and self._account in (state.payer, state.payee)
 
     async def _reach(self) -> MemoryLedger:
         await trio.lowlevel.checkpoint()

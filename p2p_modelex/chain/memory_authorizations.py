@@ -17,6 +17,14 @@ class MemoryAuthorizations:
         self._deployment = deployment
         self._used: set[tuple[Address, Digest]] = set()
 
+    def save(self) -> frozenset[tuple[Address, Digest]]:
+        """See MemoryLedger.save."""
+        return frozenset(self._used)
+
+    def restore(self, saved: frozenset[tuple[Address, Digest]]) -> None:
+        """See MemoryLedger.restore."""
+        self._used = set(saved)
+
     def is_used(self, payer: Address, nonce: Digest) -> bool:
         return (payer, nonce) in self._used
 

@@ -6,9 +6,8 @@ tests/chain holds both to the same behaviour. Each transaction is a block; there
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import trio
 from eth_hash.backends.pysha3 import keccak256 as keccak
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from p2p_modelex.chain.abc import (
     Redemption,
 )
 from p2p_modelex.chain.memory_authorizations import MemoryAuthorizations
+from p2p_modelex.chain.memory_history import History
 from p2p_modelex.chain.memory_refusal import revert
 from p2p_modelex.chain.memory_registry import MemoryRegistry
 from p2p_modelex.chain.memory_token import MemoryToken, Scaled
@@ -39,9 +39,12 @@ _Kind = Literal["opened", "topped_up", "claimed", "close_started", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    event: ChannelEvent
-    parties: tuple[bytes, bytes]
+class Saved:
+    """A ledger's state after a block. tables: copies, of values that never change."""
+
+    block: int
+    tables: tuple[Any, ...]
+    told: int
 
 
 class MemoryLedger:
@@ -64,8 +67,7 @@ class MemoryLedger:
         self.registry = MemoryRegistry(self._mine_numbered)
         self.authorizations = MemoryAuthorizations(deployment)
         self._block = 0
-        self._happened: list[Happened] = []
-        self._news = trio.Event()
+        self.history: History[ChannelEvent] = History()
 
     @property
     def supply(self) -> int:
@@ -99,12 +101,45 @@ class MemoryLedger:
         """The newest block's number."""
         return self._block
 
-    def happened(self, since: int) -> Sequence[Happened]:
-        """Return what happened, from the given position of the record on."""
-        return self._happened[since:]
+    def get_channels(self) -> Sequence[ChannelState]:
+        """Every channel that was opened, in that order."""
+        return tuple(self._channels.values())
 
-    async def wait_news(self) -> None:
-        await self._news.wait()
+    def claimed(self, channel: ChannelId, lane: int) -> Wei:
+        """What was claimed on a lane, wei in the token's epoch."""
+        return Wei(self._token.read(self._lanes.get((channel, lane), (0, Epoch(0))), self._block))
+
+    def unpaid(self, payee: Address) -> Wei:
+        """What was claimed for a payee and not paid out yet."""
+        return Wei(self._token.read(self._unpaid.get(payee, (0, Epoch(0))), self._block))
+
+    def is_closed(self, channel: ChannelId) -> bool:
+        """Whether what was left of a channel went back to its payer."""
+        return channel in self._closed
+
+    def save(self) -> Saved:
+        """Return what `restore` goes back to: a copy of each table, none of what is in them."""
+        tables = (
+            dict(self._channels),
+            dict(self._lanes),
+            dict(self._unpaid),
+            set(self._closed),
+            self._token.save(),
+            self.registry.save(),
+            self.authorizations.save(),
+        )
+        return Saved(self._block, tables, self.history.length)
+
+    def restore(self, saved: Saved) -> None:
+        """Go back to an earlier state, as a reorg does; what happened since is told as undone."""
+        channels, lanes, unpaid, closed, token, registry, authorizations = saved.tables
+        self._channels, self._lanes = dict(channels), dict(lanes)
+        self._unpaid, self._closed = dict(unpaid), set(closed)
+        self._token.restore(token)
+        self.registry.restore(registry)
+        self.authorizations.restore(authorizations)
+        self._block = saved.block
+        self.history.undo_since(saved.told)
 
     def transfer(self, sender: Address, to: Address, amount: Wei) -> Digest:
         if not any(to):
@@ -288,10 +323,7 @@ class MemoryLedger:
         """Keep what the transaction at hand did to a channel."""
         channel = ChannelId(state.channel)
         self._channels[channel] = state
-        event = ChannelEvent(kind, channel, self._next, undone=False)
-        self._happened.append(Happened(event, (state.payer, state.payee)))
-        self._news.set()
-        self._news = trio.Event()
+        self.history.add(ChannelEvent(kind, channel, self._next, undone=False))
 
     def _mine_numbered(self) -> tuple[int, Digest]:
         transaction = self._mine()

@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-
-import trio
+from typing import Any
 
 from p2p_modelex.chain.abc import URI_BYTES, RegistryPage
+from p2p_modelex.chain.memory_history import History
 from p2p_modelex.chain.memory_refusal import revert
 from p2p_modelex.errors import ChainUnreachable
 from p2p_modelex.ids import Address, Digest, PublicKey, format_address
@@ -37,9 +37,8 @@ class MemoryRegistry:
         self._mine = mine
         self._entries: _Entries = {}
         self._versions: deque[tuple[int, _Entries]] = deque([(0, {})], maxlen=VERSIONS_MAX)
-        self._happened: list[RegistryEvent] = []
+        self.history: History[RegistryEvent] = History()
         self._ratings: dict[tuple[PublicKey, Address], dict[Address, int]] = {}
-        self._news = trio.Event()
 
     def get(self, peer: PublicKey, operator: Address) -> RegistryEntry | None:
         return self._entries.get((peer, operator))
@@ -67,12 +66,18 @@ class MemoryRegistry:
         ordered = sorted(known[-1].values(), key=lambda entry: _ORDER.index(entry.section))
         return RegistryPage(block, len(ordered), tuple(ordered[offset : offset + limit]))
 
-    def happened(self, since: int) -> Sequence[RegistryEvent]:
-        """Return what happened, from the given position of the record on."""
-        return self._happened[since:]
+    def save(self) -> tuple[Any, ...]:
+        """See MemoryLedger.save."""
+        ratings = {node: dict(held) for node, held in self._ratings.items()}
+        return dict(self._entries), tuple(self._versions), ratings, self.history.length
 
-    async def wait_news(self) -> None:
-        await self._news.wait()
+    def restore(self, saved: tuple[Any, ...]) -> None:
+        """See MemoryLedger.restore."""
+        entries, versions, ratings, told = saved
+        self._entries = dict(entries)
+        self._versions = deque(versions, maxlen=VERSIONS_MAX)
+        self._ratings = {node: dict(held) for node, held in ratings.items()}
+        self.history.undo_since(told)
 
     def put(
         self, operator: Address, peer: PublicKey, digest: Digest, sequence: int, uri: str
@@ -143,9 +148,7 @@ class MemoryRegistry:
             self._entries[entry.peer, entry.operator] = entry
         block, transaction = self._mine()
         self._versions.append((block, dict(self._entries)))
-        self._happened.append(RegistryEvent(change, block, undone=False))
-        self._news.set()
-        self._news = trio.Event()
+        self.history.add(RegistryEvent(change, block, undone=False))
         return transaction
 
 

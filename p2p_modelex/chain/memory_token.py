@@ -20,6 +20,14 @@ class MemoryToken:
         self._split = SplitState(Epoch(0), 0)
         self._balances: dict[Address, Scaled] = {}
 
+    def save(self) -> tuple[SplitState, dict[Address, Scaled]]:
+        """See MemoryLedger.save."""
+        return self._split, dict(self._balances)
+
+    def restore(self, saved: tuple[SplitState, dict[Address, Scaled]]) -> None:
+        """See MemoryLedger.restore."""
+        self._split, self._balances = saved[0], dict(saved[1])
+
     def split(self, block: int) -> SplitState:
         """The split epoch at a block, and the split that is announced then."""
         split = self._split

@@ -14,11 +14,11 @@ class TokenBuckets:
         # GCRA (ITU-T I.371): one number a peer, the time at which its bucket would be full again.
         self._full_at: dict[PeerId, int] = {}
 
-    def take(self, peer: PeerId, now: UnixMs) -> bool:
-        """Take a token; False if there is none."""
+    def take(self, peer: PeerId, now: UnixMs, tokens: int = 1) -> bool:
+        """Take so many tokens, or none; False if there are not as many."""
         full_at = max(self._full_at.pop(peer, 0), now)
-        fits = full_at - now <= (self._burst - 1) * self._interval_ms
-        self._full_at[peer] = full_at + self._interval_ms if fits else full_at
+        fits = full_at - now <= (self._burst - tokens) * self._interval_ms
+        self._full_at[peer] = full_at + tokens * self._interval_ms if fits else full_at
         if len(self._full_at) > self._peers_max:
             del self._full_at[next(iter(self._full_at))]
         return fits

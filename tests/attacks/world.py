@@ -49,7 +49,6 @@ def terms_of(number: int) -> ChannelTerms:
     """Of the channel of one payer to the victim, as every process has it."""
     ledger = build_ledger()
     payer = make_keys(number).account.address
-    [opened] = [one.event.channel for one in ledger.happened(0) if one.parties[0] == payer]
-    state = ledger.channel(opened)
-    assert state is not None
-    return state.terms
+    states = [ledger.channel(event.channel) for event in ledger.history.since(0)]
+    [opened] = [state for state in states if state is not None and state.payer == payer]
+    return opened.terms

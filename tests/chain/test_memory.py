@@ -39,13 +39,52 @@ def test_money_is_conserved_and_nobody_is_paid_twice(
         ledger.mint(key.address, Wei(_GENESIS))
     channels: list[ChannelState] = []
     for step in script:
-        with suppress(TransactionFailed):
-            _take_step(ledger, channels, now, *step)
+        _take_steps(ledger, channels, now, [step])
         assert ledger.supply == _GENESIS * len(_KEYS)
         for opened in channels:
             state = ledger.channel(ChannelId(opened.channel))
             assert state is not None
             assert 0 <= state.claimed <= state.deposit
+
+
+@given(steps, steps, steps)
+def test_a_reorg_goes_back_to_what_was_and_tells_what_it_undid(
+    before: list[tuple[str, int, int, int]],
+    undone: list[tuple[str, int, int, int]],
+    instead: list[tuple[str, int, int, int]],
+) -> None:
+    now = [1]
+    ledger = MemoryLedger(MEMORY_DEPLOYMENT, now=lambda: now[0], challenge_s=10)
+    for key in _KEYS:
+        ledger.mint(key.address, Wei(_GENESIS))
+    channels: list[ChannelState] = []
+    _take_steps(ledger, channels, now, before)
+    saved, shown, told = ledger.save(), _show(ledger), ledger.history.length
+    for script in (undone, instead):
+        _take_steps(ledger, list(channels), now, script)
+        ledger.restore(saved)
+        assert _show(ledger) == shown
+    after = ledger.history.since(told)
+    assert sum(event.undone for event in after) * 2 == len(after)
+    again, fresh = ledger.save(), MemoryLedger(MEMORY_DEPLOYMENT, now=lambda: 1, challenge_s=10)
+    fresh.restore(again)
+    assert _show(fresh) == shown
+
+
+def _show(ledger: MemoryLedger) -> tuple[object, ...]:
+    saved = ledger.save()
+    return saved.block, saved.tables[:5], ledger.supply
+
+
+def _take_steps(
+    ledger: MemoryLedger,
+    channels: list[ChannelState],
+    now: list[int],
+    script: list[tuple[str, int, int, int]],
+) -> None:
+    for step in script:
+        with suppress(TransactionFailed):
+            _take_step(ledger, channels, now, *step)
 
 
 def _take_step(

@@ -211,7 +211,7 @@ async def check_chain(scene: Scene, provider: Node, *, cut: int = 1) -> None:
         [theirs] = await stores[PROVIDER].receipts(job=job)
         assert theirs.receipt == row.receipt
     [known] = await stores[BUYER].channels()
-    opened = {one.event.channel for one in ledger.happened(0) if one.event.kind == "opened"}
+    opened = {one.channel for one in ledger.history.since(0) if one.kind == "opened"}
     assert opened == {known.state.channel}, "the deposit is made once and known"
     assert provider.parts.chain is not None
     promised = sum((await held(scene)).values())

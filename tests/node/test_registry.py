@@ -76,7 +76,7 @@ async def test_a_node_is_anonymous_unless_it_is_told_to_register() -> None:
         with pytest.raises(NoProvider, match="RTE-14: nobody is registered or whitelisted"):
             await run_once(exchange, "registered")
         assert await run_once(exchange)
-    assert world.ledger.registry.happened(0) == []
+    assert world.ledger.registry.history.since(0) == []
 
 
 async def test_a_node_registers_itself_and_others_see_it() -> None:
@@ -159,7 +159,7 @@ async def test_a_new_price_is_anchored_once_and_a_restart_anchors_nothing() -> N
         async with world.provider(SELLER, registry=KEEPS, price=price, announce=place) as node:
             await wait_entry(node, world)
             assert await node.wait_registry(5)
-    kinds = [type(event.change) for event in world.ledger.registry.happened(0)]
+    kinds = [type(event.change) for event in world.ledger.registry.history.since(0)]
     assert kinds == [Registered, Updated]
 
 
@@ -186,7 +186,7 @@ async def test_the_operators_uri_stays_and_so_does_the_section() -> None:
     entry = registry.get(peer, operator)
     assert entry is not None
     assert entry.uri == "https://example.org/agent.json"
-    assert [type(event.change) for event in registry.happened(2)] == [Updated]
+    assert [type(event.change) for event in registry.history.since(2)] == [Updated]
 
 
 async def test_an_entry_that_was_taken_away_stays_away() -> None:

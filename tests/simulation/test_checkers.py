@@ -15,11 +15,11 @@ from p2p_modelex.errors import SimulationError
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Pay
-from p2p_modelex.records.rows import RecordRow
+from p2p_modelex.records.rows import ReceivedVoucherRow, RecordRow, Row
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.units import UnixMs, Wei
-from tests.simulation.worlds import MARKET, MESH, play
+from tests.simulation.worlds import FARM, MARKET, MESH, play
 
 Patch = pytest.MonkeyPatch
 
@@ -70,6 +70,32 @@ def test_a_voucher_that_nobody_signed(monkeypatch: Patch) -> None:
     assert_found("a voucher that its payer never signed", MARKET, meddle)
 
 
+def test_lanes_that_promise_more_together_than_there_is(monkeypatch: Patch) -> None:
+    """Each voucher is within the deposit, and signed; what a farm's members honour is not."""
+    take = Life._do
+
+    def double(life: Life, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.Persist):
+            effect = fx.Persist(tuple(one for row in effect.rows for one in _spread(row)))
+        take(life, effect)
+
+    def meddle(run: Simulation) -> None:
+        monkeypatch.setattr(run.notary, "account_has_signed", lambda *_: True)
+
+    monkeypatch.setattr(Life, "_do", double)
+    assert_found(r"promise \d+ wei on \d+ lanes, \d+ over the deposit", FARM, meddle)
+
+
+def _spread(row: Row) -> tuple[Row, ...]:
+    if not isinstance(row, ReceivedVoucherRow):
+        return (row,)
+    voucher = row.signed.voucher
+    lanes = (voucher.lane + 1000 * number for number in range(200))
+    vouchers = (msgspec.structs.replace(voucher, lane=lane) for lane in lanes)
+    signed = (msgspec.structs.replace(row.signed, voucher=voucher) for voucher in vouchers)
+    return tuple(msgspec.structs.replace(row, signed=one) for one in signed)
+
+
 def test_a_provider_that_works_on_without_vouchers(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Sale, "compute_allowance", lambda sale, paid: 10**6)
 
@@ -103,7 +129,7 @@ def test_an_honest_node_that_is_blamed(monkeypatch: Patch) -> None:
 
 def test_a_directory_that_never_forgets(monkeypatch: Patch) -> None:
     def forget_nothing(directory: Directory, now: UnixMs) -> tuple[Any, ...]:
-        directory._expiries.clear()
+        directory._held._expiries.clear()
         return ()
 
     monkeypatch.setattr(Directory, "expire", forget_nothing)

@@ -93,7 +93,8 @@ def test_who_is_honest_until_it_turns_does_no_harm_until_then() -> None:
 def test_who_pushes_into_a_mesh_loses_its_score_and_who_waits_does_not() -> None:
     bad = {}
     for kind in ("drop", "push"):
-        scenario = build(ROUTERS + SYBILS, f"population.1.behaviour={kind}", "gossip.scores=true")
+        strict = "gossip.scores=true", "gossip.shuns_pruned=true"
+        scenario = build(ROUTERS + SYBILS, f"population.1.behaviour={kind}", *strict)
         with open_run(scenario) as opened:
             assert isinstance(opened, RouterRun)
             opened.advance(30_000_000)

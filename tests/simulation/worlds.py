@@ -55,6 +55,8 @@ every = "5 s"
 starts = "10 s"
 """
 
+FARM = MARKET.replace("engine = {}", 'engine = {}\nfarm = "harvest"') + 'farm = "harvest"\n'
+
 
 def build(text: str, *settings: str) -> Scenario:
     return parse_scenario(text, settings=settings)

@@ -18,6 +18,8 @@ PENDING_MAX = 1024
 """Announced records waiting to be fetched; more are left to reconciliation. Whose forwarder has
 most of them waiting makes room.
 """
+SOURCES_MAX = 4096
+"""Sources whose last question is remembered; the one asked longest ago is forgotten."""
 # Superseded times tolerated before the heap is built anew.
 _HEAP_SLACK = 64
 
@@ -72,12 +74,18 @@ class _Pending:
 class PendingFetches:
     """Announced records not yet held: bounded, each source tried once, then forgotten.
 
+    A source is asked once in `pause_ms`, then for all that waits for it: a session for each
+    announcement would use up what a peer allows us (REC-10), and who floods gossip would set our
+    pace.
+
     Every step of the directory asks when the next is due, so what waits lies in a heap: in a mesh
     where everybody joins at once, looking through it was most of what a node did.
     """
 
-    def __init__(self, attempts: int) -> None:
+    def __init__(self, attempts: int, pause_ms: int) -> None:
         self._attempts = attempts
+        self._pause_ms = pause_ms
+        self._free_at: dict[PeerId, int] = {}
         self._pending: dict[bytes, _Pending] = {}
         # May hold superseded times; `_pending` says which one counts.
         self._heap: list[tuple[UnixMs, bytes]] = []
@@ -123,10 +131,11 @@ class PendingFetches:
         self, now: UnixMs, held: Callable[[bytes], int | None], retry_at: UnixMs
     ) -> dict[PeerId, list[bytes]]:
         """Return the keys to fetch now by source; what is held already, or has no source left, is
-        forgotten, and the others come again at `retry_at`, from their next source.
+        forgotten, and the others come again at `retry_at`, from their next source. What waits for
+        a source that was asked just now comes when it may be asked again.
         """
         by_source: dict[PeerId, list[bytes]] = {}
-        again: dict[bytes, None] = {}
+        again: dict[bytes, UnixMs] = {}
         while (due := self.next_due()) is not None and due <= now:
             _, key = heapq.heappop(self._heap)
             if key in again:  # announced twice for the same time
@@ -137,12 +146,25 @@ class PendingFetches:
             if fetched or one.attempt >= len(one.sources):
                 del self._pending[key]
                 self._crowd.leave(key)
+                continue
+            source = one.sources[one.attempt]
+            again[key] = retry_at
+            if source in by_source or self._may_ask(source, now):
+                by_source.setdefault(source, []).append(key)
+                one.attempt += 1
             else:
-                by_source.setdefault(one.sources[one.attempt], []).append(key)
-                again[key] = None
-        for key in again:
-            one = self._pending[key]
-            one.attempt += 1
-            one.due = retry_at
-            self._push(key, retry_at)
+                again[key] = UnixMs(self._free_at[source])
+        for key, at in again.items():
+            self._pending[key].due = at
+            self._push(key, at)
         return by_source
+
+    def _may_ask(self, source: PeerId, now: UnixMs) -> bool:
+        """Whether a source may be asked again; that counts as asking it."""
+        if self._free_at.get(source, 0) > now:
+            return False
+        self._free_at.pop(source, None)
+        self._free_at[source] = now + self._pause_ms
+        if len(self._free_at) > SOURCES_MAX:
+            del self._free_at[next(iter(self._free_at))]
+        return True

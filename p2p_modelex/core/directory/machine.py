@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from p2p_modelex import limits
 from p2p_modelex.core.directory.announcements import (
     AnnouncementJudge,
     PendingFetches,
@@ -59,7 +58,6 @@ _EXPIRE_PAUSE_MS = 1_000
 _FETCH_PAUSE_MS = 3_000
 # Who leaves cannot be asked any more, so its withdrawal is handed to more neighbours.
 _LEAVING_NEIGHBOURS = 8
-_BATCH = limits.RECONCILE_BATCH_RECORDS
 
 
 class DirectoryMachine:
@@ -83,7 +81,7 @@ class DirectoryMachine:
         self._sessions = Sessions(directory, next_stream, settings)
         self._own = OwnAdvertisement(directory, signer)
         self._judge = AnnouncementJudge()
-        self._pending = PendingFetches(settings.fetch_attempts)
+        self._pending = PendingFetches(settings.fetch_attempts, settings.fetch_pause_ms)
         self._neighbours = Neighbours(directory, self._sessions, rng, settings)
         self._timers: dict[TimerId, UnixMs] = {}
         self._announced_at = -settings.announce_interval_ms
@@ -130,11 +128,7 @@ class DirectoryMachine:
             case GossipArrived(topic=topic) if topic == ANNOUNCEMENTS_TOPIC:
                 self._on_gossip(input_, now)
             case PeerConnected(peer=peer):
-                self._neighbours.add(peer)
-                self.directory.trust(peer)
-                under_way = self.completed + self._sessions.comparing()
-                if under_way < self._settings.joining_reconciliations:
-                    return self._sessions.begin(peer, Plan(), now)
+                return self._on_connected(peer, now)
             case PeerDisconnected(peer=peer):
                 self._neighbours.remove(peer)
             case TimerFired(timer=timer) if timer.startswith(SESSION_TIMER):
@@ -145,6 +139,17 @@ class DirectoryMachine:
                 return None
         return ()
 
+    def _on_connected(self, peer: PeerId, now: UnixMs) -> tuple[Effect, ...]:
+        self._neighbours.add(peer)
+        self.directory.trust(peer)
+        effects: tuple[Effect, ...] = ()
+        if self._own.has_news and _ANNOUNCE not in self._timers:
+            effects += (self._set(_ANNOUNCE, now + self._settings.announce_delay_ms),)
+        under_way = self.completed + self._sessions.comparing()
+        if under_way < self._settings.joining_reconciliations:
+            effects += self._sessions.begin(peer, Plan(), now)
+        return effects
+
     def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:
         if timer == _RECONCILE:
             begun = self._neighbours.begin_with_some(
@@ -152,7 +157,8 @@ class DirectoryMachine:
             )
             return (*begun, *self._neighbours.meet(now), self._set(_RECONCILE, now + self._pause()))
         if timer == _ANNOUNCE:
-            return self._announce(now)
+            # Nobody would hear it, and it is said once: the first to connect starts the clock anew.
+            return self._announce(now) if self._neighbours else ()
         if timer == _REFRESH and self._own.content is not None:
             try:
                 return self._publish_own(self._own.content, now)
@@ -172,9 +178,8 @@ class DirectoryMachine:
         for source, keys in by_source.items():
             if not self._neighbours.take_dial(source, now):
                 continue
-            for at in range(0, len(keys), _BATCH):
-                plan = Plan(compares=False, fetch=tuple(keys[at : at + _BATCH]))
-                begun += self._sessions.begin(source, plan, now)
+            plan = Plan(compares=False, fetch=tuple(keys))
+            begun += self._sessions.begin(source, plan, now)
         return begun
 
     def _on_gossip(self, message: GossipArrived, now: UnixMs) -> None:

@@ -29,6 +29,9 @@ class Neighbours:
         self._connected: dict[PeerId, None] = {}
         self._dials = TokenBuckets(_DIALS_BURST, _DIALS_INTERVAL_MS, 1)
 
+    def __len__(self) -> int:
+        return len(self._connected)
+
     def add(self, peer: PeerId) -> None:
         """We are connected to a peer."""
         self._connected[peer] = None

@@ -39,6 +39,11 @@ class OwnAdvertisement:
         self._sealed = b""
         self._change: Change | None = None
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a change waits to be announced."""
+        return self._change is not None
+
     def is_current(self) -> bool:
         """Whether the directory has what we sealed last, and not another holder of our key."""
         held = self._directory.get(self._directory.own)

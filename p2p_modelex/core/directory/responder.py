@@ -1,5 +1,6 @@
 """The answering end of a reconciliation: one answer to each question, no memory between them."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from p2p_modelex import limits
@@ -46,11 +47,19 @@ FRAMES_MAX = (
 class ReconcileResponder:
     """One inbound stream. `done` once it is over."""
 
-    def __init__(self, directory: Directory, stream: StreamId, peer: PeerId) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        stream: StreamId,
+        peer: PeerId,
+        may_compare: Callable[[int, UnixMs], bool],
+    ) -> None:
+        """may_compare: whether the peer may have so many ranges compared now; it counts them."""
         self.stream = stream
         self.peer = peer
         self.done = False
         self._directory = directory
+        self._may_compare = may_compare
         self._intake = Intake(directory, peer)
         self._frames = 0
         self._bytes_moved = 0
@@ -84,6 +93,9 @@ class ReconcileResponder:
             self._comparisons += 1
             if self._comparisons > limits.RECONCILE_ROUNDS_MAX:
                 raise RemoteProtocolError("REC-8", "too many rounds")
+            if not self._may_compare(len(message.ranges), now):  # REC-10
+                self.done = True
+                return (*self._intake.drain(), ResetStream(self.stream))
             answer = self._compare(message)
         elif isinstance(message, Fetch):
             answer = Records(collect(self._directory, message.peers, now))

@@ -98,7 +98,8 @@ class Intake:
     def take_quote(self, quoted: Quoted, now: UnixMs) -> Digest:
         """Check a quote and return its name; RemoteProtocolError EXC-5.
 
-        JobRefused `wrong_epoch` if one of us has not yet seen a split that the other has.
+        JobRefused `wrong_epoch` if one of us has not yet seen a split that the other has, and
+        `quote_expired` where it came too late.
         """
         purchase, offer = self._purchase, self._purchase.offer
         if quoted.quote.signer != public_key_of(self._peer):
@@ -118,11 +119,12 @@ class Intake:
             "window": quote.window
             <= pricing.compute_window(offer, purchase.request, quote.prompt_tokens),
             "payee": quote.payee == purchase.ownership.ownership.operator,
-            "valid_until": quote.valid_until >= now,
         }
         for name, is_good in checks.items():
             if not is_good:
                 raise RemoteProtocolError("EXC-5", f"the quote's {name} is not what was agreed")
+        if quote.valid_until < now:  # a link or a clock may be slow: nobody is to blame
+            raise JobRefused("quote_expired", "EXC-5: the quote came too late")
         self._quote = quote
         return envelope.digest(quoted.quote.payload)
 

@@ -14,6 +14,10 @@ START_TIMEOUT_MS = Millis(60_000)
 IDLE_TIMEOUT_MS = Millis(60_000)
 """Between two signs of life of a running job, on either side."""
 
+PACE_TOKENS = 8
+"""A running job brings so many in IDLE_TIMEOUT_MS, or is as good as silent: who sends a token a
+minute would hold a request for hours. The slowest engines make one a second."""
+
 PAY_TIMEOUT_MS = Millis(15_000)
 """How long a provider holds output back, or waits for the last voucher, before it gives up."""
 

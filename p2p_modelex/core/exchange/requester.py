@@ -68,6 +68,7 @@ class RequesterExchange:
         self._purse = purse
         self._intake = Intake(peer, purchase, purse.channel, purse.lane)
         self._deadline = Deadline(stream, "wait")
+        self._due_tokens = 0
         self._state = State.IDLE
         self._paid = _NOTHING
         self._most = purchase.max_cost
@@ -189,8 +190,11 @@ class RequesterExchange:
         return [Persist(rows), self._send(accept), *wait]
 
     def _go_on(self, now: UnixMs) -> list[Effect]:
-        """EXC-9: pay what was earned once it is half the window, and wait for more."""
-        wait = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
+        """EXC-9: pay what was earned once it is half the window, and wait for more (EXC-14)."""
+        wait: list[Effect] = []
+        if self._intake.tokens >= self._due_tokens:
+            self._due_tokens = self._intake.tokens + parameters.PACE_TOKENS
+            wait = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
         unpaid = self._owed - self._paid
         if unpaid <= 0 or 2 * unpaid < self._intake.window:
             return wait

@@ -12,11 +12,12 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core.inputs import CancelRun, RunRequested
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import JobId
-from p2p_modelex.records.job import Message, Request
+from p2p_modelex.records.job import Request
+from p2p_modelex.simulation.actors.conversations import Conversations, Reply
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
-from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.results.spread import Spread, SpreadByLoad
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import Workload
 from p2p_modelex.units import Wei
@@ -42,6 +43,8 @@ class _Errand:
     life: Life
     asked_us: int
     heard_us: int
+    load: int
+    """Requests in hand as it was made, itself among them."""
     first_us: int = 0
 
 
@@ -64,6 +67,8 @@ class Customers:
         self._open_stream = open_stream
         self._streams: dict[tuple[int, int], random.Random] = {}
         self._running: dict[JobId, _Errand] = {}
+        self._conversations = Conversations(workloads, open_stream)
+        self._tell: Callable[[int, Arrival | Reply], None] = lambda *_: None
         self.asked = self.finished = self.failed = self.restarted = self.tokens = 0
         self.interrupted = 0
         """Ended with the process of whoever asked."""
@@ -72,62 +77,75 @@ class Customers:
         """How often requests failed, by their code."""
         self.first_text = Spread()
         self.whole = Spread()
+        self.first_text_by_load = SpreadByLoad()
+        self.whole_by_load = SpreadByLoad()
 
     @property
     def running(self) -> int:
         """Requests in hand."""
         return len(self._running)
 
-    def plan(self, machine: Machine, tell: Callable[[int, Arrival], None]) -> None:
+    def plan(self, machine: Machine, tell: Callable[[int, Arrival | Reply], None]) -> None:
         """Ask for the first arrivals of a machine's workloads."""
+        self._tell = tell
         for index, workload in enumerate(self._workloads):
             if workload.population == machine.population.name:
                 names = ("workload", index, machine.number)
                 self._streams[machine.number, index] = self._open_stream(*names)
-                self._plan_next(Arrival(machine.number, index), workload.starts, tell)
+                self._plan_next(Arrival(machine.number, index), workload.starts)
 
-    def _plan_next(
-        self, arrival: Arrival, after_us: int, tell: Callable[[int, Arrival], None]
-    ) -> None:
+    def _plan_next(self, arrival: Arrival, after_us: int) -> None:
         workload = self._workloads[arrival.workload]
         rng = self._streams[arrival.node, arrival.workload]
         at = after_us + int(rng.expovariate(1.0) * workload.every)
         lasts = workload.lasts
         over = self._until_us if lasts is None else workload.starts + lasts
         if at < min(over, self._until_us):
-            tell(at, arrival)
+            self._tell(at, arrival)
 
-    def arrive(
-        self, arrival: Arrival, life: Life | None, tell: Callable[[int, Arrival], None]
-    ) -> None:
+    def arrive(self, arrival: Arrival | Reply, life: Life | None) -> None:
         """A request is due; nobody makes it while its node is away."""
-        self._plan_next(arrival, self._kernel.now, tell)
+        if isinstance(arrival, Arrival):
+            self._plan_next(arrival, self._kernel.now)
+        wanted = self._draw(arrival)
+        if life is None or wanted is None:
+            return
         workload = self._workloads[arrival.workload]
         rng = self._streams[arrival.node, arrival.workload]
-        wanted = self._draw(workload, rng, arrival.node)
-        if life is None:
-            return
+        messages = wanted.request.messages
+        self._conversations.note(wanted.job, arrival.node, arrival.workload, messages)
         if len(self._running) >= RUNNING_MAX:
             raise SimulationError(f"over {RUNNING_MAX} requests run at once", hint="ask for less")
         if self._is_honest(life):
             self.asked += 1
-            self._running[wanted.job] = _Errand(life, self._kernel.now, self._kernel.now)
+            self._running[wanted.job] = _Errand(
+                life, self._kernel.now, self._kernel.now, len(self._running) + 1
+            )
         if rng.random() < workload.cancelled:
             patience = int(rng.expovariate(1.0) * 3_000_000)
             self._kernel.at(self._kernel.now + patience, life, CancelRun(wanted.job))
         life.take(wanted)
 
-    def _draw(self, workload: Workload, rng: random.Random, node: int) -> RunRequested:
+    def _draw(self, arrival: Arrival | Reply) -> RunRequested | None:
+        """Return what is asked for; None if a conversation ends instead."""
+        workload, node = self._workloads[arrival.workload], arrival.node
+        rng = self._streams[node, arrival.workload]
         prompt = min(PROMPT_MAX, _draw_length(rng, workload.prompt_tokens, workload.spread))
         completion = _draw_length(rng, workload.completion_tokens, workload.spread)
         name = f"{node}/{rng.getrandbits(64)}"
         text = "word " * (prompt - 1) + name[-_WORD_BYTES:]
+        if isinstance(arrival, Reply):
+            messages = self._conversations.go_on(arrival, text, prompt)
+            if messages is None:
+                return None
+        else:
+            messages = self._conversations.begin(workload, text)
         request = Request(
             model=workload.model,
             weights=bytes(32),
             kind="chat",
             text="",
-            messages=(Message("user", text),),
+            messages=messages,
             max_tokens=workload.max_tokens,
             temperature=0.0,
             top_p=1.0,
@@ -151,6 +169,7 @@ class Customers:
             denied=(),
             attempts=workload.attempts,
             is_fast=rng.random() >= workload.quoted,
+            farm=workload.farm or "",
         )
 
     def on_emit(self, _: Life, effect: fx.Emit) -> None:
@@ -161,27 +180,42 @@ class Customers:
             return
         now = errand.heard_us = self._kernel.now
         match event:
-            case fx.RunText() if not errand.first_us:
-                errand.first_us = now
-                self.first_text.add(now - errand.asked_us)
+            case fx.RunText(text=text):
+                self._conversations.on_text(event.job, text)
+                if not errand.first_us:
+                    errand.first_us = now
+                    self.first_text.add(now - errand.asked_us)
+                    self.first_text_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunRestarted():
+                self._conversations.on_restart(event.job)
                 self.restarted += 1
             case fx.RunFinished():
+                self._on_finished(event)
                 del self._running[event.job]
                 self.finished += 1
                 self.tokens += event.row.receipt.receipt.completion_tokens
                 self.paid += event.paid
                 self.whole.add(now - errand.asked_us)
+                self.whole_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunFailed():
+                self._conversations.forget(event.job)
                 del self._running[event.job]
                 self.failed += 1
                 self.codes[event.code] = self.codes.get(event.code, 0) + 1
+
+    def _on_finished(self, event: fx.RunFinished) -> None:
+        follows = self._conversations.on_finished(event.job)
+        if follows is not None:
+            pause, reply = follows
+            if self._kernel.now + pause < self._until_us:
+                self._tell(self._kernel.now + pause, reply)
 
     def forget(self, life: Life) -> None:
         """A process is over, and so are its requests."""
         gone = [job for job, errand in self._running.items() if errand.life is life]
         for job in gone:
             del self._running[job]
+            self._conversations.forget(job)
         self.interrupted += len(gone)
 
     def check_ended(self) -> None:

@@ -46,6 +46,8 @@ class Checkers:
         self.minted = 0
         """What was given out at the start, in wei."""
         self._genuine: dict[bytes, None] = {}
+        self._promises: dict[bytes, dict[int, int]] = {}
+        """By channel, what each lane's vouchers promise, whichever members of a farm keep them."""
         self._takes: dict[type, Callable[[Machine, Life, Any], None]] = {
             RecordRow: self._check_record,
             ReceivedVoucherRow: self._check_voucher,
@@ -84,12 +86,16 @@ class Checkers:
 
     def _check_voucher(self, _: Machine, life: Life, row: ReceivedVoucherRow) -> None:
         promise = row.signed.voucher
-        state = self.chain.ledger.channel(ChannelId(promise.channel)) if self.chain else None
+        state = self.chain.known.get(ChannelId(promise.channel)) if self.chain else None
         digest = voucher.compute_digest(promise, DEPLOYMENT.channels_domain)
         if state is None or not self._notary.account_has_signed(state.voucher_signer, digest):
             raise breach(life, "it keeps a voucher that its payer never signed")
-        if promise.amount > state.deposit:
-            raise breach(life, f"it keeps a voucher of {promise.amount} wei over the deposit")
+        lanes = self._promises.setdefault(promise.channel, {})
+        lanes[promise.lane] = max(promise.amount, lanes.get(promise.lane, 0))
+        promised = sum(lanes.values())
+        if promised > state.deposit:
+            said = f"{promised} wei on {len(lanes)} lanes, {promised - state.deposit} over the"
+            raise breach(life, f"with its voucher a channel's promise {said} deposit")
 
     def _check_receipt(self, _: Machine, life: Life, row: ReceiptRow) -> None:
         digest = receipt.compute_digest(row.receipt.receipt, DEPLOYMENT.registry_domain)

@@ -31,6 +31,7 @@ class _Tab:
     prompt_tokens: int = 0
     tokens: int = 0
     window: int = 0
+    is_sale: bool = False
 
     @property
     def cost(self) -> int:
@@ -66,6 +67,20 @@ class Exposure:
         """A process is over."""
         self._tabs = {key: tab for key, tab in self._tabs.items() if key[0] is not life}
 
+    def compute_ahead(self) -> tuple[int, int]:
+        """Return how far honest providers are ahead of what they were paid now, and how far honest
+        requesters of what they got, in wei; a prompt is worth nothing to them before any text.
+        """
+        sold = bought = 0
+        for (life, _), tab in self._tabs.items():
+            if not self._is_honest(life):
+                continue
+            if tab.is_sale:
+                sold += max(0, tab.cost - tab.paid)
+            else:
+                bought += max(0, tab.paid - (tab.cost if tab.tokens else 0))
+        return sold, bought
+
     def _note(self, life: Life, stream: int, payload: bytes, *, is_ours: bool) -> None:
         try:
             tag, job, *rest = msgspec.msgpack.decode(payload)
@@ -85,6 +100,7 @@ class Exposure:
         elif tag == _STARTED:
             tab.prompt_tokens, tab.window = rest[0], _wei(rest[1])
             if is_ours:
+                tab.is_sale = True
                 tab.base = tab.amount - life.core.payee.get_paid(JobId(job))
         elif tag == _CHUNK:
             tab.tokens = rest[2]

@@ -19,6 +19,7 @@ from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.net.bounded import GossipLimiter, GossipRates
 from p2p_modelex.net.reputation import Reputation
+from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel, answer_without_chain
@@ -100,6 +101,8 @@ class Life:
         self.account = account
         self.core = core
         self.kernel = kernel
+        self.memory: dict[Any, Any] = {}
+        """What a behaviour remembers."""
         self.is_over = False
         self.is_writing = False
         self._disk = disk
@@ -154,6 +157,10 @@ class Life:
     def peer(self) -> PeerId:
         """Its peer id."""
         return self.wires.peer
+
+    def open_key(self, number: int) -> PeerSigner:
+        """Return the key of a peer that nobody runs: an adversary makes as many as it likes."""
+        return self._notary.open_peer(number)
 
     @property
     def now_ms(self) -> UnixMs:

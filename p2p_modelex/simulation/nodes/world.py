@@ -6,20 +6,24 @@ from itertools import count
 import msgspec
 
 from p2p_modelex.core.node import NodeCore
-from p2p_modelex.ids import PeerId
+from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.records.ownership import SignedOwnership
-from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, be_honest
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.behaviours.base import be_honest
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
 from p2p_modelex.simulation.models.cryptography import Notary
 from p2p_modelex.simulation.models.gossip import Router
+from p2p_modelex.simulation.models.host import Host
 from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.nodes.farms import found_farms
 from p2p_modelex.simulation.nodes.life import Life, Observer
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.randomness import derive, open_stream
+from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Population, Scenario
 
 AGENT = "modelex/simulated"
@@ -49,11 +53,13 @@ class World:
         self._numbers = count(1)
         self.machines: list[Machine] = []
         self.by_peer: dict[PeerId, Machine] = {}
+        self.by_account: dict[Address, Machine] = {}
         self.alive: dict[int, Machine] = {}
         """Machines whose process runs, by number, in the order they came."""
         for population in scenario.population:
             for _ in range(population.count):
                 self._place(population)
+        self._farms = found_farms(self.machines, notary)
 
     def open_stream(self, *names: str | int) -> random.Random:
         """Return the random numbers of a purpose."""
@@ -78,6 +84,7 @@ class World:
         )
         self.machines.append(machine)
         self.by_peer[machine.peer] = machine
+        self.by_account[machine.account_signer.address] = machine
 
     def _keeps_records(self, number: int) -> bool:
         populations = self.scenario.population
@@ -109,6 +116,7 @@ class World:
         self.alive[number] = machine
         self._restore(machine, life)
         life.begin(self._build_engines(machine, life), self._draw_heartbeat(number))
+        self._join_farm(machine, life)
         if machine.advertises:
             self._advertise(machine, life, proof)
         return life
@@ -123,6 +131,12 @@ class World:
                 entry = chain.fetch_registration(life, machine.peer_signer.public_key)
         machine.disk.apply(core.restore(machine.disk.read(), entry))
         core.directory.restore(machine.disk.records.values(), life.now_ms)
+
+    def _join_farm(self, machine: Machine, life: Life) -> None:
+        if machine.population.farm is not None:
+            farm = self._farms[machine.population.farm]
+            certificates, records = (farm.certificates[machine.peer],), (farm.record,)
+            life.perform(lambda now: life.core.farming.join(certificates, (), records, now))
 
     def _advertise(self, machine: Machine, life: Life, proof: SignedOwnership) -> None:
         # Who is behind a NAT does not know it, and advertises where it listens.
@@ -169,18 +183,19 @@ class World:
         return life
 
     def _build_engines(self, machine: Machine, life: Life) -> dict[str, EngineModel]:
-        engine = machine.population.engine
-        if engine is None:
-            return {}
+        engines = machine.population.engines
         rng = self.open_stream("engine", machine.number, machine.lives)
+        resident = machine.population.resident or len(engines)
+        host = Host(resident, machine.tally, lambda: machine.taken)
 
         def tell(answer: msgspec.Struct, at: int) -> None:
             self.kernel.at(at, life, answer)
 
-        def tick(at: int) -> None:
-            self.kernel.at(at, life, EngineStep(engine.model))
+        def build(engine: Engine) -> EngineModel:
+            step = EngineStep(engine.model)
+            return EngineModel(engine, host, rng, tell, lambda at: self.kernel.at(at, life, step))
 
-        return {engine.model: EngineModel(engine, rng, tell, tick)}
+        return {engine.model: build(engine) for engine in engines}
 
     def _draw_heartbeat(self, number: int) -> int:
         return int(self.open_stream("heartbeat", number).random() * self.scenario.gossip.heartbeat)

@@ -8,21 +8,31 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.exposure import Exposure
+from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.units import AI
 
 PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
 SAMPLES_MAX = 100_000
 """Samples kept in a run."""
+MS = 1000
+"""Microseconds."""
 
 
 class Sampled(msgspec.Struct, frozen=True):
     """The world at one time. known: the share of directory entries there could be that are there,
     about. is_complete: whether every node that was looked at knows every advertiser that is up.
+    tokens, paid_ai: of completions, and what honest requesters paid for them, until then.
+    sold_ahead_ai, bought_ahead_ai: how far honest providers are ahead of their payers, and honest
+    requesters of their providers.
     """
 
     at_s: float
@@ -36,14 +46,22 @@ class Sampled(msgspec.Struct, frozen=True):
     sent_bytes: int
     events: int
     pending: int
+    tokens: int
+    paid_ai: float
+    sold_ahead_ai: float
+    bought_ahead_ai: float
 
 
 class Measures:
     """Counts while a world runs."""
 
-    def __init__(self, world: World, customers: Customers) -> None:
+    def __init__(
+        self, world: World, customers: Customers, exposure: Exposure, settling: Settling
+    ) -> None:
         self._world = world
         self._customers = customers
+        self._exposure = exposure
+        self._settling = settling
         self._rng = world.open_stream("sampling")
         self.samples: list[Sampled] = []
         self.gossip_delay = Spread()
@@ -80,6 +98,7 @@ class Measures:
         lives = [machine.life for machine in world.alive.values() if machine.life is not None]
         known = sum(len(life.core.directory) for life in lives)
         advertisers = [machine.peer for machine in world.alive.values() if machine.advertises]
+        sold, bought = self._exposure.compute_ahead()
         sampled = Sampled(
             at_s=seconds(world.kernel.now),
             nodes=len(lives),
@@ -92,6 +111,10 @@ class Measures:
             sent_bytes=sum(machine.place.bytes_sent for machine in world.machines),
             events=world.kernel.events,
             pending=world.kernel.pending,
+            tokens=customers.tokens,
+            paid_ai=customers.paid / AI,
+            sold_ahead_ai=sold / AI,
+            bought_ahead_ai=bought / AI,
         )
         if len(self.samples) < SAMPLES_MAX:
             self.samples.append(sampled)
@@ -120,18 +143,26 @@ class Measures:
             "frames": self.frames,
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
-        found |= self._summarise_mesh() | self._summarise_requests()
+        found |= self._summarise_mesh() | self._summarise_requests() | self._summarise_engines()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
-            found["transactions"] = self._world.chain.transactions
+            found |= self._summarise_chain(self._world.chain)
+        return found
+
+    def _summarise_chain(self, chain: ChainModel) -> dict[str, float]:
+        found = chain.blocks.tally.summarise()
+        found |= percentiles("transaction_s", chain.blocks.tally.waits, 1_000_000)
+        found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
+        found |= percentiles("redeem_s", self._settling.waits, 1_000_000)
+        found |= self._settling.summarise(chain)
         return found
 
     def _summarise_mesh(self) -> dict[str, float]:
         found: dict[str, float] = {"gossip_deliveries": self.deliveries}
         found["gossip_duplicates"] = self.duplicates
-        found |= percentiles("gossip_delay_ms", self.gossip_delay, 1000)
+        found |= percentiles("gossip_delay_ms", self.gossip_delay, MS)
         found |= percentiles("gossip_hops", self.gossip_hops, 1)
-        found |= percentiles("record_delay_ms", self.record_delay, 1000)
+        found |= percentiles("record_delay_ms", self.record_delay, MS)
         if self.samples:
             found["known"] = self.samples[-1].known
         complete_at = self.find_complete()
@@ -159,8 +190,27 @@ class Measures:
             "restarted": customers.restarted,
             "interrupted": customers.interrupted,
             "completion_tokens": customers.tokens,
+            "paid_ai": customers.paid / AI,
         }
-        found |= percentiles("first_text_ms", customers.first_text, 1000)
-        found |= percentiles("whole_ms", customers.whole, 1000)
+        found |= percentiles("first_text_ms", customers.first_text, MS)
+        found |= percentiles("whole_ms", customers.whole, MS)
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
+
+    def _summarise_engines(self) -> dict[str, float]:
+        """What providers' machines did. engines_alike: Jain's index, 1 if all did as much."""
+        machines = [one for one in self._world.machines if one.population.engines]
+        made = [machine.tally.tokens for machine in machines]
+        if not any(made):
+            return {}
+        tallies = [machine.tally for machine in machines]
+        reads = sum(one.prompt_tokens for one in tallies)
+        cached = sum(one.cached_tokens for one in tallies)
+        up_us = sum(self._world.kernel.now - machine.population.starts for machine in machines)
+        return {
+            "engines_alike": sum(made) ** 2 / (len(made) * sum(one**2 for one in made)),
+            "engines_busy": sum(one.busy_us for one in tallies) / up_us,
+            "engine_loads": sum(one.loads for one in tallies),
+            "cached_share": cached / (cached + reads),
+            "preempted": sum(one.preempted for one in tallies),
+        }

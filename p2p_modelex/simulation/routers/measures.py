@@ -2,6 +2,8 @@
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.simulation.models.gossip import Message
+from p2p_modelex.simulation.results.distributions import Step, steps_of
+from p2p_modelex.simulation.results.measures import MS
 from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.routers.node import RouterNode
 from p2p_modelex.simulation.routers.world import Routers, peer_of
@@ -47,6 +49,14 @@ class GossipMeasures:
                 self.told += 1
                 self.told_delay.add(delay)
 
+    def list_steps(self) -> tuple[Step, ...]:
+        """Return every distribution."""
+        return (
+            *steps_of("gossip_delay_ms", self.delay, MS),
+            *steps_of("gossip_hops", self.hops, 1),
+            *steps_of("told_delay_ms", self.told_delay, MS),
+        )
+
     def summarise(self) -> dict[str, float]:
         """Return every measure by name; what did not happen is not there."""
         assert self._world is not None
@@ -70,8 +80,8 @@ class GossipMeasures:
         ):
             if whole:
                 found[name] = part / whole
-        found |= percentiles("gossip_delay_ms", self.delay, 1000)
-        found |= percentiles("told_delay_ms", self.told_delay, 1000)
+        found |= percentiles("gossip_delay_ms", self.delay, MS)
+        found |= percentiles("told_delay_ms", self.told_delay, MS)
         return found | percentiles("gossip_hops", self.hops, 1) | self._look_at_meshes(honest)
 
     def _look_at_meshes(self, honest: list[RouterNode]) -> dict[str, float]:

@@ -8,8 +8,8 @@ from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.routers.measures import GossipMeasures
 from p2p_modelex.simulation.routers.node import RouterNode, Speak
-from p2p_modelex.simulation.routers.world import Routers
-from p2p_modelex.simulation.run import Result, find_unmet
+from p2p_modelex.simulation.routers.world import Routers, peer_of
+from p2p_modelex.simulation.run import Result, list_unmet
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Messages
 from p2p_modelex.simulation.scenario.tables import Scenario
@@ -80,6 +80,10 @@ class RouterRun:
     def __exit__(self, *exc: object) -> None:
         pass
 
+    def name_peers(self) -> dict[bytes, str]:
+        """See `Simulation`. A router in each shard is a peer of its own."""
+        return {peer_of(node): f"router {node.number}" for node in self.routers.nodes}
+
     def advance(self, until_us: int) -> None:
         """Let virtual time pass."""
         self.kernel.run(min(until_us, self.scenario.duration))
@@ -87,13 +91,25 @@ class RouterRun:
     def finish(self) -> Result:
         """Run to the end, and sum up."""
         self.advance(self.scenario.duration)
+        found = self.sum_up()
+        unmet = list_unmet(self.scenario, found.measures)
+        return msgspec.structs.replace(found, unmet=unmet, is_whole=True)
+
+    def sum_up(self) -> Result:
+        """Sum up what was measured until now."""
         found: dict[str, float] = {
             "nodes": len(self.routers.places),
             "events": self.kernel.events,
             "virtual_s": seconds(self.kernel.now),
             "sent_bytes": sum(place.bytes_sent for place in self.routers.places),
         }
-        found |= self.measures.summarise()
-        digest = self.kernel.trace.compute_digest()
-        unmet = find_unmet(self.scenario, found)
-        return Result(self.scenario.name, self.scenario.seed, digest, found, (), unmet)
+        return Result(
+            self.scenario.name,
+            self.scenario.seed,
+            self.kernel.trace.compute_digest(),
+            found | self.measures.summarise(),
+            (),
+            (),
+            self.measures.list_steps(),
+            is_whole=False,
+        )

@@ -12,7 +12,7 @@ from p2p_modelex.limits import CONNECTIONS_MAX, CONNECTIONS_PER_IP_MAX
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS, Gossiper
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.gossip import Message, Router
-from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
+from p2p_modelex.simulation.models.links import CONNECTION_BYTES, REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.wires import DIAL_TRIPS
 from p2p_modelex.simulation.randomness import derive, open_stream
 from p2p_modelex.simulation.routers.node import Beat, Join, Met, RouterNode
@@ -170,6 +170,8 @@ class Routers:
         where = other.number, node.address
         self._from[where] = self._from.get(where, 0) + 1
         node.connected[peer_of(other)] = other.connected[peer_of(node)] = 0
+        for place in (node.place, other.place):
+            place.bytes_sent += CONNECTION_BYTES // 2
         latency = self._links.get_latency(node.place, other.place)
         # A dial, and then what each subscribes to.
         at = self._kernel.now + (2 * DIAL_TRIPS + 1) * latency

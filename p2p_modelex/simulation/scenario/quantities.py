@@ -6,9 +6,11 @@ A number without a unit, or a unit of another kind, is refused: seconds are not 
 import re
 from collections.abc import Mapping
 
+from p2p_modelex.errors import BadInput
 from p2p_modelex.units import AI, Wei
 
-_TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?([A-Za-zµ/]+)")
+_DIGITS, _PLACES = 12, 9
+_TEXT = re.compile(rf"([0-9]{{1,{_DIGITS}}}(?:\.[0-9]{{1,{_PLACES}}})?) ?([A-Za-zµ/]+)")
 
 _SECOND = 1_000_000
 _TIMES = {
@@ -21,7 +23,7 @@ _TIMES = {
 }
 _RATES = {"kbit/s": 125, "Mbit/s": 125_000, "Gbit/s": 125_000_000}
 _MONEY = {"AI": AI}
-_TABLES: tuple[tuple[str, Mapping[str, int], str], ...] = (
+_TABLES: tuple[tuple[str, dict[str, int], str], ...] = (
     ("a time", _TIMES, "30 s"),
     ("a rate", _RATES, "20 Mbit/s"),
     ("an amount of money", _MONEY, "0.25 AI"),
@@ -68,6 +70,31 @@ def read_quantity(kind: type, value: object) -> object:
     if kind is Money:
         return Money(_parse(value, *_TABLES[2]))
     raise NotImplementedError(kind.__name__)
+
+
+def write_quantity(value: object) -> str | None:
+    """Write one of the kinds above so that it is read as the same; None for anything else.
+
+    BadInput for what no text stands for: the tenth digit of an amount.
+    """
+    for kind, (_, units, _) in zip((Duration, ByteRate, Money), _TABLES, strict=True):
+        if isinstance(value, int) and isinstance(value, kind):
+            return _write(value, units)
+    return None
+
+
+def _write(value: int, units: dict[str, int]) -> str:
+    """In the largest unit that leaves a whole number; else with decimals."""
+    for unit, scale in reversed(units.items()):
+        if value and not value % scale and value < scale * 10**_DIGITS:
+            return f"{value // scale} {unit}"
+    unit = "s" if "s" in units else next(iter(units))
+    scale = units[unit]
+    whole, rest = divmod(value, scale)
+    digits = f"{rest * 10**_PLACES // scale:0{_PLACES}}".rstrip("0")
+    if int(digits or 0) * scale != rest * 10 ** len(digits):
+        raise BadInput(f"{value} has no text in {unit}", hint=f"at most {_PLACES} decimals")
+    return f"{whole}.{digits} {unit}" if digits else f"{whole} {unit}"
 
 
 def seconds(duration_us: int) -> float:

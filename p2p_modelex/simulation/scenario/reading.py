@@ -12,9 +12,10 @@ import msgspec
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import KIB
+from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin, read_plugins
 from p2p_modelex.simulation.scenario.quantities import read_quantity
 from p2p_modelex.simulation.scenario.sense import Nonsense, validate_scenario
-from p2p_modelex.simulation.scenario.tables import Scenario
+from p2p_modelex.simulation.scenario.tables import PLUGINS_MAX, Plugins, Scenario
 from p2p_modelex.toml_lines import TOP, Place, find_line
 
 FILE_BYTES = 256 * KIB
@@ -25,10 +26,17 @@ _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 def read_scenario(path: Path, settings: Sequence[str] = ()) -> Scenario:
-    """Read a file; `settings` are texts such as `links.loss=0.02` that change it.
+    """Read a file and its plug-ins; `settings` are texts such as `links.loss=0.02` that change it.
 
     BadInput names file, line and remedy.
     """
+    text = read_text(path)
+    plugins = read_plugins(list_plugins(text, path.name, settings), path.parent)
+    return parse_scenario(text, source=path.name, settings=settings, plugins=plugins)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a scenario's file; BadInput."""
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES + 1)
@@ -40,7 +48,7 @@ def read_scenario(path: Path, settings: Sequence[str] = ()) -> Scenario:
         raise BadInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
     if len(content) > FILE_BYTES:
         raise BadInput(f"{path} is over {FILE_BYTES} bytes", hint="check the path")
-    return parse_scenario(text, source=path.name, settings=settings)
+    return text
 
 
 def list_scenarios() -> dict[str, Path]:
@@ -49,21 +57,48 @@ def list_scenarios() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def parse_scenario(
-    text: str, *, source: str = "scenario", settings: Sequence[str] = ()
-) -> Scenario:
-    """Parse the text of a scenario; `source` is its name in messages. BadInput."""
+def list_plugins(text: str, source: str, settings: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the plug-ins that a scenario names; BadInput if it is not TOML."""
+    table = _parse_table(text, source, settings).get("plugin")
+    files = table.get("files") if isinstance(table, dict) else None
+    named = files if isinstance(files, list) else []  # what is wrong there, parse_scenario says
+    return tuple(one for one in named[:PLUGINS_MAX] if isinstance(one, str) and one)
+
+
+def _parse_table(text: str, source: str, settings: Sequence[str]) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{source} is not TOML: {error}", hint='write name = "value"') from error
     for setting in settings:
         _apply(table, setting)
+    return table
+
+
+def parse_scenario(
+    text: str,
+    *,
+    source: str = "scenario",
+    settings: Sequence[str] = (),
+    plugins: Sequence[PluginFile] = (),
+) -> Scenario:
+    """Parse the text of a scenario; `source` is its name in messages, `plugins` are all that it
+    names and those besides. BadInput.
+    """
+    table = _parse_table(text, source, settings)
     reader = _Reader(text, source)
     try:
         scenario = msgspec.convert(table, Scenario, dec_hook=read_quantity)
     except msgspec.ValidationError as error:
         raise reader.explain(str(error)) from error
+    names = dict.fromkeys(plugin.name for plugin in plugins)
+    for name in scenario.plugin.files:
+        if name not in names:
+            place, hint = ("plugin", None), "give its text, or read the scenario from its file"
+            raise reader.point(place, "files", f"plug-in {name!r} is not here", hint)
+    for plugin in plugins:
+        load_plugin(plugin)
+    scenario = msgspec.structs.replace(scenario, plugin=Plugins(files=tuple(names)))
     try:
         validate_scenario(scenario)
     except Nonsense as error:

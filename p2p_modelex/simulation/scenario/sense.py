@@ -3,13 +3,24 @@
 import difflib
 from collections.abc import Iterable
 
+from p2p_modelex.core.routing.profile import PICKERS
+from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.links import REGIONS
+from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
+from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.quantities import seconds
-from p2p_modelex.simulation.scenario.settings import Shards
-from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
+from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
+from p2p_modelex.simulation.scenario.tables import (
+    NODES_MAX,
+    Fault,
+    Policy,
+    Population,
+    Scenario,
+    Workload,
+)
 from p2p_modelex.toml_lines import TOP, Place
 
 
@@ -35,17 +46,13 @@ def validate_scenario(scenario: Scenario) -> None:
     for name in scenario.links.regions:
         if name not in REGIONS:
             raise Nonsense(("links", None), "regions", f"no region {name}", _nearest(name, REGIONS))
-    gossip = scenario.gossip
-    if not gossip.d_lo <= gossip.d <= gossip.d_hi or 2 * gossip.d_out > gossip.d:
-        order = "d_lo <= d <= d_hi and d_out <= d / 2"
-        raise Nonsense(("gossip", None), "d", f"the degrees must hold {order}", "change one")
-    if not gossip.score.time_in_mesh_quantum:
-        key, hint = "time_in_mesh_quantum", "a time over 0 s"
-        raise Nonsense(("gossip.score", None), key, "P1 counts no time", hint)
+    _validate_gossip(scenario.gossip)
     _validate_routers(scenario)
     names = [one.name for one in scenario.population]
     for at, population in enumerate(scenario.population):
         _validate_population(scenario, population, names, ("population", at))
+    for at, policy in enumerate(scenario.policy):
+        _validate_policy(policy, ("policy", at))
     for at, workload in enumerate(scenario.workload):
         _validate_workload(scenario, workload, ("workload", at))
     for at, fault in enumerate(scenario.fault):
@@ -54,6 +61,15 @@ def validate_scenario(scenario: Scenario) -> None:
         if expected.at_least is None and expected.at_most is None:
             place = ("hold", at)
             raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
+
+
+def _validate_gossip(gossip: Gossip) -> None:
+    if not gossip.d_lo <= gossip.d <= gossip.d_hi or 2 * gossip.d_out > gossip.d:
+        order = "d_lo <= d <= d_hi and d_out <= d / 2"
+        raise Nonsense(("gossip", None), "d", f"the degrees must hold {order}", "change one")
+    if not gossip.score.time_in_mesh_quantum:
+        key, hint = "time_in_mesh_quantum", "a time over 0 s"
+        raise Nonsense(("gossip.score", None), key, "P1 counts no time", hint)
 
 
 def _validate_routers(scenario: Scenario) -> None:
@@ -92,6 +108,10 @@ def _validate_population(
     if population.behaviour not in behaviours:
         hint = _nearest(population.behaviour, behaviours)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
+    policies = [*(one.name for one in scenario.policy), *ROUTING]
+    if population.routing not in policies:
+        hint = _nearest(population.routing, policies)
+        raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")
@@ -101,6 +121,39 @@ def _validate_population(
             raise Nonsense(place, key, f"no population {name!r}", _nearest(name, names))
     if (population.engine is not None) and population.role != "provider":
         raise Nonsense(place, "engine", f"a {population.role} sells nothing", "remove it")
+    if population.also and population.engine is None:
+        raise Nonsense(place, "also", "there is no engine beside it", "name one as `engine`")
+    models = [engine.model for engine in population.engines]
+    if len(set(models)) < len(models):
+        raise Nonsense(place, "also", "two engines of one model", "rename one")
+    for engine in population.engines:
+        _validate_engine(engine, place)
+    if population.farm is not None and population.engine is None:
+        raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
+
+
+def _validate_policy(policy: Policy, place: Place) -> None:
+    if policy.picker not in PICKERS:
+        hint = _nearest(policy.picker, PICKERS)
+        raise Nonsense(place, "picker", f"no picker {policy.picker!r}", hint)
+    for name in policy.weights:
+        if name not in SCORERS:
+            raise Nonsense(place, "weights", f"no scorer {name!r}", _nearest(name, SCORERS))
+    if not any(policy.weights.values()):
+        raise Nonsense(place, "weights", "they weigh nothing", "one above 0")
+
+
+def _validate_engine(engine: Engine, place: Place) -> None:
+    if (engine.device is None) != (engine.size is None):
+        raise Nonsense(place, "engine", "a device needs a size, and a size a device", "give both")
+    if engine.device is None or engine.size is None:
+        return
+    for name, known in ((engine.device, DEVICES), (engine.size, SIZES)):
+        if name not in known:
+            raise Nonsense(place, "engine", f"no {name!r} in devices.toml", _nearest(name, known))
+    if compute_room(DEVICES[engine.device], SIZES[engine.size]) < engine.context:
+        message = f"{engine.size} does not fit {engine.device} with a context of {engine.context}"
+        raise Nonsense(place, "engine", message, "a smaller one")
 
 
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:
@@ -110,10 +163,14 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
         raise Nonsense(place, "population", f"no population {workload.population!r}", hint)
     if scenario.chain is None:
         raise Nonsense(place, "population", "requests are paid on a chain", "add a [chain] table")
-    sold = {one.engine.model: None for one in scenario.population if one.engine is not None}
+    sold = {engine.model: None for one in scenario.population for engine in one.engines}
     if workload.model not in sold:
         hint = _nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
+    farms = {one.farm: None for one in scenario.population if one.farm is not None}
+    if workload.farm is not None and workload.farm not in farms:
+        hint = _nearest(workload.farm, farms)
+        raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
     if not workload.every:
         raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
 
@@ -124,8 +181,12 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
-    if fault.kind == "outage" and scenario.chain is None:
-        raise Nonsense(place, "kind", "there is no chain to be out of reach", "add [chain]")
+    on_chain = ("outage", "congestion", "censorship", "closing")
+    if fault.kind in on_chain and scenario.chain is None:
+        raise Nonsense(place, "kind", f"there is no chain for a {fault.kind}", "add [chain]")
+    if fault.kind == "congestion" and scenario.chain and not scenario.chain.fees.background:
+        why = "nobody else is on the chain"
+        raise Nonsense(place, "kind", why, "chain.fees.background = 1.0")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

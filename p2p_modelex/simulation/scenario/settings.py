@@ -81,9 +81,11 @@ class Gossip(Table, frozen=True, kw_only=True):
 
     py-libp2p keeps no outbound (d_out) and, without its scorer, no best (d_score) neighbours, takes
     a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), fills a mesh of less
-    than d_lo with whoever comes (fills_at_once), and tells nobody what it has that it pruned a
-    minute ago (gossips_to_pruned); for what a node publishes itself see
-    net/libp2p/gossip_frames.py (flood_publish). scores: whether neighbours have peer scores.
+    than d_lo with whoever comes (fills_at_once), and sends a new neighbour every message that it
+    would tell of in IHAVE (replays_recent). Only who was pruned backs off, not who pruned it
+    (shuns_pruned), and tells the other nothing of what it has meanwhile (gossips_to_pruned). For
+    what a node publishes itself see net/libp2p/gossip_frames.py (flood_publish), and for `seen`
+    net/libp2p/gossip.py. scores: whether neighbours have peer scores.
     """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
@@ -97,11 +99,13 @@ class Gossip(Table, frozen=True, kw_only=True):
     history: Annotated[int, Meta(ge=1, le=60)] = 5
     history_gossip: Annotated[int, Meta(ge=1, le=60)] = 3
     prune_backoff: Duration = Duration(60_000_000)
-    seen: Duration = Duration(120_000_000)
+    seen: Duration = Duration(600_000_000)
     flood_publish: bool = True
     fills_at_once: bool = True
-    refuses_when_full: bool = False
+    replays_recent: bool = True
+    shuns_pruned: bool = False
     gossips_to_pruned: bool = False
+    refuses_when_full: bool = False
     scores: bool = False
     score: Score = Score()
 
@@ -128,17 +132,45 @@ class Shards(Table, frozen=True, kw_only=True):
     each: Annotated[int, Meta(ge=1, le=4096)] = 1
 
 
+class Fees(Table, frozen=True, kw_only=True):
+    """What gas costs, by EIP-1559: a block takes `limit` gas, and half of that is the target.
+
+    base_fee: gwei a gas at the start. background: what others ask for at that fee, as a share of
+    the target, less in proportion as it gets dearer, so that a multiple of it brings the fee to
+    that multiple; none lets the fee fall to almost nothing. spread: the sigma of its log-normal
+    noise from block to block. raises: whether a node raises its offer for what waits too long.
+    """
+
+    limit: Annotated[int, Meta(ge=1_000_000, le=10**10)] = 30_000_000
+    base_fee: Annotated[float, Meta(gt=0.0, le=1e6)] = 1.0
+    background: Annotated[float, Meta(ge=0.0, le=1000.0)] = 0.0
+    spread: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.3
+    raises: bool = True
+
+
 class Chain(Table, frozen=True, kw_only=True):
     """The chain: blocks, and how long a read takes. fails: the share of transactions that come to
-    nothing, and as many more that are mined although the answer is lost. redeem_every: how long a
-    provider lets vouchers wait.
+    nothing, and as many more that are mined although the answer is lost.
+
+    confirmations: blocks upon one before a node believes what it reads of a channel. reorgs: the
+    share of blocks that replace up to `reorg_depth` before them. dropped: the share of what such a
+    reorg undoes that is forgotten until its sender sends it again. challenge: how long a payer that
+    closes waits. redeem_every, threshold, minimum: how long a provider lets vouchers wait, how much
+    on one channel is redeemed sooner, and under how much it is never worth it.
     """
 
     block: Duration = Duration(2_000_000)
     read: Duration = Duration(50_000)
     fails: Share = 0.0
+    fees: Fees = Fees()
+    confirmations: Annotated[int, Meta(ge=0, le=64)] = 0
+    reorgs: Share = 0.0
+    reorg_depth: Annotated[int, Meta(ge=1, le=64)] = 1
+    dropped: Share = 0.0
     challenge: Duration = Duration(86_400_000_000)
     redeem_every: Duration = Duration(60_000_000)
+    threshold: Money = Money(10 * 10**18)
+    minimum: Money = Money(1)
 
 
 class Cpu(Table, frozen=True, kw_only=True):
@@ -156,9 +188,13 @@ class Engine(Table, frozen=True, kw_only=True):
     """What a provider sells, and the machine it runs on.
 
     prefill, decode: tokens a second of prompts, and of one completion alone. batching: how much
-    slower a step is for each further request in it, as a share (continuous batching). cold_start:
-    how long the first request waits for the weights. waiting: requests that may queue. prices: for
-    1,000 tokens.
+    slower a step is for each further request in it, as a share (continuous batching). device, size:
+    of models/devices.toml, instead of these three. chunk: tokens of prompts in a step at most, all
+    that wait if there is none. kv: tokens that the engine's memory holds; what the device has room
+    for, or each slot's context. cache: whether what prompts have in common is read once.
+    cold_start: how long weights take to load; what the device takes for them, or no time. crash:
+    the share of answers at whose end the engine's process dies, with all that it has. waiting:
+    requests that may queue. prices: for 1,000 tokens.
     """
 
     model: Label = "tiny"
@@ -167,7 +203,12 @@ class Engine(Table, frozen=True, kw_only=True):
     prefill: Annotated[float, Meta(gt=0.0, le=1e7)] = 2000.0
     decode: Annotated[float, Meta(gt=0.0, le=1e6)] = 40.0
     batching: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
-    cold_start: Duration = Duration(0)
+    device: Label | None = None
+    size: Label | None = None
+    chunk: Annotated[int, Meta(ge=16, le=1_000_000)] | None = None
+    kv: Annotated[int, Meta(ge=64, le=10**9)] | None = None
+    cache: bool = True
+    cold_start: Duration | None = None
     crash: Share = 0.0
     prompt_price: Money = Money(2 * 10**16)
     completion_price: Money = Money(6 * 10**16)

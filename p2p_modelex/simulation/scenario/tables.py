@@ -7,7 +7,9 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
+from p2p_modelex.core.routing.profile import CHOICES, Profile, build_profile
 from p2p_modelex.limits import NEIGHBOURS_MIN
+from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import (
     Chain,
@@ -27,10 +29,14 @@ NODES_MAX = 100_000
 TABLES_MAX = 64
 """Populations, workloads and faults, each."""
 
+PLUGINS_MAX = 16
+
 Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
-FaultKind = Literal["partition", "clog", "crash", "outage"]
+FaultKind = Literal[
+    "partition", "clog", "crash", "outage", "congestion", "censorship", "closing", "antagonist"
+]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
@@ -41,7 +47,10 @@ class Population(Table, frozen=True, kw_only=True):
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
     (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start.
+    purse: money of each at the start. also: what it sells beside `engine`, on the same machine;
+    resident: how many of these models are loaded at once, all if it is None. farm: the one that all
+    are members of, by weights as their slots; populations may share it. routing: the policy they
+    buy by: one of the scenario's own, of core/routing's profiles, or a plug-in's.
 
     role `router`: a gossip router without a core; then all populations are routers, and behaviours
     are those of gossipers.py. dials: the populations that a router dials, all if empty. addresses:
@@ -54,6 +63,7 @@ class Population(Table, frozen=True, kw_only=True):
     count: Count
     role: Literal["provider", "requester", "bootstrap", "router"] = "provider"
     behaviour: Label = "honest"
+    routing: Label = "default"
     starts: Duration = Duration(0)
     join_over: Duration = Duration(10_000_000)
     neighbours: Annotated[int, Meta(ge=0, le=128)] = NEIGHBOURS_MIN
@@ -64,19 +74,30 @@ class Population(Table, frozen=True, kw_only=True):
     up: ByteRate = ByteRate(12_500_000)
     down: ByteRate = ByteRate(12_500_000)
     engine: Engine | None = None
+    also: Annotated[tuple[Engine, ...], Meta(max_length=16)] = ()
+    resident: Annotated[int, Meta(ge=1, le=16)] | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
     dials: Annotated[tuple[Label, ...], Meta(max_length=TABLES_MAX)] = ()
     addresses: Annotated[int, Meta(ge=0, le=NODES_MAX)] = 0
     turns: Duration = Duration(0)
     victims: Label | None = None
+    farm: FarmName | None = None
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """All that each sells."""
+        return () if self.engine is None else (self.engine, *self.also)
 
 
 class Workload(Table, frozen=True, kw_only=True):
     """Requests of each node of a population: Poisson, `every` apart on average.
 
     prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma.
-    cancelled: the share whose caller goes away in the middle. window: the most to be ahead.
+    cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
+    whose members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes
+    on after `think`, also in the mean, with all before in the prompt, while that is within
+    `context` tokens. system_tokens: of a system prompt, the same for all.
     """
 
     population: Label
@@ -93,6 +114,11 @@ class Workload(Table, frozen=True, kw_only=True):
     quoted: Share = 0.0
     window: Money = Money(10**18)
     max_cost: Money = Money(10**18)
+    farm: FarmName | None = None
+    turns: Annotated[float, Meta(ge=1.0, le=1000.0)] = 1.0
+    think: Duration = Duration(10_000_000)
+    context: Annotated[int, Meta(ge=64, le=10**6)] = 4096
+    system_tokens: Annotated[int, Meta(ge=0, le=20_000)] = 0
 
 
 class Fault(Table, frozen=True, kw_only=True):
@@ -101,7 +127,11 @@ class Fault(Table, frozen=True, kw_only=True):
     partition: what crosses the border of the share waits until it is over; longer than a
     keepalive, connections die. `symmetric = false` cuts only what leaves the share. clog: their
     links deliver nothing meanwhile. crash: their processes are killed and start again when it is
-    over. outage: the chain is out of reach.
+    over. outage: the chain is out of reach. congestion: others' traffic on it is `factor` times the
+    usual. censorship: that share of the blocks' builders leave out the transactions of a
+    population, or of everybody. closing: operators begin to close all channels that their nodes
+    opened, and take the rest as soon as they may. antagonist: another process `takes` so
+    much of their machines, and their engines have the rest.
     """
 
     kind: FaultKind
@@ -110,6 +140,34 @@ class Fault(Table, frozen=True, kw_only=True):
     share: Share = 0.5
     population: Label | None = None
     symmetric: bool = True
+    factor: Annotated[float, Meta(gt=0.0, le=1000.0)] = 10.0
+    takes: Annotated[float, Meta(gt=0.0, le=0.99)] = 0.5
+
+
+class Policy(Table, frozen=True, kw_only=True):
+    """A routing policy of the scenario's own: a picker and scorers of core/routing.
+
+    weights: by the names of scorers. choices: how many are drawn, where the picker draws.
+    late_binding, hedge: as in a profile of a node's configuration.
+    """
+
+    name: Label
+    picker: Label
+    weights: Annotated[dict[str, Annotated[int, Meta(ge=0, le=1000)]], Meta(min_length=1)]
+    choices: Annotated[int, Meta(ge=1, le=64)] = CHOICES
+    late_binding: bool = True
+    hedge: bool = False
+
+    def build(self) -> Profile:
+        """Return it as a node has it."""
+        return build_profile(
+            self.name,
+            self.picker,
+            self.weights,
+            choices=self.choices,
+            binds_late=self.late_binding,
+            hedges=self.hedge,
+        )
 
 
 class Expectation(Table, frozen=True, kw_only=True):
@@ -118,6 +176,17 @@ class Expectation(Table, frozen=True, kw_only=True):
     measure: Label
     at_most: float | None = None
     at_least: float | None = None
+
+
+class Plugins(Table, frozen=True, kw_only=True):
+    """Files that add behaviours, routing policies, measures and checkers (plugin.py): paths from
+    the scenario's folder.
+    """
+
+    files: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(max_length=PLUGINS_MAX),
+    ] = ()
 
 
 class Scenario(Table, frozen=True, kw_only=True):
@@ -144,9 +213,11 @@ class Scenario(Table, frozen=True, kw_only=True):
     shards: Shards = Shards()
     chain: Chain | None = None
     cpu: Cpu = Cpu()
+    plugin: Plugins = Plugins()
     population: Annotated[tuple[Population, ...], Meta(min_length=1, max_length=TABLES_MAX)]
     workload: Annotated[tuple[Workload, ...], Meta(max_length=TABLES_MAX)] = ()
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()
+    policy: Annotated[tuple[Policy, ...], Meta(max_length=TABLES_MAX)] = ()
     hold: Annotated[tuple[Expectation, ...], Meta(max_length=TABLES_MAX)] = ()
 
     @property

@@ -6,12 +6,9 @@ from p2p_modelex import limits
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.buckets import TokenBuckets
-from p2p_modelex.core.directory import sessions
-from p2p_modelex.core.directory.announcements import PENDING_MAX, PendingFetches
-from p2p_modelex.core.directory.initiator import Plan
+from p2p_modelex.core.directory.announcements import PENDING_MAX, SOURCES_MAX, PendingFetches
 from p2p_modelex.core.directory.machine import ANNOUNCEMENTS_TOPIC
 from p2p_modelex.core.directory.own import OwnAdvertisement
-from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL, Sessions
 from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.errors import LocalProtocolError
@@ -203,7 +200,7 @@ def test_gossip_that_nobody_judged_is_dropped_quietly() -> None:
 
 
 def test_pending_fetches_are_bounded_and_raised() -> None:
-    pending = PendingFetches(3)
+    pending = PendingFetches(3, 0)
     for number in range(PENDING_MAX + 1):
         pending.add(number.to_bytes(32, "big"), 5, (Key(2).peer,), NOW)
     assert len(pending) == PENDING_MAX
@@ -217,7 +214,7 @@ def test_pending_fetches_are_bounded_and_raised() -> None:
 
 def test_what_is_announced_twice_at_once_is_fetched_once() -> None:
     """Else whom we ask answers twice, and REC-6 blames it."""
-    pending = PendingFetches(3)
+    pending = PendingFetches(3, 0)
     for sequence in (5, 6):
         pending.add(bytes(32), sequence, (Key(2).peer,), NOW)
     assert pending.take_due(NOW, lambda _key: None, UnixMs(NOW + 9)) == {Key(2).peer: [bytes(32)]}
@@ -226,8 +223,32 @@ def test_what_is_announced_twice_at_once_is_fetched_once() -> None:
     assert Key(2).peer not in again
 
 
+def test_a_source_is_asked_once_in_a_while_then_for_all_that_waits() -> None:
+    """Else a flood of announcements uses up the sessions that a peer allows us (REC-10)."""
+    pending, ask, other = PendingFetches(1, 5_000), Key(2).peer, Key(3).peer
+    asked = []
+    for second in range(11):
+        now = UnixMs(NOW + 1000 * second)
+        pending.add(second.to_bytes(32, "big"), 5, (ask,), now)
+        due = pending.take_due(now, lambda _key: None, UnixMs(now + 60_000))
+        asked.append(len(due.get(ask, ())))
+    assert asked == [1, 0, 0, 0, 0, 5, 0, 0, 0, 0, 5]
+    pending.add(b"o" * 32, 5, (other,), NOW)
+    due = pending.take_due(UnixMs(NOW + 10_000), lambda _key: None, UnixMs(NOW + 60_000))
+    assert due == {other: [b"o" * 32]}
+
+
+def test_sources_asked_longest_ago_are_forgotten() -> None:
+    pending = PendingFetches(1, 5_000)
+    for number in range(SOURCES_MAX + 1):
+        source, key = PeerId(number.to_bytes(8, "big")), number.to_bytes(32, "big")
+        pending.add(key, 5, (source,), NOW)
+        assert pending.take_due(NOW, lambda _key: None, UnixMs(NOW + 60_000))
+    assert len(pending._free_at) == SOURCES_MAX
+
+
 def test_one_neighbours_announcements_do_not_crowd_out_anothers() -> None:
-    pending = PendingFetches(3)
+    pending = PendingFetches(3, 0)
     for number in range(PENDING_MAX):
         pending.add(number.to_bytes(32, "big"), 5, (Key(2).peer,), NOW)
     honest = b"h" * 32
@@ -249,7 +270,7 @@ def test_gossip_makes_us_dial_few_strangers() -> None:
         origin, forwarder = key.peer, Key(9).peer
         world.tell(node, inp.GossipArrived(ANNOUNCEMENTS_TOPIC, origin, forwarder, payload))
     node.effects.clear()
-    world.advance(6_000)
+    world.advance(12_000)
     opened = [effect.peer for effect in node.effects if isinstance(effect, fx.OpenStream)]
     assert Key(9).peer in opened
     dialled = [peer for peer in opened if peer != Key(9).peer]
@@ -306,6 +327,7 @@ def test_an_advertisement_that_others_would_reject_is_refused() -> None:
 def test_a_change_before_the_first_announcement_is_still_new() -> None:
     node = Node(1, QUIET)
     world = World(node)
+    world.tell(node, inp.PeerConnected(Key(2).peer))
     advertise(world, node, "m")
     advertise(world, node, "n")
     world.advance(1_000)
@@ -314,6 +336,22 @@ def test_a_change_before_the_first_announcement_is_still_new() -> None:
     (item,) = codec.decode(Announcements, published.payload, limit=1000).items
     assert (item.change, item.sequence) == (Change.NEW, NOW + 1)
     assert node.machine.step(inp.TimerFired(TimerId("directory/announce")), NOW) == ()
+
+
+def test_who_is_alone_announces_itself_when_somebody_connects() -> None:
+    """A dial across the world takes longer than the first announcement waits."""
+    node = Node(1, QUIET)
+    world = World(node)
+    advertise(world, node, "m")
+    world.advance(5_000)
+    assert node.of(fx.Publish) == []
+    world.tell(node, inp.PeerConnected(Key(2).peer))
+    assert node.of(fx.Publish) == []  # its side of the mesh is not up yet
+    world.advance(1_000)
+    assert len(node.of(fx.Publish)) == 1
+    world.tell(node, inp.PeerConnected(Key(3).peer))
+    world.advance(5_000)
+    assert len(node.of(fx.Publish)) == 1
 
 
 def test_who_has_nothing_to_say_says_nothing() -> None:
@@ -327,57 +365,6 @@ def test_nothing_is_announced_before_anything_is_said() -> None:
     assert own.take_announcements() == ()
     assert own.withdrawal() is None
     assert own.is_current()
-
-
-def build_sessions(held: int = 1) -> Sessions:
-    numbers = iter(range(2, 10_000, 2))
-    return Sessions(directory(held), lambda: StreamId(next(numbers)), DirectorySettings())
-
-
-def test_inbound_streams_are_bounded() -> None:
-    """REC-10."""
-    bounded = build_sessions()
-    numbers = iter(range(1, 10_000, 2))
-
-    def admitted(peer: PeerId, now: int = NOW) -> bool:
-        stream = StreamId(next(numbers))
-        effects = bounded.admit(inp.StreamOpened(stream, peer, RECONCILE_PROTOCOL), UnixMs(now))
-        return effects != (fx.ResetStream(stream),)
-
-    assert [admitted(Key(2).peer) for _ in range(5)] == [True] * 4 + [False]
-    assert all(admitted(Key(3 + at // 4).peer) for at in range(sessions.INBOUND_MAX - 4))
-    assert bounded.owns(StreamId(1))
-    assert admitted(Key(90).peer)
-    assert not bounded.owns(StreamId(1))  # the oldest of whoever has most makes room
-    assert sum(bounded.owns(StreamId(at)) for at in range(200)) == sessions.INBOUND_MAX
-
-
-def test_a_peer_that_begins_too_often_is_refused() -> None:
-    """REC-10."""
-    bounded = build_sessions()
-    for number in range(1, 2 * sessions._SESSIONS_BURST, 2):
-        stream = StreamId(number)
-        opened = inp.StreamOpened(stream, Key(2).peer, RECONCILE_PROTOCOL)
-        assert isinstance(bounded.admit(opened, NOW)[0], fx.SetTimer)
-        bounded.feed(inp.StreamEnded(stream, True, ""), NOW)
-    opened = inp.StreamOpened(StreamId(999), Key(2).peer, RECONCILE_PROTOCOL)
-    assert bounded.admit(opened, NOW) == (fx.ResetStream(StreamId(999)),)
-    assert isinstance(bounded.admit(opened, UnixMs(NOW + 5_000))[0], fx.SetTimer)
-
-
-def test_outbound_streams_are_bounded() -> None:
-    bounded = build_sessions()
-    assert bounded.begin(Key(2).peer, Plan(), NOW)
-    assert bounded.begin(Key(2).peer, Plan(), NOW) == ()
-    pull = Plan(compares=False, fetch=(bytes(32),))
-    begun = [bounded.begin(Key(2).peer, pull, NOW) for _ in range(sessions.OUTBOUND_MAX)]
-    assert begun[-1] == ()
-    assert begun[-2] != ()
-    later = UnixMs(NOW + 15_000)
-    dropped, reset, opening, _ = bounded.begin(Key(3).peer, Plan(), later)
-    assert isinstance(dropped, fx.CancelTimer)
-    assert reset == fx.ResetStream(StreamId(2))  # who drags on holds no place that others want
-    assert isinstance(opening, fx.OpenStream)
 
 
 def test_a_session_that_stalls_or_drags_on_is_reset() -> None:
@@ -412,7 +399,7 @@ def test_other_inputs_are_not_ours() -> None:
         assert machine.step(other, NOW) == ()
 
 
-def test_many_announced_records_are_fetched_in_batches() -> None:
+def test_many_announced_records_are_fetched_in_one_session() -> None:
     asker = Node(1, QUIET)
     world = World(asker)
     for at in range(0, 130, 65):
@@ -422,7 +409,7 @@ def test_many_announced_records_are_fetched_in_batches() -> None:
         world.tell(asker, gossip)
     world.unreachable.add(Key(2).peer)
     effects = asker.machine.step(inp.TimerFired(TimerId("directory/fetch")), UnixMs(NOW + 600))
-    assert sum(isinstance(effect, fx.OpenStream) for effect in effects) == 2
+    assert sum(isinstance(effect, fx.OpenStream) for effect in effects) == 1
 
 
 def test_buckets_forget_the_longest_unseen() -> None:

@@ -77,7 +77,7 @@ def test_no_stranger_is_met_where_that_is_off() -> None:
 
 
 def test_what_waits_to_be_fetched_stays_small_however_often_it_is_announced() -> None:
-    pending = PendingFetches(3)
+    pending = PendingFetches(3, 0)
     key, source = bytes(32), Key(2).peer
     for sequence in range(1000):
         pending.add(key, sequence, [source], UnixMs(NOW + sequence))

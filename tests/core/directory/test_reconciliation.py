@@ -32,7 +32,7 @@ from p2p_modelex.records import codec
 from p2p_modelex.records import reconciliation as wire
 from p2p_modelex.records.reconciliation import Compared, Held, Listing, Range, Split
 from p2p_modelex.units import UnixMs
-from tests.core.directory.worlds import NOW, Key, advertisement, directory, offer, sealed
+from tests.core.directory.worlds import NOW, Key, advertisement, directory, no_limit, offer, sealed
 
 STREAM = StreamId(2)
 EVERYTHING = Plan()
@@ -52,7 +52,7 @@ class Pair:
 
     def __init__(self, ours: Directory, theirs: Directory, plan: Plan = EVERYTHING) -> None:
         self.initiator = ReconcileInitiator(ours, STREAM, Key(2).peer, plan)
-        self.responder = ReconcileResponder(theirs, STREAM, Key(1).peer)
+        self.responder = ReconcileResponder(theirs, STREAM, Key(1).peer, no_limit)
         self.messages: list[object] = []
         self.rows = 0
         # Over a second after all records were received, for ADV-8.
@@ -395,7 +395,7 @@ def test_an_ended_or_failed_stream_ends_the_session() -> None:
 
 
 def responder() -> ReconcileResponder:
-    return ReconcileResponder(filled(2, {0: 1}), STREAM, Key(1).peer)
+    return ReconcileResponder(filled(2, {0: 1}), STREAM, Key(1).peer, no_limit)
 
 
 @pytest.mark.parametrize(

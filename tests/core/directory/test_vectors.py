@@ -15,7 +15,7 @@ from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.ids import Digest, NetworkId, PeerId
 from p2p_modelex.units import UnixMs
 from tests.core.directory import make_vectors
-from tests.core.directory.worlds import REGISTRY, Key
+from tests.core.directory.worlds import REGISTRY, Key, no_limit
 
 
 def raw(text: str) -> bytes:
@@ -77,7 +77,7 @@ def test_pulls(name: str) -> None:
     directory = Directory(NetworkId(raw(content["network"])), REGISTRY, Key(1).peer)
     for held in content["held"]:
         assert directory.judge(raw(held), UnixMs(int(content["now"]))).accepted
-    responder = ReconcileResponder(directory, StreamId(1), Key(1).peer)
+    responder = ReconcileResponder(directory, StreamId(1), Key(1).peer, no_limit)
     asked = FrameReceived(StreamId(1), raw(case["question"]))
     now = UnixMs(int(content["now"]) + case["offset_ms"])
     assert responder.step(asked, now) == (Send(StreamId(1), raw(case["answer"])),)

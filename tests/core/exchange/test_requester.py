@@ -128,6 +128,16 @@ def test_a_quote_over_our_limits_is_not_accepted(
     assert not buyer.r.penalties
 
 
+def test_a_quote_that_comes_late_is_nobodys_fault() -> None:
+    """EXC-5: as refused, and the promise that a quote would have brought is not made."""
+    buyer = begun(build_purchase(is_fast=False))
+    buyer.send(build_quote(valid_until=NOW - 1))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused) == ("quote_expired", True)
+    assert not buyer.r.penalties
+    assert not buyer.r.rows
+
+
 def test_a_job_may_not_cost_more_than_was_allowed() -> None:
     """EXC-6."""
     buyer = begun(build_purchase(max_cost=Wei(645)))
@@ -147,6 +157,31 @@ def test_a_drip_without_tokens_is_cut() -> None:
     buyer = begun()
     buyer.send(STARTED, *(Chunk(JOB, at, "x", 1, ()) for at in range(parameters.CHUNKS_SLACK + 3)))
     assert buyer.ended().reason.startswith("EXC-10")
+
+
+def test_a_drip_of_tokens_is_silence() -> None:
+    """EXC-14: a token just before each timeout would hold a request for hours."""
+    buyer = begun()
+    buyer.send(STARTED)
+    for index in range(parameters.PACE_TOKENS - 1):
+        buyer.now = UnixMs(buyer.now + parameters.IDLE_TIMEOUT_MS // parameters.PACE_TOKENS)
+        buyer.send(Chunk(JOB, index, "x", index + 1, ()))
+    buyer.fire(buyer.r, "wait")
+    assert buyer.now == NOW + parameters.IDLE_TIMEOUT_MS
+    assert buyer.ended().code == "timeout"
+
+
+def test_who_keeps_the_pace_is_waited_for() -> None:
+    """EXC-14."""
+    buyer, pace = begun(), parameters.PACE_TOKENS
+    buyer.send(STARTED)
+    buyer.now = UnixMs(NOW + parameters.IDLE_TIMEOUT_MS // 2)
+    buyer.send(Chunk(JOB, 0, "x" * pace, pace, ()))
+    buyer.fire(buyer.r, "wait")
+    assert not buyer.requester.is_over
+    buyer.fire(buyer.r, "wait")
+    assert buyer.now == NOW + parameters.IDLE_TIMEOUT_MS * 3 // 2
+    assert buyer.ended().code == "timeout"
 
 
 def test_tokens_without_text_are_not_paid_for() -> None:

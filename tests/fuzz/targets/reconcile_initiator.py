@@ -28,7 +28,7 @@ def run(content: bytes) -> None:
     keys = tuple(bytes(key.public_key) for key in KEYS[:3])
     plan = choices.pick((Plan(), Plan(compares=False, fetch=keys, offer=keys)))
     initiator = ReconcileInitiator(directory, STREAM, KEYS[0].peer, plan)
-    honest = ReconcileResponder(theirs, STREAM, worlds.Key(1).peer)
+    honest = ReconcileResponder(theirs, STREAM, worlds.Key(1).peer, worlds.no_limit)
     now = int(worlds.NOW)
     effects = initiator.step(given.StreamReady(STREAM), UnixMs(now))
     for _ in range(_FRAMES_MAX):

@@ -63,7 +63,7 @@ def verify(envelope: bytes, peer: PeerId) -> None:
 def run(content: bytes) -> None:
     choices = Choices(content)
     directory = fill(choices)
-    responder = ReconcileResponder(directory, STREAM, KEYS[0].peer)
+    responder = ReconcileResponder(directory, STREAM, KEYS[0].peer, worlds.no_limit)
     now = int(worlds.NOW)
     while choices and not responder.done:
         now += choices.pick((0, 0, 1, 2_000, worlds.TTL))

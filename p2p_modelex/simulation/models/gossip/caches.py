@@ -57,9 +57,9 @@ class Cache:
         """Return a message that is still kept."""
         return next((window[one] for window in self._windows if one in window), None)
 
-    def list_recent(self) -> tuple[MessageId, ...]:
-        """Return the ids that IHAVE tells."""
-        return tuple(one for window in self._windows[: self._gossip] for one in window)
+    def list_recent(self) -> list[Message]:
+        """Return what IHAVE tells of."""
+        return [one for window in self._windows[: self._gossip] for one in window.values()]
 
     def shift(self) -> None:
         """A heartbeat is over."""

@@ -52,8 +52,12 @@ class Mesh:
         """Put neighbours out, and tell them."""
         for peer in peers:
             self.drop(peer)
-            self.neighbours[peer].backoff_until = now + self.settings.prune_backoff
+            if self.settings.shuns_pruned:
+                self._back_off(peer, now)
             self.tell(peer, False)
+
+    def _back_off(self, peer: PeerId, now: int) -> None:
+        self.neighbours[peer].backoff_until = now + self.settings.prune_backoff
 
     def on_graft(self, peer: PeerId, now: int) -> None:
         """A neighbour wants in."""
@@ -64,19 +68,23 @@ class Mesh:
             self.scores.on_misbehaviour(peer)
             if now < known.backoff_until - settings.prune_backoff + GRAFT_FLOOD_US:
                 self.scores.on_misbehaviour(peer)
-            self.prune([peer], now)
+            self._refuse(peer, now)
             return
         has_room = len(self.members) < settings.d_hi or known.is_outbound
         is_full = settings.refuses_when_full and not has_room
         if is_full or self.scores.get(peer) < 0:
-            self.prune([peer], now)
+            self._refuse(peer, now)
             return
         self._take(peer, now)
+
+    def _refuse(self, peer: PeerId, now: int) -> None:
+        self._back_off(peer, now)
+        self.tell(peer, False)
 
     def on_prune(self, peer: PeerId, now: int) -> None:
         """A neighbour wants out."""
         self.drop(peer)
-        self.neighbours[peer].backoff_until = now + self.settings.prune_backoff
+        self._back_off(peer, now)
 
     def mend(self, now: int) -> None:
         """Keep the degrees. Once each heartbeat."""

@@ -77,6 +77,9 @@ class Router:
         self.scores.meet(peer, address, now)
         if self.settings.fills_at_once and len(self.mesh.members) < self.settings.d_lo:
             self.mesh.graft(peer, now)
+        if self.settings.replays_recent:
+            for message in self._cache.list_recent():
+                self.send(peer, Rpc(self.own, 0, messages=(message,)))
 
     def remove(self, peer: PeerId, now: int) -> None:
         """A neighbour is gone."""
@@ -180,7 +183,7 @@ class Router:
 
     def _emit_gossip(self, now: int) -> None:
         """IHAVE of the last windows to some neighbours outside the mesh."""
-        ids = self._cache.list_recent()
+        ids = tuple(message.id for message in self._cache.list_recent())
         if not ids:
             return
         settings, members = self.settings, self.mesh.members

@@ -72,7 +72,11 @@ export class Requester {
   }
 
   #onQuoted ({ quote: envelope, job }, now) {
-    this.#quote = judgeQuote(envelope, job, this.purchase, now)
+    this.#quote = judgeQuote(envelope, job, this.purchase)
+    if (this.#quote.valid_until < now) { // EXC-5: as if refused, and nobody is to blame
+      this.end = { is: 'Refused', code: 'quote_expired', reason: 'the quote came too late' }
+      return []
+    }
     this.prices = this.#quote
     const quote = sha256(Quote.encode(this.#quote))
     const { terms, due } = this.lane

@@ -38,7 +38,7 @@ export function validatePromptTokens (request, promptTokens) {
 }
 
 /** EXC-5 and EXC-17 of a Quoted; gives the Quote. `purchase` as in requester.js. */
-export function judgeQuote (envelope, job, purchase, now) {
+export function judgeQuote (envelope, job, purchase) {
   const { offer, request, ownership } = purchase
   const must = (holds, why) => { if (!holds) throw new Broken('EXC-5', why) }
   must(equal(envelope.signer, purchase.provider), 'signed by another peer')
@@ -52,7 +52,6 @@ export function judgeQuote (envelope, job, purchase, now) {
   must(equal(quote.payee, ownership.ownership.operator), 'payee')
   must(quote.prompt_price <= offer.prompt_price, 'prompt_price')
   must(quote.completion_price <= offer.completion_price, 'completion_price')
-  must(quote.valid_until > now, 'expired')
   validatePromptTokens(request, quote.prompt_tokens)
   must(quote.window <= computeWindow(offer, offer, request, quote.prompt_tokens), 'window')
   return quote

@@ -1,0 +1,1 @@
+"""A run again: its trace, its replay, and the smallest scenario that fails like it."""
