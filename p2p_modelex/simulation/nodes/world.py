@@ -185,6 +185,7 @@ class World:
             machine.peer,
             # A sequence goes on after a restart: others remember the messages of before.
             machine.lives << 32,
+            life.regard,
         )
         return life
 

@@ -17,7 +17,7 @@ from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.results.providers import Providers
 from p2p_modelex.simulation.results.settling import Settling
-from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.units import AI
 
@@ -168,9 +168,9 @@ class Measures:
 
     def _summarise_chain(self, chain: ChainModel) -> dict[str, float]:
         found = chain.blocks.tally.summarise()
-        found |= _percentiles("transaction_s", chain.blocks.tally.waits, 1_000_000)
+        found |= percentiles("transaction_s", chain.blocks.tally.waits, 1_000_000)
         found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
-        found |= _percentiles("redeem_s", self._settling.waits, 1_000_000)
+        found |= percentiles("redeem_s", self._settling.waits, 1_000_000)
         found |= self._settling.summarise(chain)
         if any(one.pricing is not None for one in self._world.scenario.population):
             asked = self._find_prices().items()
@@ -180,9 +180,9 @@ class Measures:
     def _summarise_mesh(self) -> dict[str, float]:
         found: dict[str, float] = {"gossip_deliveries": self.deliveries}
         found["gossip_duplicates"] = self.duplicates
-        found |= _percentiles("gossip_delay_ms", self.gossip_delay, MS)
-        found |= _percentiles("gossip_hops", self.gossip_hops, 1)
-        found |= _percentiles("record_delay_ms", self.record_delay, MS)
+        found |= percentiles("gossip_delay_ms", self.gossip_delay, MS)
+        found |= percentiles("gossip_hops", self.gossip_hops, 1)
+        found |= percentiles("record_delay_ms", self.record_delay, MS)
         if self.samples:
             found["known"] = self.samples[-1].known
         complete_at = self.find_complete()
@@ -228,8 +228,8 @@ class Measures:
             found["paid_ai_ktoken"] = customers.paid / AI * 1000 / customers.tokens
         if customers.declined:
             found["declined"] = customers.declined
-        found |= _percentiles("first_text_ms", customers.first_text, MS)
-        found |= _percentiles("whole_ms", customers.whole, MS)
+        found |= percentiles("first_text_ms", customers.first_text, MS)
+        found |= percentiles("whole_ms", customers.whole, MS)
         calm_at = self.find_calm() if self.samples else None
         if calm_at is not None:
             found["calm_at_s"] = calm_at
@@ -239,11 +239,3 @@ class Measures:
 
 def _mean(values: Collection[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
-    if not spread.count:
-        return {}
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-    found = {f"{name}_{at}": spread.get_percentile(share) / unit for at, share in shares.items()}
-    return found | {f"{name}_max": spread.most / unit}

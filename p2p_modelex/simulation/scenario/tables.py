@@ -18,6 +18,8 @@ from p2p_modelex.simulation.scenario.settings import (
     Gossip,
     Label,
     Links,
+    Messages,
+    Shards,
     Share,
     Table,
 )
@@ -67,11 +69,17 @@ class Population(Table, frozen=True, kw_only=True):
     resident: how many of these models are loaded at once, all if it is None. farm: the one that all
     are members of, by weights as their slots; populations may share it. routing: the policy they
     buy by: one of the scenario's own, of core/routing's profiles, or a plug-in's.
+
+    role `router`: a gossip router without a core; then all populations are routers, and behaviours
+    are those of gossipers.py. dials: the populations that a router dials, all if empty. addresses:
+    IP addresses that the population shares, one each if 0. turns: when a router that misbehaves
+    begins to. victims: the population whose messages a censor keeps back, and that is measured
+    apart.
     """
 
     name: Label
     count: Count
-    role: Literal["provider", "requester", "bootstrap"] = "provider"
+    role: Literal["provider", "requester", "bootstrap", "router"] = "provider"
     behaviour: Label = "honest"
     routing: Label = "default"
     starts: Duration = Duration(0)
@@ -89,6 +97,10 @@ class Population(Table, frozen=True, kw_only=True):
     resident: Annotated[int, Meta(ge=1, le=16)] | None = None
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
+    dials: Annotated[tuple[Label, ...], Meta(max_length=TABLES_MAX)] = ()
+    addresses: Annotated[int, Meta(ge=0, le=NODES_MAX)] = 0
+    turns: Duration = Duration(0)
+    victims: Label | None = None
     farm: FarmName | None = None
 
     @property
@@ -222,7 +234,7 @@ class Scenario(Table, frozen=True, kw_only=True):
 
     crypto: `real`, or `stub` (cryptography.py). codec: `bytes` decodes each message as a node
     does; `objects` decodes equal bytes once for all nodes. registers: providers put an anchor of
-    themselves into the registry.
+    themselves into the registry. messages, shards: where there are routers alone.
     """
 
     name: Label
@@ -236,6 +248,8 @@ class Scenario(Table, frozen=True, kw_only=True):
     measure_every: Duration = Duration(1_000_000)
     links: Links = Links()
     gossip: Gossip = Gossip()
+    messages: Messages | None = None
+    shards: Shards = Shards()
     chain: Chain | None = None
     cpu: Cpu = Cpu()
     plugin: Plugins = Plugins()
@@ -244,6 +258,11 @@ class Scenario(Table, frozen=True, kw_only=True):
     fault: Annotated[tuple[Fault, ...], Meta(max_length=TABLES_MAX)] = ()
     policy: Annotated[tuple[Policy, ...], Meta(max_length=TABLES_MAX)] = ()
     hold: Annotated[tuple[Expectation, ...], Meta(max_length=TABLES_MAX)] = ()
+
+    @property
+    def has_cores(self) -> bool:
+        """Whether its nodes are more than gossip routers."""
+        return any(population.role != "router" for population in self.population)
 
     @property
     def nodes(self) -> int:
