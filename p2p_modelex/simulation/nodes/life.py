@@ -116,6 +116,7 @@ class Life:
         self._limiter = GossipLimiter(GossipRates())
         self._busy_until = 0
         self._acting_at = 0
+        self._weighed: tuple[Rpc | None, int] = (None, 0)
         self._alarms = Alarms(kernel, self, self._fire)
         self._waiting: deque[inp.Input | Step] = deque()
         self._rows: list[Row] = []
@@ -321,7 +322,9 @@ class Life:
         connection = self.wires.connections.get(peer)
         if connection is not None:
             at = max(self._acting_at, self.kernel.now)
-            self.wires.transmit(connection, rpc.size, rpc, at)
+            if rpc is not self._weighed[0]:  # one and the same goes to all of a mesh
+                self._weighed = rpc, rpc.size
+            self.wires.transmit(connection, self._weighed[1], rpc, at)
 
     def judge_message(self, message: Message, forwarder: PeerId) -> bool | None:
         """Judge a gossip message, and tell the core of it if it is good."""
