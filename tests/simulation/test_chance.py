@@ -22,6 +22,7 @@ NOT_DRAWN = {
         "measure_every": "is alike in all, as looking costs time",
         "plugin": "a plug-in may do anything",
     },
+    "Workload": {"trace": "is a file"},
     "Plugins": {"files": "as plugin"},
     "Costs": dict.fromkeys(
         ("peer_sign_us", "account_sign_us"), "whoever signs much also verifies much"

@@ -148,7 +148,7 @@ class World:
         proof = machine.build_ownership()
         shop = machine.build_shop(proof)
         assert shop is not None
-        life.core.stock(shop)
+        life.core.stock(shop, life.now_ms)
         self._advertise(machine, life, proof)
 
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:

@@ -18,7 +18,7 @@ from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.scenario.options import OPTIONS
-from p2p_modelex.simulation.scenario.quantities import Duration
+from p2p_modelex.simulation.scenario.quantities import Duration, Money
 from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
@@ -27,6 +27,7 @@ from p2p_modelex.simulation.scenario.tables import (
     FaultKind,
     Policy,
     Population,
+    Pricing,
     Scenario,
     Workload,
 )
@@ -149,6 +150,9 @@ class _Chance:
         wares: dict[str, Any] = {"engine": self._draw_engine(name, first)}
         if others:
             wares["also"] = tuple(self._draw_engine(f"{name}/{one}", one) for one in others)
+        if self._has("pricing"):
+            prices = {"policy": "surge", "cost": Money(10**16)} | self._draw(Pricing, name)
+            wares["pricing"] = Pricing(**prices)
         if self._has("farm"):
             wares["farm"] = rng.choice((FARM, FARM, None))
         return wares

@@ -9,9 +9,17 @@ import msgspec
 
 from p2p_modelex.core.routing.profile import PICKERS
 from p2p_modelex.simulation.models.cryptography import Costs
+from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
-from p2p_modelex.simulation.scenario.tables import Fault, Policy, Population, Scenario, Workload
+from p2p_modelex.simulation.scenario.tables import (
+    Fault,
+    Policy,
+    Population,
+    Pricing,
+    Scenario,
+    Workload,
+)
 
 _S = 1_000_000
 _AI = 10**18
@@ -116,7 +124,22 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "deposit": _money(0.01, 0.2, 10),
         "resident": (1,),
     },
+    Pricing: {
+        "policy": ("cost-plus", "undercut", "surge"),
+        "cost": _money(0.001, 0.05),
+        "every": _times(1, 60),
+        "margin": (0.0, 1.0),
+        "step": (0.01, 0.5, 4.0),
+    },
     Workload: {
+        "arrivals": ("bursty", "diurnal"),
+        "cv": (0.5, 4.0),
+        "day": _times(60, 600),
+        "swing": (0.2, 1.0),
+        "lengths": tuple(PUBLISHED),
+        "hourly": _money(0.01, 0.2),
+        "reserve": _money(0.05, 0.1),
+        "reserve_spread": (0.5,),
         "starts": _times(1, 30),
         "lasts": _times(20, 60),
         "prompt_tokens": (1, 5, 1500),
