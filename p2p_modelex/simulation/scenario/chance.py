@@ -151,7 +151,8 @@ class _Chance:
         if others:
             wares["also"] = tuple(self._draw_engine(f"{name}/{one}", one) for one in others)
         if self._has("pricing"):
-            prices = {"policy": "surge", "cost": Money(10**16)} | self._draw(Pricing, name)
+            prices: dict[str, Any] = {"policy": "surge", "cost": Money(10**16)}
+            prices |= self._draw(Pricing, name)
             wares["pricing"] = Pricing(**prices)
         if self._has("farm"):
             wares["farm"] = rng.choice((FARM, FARM, None))
