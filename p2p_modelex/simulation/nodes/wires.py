@@ -184,9 +184,10 @@ class Wires:
         is_ours = connection.opener is self
         other = connection.other if is_ours else connection.opener
         arrival = self._links.compute_arrival(self.place, other.place, size, at)
-        heal = self._links.find_heal(self.process.number, other.process.number, at)
-        if heal:
-            arrival = max(arrival, heal + self._links.get_latency(self.place, other.place))
+        if self._links.cuts:
+            heal = self._links.find_heal(self.process.number, other.process.number, at)
+            if heal:
+                arrival = max(arrival, heal + self._links.get_latency(self.place, other.place))
         if is_ours:
             arrival = connection.last_to_other = max(arrival, connection.last_to_other)
         else:
