@@ -15,11 +15,12 @@ from p2p_modelex.errors import BadInput, SimulationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from p2p_modelex.simulation.opening import Run
     from p2p_modelex.simulation.repeat.failure import Failure
     from p2p_modelex.simulation.repeat.recorder import Wanted
     from p2p_modelex.simulation.repeat.replay import Differing, Replayed
     from p2p_modelex.simulation.repeat.trace_file import End, Mark, TraceFile
-    from p2p_modelex.simulation.run import Result, Simulation
+    from p2p_modelex.simulation.run import Result
     from p2p_modelex.simulation.scenario.tables import Scenario
 
 TRACE = "trace.jsonl"
@@ -55,7 +56,7 @@ def parse_wanted(events: str | None, node: int | None) -> "Wanted | None":
 
 
 def run_traced(
-    run: "Simulation", play: "Callable[[], Result]", path: Path, wanted: "Wanted | None"
+    run: "Run", play: "Callable[[], Result]", path: Path, wanted: "Wanted | None"
 ) -> "Result":
     """Play a run and write its trace, whatever becomes of it; raises what `play` does."""
     from p2p_modelex.simulation.repeat.recorder import Recorder

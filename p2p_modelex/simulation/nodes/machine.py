@@ -47,6 +47,8 @@ class Machine:
     lives: int = 0
     life: Life | None = None
     joined_us: int = 0
+    asking: Engine | None = None
+    """Its engine at the prices that it asks now, where they change."""
     tally: Tally = field(default_factory=Tally)
     taken: float = 0.0
     """The share of it that others than its node use."""
@@ -109,6 +111,8 @@ class Machine:
         engines = self.population.engines
         if not engines:
             return None
+        if self.asking is not None:
+            engines = (self.asking, *engines[1:])
         offers = tuple(build_offer(engine) for engine in engines)
         fingerprint = Digest(hashlib.sha256(b"simulated engine").digest())
         seller = Seller(

@@ -22,6 +22,7 @@ from p2p_modelex.simulation.scenario.quantities import Duration
 from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
+    ON_CHAIN,
     Fault,
     FaultKind,
     Policy,
@@ -41,8 +42,6 @@ FAULTS_MAX = 5
 MODELS = ("tiny", "other")
 DEVICES = (("cpu", "smollm2-135m"), ("h100", "llama-3-8b"), ("l4", "llama-3-1b"))
 FARM, POLICY = "farm", "drawn"
-ON_CHAIN = ("outage", "congestion", "censorship", "closing")
-"""Faults that need a chain."""
 BUYERS = ("free-rider", "last-voucher", "double-spender", "replayer")
 TRADERS = ("garbler",)
 """Behaviours of those who buy, and of those who buy or sell; all others sell."""

@@ -51,7 +51,7 @@ def read_plugins(names: Iterable[str], folder: Path) -> tuple[PluginFile, ...]:
 
 
 def list_loaded(names: Iterable[str]) -> tuple[PluginFile, ...]:
-    """Return plug-ins that were loaded, as they were then."""
+    """Return plug-ins that were loaded, as they were; KeyError for another."""
     return tuple(PluginFile(name, _LOADED[name]) for name in names)
 
 
