@@ -12,7 +12,7 @@ a walk. What a program registers itself is there for all its runs.
 import inspect
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -220,10 +220,14 @@ def _find(kind: str, owners: Sequence[str]) -> list[Plugged]:
     ]
 
 
-def take_measures(run: "Simulation") -> dict[str, float]:
-    """Return the measures of a run's plug-ins. WrongAnswer if one is not a finite number."""
+def take_measures(run: "Simulation", own: Container[str]) -> dict[str, float]:
+    """Return the measures of a run's plug-ins. WrongAnswer if one is not a finite number, or named
+    as one of the run's own.
+    """
     found = {}
     for one in _find("measure", run.scenario.plugin.files):
+        if one.name in own:
+            raise WrongAnswer(one.place, f"a run has a measure {one.name!r} of its own")
         value = one.function(run)
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise WrongAnswer(one.place, f"it measured {value!r:.80}, which is no finite number")
@@ -240,7 +244,7 @@ def find_wrong(run: "Simulation") -> str:
     return ""
 
 
-def find_place(error: Exception) -> str:
+def find_place(error: BaseException) -> str:
     """Say where an error was raised: in the line of a plug-in that led to it, if one did."""
     if isinstance(error, WrongAnswer):
         return error.place

@@ -104,6 +104,8 @@ def test_a_file_that_changed_replaces_what_it_registered() -> None:
     ("text", "message", "hint"),
     [
         ("def (:\n", r"mine.py, line 2: invalid syntax", "Python"),
+        ("raise SystemExit(3)\n", r"mine.py, line 2: it does not load: SystemExit\(3\)", "Python"),
+        ("\0\n", r"mine.py, line \d: source code", "Python"),
         ("1 / 0\n", r"mine.py, line 2: it does not load: ZeroDivisionError", "Python"),
         (
             '@behaviour("b")\ndef b(life): ...\n',
@@ -159,6 +161,11 @@ def test_two_files_cannot_take_one_name() -> None:
             r"at 100\.0+ s plug-in mine.py, line 4, m broke: AttributeError",
         ),
         ('@measure("m")\ndef m(run):\n    return "x"\n', "it measured 'x', which is no finite"),
+        ('@measure("events")\ndef m(run): return 1\n', "a run has a measure 'events' of its own"),
+        (
+            '@measure("m")\ndef m(run):\n    raise SystemExit(5)\n',
+            r"mine.py, line 4, m broke: SystemExit\(5\)",
+        ),
     ],
 )
 def test_what_breaks_in_a_run_names_file_line_function_and_time(text: str, message: str) -> None:

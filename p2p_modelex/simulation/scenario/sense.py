@@ -1,19 +1,21 @@
 """Whether the tables of a scenario, each right by itself, fit together."""
 
-import difflib
-from collections.abc import Iterable
+import math
+import re
 
 from p2p_modelex.core.routing.profile import PICKERS
 from p2p_modelex.core.routing.scorers import SCORERS
-from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
 from p2p_modelex.simulation.plugin import ROUTING
+from p2p_modelex.simulation.scenario.amounts import Nonsense, validate_amounts
+from p2p_modelex.simulation.scenario.explaining import find_nearest
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import (
     NODES_MAX,
+    Expectation,
     Fault,
     Policy,
     Population,
@@ -22,14 +24,7 @@ from p2p_modelex.simulation.scenario.tables import (
 )
 from p2p_modelex.toml_lines import TOP, Place
 
-
-class Nonsense(BadInput):
-    """A contradiction: which table, which key, what and what to do."""
-
-    def __init__(self, place: Place, key: str | None, message: str, hint: str) -> None:
-        super().__init__(message, hint=hint)
-        self.place = place
-        self.key = key
+_NAME = re.compile(r"\w[\w .-]*")
 
 
 def validate_scenario(scenario: Scenario) -> None:
@@ -42,9 +37,14 @@ def validate_scenario(scenario: Scenario) -> None:
         raise Nonsense(
             ("population", 0), "count", f"{scenario.nodes} nodes", f"{NODES_MAX} at most"
         )
+    if not _NAME.fullmatch(scenario.name):
+        raise Nonsense(TOP, "name", "it names files", "letters, digits, -, _, . and spaces")
+    validate_amounts(scenario)
     for name in scenario.links.regions:
         if name not in REGIONS:
-            raise Nonsense(("links", None), "regions", f"no region {name}", _nearest(name, REGIONS))
+            raise Nonsense(
+                ("links", None), "regions", f"no region {name}", find_nearest(name, REGIONS)
+            )
     gossip = scenario.gossip
     if not gossip.d_lo <= gossip.d <= gossip.d_hi or 2 * gossip.d_out > gossip.d:
         order = "d_lo <= d <= d_hi and d_out <= d / 2"
@@ -59,9 +59,18 @@ def validate_scenario(scenario: Scenario) -> None:
     for at, fault in enumerate(scenario.fault):
         _validate_fault(scenario, fault, names, ("fault", at))
     for at, expected in enumerate(scenario.hold):
-        if expected.at_least is None and expected.at_most is None:
-            place = ("hold", at)
-            raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
+        _validate_hold(expected, ("hold", at))
+
+
+def _validate_hold(expected: Expectation, place: Place) -> None:
+    least, most = expected.at_least, expected.at_most
+    if least is None and most is None:
+        raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
+    if least is not None and most is not None and not least <= most:
+        raise Nonsense(place, "at_least", f"nothing is {least:g} and {most:g}", "change one")
+    for key, bound in (("at_least", least), ("at_most", most)):
+        if bound is not None and math.isnan(bound):
+            raise Nonsense(place, key, "every number passes nan", "a number")
 
 
 def _validate_population(
@@ -70,11 +79,11 @@ def _validate_population(
     if names.count(population.name) > 1:
         raise Nonsense(place, "name", f"two populations {population.name!r}", "rename one")
     if population.behaviour not in BEHAVIOURS:
-        hint = _nearest(population.behaviour, BEHAVIOURS)
+        hint = find_nearest(population.behaviour, BEHAVIOURS)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
     policies = [*(one.name for one in scenario.policy), *ROUTING]
     if population.routing not in policies:
-        hint = _nearest(population.routing, policies)
+        hint = find_nearest(population.routing, policies)
         raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
@@ -94,11 +103,11 @@ def _validate_population(
 
 def _validate_policy(policy: Policy, place: Place) -> None:
     if policy.picker not in PICKERS:
-        hint = _nearest(policy.picker, PICKERS)
+        hint = find_nearest(policy.picker, PICKERS)
         raise Nonsense(place, "picker", f"no picker {policy.picker!r}", hint)
     for name in policy.weights:
         if name not in SCORERS:
-            raise Nonsense(place, "weights", f"no scorer {name!r}", _nearest(name, SCORERS))
+            raise Nonsense(place, "weights", f"no scorer {name!r}", find_nearest(name, SCORERS))
     if not any(policy.weights.values()):
         raise Nonsense(place, "weights", "they weigh nothing", "one above 0")
 
@@ -110,7 +119,9 @@ def _validate_engine(engine: Engine, place: Place) -> None:
         return
     for name, known in ((engine.device, DEVICES), (engine.size, SIZES)):
         if name not in known:
-            raise Nonsense(place, "engine", f"no {name!r} in devices.toml", _nearest(name, known))
+            raise Nonsense(
+                place, "engine", f"no {name!r} in devices.toml", find_nearest(name, known)
+            )
     if compute_room(DEVICES[engine.device], SIZES[engine.size]) < engine.context:
         message = f"{engine.size} does not fit {engine.device} with a context of {engine.context}"
         raise Nonsense(place, "engine", message, "a smaller one")
@@ -119,25 +130,23 @@ def _validate_engine(engine: Engine, place: Place) -> None:
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:
     found = [one for one in scenario.population if one.name == workload.population]
     if not found:
-        hint = _nearest(workload.population, [one.name for one in scenario.population])
+        hint = find_nearest(workload.population, [one.name for one in scenario.population])
         raise Nonsense(place, "population", f"no population {workload.population!r}", hint)
     if scenario.chain is None:
         raise Nonsense(place, "population", "requests are paid on a chain", "add a [chain] table")
     sold = {engine.model: None for one in scenario.population for engine in one.engines}
     if workload.model not in sold:
-        hint = _nearest(workload.model, sold)
+        hint = find_nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
     farms = {one.farm: None for one in scenario.population if one.farm is not None}
     if workload.farm is not None and workload.farm not in farms:
-        hint = _nearest(workload.farm, farms)
+        hint = find_nearest(workload.farm, farms)
         raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
-    if not workload.every:
-        raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
 
 
 def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: Place) -> None:
     if fault.population is not None and fault.population not in names:
-        hint = _nearest(fault.population, names)
+        hint = find_nearest(fault.population, names)
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
@@ -147,9 +156,3 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
     if fault.kind == "congestion" and scenario.chain and not scenario.chain.fees.background:
         why = "nobody else is on the chain"
         raise Nonsense(place, "kind", why, "chain.fees.background = 1.0")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(names)
