@@ -11,8 +11,9 @@ from p2p_modelex.cli import simulate_again as again
 from p2p_modelex.errors import SimulationError
 
 if TYPE_CHECKING:
+    from p2p_modelex.simulation.opening import Run
     from p2p_modelex.simulation.repeat.recorder import Wanted
-    from p2p_modelex.simulation.run import Result, Simulation
+    from p2p_modelex.simulation.run import Result
     from p2p_modelex.simulation.scenario.recipe import Recipe
 
 SLICES = 200
@@ -33,10 +34,10 @@ def run(
 
     trace: where the run's trace goes, if anywhere; wanted: the events that it keeps.
     """
-    from p2p_modelex.simulation.run import Simulation
+    from p2p_modelex.simulation.opening import open_run
 
     began = time.monotonic()
-    with Simulation(recipe.build()) as world:
+    with open_run(recipe.build()) as world:
         try:
             play = partial(_play, world, is_shown=is_shown)
             result = play() if trace is None else again.run_traced(world, play, trace, wanted)
@@ -61,7 +62,7 @@ def _tell(
             click.echo(f"wrote {path}")
 
 
-def _play(world: "Simulation", *, is_shown: bool) -> "Result":
+def _play(world: "Run", *, is_shown: bool) -> "Result":
     """Run to the end, showing virtual time, events a second and about how long it will take."""
     from rich.progress import (
         BarColumn,

@@ -17,8 +17,8 @@ FILE_BYTES = 64 * 2**20
 
 
 class Head(msgspec.Struct, frozen=True, tag="trace"):
-    """scenario: as TOML, with its seed. code: version and commit. period: from mark to mark.
-    plugins: those it names, as text.
+    """scenario: as TOML, with its seed. code: version and commit. period: events from mark to mark.
+    plugins: those that it names, to be run again with it.
     """
 
     version: int
