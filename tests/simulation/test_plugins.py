@@ -94,6 +94,24 @@ def test_a_policy_may_be_given_whole() -> None:
     assert play(policy, "population.2.routing=whole").measures["finished"] > 0
 
 
+def test_prices_are_asked_of_the_plugin() -> None:
+    policy = '@pricing("dear")\ndef ask(life, engine, pricing):\n'
+    policy += "    return 2 * engine.completion_price\n"
+    settings = 'population.1.pricing={policy="dear", cost="0 AI", every="1 s"}'
+    measure = "@measure('asked')\ndef ask_machines(run):\n"
+    measure += "    machine = run.world.machines[1]\n"
+    measure += (
+        "    return machine.asking.completion_price / machine.population.engine.completion_price\n"
+    )
+    assert play(policy + measure, settings).measures["asked"] == 2
+    with pytest.raises(SimulationError, match=r"mine.py, line 2, ask broke: .*it asks 0.5"):
+        play(policy.replace("2 * engine.completion_price", "0.5"), settings)
+    with pytest.raises(BadInput, match="no pricing policy 'deer'"):
+        play(policy, settings.replace("dear", "deer"))
+    with pytest.raises(BadInput, match="is a pricing of the package"):
+        load(policy.replace("dear", "surge"))
+
+
 def test_a_file_that_changed_replaces_what_it_registered() -> None:
     load('@measure("it")\ndef one(run): return 1\n')
     load('@measure("it")\ndef two(run): return 2\n')

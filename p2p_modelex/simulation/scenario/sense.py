@@ -10,7 +10,7 @@ from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
-from p2p_modelex.simulation.plugin import ROUTING
+from p2p_modelex.simulation.plugin import PRICING, ROUTING
 from p2p_modelex.simulation.scenario.amounts import Nonsense, validate_amounts
 from p2p_modelex.simulation.scenario.explaining import find_nearest
 from p2p_modelex.simulation.scenario.quantities import seconds
@@ -18,6 +18,7 @@ from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
 from p2p_modelex.simulation.scenario.tables import (
     NODES_MAX,
     ON_CHAIN,
+    PRICING_POLICIES,
     Expectation,
     Fault,
     Policy,
@@ -139,6 +140,10 @@ def _validate_sale(population: Population, place: Place) -> None:
     if population.pricing is not None:
         if population.engine is None:
             raise Nonsense(place, "pricing", "it has no engine to price", "engine = {}")
+        policy, known = population.pricing.policy, [*PRICING_POLICIES, *PRICING]
+        if policy not in known:
+            hint = find_nearest(policy, known)
+            raise Nonsense(place, "pricing", f"no pricing policy {policy!r}", hint)
         if not population.pricing.every:
             raise Nonsense(place, "pricing", "prices without a pause", "a time over 0 s")
     if population.also and population.engine is None:
