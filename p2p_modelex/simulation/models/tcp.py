@@ -3,8 +3,7 @@
 Slow start from ten packets (RFC 6928) and after a pause (RFC 2861); CUBIC where it is as slow as
 Reno, which is below some dozens of packets (RFC 9438, section 4.3); fast retransmission where three
 packets follow the lost one, a tail loss probe where fewer do (RFC 8985), a time-out where none
-does (RFC 6298, with Linux's least variance). `python -m benchmarks.calibration.lossy` holds it to
-Linux's TCP.
+does (RFC 6298, with Linux's least variance). `make lossy` holds it to Linux's own.
 """
 
 import random
