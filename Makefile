@@ -194,6 +194,12 @@ vopr: setup ## Play random worlds with faults and liars for SECONDS=60, everythi
 
 STEPS ?= 10000
 
+.PHONY: replays
+replays: setup ## Do by the contracts, on anvil, what simulated runs did on their ledger, and compare (5 minutes)
+	$(BIN)/python -m tests.chain.replay reorg --set registers=true
+	$(BIN)/python -m tests.chain.replay censorship --set fault.0.share=0.995
+	$(BIN)/python -m tests.chain.replay jobs
+
 .PHONY: agreement
 agreement: setup ## Do STEPS random acts on the ledgers in memory and on anvil, and compare (3 minutes)
 	MODELEX_AGREEMENT_STEPS=$(STEPS) $(BIN)/python -m pytest tests/chain/test_agreement.py -q

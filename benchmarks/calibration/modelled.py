@@ -102,7 +102,7 @@ class Node:
             self._cpu.spend_some(costs.publish)
             self.router.publish(TOPIC, event.payload, now)
         elif isinstance(event, Known):
-            self.router.add(event.peer, is_outbound=event.is_outbound)
+            self.router.add(event.peer, now, is_outbound=event.is_outbound)
 
     def _take(self, rpc: Rpc) -> None:
         self._cpu.spend(self._cpu.costs.read)

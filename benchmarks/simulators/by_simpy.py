@@ -81,7 +81,7 @@ class SimpyMesh:
 
     def _meet(self, at: int, peer: int, *, is_outbound: bool) -> Process:
         yield self._env.timeout(self.work.latency_us(peer, at))
-        self.stations[at].router.add(name_peer(peer), is_outbound=is_outbound)
+        self.stations[at].router.add(name_peer(peer), self._env.now, is_outbound=is_outbound)
 
     def _publish(self) -> Process:
         plan = self.work.plan

@@ -1,6 +1,5 @@
 """`modelex simulate SCENARIO`: one run, its progress, and what came of it."""
 
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,9 @@ from p2p_modelex.cli import simulate_again as again
 from p2p_modelex.errors import SimulationError
 
 if TYPE_CHECKING:
+    from p2p_modelex.simulation.opening import Run
     from p2p_modelex.simulation.repeat.recorder import Wanted
-    from p2p_modelex.simulation.run import Result, Simulation
+    from p2p_modelex.simulation.run import Result
     from p2p_modelex.simulation.scenario.recipe import Recipe
 
 SLICES = 200
@@ -34,10 +34,10 @@ def run(
 
     trace: where the run's trace goes, if anywhere; wanted: the events that it keeps.
     """
-    from p2p_modelex.simulation.run import Simulation
+    from p2p_modelex.simulation.opening import open_run
 
     began = time.monotonic()
-    with Simulation(recipe.build()) as world:
+    with open_run(recipe.build()) as world:
         try:
             play = partial(_play, world, is_shown=is_shown)
             result = play() if trace is None else again.run_traced(world, play, trace, wanted)
@@ -58,11 +58,11 @@ def _tell(
         from p2p_modelex.simulation.results.files import write_result
         from p2p_modelex.simulation.results.report import Origin
 
-        for path in write_result(result, out, Origin(recipe, command, find_commit())):
+        for path in write_result(result, out, Origin(recipe, command, again.find_code())):
             click.echo(f"wrote {path}")
 
 
-def _play(world: "Simulation", *, is_shown: bool) -> "Result":
+def _play(world: "Run", *, is_shown: bool) -> "Result":
     """Run to the end, showing virtual time, events a second and about how long it will take."""
     from rich.progress import (
         BarColumn,
@@ -104,14 +104,3 @@ def _show(result: "Result", took_s: float) -> None:
     Console().print(table)
     click.echo(f"digest {result.digest}")
     click.echo(f"{took_s:.1f} s, {result.measures['events'] / max(took_s, 1e-9):,.0f} events/s")
-
-
-def find_commit() -> str:
-    """Return the commit of this code, marked where it was changed since; empty outside of git."""
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()

@@ -144,7 +144,7 @@ class Simulation:
         if self.scenario.settle:
             self.customers.check_ended()
             self._check_directories()
-        unmet = tuple(self._find_unmet(found.measures))
+        unmet = list_unmet(self.scenario, found.measures)
         return msgspec.structs.replace(found, unmet=unmet, is_whole=True)
 
     def sum_up(self) -> Result:
@@ -164,9 +164,13 @@ class Simulation:
             is_whole=False,
         )
 
-    def _find_unmet(self, measures: dict[str, float]) -> list[str]:
-        told = (find_unmet(one, measures.get(one.measure)) for one in self.scenario.hold)
-        return [one for one in told if one is not None]
+    def name_peers(self) -> dict[bytes, str]:
+        """Return what nodes are called in a trace, by peer id and by key."""
+        return {
+            name: f"node {machine.number}"
+            for machine in self.world.machines
+            for name in (machine.peer, machine.peer_signer.public_key)
+        }
 
     def _is_honest(self, life: Life) -> bool:
         return self.world.machines[life.number].is_honest
@@ -233,6 +237,12 @@ def find_unmet(wanted: Expectation, value: float | None) -> str | None:
     return None
 
 
+def list_unmet(scenario: Scenario, measures: dict[str, float]) -> tuple[str, ...]:
+    """Return all that a scenario asks in vain."""
+    told = (find_unmet(wanted, measures.get(wanted.measure)) for wanted in scenario.hold)
+    return tuple(one for one in told if one is not None)
+
+
 class _Watch:
     """Leads what happens to those who want to know, by its class."""
 
@@ -245,8 +255,10 @@ class _Watch:
     def wire(self, run: Simulation) -> None:
         """Say who wants what."""
         checkers, exposure, measures = run.checkers, run.exposure, run.measures
+        has_farms = any(one.farm for one in run.scenario.population)
+        on_sent = (measures.providers.on_sent,) if has_farms else ()
         self._effects = {
-            fx.Send: (exposure.on_sent,),
+            fx.Send: (exposure.on_sent, *on_sent),
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),

@@ -334,8 +334,11 @@ class Life:
         self._acting_at = max(self.kernel.now, self._busy_until)
         judge = self.core.gossip[message.topic]
         verdict = judge(message.origin, message.payload, self.now_ms)
+        if verdict.rejected:
+            self._blame(forwarder, "gossip")
+            return None
         if not verdict.accepted:
-            return None if verdict.rejected else False
+            return False
         self._busy_until = self._acting_at + self._cpu.gossip
         self._observer.on_gossip(self, message)
         topic, payload = message.topic, message.payload
@@ -352,12 +355,12 @@ class Life:
 
     def on_connected(self, peer: PeerId, *, is_outbound: bool) -> None:
         """See wires.Process."""
-        self.router.add(peer, is_outbound=is_outbound)
+        self.router.add(peer, self.kernel.now, is_outbound=is_outbound)
         self.take(inp.PeerConnected(peer))
 
     def on_disconnected(self, peer: PeerId) -> None:
         """See wires.Process."""
-        self.router.remove(peer)
+        self.router.remove(peer, self.kernel.now)
         self.take(inp.PeerDisconnected(peer))
 
     def refuses(self, peer: PeerId) -> bool:
@@ -365,9 +368,15 @@ class Life:
         return self._reputation.refuses_peer(peer, seconds(self.kernel.now))
 
     def _penalize(self, effect: fx.Penalize) -> None:
-        now_s = seconds(self.kernel.now)
-        if self._reputation.blame_peer(effect.peer, effect.offence, now_s):
-            self.kernel.at(self.kernel.now, self, Banned(effect.peer))
+        self._blame(effect.peer, effect.offence)
+
+    def _blame(self, peer: PeerId, offence: str) -> None:
+        if self._reputation.blame_peer(peer, offence, seconds(self.kernel.now)):
+            self.kernel.at(self.kernel.now, self, Banned(peer))
+
+    def regard(self, peer: PeerId) -> float:
+        """P5 of the peer's score: what our reputation holds against it, as a number below 0."""
+        return -self._reputation.score(peer, seconds(self.kernel.now))
 
     def _call_chain(self, effect: Any) -> None:
         if self._chain is not None:

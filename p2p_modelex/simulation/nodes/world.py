@@ -142,6 +142,15 @@ class World:
         # Who is behind a NAT does not know it, and advertises where it listens.
         life.perform(lambda now: life.core.advertise((machine.address,), (proof,), now))
 
+    def restock(self, machine: Machine, life: Life, asking: Engine) -> None:
+        """Sell at other prices from now on, and say so, as `node/shop.py` has it."""
+        machine.asking = asking
+        proof = machine.build_ownership()
+        shop = machine.build_shop(proof)
+        assert shop is not None
+        life.core.stock(shop)
+        self._advertise(machine, life, proof)
+
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:
         number = machine.number
         behaviour = BEHAVIOURS[machine.population.behaviour]
@@ -176,6 +185,7 @@ class World:
             machine.peer,
             # A sequence goes on after a restart: others remember the messages of before.
             machine.lives << 32,
+            life.regard,
         )
         return life
 

@@ -21,20 +21,21 @@ class Step(msgspec.Struct, frozen=True):
 def list_steps(measures: Measures, customers: Customers) -> tuple[Step, ...]:
     """Return every distribution that is not empty; times are in milliseconds."""
     found = [
-        *_steps("gossip_delay_ms", measures.gossip_delay, MS),
-        *_steps("gossip_hops", measures.gossip_hops, 1),
-        *_steps("record_delay_ms", measures.record_delay, MS),
-        *_steps("first_text_ms", customers.first_text, MS),
-        *_steps("whole_ms", customers.whole, MS),
+        *steps_of("gossip_delay_ms", measures.gossip_delay, MS),
+        *steps_of("gossip_hops", measures.gossip_hops, 1),
+        *steps_of("record_delay_ms", measures.record_delay, MS),
+        *steps_of("first_text_ms", customers.first_text, MS),
+        *steps_of("whole_ms", customers.whole, MS),
     ]
     for load, spread in customers.first_text_by_load.get_levels():
-        found += _steps("first_text_ms", spread, MS, load)
+        found += steps_of("first_text_ms", spread, MS, load)
     for load, spread in customers.whole_by_load.get_levels():
-        found += _steps("whole_ms", spread, MS, load)
+        found += steps_of("whole_ms", spread, MS, load)
     return tuple(found)
 
 
-def _steps(of: str, spread: Spread, unit: int, load: int | None = None) -> list[Step]:
+def steps_of(of: str, spread: Spread, unit: int, load: int | None = None) -> list[Step]:
+    """Return one distribution, its values in units of so many."""
     return [Step(of, load, value / unit, count) for value, count in spread.get_steps()]
 
 

@@ -51,6 +51,15 @@ class Spread:
         return self.total / self.count if self.count else 0.0
 
 
+def percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
+    """Return measures of a distribution by name, `unit` to one; none where it is empty."""
+    if not spread.count:
+        return {}
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    found = {f"{name}_{at}": spread.get_percentile(share) / unit for at, share in shares.items()}
+    return found | {f"{name}_max": spread.most / unit}
+
+
 class SpreadByLoad:
     """A distribution for each power of two that a load was under: at most 64 of them."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from p2p_modelex.errors import BadInput, ModelexError
-from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.scenario.recipe import Recipe
 
 RUNS_MAX = 2048
@@ -134,7 +134,7 @@ def run_one(planned: Planned) -> Swept:
     """Run one scenario to its end."""
     at, key = planned.at, planned.key
     try:
-        with Simulation(planned.recipe.build()) as run:
+        with open_run(planned.recipe.build()) as run:
             result = run.finish()
     except ModelexError as error:
         return Swept(at, key, "", {}, (), str(error))

@@ -10,6 +10,8 @@ from p2p_modelex.simulation.scenario.quantities import Duration, Money
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Decay = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Penalty = Annotated[float, Meta(le=0.0)]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +33,49 @@ class Links(Table, frozen=True, kw_only=True):
     regions: dict[str, Annotated[float, Meta(ge=0.0, le=1000.0)]] = {}
 
 
+class Score(Table, frozen=True, kw_only=True):
+    """Peer scores, each named as the specification names it (scores.py computes them).
+
+    The defaults are those of the evaluation report of GossipSub v1.1 (Vyzovitis and others, 2020),
+    with the thresholds, P6 and P7 that Filecoin runs; P3 and P3b are off (weights of 0), since a
+    topic in which little is said would put honest neighbours out for it.
+    """
+
+    topic_weight: Annotated[float, Meta(ge=0.0)] = 1.0
+    topic_score_cap: Annotated[float, Meta(ge=0.0)] = 0.0
+    time_in_mesh_weight: Annotated[float, Meta(ge=0.0)] = 0.0027
+    time_in_mesh_quantum: Duration = Duration(1_000_000)
+    time_in_mesh_cap: Annotated[float, Meta(ge=0.0)] = 3600.0
+    first_message_deliveries_weight: Annotated[float, Meta(ge=0.0)] = 0.664
+    first_message_deliveries_decay: Decay = 0.9916
+    first_message_deliveries_cap: Annotated[float, Meta(ge=0.0)] = 1500.0
+    mesh_message_deliveries_weight: Penalty = 0.0
+    mesh_message_deliveries_decay: Decay = 0.997
+    mesh_message_deliveries_cap: Annotated[float, Meta(ge=0.0)] = 400.0
+    mesh_message_deliveries_threshold: Annotated[float, Meta(ge=0.0)] = 10.0
+    mesh_message_deliveries_window: Duration = Duration(5_000)
+    mesh_message_deliveries_activation: Duration = Duration(60_000_000)
+    mesh_failure_penalty_weight: Penalty = 0.0
+    mesh_failure_penalty_decay: Decay = 0.997
+    invalid_message_deliveries_weight: Penalty = -99.0
+    invalid_message_deliveries_decay: Decay = 0.9994
+    app_specific_weight: Annotated[float, Meta(ge=0.0)] = 1.0
+    ip_colocation_factor_weight: Penalty = -100.0
+    ip_colocation_factor_threshold: Annotated[int, Meta(ge=1)] = 5
+    behaviour_penalty_weight: Penalty = -10.0
+    behaviour_penalty_threshold: Annotated[float, Meta(ge=0.0)] = 6.0
+    behaviour_penalty_decay: Decay = 0.9987
+    gossip_threshold: Penalty = -500.0
+    publish_threshold: Penalty = -1000.0
+    graylist_threshold: Penalty = -2500.0
+    opportunistic_graft_threshold: Annotated[float, Meta(ge=0.0)] = 3.5
+    opportunistic_graft_ticks: Annotated[int, Meta(ge=1, le=3600)] = 60
+    opportunistic_graft_peers: Annotated[int, Meta(ge=1, le=64)] = 2
+    decay_interval: Duration = Duration(1_000_000)
+    decay_to_zero: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.01
+    retain_score: Duration = Duration(600_000_000)
+
+
 class Gossip(Table, frozen=True, kw_only=True):
     """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
 
@@ -40,7 +85,7 @@ class Gossip(Table, frozen=True, kw_only=True):
     would tell of in IHAVE (replays_recent). Only who was pruned backs off, not who pruned it
     (shuns_pruned), and tells the other nothing of what it has meanwhile (gossips_to_pruned). For
     what a node publishes itself see net/libp2p/gossip_frames.py (flood_publish), and for `seen`
-    net/libp2p/gossip.py.
+    net/libp2p/gossip.py. scores: whether neighbours have peer scores.
     """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
@@ -49,6 +94,7 @@ class Gossip(Table, frozen=True, kw_only=True):
     d_score: Annotated[int, Meta(ge=0, le=64)] = 0
     d_out: Annotated[int, Meta(ge=0, le=64)] = 0
     d_lazy: Annotated[int, Meta(ge=0, le=64)] = 6
+    gossip_factor: Share = 0.25
     heartbeat: Duration = Duration(1_000_000)
     history: Annotated[int, Meta(ge=1, le=60)] = 5
     history_gossip: Annotated[int, Meta(ge=1, le=60)] = 3
@@ -60,6 +106,30 @@ class Gossip(Table, frozen=True, kw_only=True):
     shuns_pruned: bool = False
     gossips_to_pruned: bool = False
     refuses_when_full: bool = False
+    scores: bool = False
+    score: Score = Score()
+
+
+class Messages(Table, frozen=True, kw_only=True):
+    """What is published where there are routers alone: by honest nodes, Poisson.
+
+    every: the mean time between two, of all nodes together. size: bytes of a payload; announcements
+    are near it. starts, lasts: when; to the time the run settles if it has no end.
+    """
+
+    every: Duration = Duration(500_000)
+    size: Annotated[int, Meta(ge=8, le=16_384)] = 100
+    starts: Duration = Duration(30_000_000)
+    lasts: Duration | None = None
+
+
+class Shards(Table, frozen=True, kw_only=True):
+    """Into how many topics gossip is split, where there are routers alone, and how many of them a
+    node is in: that of its own key, where it publishes, and others.
+    """
+
+    count: Annotated[int, Meta(ge=1, le=4096)] = 1
+    each: Annotated[int, Meta(ge=1, le=4096)] = 1
 
 
 class Fees(Table, frozen=True, kw_only=True):
@@ -125,7 +195,8 @@ class Engine(Table, frozen=True, kw_only=True):
     slower a step is for each further request in it, as a share (continuous batching). device, size:
     of models/devices.toml, instead of these three. chunk: tokens of prompts in a step at most, all
     that wait if there is none. kv: tokens that the engine's memory holds; what the device has room
-    for, or each slot's context. cache: whether what prompts have in common is read once.
+    for, or each slot's context. cache: whether what prompts have in common is read once. continues:
+    whether it goes on with an answer that another began.
     cold_start: how long weights take to load; what the device takes for them, or no time. crash:
     the share of answers at whose end the engine's process dies, with all that it has. waiting:
     requests that may queue. prices: for 1,000 tokens.
@@ -142,6 +213,7 @@ class Engine(Table, frozen=True, kw_only=True):
     chunk: Annotated[int, Meta(ge=16, le=1_000_000)] | None = None
     kv: Annotated[int, Meta(ge=64, le=10**9)] | None = None
     cache: bool = True
+    continues: bool = False
     cold_start: Duration | None = None
     crash: Share = 0.0
     prompt_price: Money = Money(2 * 10**16)
