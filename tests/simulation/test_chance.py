@@ -24,7 +24,6 @@ NOT_DRAWN = {
         "measure_every": "is alike in all, as looking costs time",
         "plugin": "a plug-in may do anything",
     },
-    "Workload": {"trace": "is a file"},
     "Plugins": {"files": "as plugin"},
     "Workload": {"trace": "a file of another's requests"},
     "Score": {
