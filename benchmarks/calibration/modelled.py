@@ -106,7 +106,7 @@ class Node:
 
     def _take(self, rpc: Rpc) -> None:
         self._cpu.spend(self._cpu.costs.read)
-        sender = _number(rpc.sender)
+        sender = number_of(rpc.sender)
         for message in rpc.messages:
             self._log.arrived(self._cpu.now / 1e6, sender, self.number, message.payload)
         duplicates = self.router.tally.duplicates
@@ -122,23 +122,25 @@ class Node:
 
 def spread_simulated(work: Work, settings: Gossip, costs: StepCosts | None = None) -> Log:
     """Spread the messages through the model. costs: of steps on one CPU; none by default."""
-    log, kernel, stopwatch = Log(), Kernel(), Stopwatch()
+    log, kernel = Log(), Kernel()
     cpu = SharedCpu(kernel, costs or StepCosts(), open_stream(work.seed, "cpu"))
 
     def send(sender: Node, peer: PeerId, rpc: Rpc) -> None:
-        receiver = nodes[_number(peer)]
+        receiver = nodes[number_of(peer)]
         cpu.spend(cpu.costs.write)
         kernel.at(cpu.now + work.latency_us(sender.number, receiver.number), receiver, rpc)
 
     def build(node: Node) -> Router:
         chance = open_stream(work.seed, "router", node.number)
         hand_over = lambda peer, rpc: send(node, peer, rpc)  # noqa: E731
-        return Router(settings, chance, hand_over, node.judge, _peer(node.number))
+        return Router(settings, chance, hand_over, node.judge, name_peer(node.number))
 
     plan = work.plan
     nodes = [Node(number, kernel, cpu, build, log) for number in range(plan.nodes)]
     _ask(work, kernel, nodes)
-    kernel.run(int((plan.settle_s + plan.messages * plan.period_s + plan.drain_s) * 1e6))
+    kernel.run(int(plan.settle_s * 1e6) - 1)
+    stopwatch = Stopwatch()
+    kernel.run(int(plan.ends_s * 1e6))
     log.cpu_s = stopwatch.read().cpu_s
     return log
 
@@ -152,15 +154,17 @@ def _ask(work: Work, kernel: Kernel, nodes: list[Node]) -> None:
         for dialled, at, to in ((True, one, other), (False, other, one)):
             # Pubsub knows a neighbour when its subscription has come.
             known = int(at_s * 1e6) + work.latency_us(to, at)
-            kernel.at(known, nodes[at], Known(_peer(to), dialled))
+            kernel.at(known, nodes[at], Known(name_peer(to), dialled))
     for number, payload in enumerate(work.payloads):
         at = int((plan.settle_s + number * plan.period_s) * 1e6)
         kernel.at(at, nodes[number % plan.nodes], Publish(payload))
 
 
-def _peer(number: int) -> PeerId:
+def name_peer(number: int) -> PeerId:
+    """Return what a node of a number is called."""
     return PeerId(number.to_bytes(4, "big"))
 
 
-def _number(peer: PeerId) -> int:
+def number_of(peer: PeerId) -> int:
+    """Return the number of who is called so."""
     return int.from_bytes(peer, "big")

@@ -32,6 +32,11 @@ class Plan:
     drain_s: float
     is_near: bool = False
 
+    @property
+    def ends_s(self) -> float:
+        """When all is over, seconds."""
+        return self.settle_s + self.messages * self.period_s + self.drain_s
+
 
 class Work:
     """A plan drawn for a seed."""
@@ -70,7 +75,9 @@ def _draw_links(plan: Plan, chance: random.Random) -> list[tuple[int, int]]:
 
 @dataclass
 class Log:
-    """What was published and what arrived where, in seconds, and the CPU it took."""
+    """What was published and what arrived where, in seconds, and the CPU that was spent from the
+    first message to the end, heartbeats included.
+    """
 
     published: dict[bytes, tuple[float, int]] = field(default_factory=dict)
     arrivals: list[tuple[float, int, int, bytes]] = field(default_factory=list)

@@ -16,7 +16,6 @@ from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.results.comparing import Difference, Side
-    from p2p_modelex.simulation.results.files import Summary
     from p2p_modelex.simulation.scenario.recipe import Recipe
 
 BEYOND_CHANCE = 0.05
@@ -40,17 +39,22 @@ def compare_commits(recipe: "Recipe", one: str, other: str, *, seeds: int, worke
     from p2p_modelex.simulation.results.files import SAMPLES, SUMMARY
 
     first = recipe.build().seed
-    with TemporaryDirectory(prefix="modelex-compare-") as temporary:
-        sides = []
+    with (
+        TemporaryDirectory(prefix="modelex-compare-") as temporary,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        asked = []
         for number, commit in enumerate((one, other)):
             folder = Path(temporary) / str(number)
             _export(commit, folder)
             words = _write_recipe(recipe, folder)
             drawn = range(first, first + seeds)
-            with ThreadPoolExecutor(workers) as pool:
-                runs = list(pool.map(lambda seed: _run(commit, folder, words, seed), drawn))  # noqa: B023
-            summaries: list[Summary] = [read_summary(run / SUMMARY) for run in runs]
-            samples = (runs[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
+            asked.append([pool.submit(_run, commit, folder, words, seed) for seed in drawn])
+        sides = []
+        for commit, runs in zip((one, other), asked, strict=True):
+            folders = [run.result() for run in runs]
+            summaries = [read_summary(folder / SUMMARY) for folder in folders]
+            samples = (folders[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
             sides.append(build_side(commit, summaries, samples))
     _show(*sides)
 

@@ -1,6 +1,5 @@
 """`modelex simulate SCENARIO`: one run, its progress, and what came of it."""
 
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -59,7 +58,7 @@ def _tell(
         from p2p_modelex.simulation.results.files import write_result
         from p2p_modelex.simulation.results.report import Origin
 
-        for path in write_result(result, out, Origin(recipe, command, find_commit())):
+        for path in write_result(result, out, Origin(recipe, command, again.find_code())):
             click.echo(f"wrote {path}")
 
 
@@ -105,14 +104,3 @@ def _show(result: "Result", took_s: float) -> None:
     Console().print(table)
     click.echo(f"digest {result.digest}")
     click.echo(f"{took_s:.1f} s, {result.measures['events'] / max(took_s, 1e-9):,.0f} events/s")
-
-
-def find_commit() -> str:
-    """Return the commit of this code, marked where it was changed since; empty outside of git."""
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()

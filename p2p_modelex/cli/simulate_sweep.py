@@ -74,7 +74,7 @@ def _tell(
     out: Path | None,
     command: str,
 ) -> None:
-    from p2p_modelex.cli.simulate_run import find_commit
+    from p2p_modelex.cli.simulate_again import find_code
     from p2p_modelex.simulation.results.files import write_sweep
     from p2p_modelex.simulation.results.points import gather
     from p2p_modelex.simulation.results.report import Origin
@@ -82,7 +82,7 @@ def _tell(
     points = gather(ended)
     _show(points, columns)
     if out is not None:
-        for path in write_sweep(points, columns, out, Origin(recipe, command, find_commit())):
+        for path in write_sweep(points, columns, out, Origin(recipe, command, find_code())):
             click.echo(f"wrote {path}")
 
 

@@ -255,8 +255,10 @@ class _Watch:
     def wire(self, run: Simulation) -> None:
         """Say who wants what."""
         checkers, exposure, measures = run.checkers, run.exposure, run.measures
+        has_farms = any(one.farm for one in run.scenario.population)
+        on_sent = (measures.providers.on_sent,) if has_farms else ()
         self._effects = {
-            fx.Send: (exposure.on_sent,),
+            fx.Send: (exposure.on_sent, *on_sent),
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),

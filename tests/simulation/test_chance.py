@@ -7,7 +7,8 @@ import pytest
 
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.repeat.failure import find_failure
-from p2p_modelex.simulation.scenario.chance import OPTIONS, draw_scenario
+from p2p_modelex.simulation.scenario.chance import draw_scenario
+from p2p_modelex.simulation.scenario.options import OPTIONS
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
 from p2p_modelex.simulation.scenario.writing import find_changed, write_scenario
@@ -19,7 +20,9 @@ NOT_DRAWN = {
         "seed": "says which world it is",
         "hold": "random worlds have no wishes of their own",
         "measure_every": "is alike in all, as looking costs time",
+        "plugin": "a plug-in may do anything",
     },
+    "Plugins": {"files": "as plugin"},
     "Costs": dict.fromkeys(
         ("peer_sign_us", "account_sign_us"), "whoever signs much also verifies much"
     ),

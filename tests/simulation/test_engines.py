@@ -267,3 +267,18 @@ def test_a_node_sells_several_models() -> None:
     world = MARKET.replace("engine = {}\n", "engine = {}\n" + also)
     other = '[[workload]]\npopulation = "buyers"\nevery = "9 s"\nmodel = "other"\n'
     assert play(world + other).measures["finished_share"] == 1.0
+
+
+def test_a_crowd_has_gone_by_when_no_more_than_usual_are_in_hand() -> None:
+    with Simulation(build(MARKET)) as run:
+        measures = run.measures
+        measures.sample()
+        like = measures.samples[0]
+        counts = (2, 2, 5, 90, 40, 9, 4, 4, 5, 3, 2)
+        measures.samples = [
+            msgspec.structs.replace(like, at_s=float(at), running=running)
+            for at, running in enumerate(counts)
+        ]
+        assert measures.find_calm() == 6.0
+        measures.samples = measures.samples[:5]
+        assert measures.find_calm() is None

@@ -6,7 +6,7 @@ from itertools import pairwise
 from p2p_modelex.ids import ChannelId, PeerId, PublicKey
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.rows import LoanRow, MemberRow, MembershipRow, SettingRow
-from p2p_modelex.simulation.models.links import Cut, LinkModel, Place
+from p2p_modelex.simulation.models.links import HEADER_BYTES, Cut, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.scenario.quantities import ByteRate
 from p2p_modelex.simulation.scenario.settings import Links
@@ -25,13 +25,15 @@ def test_latency_is_half_of_the_published_round_trip_and_bandwidth_adds_to_it() 
     far = links.compute_arrival(place("london"), place("sydney"), 0, 0)
     assert 6_500 <= near < 6_510
     assert 130_500 <= far < 130_510
-    slow = links.compute_arrival(place(rate=125_000), place(rate=125_000), 125_000 - 80, 0)
+    slow = links.compute_arrival(
+        place(rate=125_000), place(rate=125_000), 125_000 - HEADER_BYTES, 0
+    )
     assert 2 * S + 1000 <= slow < 2 * S + 1010
 
 
 def test_what_is_sent_together_shares_the_link() -> None:
     links, sender = LinkModel(Links(jitter=0.0)), place(rate=1_000_000)
-    arrivals = [links.compute_arrival(sender, place(), 99_920, 0) for _ in range(3)]
+    arrivals = [links.compute_arrival(sender, place(), 100_000 - HEADER_BYTES, 0) for _ in range(3)]
     assert [later - before for before, later in pairwise(arrivals)] == [
         100_000,
         100_000,

@@ -24,7 +24,7 @@ from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import Life, Observer
 from p2p_modelex.simulation.run import Simulation
-from p2p_modelex.simulation.scenario.chance import OPTIONS
+from p2p_modelex.simulation.scenario.options import OPTIONS
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
 from p2p_modelex.simulation.scenario.writing import find_changed
 from tests.tidy.test_rules import headed
@@ -62,7 +62,8 @@ class Reach:
             "rules": list_rules(),
             "effects": [kind.__name__ for kind in get_args(fx.Effect)],
             "inputs": [kind.__name__ for kind in get_args(inp.Input)],
-            "ends of runs": [kind.__name__ for kind in get_args(fx.RunEvent)],
+            "what buyers hear": [kind.__name__ for kind in get_args(fx.RunEvent)],
+            "what runs fail by": [],
             "refusals": list(get_args(RefusalCode)),
             "failures": list(get_args(FailureCode)),
             "offences": list(OFFENCES),
@@ -167,7 +168,9 @@ class _Watch:
                 self._reach.note("offences", effect.offence)
                 self._reach.note_rules(effect.reason)
             case fx.Emit():
-                self._reach.note("ends of runs", type(effect.event).__name__)
+                self._reach.note("what buyers hear", type(effect.event).__name__)
+                if isinstance(effect.event, fx.RunFailed):
+                    self._reach.note("what runs fail by", effect.event.code)
         self._before.on_effect(life, effect, at)
 
     def _on_sent(self, payload: bytes) -> None:

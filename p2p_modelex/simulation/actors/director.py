@@ -8,6 +8,7 @@ import msgspec
 from p2p_modelex.ids import Address
 from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
+from p2p_modelex.simulation.actors.pricing import Pricers, Reprice
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
@@ -88,10 +89,12 @@ class Director:
         self._joining = world.open_stream("joining")
         self._inside: dict[int, dict[int, None]] = {}
         self._neighbourhood = Neighbourhood(world, self)
+        self._pricers = Pricers(world, self)
         self._takes: dict[type, Callable[[Any], None]] = {
             Join: self._on_join,
             Leave: self._on_leave,
             Keep: self._neighbourhood.keep,
+            Reprice: self._pricers.look,
             Begin: self._on_begin,
             Starve: self._on_starve,
             Over: self._on_over,
@@ -133,6 +136,7 @@ class Director:
             return
         self._world.birth(machine)
         self._neighbourhood.begin(machine)
+        self._pricers.begin(machine)
         session = machine.population.session
         if session is not None:
             rng = self._world.open_stream("session", machine.number, machine.lives)

@@ -1,7 +1,6 @@
 """Requests: who asks for what and when, and what became of it."""
 
 import hashlib
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from p2p_modelex.core.inputs import CancelRun, RunRequested
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.job import Request
+from p2p_modelex.simulation.actors.arrivals import Arrivals, Drawn, Recorded
+from p2p_modelex.simulation.actors.budgets import Budgets, draw_reserve
 from p2p_modelex.simulation.actors.conversations import Conversations, Reply
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.nodes.life import Life
@@ -66,10 +67,15 @@ class Customers:
         self._until_us = until_us
         self._open_stream = open_stream
         self._streams: dict[tuple[int, int], random.Random] = {}
+        self._arrivals: dict[tuple[int, int], Arrivals] = {}
+        self._places: dict[str, int] = {}
+        self._budgets = Budgets()
         self._running: dict[JobId, _Errand] = {}
         self._conversations = Conversations(workloads, open_stream)
         self._tell: Callable[[int, Arrival | Reply], None] = lambda *_: None
         self.asked = self.finished = self.failed = self.restarted = self.tokens = 0
+        self.declined = 0
+        """Not asked for: the node had spent its hour's budget."""
         self.interrupted = 0
         """Ended with the process of whoever asked."""
         self.paid = 0
@@ -88,19 +94,27 @@ class Customers:
     def plan(self, machine: Machine, tell: Callable[[int, Arrival | Reply], None]) -> None:
         """Ask for the first arrivals of a machine's workloads."""
         self._tell = tell
+        name = machine.population.name
+        place = self._places.get(name, 0)
+        self._places[name] = place + 1
         for index, workload in enumerate(self._workloads):
-            if workload.population == machine.population.name:
-                names = ("workload", index, machine.number)
-                self._streams[machine.number, index] = self._open_stream(*names)
+            if workload.population == name:
+                rng = self._open_stream("workload", index, machine.number)
+                self._streams[machine.number, index] = rng
+                self._arrivals[machine.number, index] = (
+                    Drawn(workload, rng)
+                    if workload.trace is None
+                    else Recorded(workload, place, machine.population.count)
+                )
                 self._plan_next(Arrival(machine.number, index), workload.starts)
 
     def _plan_next(self, arrival: Arrival, after_us: int) -> None:
         workload = self._workloads[arrival.workload]
-        rng = self._streams[arrival.node, arrival.workload]
-        at = after_us + int(rng.expovariate(1.0) * workload.every)
         lasts = workload.lasts
         over = self._until_us if lasts is None else workload.starts + lasts
-        if at < min(over, self._until_us):
+        arrivals = self._arrivals[arrival.node, arrival.workload]
+        at = arrivals.find_next(after_us, min(over, self._until_us))
+        if at is not None:
             self._tell(at, arrival)
 
     def arrive(self, arrival: Arrival | Reply, life: Life | None) -> None:
@@ -111,6 +125,9 @@ class Customers:
         if life is None or wanted is None:
             return
         workload = self._workloads[arrival.workload]
+        if not self._budgets.has_left(arrival.node, workload.hourly, self._kernel.now):
+            self.declined += 1
+            return
         rng = self._streams[arrival.node, arrival.workload]
         messages = wanted.request.messages
         self._conversations.note(wanted.job, arrival.node, arrival.workload, messages)
@@ -130,8 +147,8 @@ class Customers:
         """Return what is asked for; None if a conversation ends instead."""
         workload, node = self._workloads[arrival.workload], arrival.node
         rng = self._streams[node, arrival.workload]
-        prompt = min(PROMPT_MAX, _draw_length(rng, workload.prompt_tokens, workload.spread))
-        completion = _draw_length(rng, workload.completion_tokens, workload.spread)
+        lengths = self._arrivals[node, arrival.workload].draw()
+        prompt, completion = min(PROMPT_MAX, lengths.prompt), lengths.completion
         name = f"{node}/{rng.getrandbits(64)}"
         text = "word " * (prompt - 1) + name[-_WORD_BYTES:]
         if isinstance(arrival, Reply):
@@ -157,19 +174,21 @@ class Customers:
             logprobs=0,
             tools="",
         )
-        most = Wei(2**100)
+        most, reserve = Wei(2**100), draw_reserve(workload, rng)
         return RunRequested(
             job=JobId(hashlib.sha256(name.encode()).digest()[:16]),
             request=request,
             max_cost=Wei(workload.max_cost),
             max_prompt_price=most,
-            max_completion_price=most,
+            max_completion_price=most if reserve is None else reserve,
             max_window=Wei(workload.window),
             only=(),
             denied=(),
             attempts=workload.attempts,
             is_fast=rng.random() >= workload.quoted,
             farm=workload.farm or "",
+            deadline_ms=(workload.deadline or 0) // 1000,
+            may_continue=workload.continues,
         )
 
     def on_emit(self, _: Life, effect: fx.Emit) -> None:
@@ -195,11 +214,13 @@ class Customers:
                 self.finished += 1
                 self.tokens += event.row.receipt.receipt.completion_tokens
                 self.paid += event.paid
+                self._budgets.spend(errand.life.number, event.paid, now)
                 self.whole.add(now - errand.asked_us)
                 self.whole_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunFailed():
                 self._conversations.forget(event.job)
                 del self._running[event.job]
+                self._budgets.spend(errand.life.number, event.paid, now)
                 self.failed += 1
                 self.codes[event.code] = self.codes.get(event.code, 0) + 1
 
@@ -228,7 +249,3 @@ class Customers:
                     f"node {errand.life.number}: request {name} of {asked:.3f} s is stuck, "
                     f"silent for {seconds(quiet):.0f} s"
                 )
-
-
-def _draw_length(rng: random.Random, median: int, spread: float) -> int:
-    return max(1, min(60_000, round(median * math.exp(rng.gauss(0.0, spread)))))

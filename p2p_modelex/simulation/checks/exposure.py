@@ -87,6 +87,18 @@ class Exposure:
         except (msgspec.DecodeError, ValueError, TypeError):
             return  # a liar's frame: the core judges it
         tab = self._tabs.setdefault((life, stream), _Tab())
+        is_honest = is_ours and self._is_honest(life)
+        try:
+            self._read(life, tab, tag, job, rest, is_ours=is_ours)
+        except (msgspec.DecodeError, ValueError, TypeError, IndexError):
+            if is_honest:
+                raise
+        if is_honest:
+            self._check(life, tag, tab)
+
+    def _read(
+        self, life: Life, tab: _Tab, tag: Any, job: bytes, rest: list[Any], *, is_ours: bool
+    ) -> None:
         if tag == _ORDER:
             tab.prompt_price, tab.completion_price = _wei(rest[1]), _wei(rest[2])
             tab.amount, tab.base = _amount_of(rest[5]), _wei(rest[6])
@@ -104,8 +116,6 @@ class Exposure:
                 tab.base = tab.amount - life.core.payee.get_paid(JobId(job))
         elif tag == _CHUNK:
             tab.tokens = rest[2]
-        if is_ours and self._is_honest(life):
-            self._check(life, tag, tab)
 
     def _check(self, life: Life, tag: int, tab: _Tab) -> None:
         if tag == _CHUNK and tab.cost - tab.paid > tab.window:

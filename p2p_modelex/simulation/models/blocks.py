@@ -12,7 +12,7 @@ from p2p_modelex.ids import Address
 from p2p_modelex.simulation.models.branch import Branch
 from p2p_modelex.simulation.models.fees import FeeMarket
 from p2p_modelex.simulation.models.tally import Tally
-from p2p_modelex.simulation.models.transactions import Deed, Transaction, fail, transact
+from p2p_modelex.simulation.models.transactions import Done, Transaction, fail, transact
 from p2p_modelex.simulation.scenario.settings import Chain
 
 PATIENCE_US = int(RECEIPT_TIMEOUT_S * 1_000_000)
@@ -51,9 +51,8 @@ class Blocks:
         self.market = FeeMarket(settings.fees, open_stream("fees"))
         self.tally = Tally()
         self.weather = Weather()
-        self.deeds: list[tuple[Address, Deed]] = []
-        """What the blocks that stand did, in order; kept where `records` is set."""
-        self.records = False
+        self.record: list[Done] | None = None
+        """What the blocks that stand took, in order, where somebody wants it."""
         self._settings = settings
         self._ledger = ledger
         self._rng = open_stream("blocks")
@@ -79,7 +78,7 @@ class Blocks:
         self.market.advance(height)
         self._reorganise(height, now_us)
         self._raise_bids(now_us)
-        mined = self._mine(now_us)
+        mined = self._mine(height, now_us)
         self.market.seal(sum(one.gas for one in mined))
         self.branch.add(height, mined)
         self._give_up(now_us)
@@ -94,8 +93,8 @@ class Blocks:
         if not undone:
             return
         self.tally.undo(undone, depth)
-        if self.records:
-            del self.deeds[len(self.deeds) - len(undone) :]
+        if self.record is not None:
+            self.record = [done for done in self.record if done.height < height - depth]
         waiting, self._pool = self._pool, {}
         for one in undone:
             is_dropped = self._rng.random() < self._settings.dropped
@@ -117,7 +116,7 @@ class Blocks:
             if is_late and one.account in accounts and not one.caller.is_over:
                 one.cap, one.bid_us = self.market.raise_bid(one.cap), now_us
 
-    def _mine(self, now_us: int) -> tuple[Transaction, ...]:
+    def _mine(self, height: int, now_us: int) -> tuple[Transaction, ...]:
         """Take what pays enough, each account's in its order."""
         barred = self._find_barred(now_us)
         chance = self.market.compute_chance(sum(one.gas for one in self._pool.values()))
@@ -129,8 +128,11 @@ class Blocks:
                 continue
             del self._pool[index]
             room -= one.gas
-            if self._execute(one, now_us):
+            is_done = self._execute(one, now_us)
+            if is_done:
                 mined.append(one)
+            if self.record is not None:
+                self.record.append(Done(height, one.account, one.effect, is_done))
         return tuple(mined)
 
     def _takes(self, one: Transaction, chance: float, now_us: int) -> bool:
@@ -156,8 +158,6 @@ class Blocks:
             is_done = True
             one.paid = one.gas * self.market.compute_price(one.cap)
             self.tally.add(one, now_us)
-            if self.records:
-                self.deeds.append((one.account, one.effect))
             self._note(one, done)
             if now_us >= self.weather.down_until:
                 answer = done

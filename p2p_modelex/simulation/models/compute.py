@@ -74,8 +74,12 @@ def count_tokens(request: Request) -> int:
 
 
 def count_wanted(request: Request) -> int:
-    """Return how long an answer is: that is in the seed, so the same request has the same."""
-    return max(1, request.seed & 0xFFFF)
+    """Return how long an answer is: that is in the seed, so the same request has the same, and
+    who goes on with one that another began has the rest.
+    """
+    last = request.messages[-1:]
+    begun = sum(len(one.content.split()) for one in last if one.role == "assistant")
+    return max(1, (request.seed & 0xFFFF) - begun)
 
 
 class EngineModel:

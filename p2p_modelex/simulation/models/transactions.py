@@ -1,7 +1,7 @@
 """Transactions: what each effect does to the ledger, what it costs, and how a core is told."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -97,6 +97,15 @@ class Transaction:
     def account(self) -> Address:
         """Whose nonce it has."""
         return self.caller.account
+
+
+class Done(NamedTuple):
+    """A transaction as a block took it: in which, whose, and whether it went through."""
+
+    height: int
+    account: Address
+    effect: Deed
+    is_done: bool
 
 
 def compute_gas(ledger: MemoryLedger, account: Address, effect: Deed) -> int:

@@ -30,6 +30,7 @@ from p2p_modelex.simulation.nodes.alarms import Alarms, TimerDue
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.simulation.scenario.settings import Cpu
 from p2p_modelex.units import UnixMs
 
 START_MS = 1_800_000_000_000
@@ -90,9 +91,7 @@ class Life:
         chain: ChainModel | None,
         observer: Observer,
         *,
-        step_us: int,
-        disk_us: int,
-        gossip_us: int,
+        cpu: Cpu,
         heartbeat_us: int,
         twist: Callable[["Life", fx.Effect], fx.Effect | None] | None = None,
     ) -> None:
@@ -109,7 +108,7 @@ class Life:
         self._notary = notary
         self._chain = chain
         self._observer = observer
-        self._step_us, self._disk_us, self._gossip_us = step_us, disk_us, gossip_us
+        self._cpu = cpu
         self._heartbeat_us = heartbeat_us
         self._twist = twist
         self._engines: dict[str, EngineModel] = {}
@@ -135,7 +134,7 @@ class Life:
         """How each effect is carried out; compare `node/driver.py`."""
         table: dict[type, Callable[[Any], None]] = {
             fx.OpenStream: lambda effect: self.wires.open(effect, self._acting_at),
-            fx.Send: lambda effect: self.wires.send(effect, self._acting_at),
+            fx.Send: self._send,
             fx.CloseStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=True),
             fx.ResetStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=False),
             fx.SetTimer: self._set_timer,
@@ -223,7 +222,9 @@ class Life:
         else:
             self._observer.on_input(self, asked)
             effects = self.core.step(asked, now)
-        spent = self._step_us + self._notary.spent_us - before
+        spent = self._cpu.step + self._notary.spent_us - before
+        if type(asked) is inp.FrameReceived:
+            spent += self._cpu.frame
         self._acting_at = self._busy_until = begins + spent
         for effect in effects:
             self._do(effect)
@@ -243,9 +244,9 @@ class Life:
             self._carry[type(effect)](effect)
 
     def _write(self) -> None:
-        if self._disk_us:
+        if self._cpu.disk:
             self.is_writing = True
-            self.kernel.at(self._acting_at + self._disk_us, self, Written(len(self._rows)))
+            self.kernel.at(self._acting_at + self._cpu.disk, self, Written(len(self._rows)))
         else:
             self._keep()
 
@@ -267,6 +268,11 @@ class Life:
             self._step(self._waiting.popleft())
         if self._rows:
             self._write()
+
+    def _send(self, effect: fx.Send) -> None:
+        self._acting_at += self._cpu.frame
+        self._busy_until = max(self._busy_until, self._acting_at)
+        self.wires.send(effect, self._acting_at)
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
         self._alarms.set(effect.timer, (effect.at - START_MS) * 1000)
@@ -333,7 +339,7 @@ class Life:
             return None
         if not verdict.accepted:
             return False
-        self._busy_until = self._acting_at + self._gossip_us
+        self._busy_until = self._acting_at + self._cpu.gossip
         self._observer.on_gossip(self, message)
         topic, payload = message.topic, message.payload
         self.take(inp.GossipArrived(topic, message.origin, forwarder, payload))

@@ -14,6 +14,7 @@ from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.job import CONTINUE
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.simulation.models.chain import DEPLOYMENT
 from p2p_modelex.simulation.models.host import Tally
@@ -46,6 +47,8 @@ class Machine:
     lives: int = 0
     life: Life | None = None
     joined_us: int = 0
+    asking: Engine | None = None
+    """Its engine at the prices that it asks now, where they change."""
     tally: Tally = field(default_factory=Tally)
     taken: float = 0.0
     """The share of it that others than its node use."""
@@ -108,6 +111,8 @@ class Machine:
         engines = self.population.engines
         if not engines:
             return None
+        if self.asking is not None:
+            engines = (self.asking, *engines[1:])
         offers = tuple(build_offer(engine) for engine in engines)
         fingerprint = Digest(hashlib.sha256(b"simulated engine").digest())
         seller = Seller(
@@ -130,7 +135,7 @@ def build_offer(engine: Engine) -> Offer:
         kinds=("chat", "completion"),
         context_length=engine.context,
         max_tokens=engine.context,
-        features=(),
+        features=(CONTINUE,) if engine.continues else (),
         prompt_price=Wei(engine.prompt_price // PRICE_TOKENS),
         completion_price=Wei(engine.completion_price // PRICE_TOKENS),
         epoch=0,

@@ -142,8 +142,17 @@ class World:
         # Who is behind a NAT does not know it, and advertises where it listens.
         life.perform(lambda now: life.core.advertise((machine.address,), (proof,), now))
 
+    def restock(self, machine: Machine, life: Life, asking: Engine) -> None:
+        """Sell at other prices from now on, and say so, as `node/shop.py` has it."""
+        machine.asking = asking
+        proof = machine.build_ownership()
+        shop = machine.build_shop(proof)
+        assert shop is not None
+        life.core.stock(shop)
+        self._advertise(machine, life, proof)
+
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:
-        cpu, number = self.scenario.cpu, machine.number
+        number = machine.number
         behaviour = BEHAVIOURS[machine.population.behaviour]
         life = Life(
             number,
@@ -154,9 +163,7 @@ class World:
             self.notary,
             self.chain,
             self._observer,
-            step_us=cpu.step,
-            disk_us=cpu.disk,
-            gossip_us=cpu.gossip,
+            cpu=self.scenario.cpu,
             heartbeat_us=self.scenario.gossip.heartbeat,
             twist=None if behaviour is be_honest else behaviour,
         )

@@ -18,6 +18,7 @@ from p2p_modelex.simulation.repeat.trace_file import (
     Mark,
     TraceFile,
 )
+from p2p_modelex.simulation.scenario.plugins import list_loaded
 from p2p_modelex.simulation.scenario.writing import write_scenario
 
 FIRST_PERIOD = 64
@@ -96,7 +97,8 @@ class Recorder(Trace):
         code: what this version is called. unmet: what the scenario asks in vain.
         """
         kept = {noted[0]: noted for noted in (*self._kept, *self._last)}
-        head = Head(VERSION, write_scenario(run.scenario), code, PYTHON, self.period)
+        plugins = list_loaded(run.scenario.plugin.files)
+        head = Head(VERSION, write_scenario(run.scenario), code, PYTHON, self.period, plugins)
         end = End(self.count, int(run.kernel.now), self.compute_digest(), broke, unmet)
         events = _tell([kept[count] for count in sorted(kept)], run)
         return TraceFile(head, tuple(self.marks), tuple(events), end)

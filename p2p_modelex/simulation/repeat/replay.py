@@ -58,7 +58,8 @@ def replay(
 
 
 def _play(theirs: TraceFile, recorder: Recorder, code: str, progress: Progress) -> TraceFile:
-    scenario = parse_scenario(theirs.head.scenario, source="the trace's scenario")
+    head = theirs.head
+    scenario = parse_scenario(head.scenario, source="the trace's scenario", plugins=head.plugins)
     broke = ""
     unmet: tuple[str, ...] = ()
     with open_run(scenario) as run:

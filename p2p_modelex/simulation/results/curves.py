@@ -1,5 +1,6 @@
 """The curves of a sweep: each measure against the value, with its least and most over the seeds."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,12 @@ def list_curves(points: Sequence[Point], columns: Sequence[str]) -> list[Plot]:
     """
     found = []
     for number, measure in enumerate(columns):
+        name = f"curve-{number}-{re.sub(r'[^a-z0-9]+', '-', measure.lower())}"
         having = [point for point in points if point.list_values(measure)]
         if having:
             told = (f"{_say(point)}: {_tell(point.list_values(measure))}" for point in having)
             curve = _Curve(having, measure)
-            found.append(Plot(f"curve-{number}", measure, "; ".join(told), curve))
+            found.append(Plot(name, measure, "; ".join(told), curve))
     return found
 
 

@@ -28,7 +28,7 @@ class Summary(msgspec.Struct, frozen=True):
     measures: dict[str, float]
     unmet: tuple[str, ...]
     is_whole: bool = True
-    commit: str = ""
+    code: str = ""
     command: str = ""
 
 
@@ -41,7 +41,7 @@ def write_result(result: Result, folder: Path, origin: Origin) -> list[Path]:
         result.measures,
         result.unmet,
         result.is_whole,
-        origin.commit,
+        origin.code,
         origin.command,
     )
     files = {SUMMARY: msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"}

@@ -1,6 +1,7 @@
 """What a run is measured by: counters, distributions, a sample every so often, and a summary."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -14,6 +15,7 @@ from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.results.providers import Providers
 from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.scenario.quantities import seconds
@@ -21,6 +23,8 @@ from p2p_modelex.units import AI
 
 PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
+CALM = 3
+"""Requests in hand, in the whole world, that nobody would call a crowd."""
 SAMPLES_MAX = 100_000
 """Samples kept in a run."""
 MS = 1000
@@ -32,7 +36,7 @@ class Sampled(msgspec.Struct, frozen=True):
     about. is_complete: whether every node that was looked at knows every advertiser that is up.
     tokens, paid_ai: of completions, and what honest requesters paid for them, until then.
     sold_ahead_ai, bought_ahead_ai: how far honest providers are ahead of their payers, and honest
-    requesters of their providers.
+    requesters of their providers. asked_ai: for 1,000 completion tokens, by providers in the mean.
     """
 
     at_s: float
@@ -50,6 +54,7 @@ class Sampled(msgspec.Struct, frozen=True):
     paid_ai: float
     sold_ahead_ai: float
     bought_ahead_ai: float
+    asked_ai: float
 
 
 class Measures:
@@ -68,6 +73,7 @@ class Measures:
         self.gossip_hops = Spread()
         self.record_delay = Spread()
         self.offences: dict[str, int] = {}
+        self.providers = Providers(world)
         self.duplicates = self.deliveries = self.frames = self.tokens = 0
 
     def on_gossip(self, life: Life, message: Message) -> None:
@@ -115,9 +121,20 @@ class Measures:
             paid_ai=customers.paid / AI,
             sold_ahead_ai=sold / AI,
             bought_ahead_ai=bought / AI,
+            asked_ai=_mean(self._find_prices().values()),
         )
         if len(self.samples) < SAMPLES_MAX:
             self.samples.append(sampled)
+
+    def _find_prices(self) -> dict[str, float]:
+        """What 1,000 completion tokens cost at each population that sells, in AI, in the mean."""
+        prices: dict[str, list[float]] = {}
+        for machine in self._world.alive.values():
+            engine = machine.asking or machine.population.engine
+            if engine is not None:
+                asked = prices.setdefault(machine.population.name, [])
+                asked.append(engine.completion_price / AI)
+        return {name: _mean(asked) for name, asked in prices.items()}
 
     def _is_complete(self, lives: list[Life], advertisers: list[PeerId]) -> bool:
         most = max(1, PAIRS_MAX // max(1, len(advertisers)))
@@ -143,7 +160,7 @@ class Measures:
             "frames": self.frames,
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
-        found |= self._summarise_mesh() | self._summarise_requests() | self._summarise_engines()
+        found |= self._summarise_mesh() | self._summarise_requests() | self.providers.summarise()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
             found |= self._summarise_chain(self._world.chain)
@@ -155,6 +172,9 @@ class Measures:
         found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
         found |= percentiles("redeem_s", self._settling.waits, 1_000_000)
         found |= self._settling.summarise(chain)
+        if any(one.pricing is not None for one in self._world.scenario.population):
+            asked = self._find_prices().items()
+            found |= {f"asked_ai_{name}": price for name, price in asked}
         return found
 
     def _summarise_mesh(self) -> dict[str, float]:
@@ -169,6 +189,18 @@ class Measures:
         if complete_at is not None:
             found["complete_at_s"] = complete_at
         return found
+
+    def find_calm(self) -> float | None:
+        """Return since when, for good, no more requests than twice the usual are in hand; None if
+        there are as many in the end.
+        """
+        usual = 2 * statistics.median(sampled.running for sampled in self.samples)
+        since = None
+        for sampled in reversed(self.samples):
+            if sampled.running > max(usual, CALM):
+                break
+            since = sampled.at_s
+        return since
 
     def find_complete(self) -> float | None:
         """Return since when directories have been complete, seconds; None if they are not."""
@@ -192,25 +224,18 @@ class Measures:
             "completion_tokens": customers.tokens,
             "paid_ai": customers.paid / AI,
         }
+        if customers.tokens:
+            found["paid_ai_ktoken"] = customers.paid / AI * 1000 / customers.tokens
+        if customers.declined:
+            found["declined"] = customers.declined
         found |= percentiles("first_text_ms", customers.first_text, MS)
         found |= percentiles("whole_ms", customers.whole, MS)
+        calm_at = self.find_calm() if self.samples else None
+        if calm_at is not None:
+            found["calm_at_s"] = calm_at
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
 
-    def _summarise_engines(self) -> dict[str, float]:
-        """What providers' machines did. engines_alike: Jain's index, 1 if all did as much."""
-        machines = [one for one in self._world.machines if one.population.engines]
-        made = [machine.tally.tokens for machine in machines]
-        if not any(made):
-            return {}
-        tallies = [machine.tally for machine in machines]
-        reads = sum(one.prompt_tokens for one in tallies)
-        cached = sum(one.cached_tokens for one in tallies)
-        up_us = sum(self._world.kernel.now - machine.population.starts for machine in machines)
-        return {
-            "engines_alike": sum(made) ** 2 / (len(made) * sum(one**2 for one in made)),
-            "engines_busy": sum(one.busy_us for one in tallies) / up_us,
-            "engine_loads": sum(one.loads for one in tallies),
-            "cached_share": cached / (cached + reads),
-            "preempted": sum(one.preempted for one in tallies),
-        }
+
+def _mean(values: Collection[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -13,6 +14,10 @@ from p2p_modelex.simulation.results.sweep import Planned, Swept, run_one
 
 CONNECT_S = 10
 EXTRA = 'pip install "p2p-modelex[dask]", on every machine'
+
+
+_TURN = Lock()
+"""A run stands in for functions of its whole process, and a worker may have several threads."""
 
 
 class OtherCode(SimulationError):
@@ -38,13 +43,15 @@ def run_text(planned: str, code: str) -> str:
     own = compute_code()
     if own != code:
         raise OtherCode(f"a worker runs code {own} of this package, and the sweep is of {code}")
-    swept = run_one(msgspec.json.decode(planned, type=Planned))
+    with _TURN:
+        swept = run_one(msgspec.json.decode(planned, type=Planned))
     return msgspec.json.encode(swept).decode()
 
 
 def run_on_dask(planned: Sequence[Planned], address: str) -> Iterator[Swept]:
     """Run each on the cluster of a scheduler; yields them as they end. A run whose worker dies is
-    begun again, three times by dask's default (`distributed.scheduler.allowed-failures`).
+    begun again, three times by dask's default (`distributed.scheduler.allowed-failures`); if all
+    workers go, others are waited for.
 
     BadInput if nobody is there or dask is not installed; OtherCode.
     """
@@ -59,13 +66,18 @@ def run_on_dask(planned: Sequence[Planned], address: str) -> Iterator[Swept]:
         hint = "the address that `dask scheduler` prints, such as tcp://10.0.0.7:8786"
         raise BadInput(f"no dask scheduler at {address}: {error}", hint=hint) from error
     with cluster:
+        try:
+            cluster.wait_for_workers(1, timeout=CONNECT_S)
+        except TimeoutError as error:
+            said = f"the dask scheduler at {address} has no workers"
+            raise BadInput(said, hint=f"dask worker {address} --nthreads 1") from error
         asked = {}
         for one in planned:
             text = msgspec.json.encode(one).decode()
             run = cluster.submit(run_text, text, compute_code(), pure=False)
             asked[run.key] = run, one
         try:
-            for ended in as_completed([run for run, _ in asked.values()]):
+            for ended in as_completed([run for run, _ in asked.values()], loop=cluster.loop):
                 one = asked.pop(ended.key)[1]
                 try:
                     yield msgspec.json.decode(ended.result(), type=Swept)

@@ -48,9 +48,9 @@ def _list_distributions(result: Result) -> Iterator[Plot]:
     }
     if by_load:
         said = "; ".join(
-            f"{of}, at up to {load} requests in flight: {_say(steps)}"
+            f"{of.removesuffix('_ms')}, with up to {load} in flight: {_say(steps)}"
             for of, levels in by_load.items()
-            for load, steps in levels
+            for load, steps in (levels if len(levels) == 1 else (levels[0], levels[-1]))
         )
         yield Plot("load", "Latency against load", said, _LoadPlot(by_load))
 

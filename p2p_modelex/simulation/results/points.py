@@ -7,6 +7,8 @@ import msgspec
 from p2p_modelex.simulation.results.sweep import Swept
 
 SEED = "seed"
+WHOLE = 10_000
+"""Of numbers from here on, nobody reads what is behind the point."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -62,4 +64,4 @@ def _tell_unmet(point: Point) -> str:
 
 def format_number(value: float) -> str:
     """Return a measure for people."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.6g}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= WHOLE else f"{value:.5g}"

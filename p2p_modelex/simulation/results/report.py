@@ -12,11 +12,11 @@ from p2p_modelex.simulation.scenario.tables import Expectation
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a result comes from: what was run, by which command and which commit of the code."""
+    """Where a result comes from: what was run, by which command and which code."""
 
     recipe: Recipe
     command: str = ""
-    commit: str = ""
+    code: str = ""
 
 
 class Held(msgspec.Struct, frozen=True):

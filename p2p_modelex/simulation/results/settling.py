@@ -20,6 +20,7 @@ class Settling:
         self._world = world
         self._promised: dict[Lane, int] = {}
         self._sellers: dict[Lane, str] = {}
+        self._claimed: dict[Lane, int] = {}
         self._since: dict[Lane, int] = {}
         self.waits = Spread()
         """How long a lane's oldest voucher waited until its redeeming was mined, microseconds."""
@@ -36,7 +37,8 @@ class Settling:
                     lane = ChannelId(promise.channel), promise.lane
                     self._promised[lane] = promise.amount
                     self._sellers[lane] = machine.population.name
-                    self._since.setdefault(lane, life.kernel.now)
+                    if promise.amount > self._claimed.get(lane, 0):
+                        self._since.setdefault(lane, life.kernel.now)
 
     def on_mined(self, one: Transaction) -> None:
         """A transaction is in a block."""
@@ -45,6 +47,7 @@ class Settling:
             for claim in one.effect.claims:
                 promise = claim.signed.voucher
                 lane = ChannelId(promise.channel), promise.lane
+                self._claimed[lane] = promise.amount
                 since = self._since.pop(lane, None)
                 if since is not None:
                     self.waits.add(now - since)

@@ -4,140 +4,50 @@ After TigerBeetle's VOPR: the options themselves are drawn, so that the seed rep
 after swarm testing (Groce et al., ISSTA 2012): in each world about half of the options are left as
 they are, since some bugs show only where something that hides them is away.
 
-An option more is a line more in one of the tables. Each has a stream of random numbers of its own,
-so that it changes no other's draws.
+Each option has a stream of random numbers of its own, so that one more changes no other's draws.
 """
 
+import math
 import random
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
+from p2p_modelex.core.routing.profile import PROFILES
+from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
-from p2p_modelex.simulation.models.cryptography import Costs
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
+from p2p_modelex.simulation.scenario.options import OPTIONS
+from p2p_modelex.simulation.scenario.quantities import Duration
 from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
+    ON_CHAIN,
     Fault,
+    FaultKind,
+    Policy,
     Population,
     Scenario,
     Workload,
 )
 
 _S = 1_000_000
-_AI = 10**18
-RUNS_S = (60, 600)
-"""How long worlds live before they settle."""
+RUNS_S = (30, 600)
+"""How long worlds live before they settle; half of them less than 134 s."""
+EVERY = tuple(Duration(one * _S) for one in (1, 3, 10, 30))
+"""From one request to the next."""
 SETTLES_S = 200
 """Longer than any time-out of an exchange, and than a round of reconciliation."""
 FAULTS_MAX = 5
 MODELS = ("tiny", "other")
+DEVICES = (("cpu", "smollm2-135m"), ("h100", "llama-3-8b"), ("l4", "llama-3-1b"))
+FARM, POLICY = "farm", "drawn"
+BUYERS = ("free-rider", "last-voucher", "double-spender", "replayer")
+TRADERS = ("garbler",)
+"""Behaviours of those who buy, and of those who buy or sell; all others sell."""
 SWARM = 0.5
 """How likely an option is drawn at all."""
 
-
-def _times(*seconds: float) -> tuple[Duration, ...]:
-    return tuple(Duration(round(one * _S)) for one in seconds)
-
-
-def _money(*amounts: float) -> tuple[Money, ...]:
-    return tuple(Money(round(one * _AI)) for one in amounts)
-
-
-Options = Mapping[str, tuple[Any, ...]]
-"""What a field may be, where it is drawn."""
-
-OPTIONS: dict[type[msgspec.Struct], Options] = {
-    Scenario: {
-        "crypto": ("stub", "stub", "stub", "real"),
-        "codec": ("bytes",),
-        "registers": (True,),
-    },
-    Links: {
-        "jitter": (0.0, 1.0, 5.0),
-        "loss": (0.001, 0.02, 0.2),
-        "latency": _times(0, 0.001, 0.4),
-        "regions": ({"tokyo": 1.0}, {"dallas": 1.0, "sydney": 3.0}),
-    },
-    Gossip: {
-        "d": (4, 8, 12),
-        "d_lo": (1, 2, 3),
-        "d_hi": (12, 16),
-        "d_score": (1, 4),
-        "d_out": (1, 2),
-        "d_lazy": (0, 12),
-        "heartbeat": _times(0.2, 5),
-        "history": (3, 10),
-        "history_gossip": (1,),
-        "prune_backoff": _times(1, 300),
-        "seen": _times(30, 600),
-        "flood_publish": (False,),
-        "fills_at_once": (False,),
-        "refuses_when_full": (True,),
-    },
-    Chain: {
-        "block": _times(0.1, 15),
-        "read": _times(0, 1),
-        "fails": (0.05, 0.3),
-        "challenge": _times(60, 3600),
-        "redeem_every": _times(10, 300),
-        "fees": (Fees(background=1.0), Fees(background=1.0, raises=False)),
-        "confirmations": (1, 3),
-        "reorgs": (0.02, 0.2),
-        "reorg_depth": (1, 5),
-        "dropped": (0.5,),
-    },
-    Cpu: {
-        "step": _times(0, 0.001),
-        "gossip": _times(0, 0.05),
-        "disk": _times(0, 0.05, 0.5),
-        "signatures": (Costs(peer_verify_us=5000, account_recover_us=20_000),),
-    },
-    Engine: {
-        "slots": (1, 2, 16),
-        "waiting": (0, 2, 64),
-        "prefill": (50.0, 1e5),
-        "decode": (2.0, 500.0),
-        "batching": (0.0, 1.0),
-        "cold_start": _times(1, 20),
-        "crash": (0.05, 0.3),
-        "prompt_price": _money(0, 0.5),
-        "completion_price": _money(0, 0.001, 1),
-        "credit_tokens": (2, 16, 1000),
-        "context": (64, 1000),
-    },
-    Population: {
-        "starts": _times(1, 30),
-        "join_over": _times(0, 30),
-        "neighbours": (1, 2, 16),
-        "finds": ("random",),
-        "hidden": (0.3,),
-        "session": _times(5, 60, 300),
-        "downtime": _times(1, 10),
-        "up": (ByteRate(20_000), ByteRate(1_000_000)),
-        "down": (ByteRate(20_000), ByteRate(1_000_000)),
-        "purse": _money(0.05, 2),
-        "deposit": _money(0.01, 0.2, 10),
-    },
-    Workload: {
-        "starts": _times(1, 30),
-        "lasts": _times(20, 60),
-        "prompt_tokens": (1, 5, 3000),
-        "completion_tokens": (1, 10, 400),
-        "spread": (0.0, 2.0),
-        "max_tokens": (1, 64, 4096),
-        "attempts": (1, 2, 8),
-        "cancelled": (0.1, 0.5),
-        "quoted": (0.5, 1.0),
-        "window": _money(0.0001, 0.01),
-        "max_cost": _money(0.0001, 0.01),
-    },
-    Fault: {"share": (0.1, 0.9, 1.0), "symmetric": (False,)},
-}
-"""Every field that may be drawn by itself; `tests/simulation/test_chance.py` knows the others."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -150,8 +60,8 @@ def draw_scenario(seed: int) -> Scenario:
 class _Chance:
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        rng = self._open("length")
-        self._lasts = rng.randint(*RUNS_S) * _S
+        least, most = map(math.log, RUNS_S)
+        self._lasts = round(math.exp(self._open("length").uniform(least, most))) * _S
 
     def _open(self, *names: str) -> random.Random:
         return open_stream(self._seed, "chance", *names)
@@ -174,7 +84,9 @@ class _Chance:
 
     def draw(self) -> Scenario:
         populations = self._draw_populations()
-        chain = Chain(**self._draw(Chain)) if self._has("chain", likely=0.9) else None
+        chain = None
+        if self._has("chain", likely=0.9):
+            chain = Chain(fees=Fees(**self._draw(Fees)), **self._draw(Chain))
         return Scenario(
             name=f"chance-{self._seed}",
             seed=self._seed,
@@ -187,7 +99,8 @@ class _Chance:
             chain=chain,
             population=populations,
             workload=self._draw_workloads(populations) if chain is not None else (),
-            fault=self._draw_faults(populations, has_chain=chain is not None),
+            fault=self._draw_faults(populations, chain),
+            policy=(self._draw_policy(),) if self._has("policy") else (),
             **self._draw(Scenario),
         )
 
@@ -200,38 +113,67 @@ class _Chance:
             self._draw_population(f"sellers-{number}", rng.randint(1, 5))
             for number in range(rng.randint(1, 3))
         ]
-        buyers = self._draw_population("buyers", rng.randint(1, 6), role="requester")
+        buyers = self._draw_population("buyers", rng.randint(2, 6), role="requester")
         liars = [
             self._draw_liars(name)
             for name in BEHAVIOURS
-            if name != "honest" and self._has("behaviour", name, likely=0.15)
+            if name != "honest" and self._has("behaviour", name, likely=0.1)
         ]
         return (bootstraps, *sellers, buyers, *liars)
 
     def _draw_liars(self, behaviour: str) -> Population:
-        role = "requester" if behaviour == "free-rider" else "provider"
-        count = self._open("liars", behaviour).randint(1, 3)
+        rng = self._open("liars", behaviour)
+        buys = behaviour in BUYERS or (behaviour in TRADERS and rng.random() < 0.5)
+        role = "requester" if buys else "provider"
+        count = rng.randint(1, 3)
         return self._draw_population(f"liars-{behaviour}", count, role=role, behaviour=behaviour)
 
     def _draw_population(
         self, name: str, count: int, *, role: Any = "provider", behaviour: str = "honest"
     ) -> Population:
-        engine = None
-        if role == "provider":
-            model = self._open("model", name).choice(MODELS) if self._has("models") else MODELS[0]
-            engine = Engine(model=model, **self._draw(Engine, name))
         drawn = self._draw(Population, name)
-        return Population(
-            name=name, count=count, role=role, behaviour=behaviour, engine=engine, **drawn
-        )
+        if role == "provider":
+            drawn |= self._draw_wares(name)
+        else:
+            drawn.pop("resident", None)
+        if self._has("routing"):
+            own = (POLICY,) if self._has("policy") else ()
+            drawn["routing"] = self._open("routing", name).choice((*PROFILES, *own))
+        return Population(name=name, count=count, role=role, behaviour=behaviour, **drawn)
+
+    def _draw_wares(self, name: str) -> dict[str, Any]:
+        """Draw what sellers sell, and together with whom."""
+        models = MODELS if self._has("models") else MODELS[:1]
+        rng = self._open("wares", name)
+        first, *others = rng.sample(models, rng.randint(1, len(models)))
+        wares: dict[str, Any] = {"engine": self._draw_engine(name, first)}
+        if others:
+            wares["also"] = tuple(self._draw_engine(f"{name}/{one}", one) for one in others)
+        if self._has("farm"):
+            wares["farm"] = rng.choice((FARM, FARM, None))
+        return wares
+
+    def _draw_engine(self, name: str, model: str) -> Engine:
+        drawn = self._draw(Engine, name)
+        if self._has("devices"):
+            drawn["device"], drawn["size"] = self._open("device", name).choice(DEVICES)
+        return Engine(model=model, **drawn)
+
+    def _draw_policy(self) -> Policy:
+        rng = self._open("policy")
+        names = rng.sample(list(SCORERS), rng.randint(1, 4))
+        drawn = {"picker": "power_of_d", **self._draw(Policy)}
+        return Policy(name=POLICY, weights={one: rng.randint(1, 4) for one in names}, **drawn)
 
     def _draw_workloads(self, populations: tuple[Population, ...]) -> tuple[Workload, ...]:
-        sold = [one.engine.model for one in populations if one.engine is not None]
+        sold = [engine.model for one in populations for engine in one.engines]
+        farms = [None, *(one.farm for one in populations if one.behaviour == "honest")]
         return tuple(
             Workload(
                 population=population.name,
                 model=self._open("wanted", population.name).choice(sold),
-                every=self._open("every", population.name).choice(_times(2, 10, 40)),
+                farm=self._open("farm", population.name).choice(farms),
+                every=self._open("every", population.name).choice(EVERY),
                 **self._draw(Workload, population.name),
             )
             for population in populations
@@ -239,17 +181,23 @@ class _Chance:
         )
 
     def _draw_faults(
-        self, populations: tuple[Population, ...], *, has_chain: bool
+        self, populations: tuple[Population, ...], chain: Chain | None
     ) -> tuple[Fault, ...]:
         rng = self._open("faults")
         kinds = [kind for kind in FAULT_KINDS if self._has("fault", kind)]
-        if not has_chain:
-            kinds = [kind for kind in kinds if kind != "outage"]
+        if chain is None:
+            kinds = [kind for kind in kinds if kind not in ON_CHAIN]
+        if chain is None or not chain.fees.background:
+            kinds = [kind for kind in kinds if kind != "congestion"]
         count = rng.randint(1, FAULTS_MAX) if kinds else 0
         return tuple(self._draw_fault(rng, kinds, populations, str(one)) for one in range(count))
 
     def _draw_fault(
-        self, rng: random.Random, kinds: list[Any], populations: tuple[Population, ...], name: str
+        self,
+        rng: random.Random,
+        kinds: list[FaultKind],
+        populations: tuple[Population, ...],
+        name: str,
     ) -> Fault:
         at = rng.randrange(self._lasts)
         lasts = min(rng.randint(1, 120) * _S, self._lasts - at)

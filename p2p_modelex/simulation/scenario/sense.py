@@ -8,6 +8,7 @@ from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
+from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
 from p2p_modelex.simulation.plugin import ROUTING
@@ -15,6 +16,7 @@ from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
 from p2p_modelex.simulation.scenario.tables import (
     NODES_MAX,
+    ON_CHAIN,
     Fault,
     Policy,
     Population,
@@ -119,8 +121,18 @@ def _validate_population(
         if name is not None and name not in names:
             key = "victims" if name == population.victims else "dials"
             raise Nonsense(place, key, f"no population {name!r}", _nearest(name, names))
+    _validate_sale(population, place)
+
+
+def _validate_sale(population: Population, place: Place) -> None:
+    """What it sells, on which machines, at which prices."""
     if (population.engine is not None) and population.role != "provider":
         raise Nonsense(place, "engine", f"a {population.role} sells nothing", "remove it")
+    if population.pricing is not None:
+        if population.engine is None:
+            raise Nonsense(place, "pricing", "it has no engine to price", "engine = {}")
+        if not population.pricing.every:
+            raise Nonsense(place, "pricing", "prices without a pause", "a time over 0 s")
     if population.also and population.engine is None:
         raise Nonsense(place, "also", "there is no engine beside it", "name one as `engine`")
     models = [engine.model for engine in population.engines]
@@ -173,6 +185,13 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
         raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
     if not workload.every:
         raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
+    if not workload.day:
+        raise Nonsense(place, "day", "a day without time", "a time over 0 s")
+    if workload.lengths is not None and workload.lengths not in PUBLISHED:
+        hint = _nearest(workload.lengths, PUBLISHED)
+        raise Nonsense(place, "lengths", f"no lengths {workload.lengths!r}", hint)
+    if workload.trace is not None and workload.turns > 1:
+        raise Nonsense(place, "trace", "a record has no conversations", "turns = 1.0")
 
 
 def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: Place) -> None:
@@ -181,8 +200,7 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
-    on_chain = ("outage", "congestion", "censorship", "closing")
-    if fault.kind in on_chain and scenario.chain is None:
+    if fault.kind in ON_CHAIN and scenario.chain is None:
         raise Nonsense(place, "kind", f"there is no chain for a {fault.kind}", "add [chain]")
     if fault.kind == "congestion" and scenario.chain and not scenario.chain.fees.background:
         why = "nobody else is on the chain"

@@ -176,12 +176,16 @@ class Chain(Table, frozen=True, kw_only=True):
 
 
 class Cpu(Table, frozen=True, kw_only=True):
-    """What a step costs on the virtual CPU of its node, beside its signatures; what a gossip
-    message costs in py-libp2p (measured: 3 to 6 ms); and how long a disk write takes.
+    """What things cost on the virtual CPU of their node, as `python -m benchmarks costs` measures.
+
+    step: an input, its signatures apart. frame: sending one, or receiving it, through cipher and
+    muxer. gossip: a message in py-libp2p, its copies from other neighbours included. disk: how long
+    a write takes.
     """
 
-    step: Duration = Duration(20)
-    gossip: Duration = Duration(4_000)
+    step: Duration = Duration(100)
+    frame: Duration = Duration(50)
+    gossip: Duration = Duration(1_000)
     disk: Duration = Duration(2_000)
     signatures: Costs = Costs()
 
@@ -193,7 +197,8 @@ class Engine(Table, frozen=True, kw_only=True):
     slower a step is for each further request in it, as a share (continuous batching). device, size:
     of models/devices.toml, instead of these three. chunk: tokens of prompts in a step at most, all
     that wait if there is none. kv: tokens that the engine's memory holds; what the device has room
-    for, or each slot's context. cache: whether what prompts have in common is read once.
+    for, or each slot's context. cache: whether what prompts have in common is read once. continues:
+    whether it goes on with an answer that another began.
     cold_start: how long weights take to load; what the device takes for them, or no time. crash:
     the share of answers at whose end the engine's process dies, with all that it has. waiting:
     requests that may queue. prices: for 1,000 tokens.
@@ -210,6 +215,7 @@ class Engine(Table, frozen=True, kw_only=True):
     chunk: Annotated[int, Meta(ge=16, le=1_000_000)] | None = None
     kv: Annotated[int, Meta(ge=64, le=10**9)] | None = None
     cache: bool = True
+    continues: bool = False
     cold_start: Duration | None = None
     crash: Share = 0.0
     prompt_price: Money = Money(2 * 10**16)

@@ -38,6 +38,24 @@ FaultKind = Literal[
     "partition", "clog", "crash", "outage", "congestion", "censorship", "closing", "antagonist"
 ]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closing")
+"""Those that need a chain."""
+
+
+class Pricing(Table, frozen=True, kw_only=True):
+    """How a provider sets its prices, every so often; what changes is advertised anew.
+
+    cost: of 1,000 completion tokens; nobody sells under it. cost-plus: that and `margin` of it.
+    undercut: `step` of it under the cheapest other that its own directory has, and no more than its
+    engine's price. surge: its engine's price, and `step` of it more for each share of its slots
+    that is taken. Prompt tokens keep their proportion to the engine's completion tokens.
+    """
+
+    policy: Literal["cost-plus", "undercut", "surge"]
+    cost: Money
+    every: Duration = Duration(30_000_000)
+    margin: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.2
+    step: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.05
 
 
 class Population(Table, frozen=True, kw_only=True):
@@ -74,6 +92,7 @@ class Population(Table, frozen=True, kw_only=True):
     up: ByteRate = ByteRate(12_500_000)
     down: ByteRate = ByteRate(12_500_000)
     engine: Engine | None = None
+    pricing: Pricing | None = None
     also: Annotated[tuple[Engine, ...], Meta(max_length=16)] = ()
     resident: Annotated[int, Meta(ge=1, le=16)] | None = None
     purse: Money = Money(100 * 10**18)
@@ -91,18 +110,36 @@ class Population(Table, frozen=True, kw_only=True):
 
 
 class Workload(Table, frozen=True, kw_only=True):
-    """Requests of each node of a population: Poisson, `every` apart on average.
+    """Requests of each node of a population, `every` apart on average.
 
-    prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma.
+    arrivals: `poisson`; `bursty`, with `cv` as the coefficient of variation of the pauses, which
+    are Gamma (BurstGPT, arXiv 2401.17644: 1.4); `diurnal`, a rate that swings by a share within
+    `day`, from the middle of its rise on. trace: a recorded workload instead (recorded.py), whose
+    requests its nodes share out; `every` and lengths are the record's then.
+    prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma. lengths:
+    those of a published trace instead (models/lengths.toml). hourly: what a node may spend in an
+    hour of the run; it asks for nothing once that is gone. reserve: the most it gives for 1,000
+    completion tokens, as a median; reserve_spread: its sigma from request to request.
     cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
     whose members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes
     on after `think`, also in the mean, with all before in the prompt, while that is within
-    `context` tokens. system_tokens: of a system prompt, the same for all.
+    `context` tokens. system_tokens: of a system prompt, the same for all. deadline: how soon an
+    answer must begin, or nobody wants it. continues: whether another provider may go on from the
+    text of one that failed.
     """
 
     population: Label
     model: Label = "tiny"
     every: Duration
+    arrivals: Literal["poisson", "bursty", "diurnal"] = "poisson"
+    cv: Annotated[float, Meta(gt=0.0, le=20.0)] = 1.4
+    day: Duration = Duration(86_400_000_000)
+    swing: Share = 0.8
+    trace: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    lengths: Label | None = None
+    hourly: Money | None = None
+    reserve: Money | None = None
+    reserve_spread: Annotated[float, Meta(ge=0.0, le=3.0)] = 0.0
     starts: Duration = Duration(0)
     lasts: Duration | None = None
     prompt_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 200
@@ -119,6 +156,8 @@ class Workload(Table, frozen=True, kw_only=True):
     think: Duration = Duration(10_000_000)
     context: Annotated[int, Meta(ge=64, le=10**6)] = 4096
     system_tokens: Annotated[int, Meta(ge=0, le=20_000)] = 0
+    deadline: Duration | None = None
+    continues: bool = False
 
 
 class Fault(Table, frozen=True, kw_only=True):
