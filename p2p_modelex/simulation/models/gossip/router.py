@@ -181,7 +181,8 @@ class Router:
         late = [one for one, (_, until) in self._promises.items() if until <= now]
         for one in late:
             peer, _ = self._promises.pop(one)
-            self.scores.on_misbehaviour(peer)
+            if peer in self.neighbours:
+                self.scores.on_misbehaviour(peer)
 
     def _emit_gossip(self, now: int) -> None:
         """IHAVE of the last windows to some neighbours outside the mesh."""
