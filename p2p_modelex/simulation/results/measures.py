@@ -139,7 +139,7 @@ class Measures:
     def _is_complete(self, lives: list[Life], advertisers: list[PeerId]) -> bool:
         most = max(1, PAIRS_MAX // max(1, len(advertisers)))
         looked = self._rng.sample(lives, most) if len(lives) > most else lives
-        if any(len(life.core.directory) < len(advertisers) for life in looked):
+        if any(len(life.core.directory) < len(advertisers) for life in lives):
             return False
         return all(
             get(peer) is not None
