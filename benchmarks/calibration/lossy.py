@@ -26,9 +26,9 @@ from p2p_modelex.simulation.scenario.quantities import Duration
 from p2p_modelex.simulation.scenario.settings import Links
 
 ONE_WAY_S = 0.05
-PAUSE_S = 0.5
-"""Between two messages: longer than a time-out."""
-CASES = ((30_000, 0.0, 40), (260_000, 0.0, 40), (3_000, 0.03, 150), (30_000, 0.03, 100))
+PAUSE_S = 1.5
+"""Between two messages: so long that a window is back at ten packets."""
+CASES = ((30_000, 0.0, 30), (260_000, 0.0, 30), (3_000, 0.03, 100), (30_000, 0.03, 60))
 """Bytes of a message, share of packets lost, messages."""
 MODELLED = 20
 """Times as many in the model."""
