@@ -186,10 +186,11 @@ class Wires:
         other = connection.other if is_ours else connection.opener
         flow = connection.to_other if is_ours else connection.to_opener
         arrival = self._links.compute_arrival(self.place, other.place, size, at, flow)
-        heal = self._links.find_heal(self.process.number, other.process.number, at)
-        if heal:
-            healed = heal + self._links.get_latency(self.place, other.place)
-            arrival = flow.last = max(arrival, healed)
+        if self._links.cuts:
+            heal = self._links.find_heal(self.process.number, other.process.number, at)
+            if heal:
+                healed = heal + self._links.get_latency(self.place, other.place)
+                arrival = flow.last = max(arrival, healed)
         self._kernel.at(arrival, other.process, event)
 
     def drop(self, peer: PeerId) -> None:
