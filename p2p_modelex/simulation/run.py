@@ -17,6 +17,7 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation import seams
 from p2p_modelex.simulation.actors.director import Director
+from p2p_modelex.simulation.actors.raters import Raters
 from p2p_modelex.simulation.actors.workload import Customers
 from p2p_modelex.simulation.checks.checkers import Checkers
 from p2p_modelex.simulation.checks.exposure import Exposure
@@ -73,10 +74,13 @@ class Simulation:
             self.world.open_stream,
             self._is_honest,
         )
+        self.raters = Raters(self.world.machines, self.chain)
         self.measures = Measures(self.world, self.customers)
         self.exposure = Exposure(self._is_honest)
         self._watch.wire(self)
-        self.director = Director(self.world, self.customers, self._sample, self._on_death)
+        self.director = Director(
+            self.world, self.customers, self.raters, self._sample, self._on_death
+        )
 
     def _build_chain(self) -> ChainModel | None:
         settings = self.scenario.chain
@@ -220,7 +224,7 @@ class _Watch:
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
-            fx.Emit: (run.customers.on_emit,),
+            fx.Emit: (run.customers.on_emit, run.raters.on_emit),
         }
         self._rows = (checkers.on_rows, measures.on_rows)
         self._received = exposure.on_received

@@ -1,6 +1,6 @@
 """An adversary: a seller that earns trust and then runs with the money."""
 
-from p2p_modelex.simulation.actors.behaviours import withhold_chunks
+from p2p_modelex.simulation.actors.behaviours.selling import withhold_chunks
 from p2p_modelex.simulation.plugin import behaviour, checker
 
 TURNS_US = 120_000_000

@@ -14,7 +14,7 @@ from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.errors import ChainError, PaymentError, SimulationError
-from p2p_modelex.ids import Address
+from p2p_modelex.ids import Address, PublicKey
 from p2p_modelex.records.channel import PAYER_SIGNS
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.split import SplitState
@@ -28,7 +28,16 @@ DEPLOYMENT = Deployment(
 )
 NUMBER = -2
 """The chain's number in the trace."""
-_READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry)
+_READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry, fx.ReadRatings)
+
+
+class Rate(msgspec.Struct, frozen=True, gc=False):
+    """An account rates a registered node, in hundredths of a per cent. It gets no answer."""
+
+    peer: PublicKey
+    operator: Address
+    rating: int
+
 
 ChainEffect = (
     fx.FetchChannel
@@ -39,6 +48,8 @@ ChainEffect = (
     | fx.PayOut
     | fx.ReadRegistry
     | fx.PutAnchor
+    | fx.ReadRatings
+    | Rate
 )
 
 
@@ -136,6 +147,10 @@ class ChainModel:
                 return inp.SplitFetched(self.ledger.split())
             case fx.ReadRegistry():
                 return self._read_registry(caller)
+            case fx.ReadRatings(nodes, evaluators):
+                get = self.ledger.registry.get_rating
+                rated = ((peer, get(peer, operator, evaluators)) for peer, operator in nodes)
+                return inp.RatingsRead(tuple(rated))
         try:
             answer = self._transact(caller.account, effect)
         except (ChainError, PaymentError):
@@ -158,6 +173,8 @@ class ChainModel:
                 return inp.AnchorPut()
             case fx.PayOut(payee):
                 self.ledger.pay_out(payee)
+            case Rate(peer, operator, rating):
+                self.ledger.registry.rate(account, peer, operator, rating)
         return None
 
     def _read_registry(self, caller: Caller) -> inp.Input:
@@ -204,5 +221,5 @@ def _fail(effect: ChainEffect) -> inp.Input | None:
 
 def answer_without_chain(effect: ChainEffect) -> inp.Input | None:
     """Return what a node without a chain is told, as node/money.py has it; no registry answers."""
-    is_silent = isinstance(effect, fx.ReadRegistry | fx.PutAnchor)
+    is_silent = isinstance(effect, fx.ReadRegistry | fx.PutAnchor | fx.ReadRatings)
     return None if is_silent else _fail(effect)

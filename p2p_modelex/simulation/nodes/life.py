@@ -146,10 +146,10 @@ class Life:
             fx.Publish: self._publish,
             fx.Penalize: self._penalize,
             fx.Emit: lambda _: None,
-            fx.ReadRatings: lambda _: None,  # nobody rates there, and what is not read stands
         }
         on_chain = (fx.FetchChannel, fx.FetchSplit, fx.OpenChannel, fx.TopUpChannel)
-        for kind in (*on_chain, fx.Redeem, fx.PayOut, fx.ReadRegistry, fx.PutAnchor):
+        registry = (fx.ReadRegistry, fx.PutAnchor, fx.ReadRatings)
+        for kind in (*on_chain, fx.Redeem, fx.PayOut, *registry):
             table[kind] = self._call_chain
         return table
 

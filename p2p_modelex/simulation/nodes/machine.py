@@ -8,7 +8,8 @@ from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.parts import Identity, Policies, Shop
-from p2p_modelex.ids import Digest, PeerId, peer_id_of
+from p2p_modelex.core.ratings import RatingsPolicy
+from p2p_modelex.ids import Address, Digest, PeerId, peer_id_of
 from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
@@ -77,8 +78,8 @@ class Machine:
             DEPLOYMENT.channels_domain,
         )
 
-    def build_policies(self, scenario: Scenario) -> Policies:
-        """What its operator chooses."""
+    def build_policies(self, scenario: Scenario, believed: tuple[Address, ...]) -> Policies:
+        """What its operator chooses. believed: accounts whose ratings count."""
         redeem_every = scenario.chain.redeem_every if scenario.chain is not None else 0
         registers = scenario.registers and self.population.engine is not None
         return Policies(
@@ -86,6 +87,7 @@ class Machine:
             SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
             anchoring=AnchoringPolicy(registers),
             routing=ROUTING[self.population.routing],
+            ratings=RatingsPolicy(believed),
         )
 
     def build_shop(self, proof: SignedOwnership) -> Shop | None:

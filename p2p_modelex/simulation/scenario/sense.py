@@ -11,6 +11,9 @@ from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
 from p2p_modelex.toml_lines import TOP, Place
 
+EVALUATORS_MAX = 256
+"""Accounts whose ratings are read at once."""
+
 
 class Nonsense(BadInput):
     """A contradiction: which table, which key, what and what to do."""
@@ -62,6 +65,7 @@ def _validate_population(
     if population.routing not in ROUTING:
         hint = _nearest(population.routing, ROUTING)
         raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
+    _validate_ratings(scenario, population, names, place)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")
@@ -69,6 +73,23 @@ def _validate_population(
         raise Nonsense(place, "engine", f"a {population.role} sells nothing", "remove it")
     if population.farm is not None and population.engine is None:
         raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
+
+
+def _validate_ratings(
+    scenario: Scenario, population: Population, names: list[str], place: Place
+) -> None:
+    for name in population.believes:
+        if name not in names:
+            raise Nonsense(place, "believes", f"no population {name!r}", _nearest(name, names))
+    believed = sum(one.count for one in scenario.population if one.name in population.believes)
+    if believed > EVALUATORS_MAX:
+        most = f"{EVALUATORS_MAX} at most (contracts/src/Ratings.sol)"
+        raise Nonsense(place, "believes", f"{believed} accounts", most)
+    key = "believes" if population.believes else "rates"
+    is_used = population.believes or population.rates != "never"
+    if is_used and (scenario.chain is None or not scenario.registers):
+        hint = "add a [chain] table and `registers = true`"
+        raise Nonsense(place, key, "ratings are of registered nodes, on a chain", hint)
 
 
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:

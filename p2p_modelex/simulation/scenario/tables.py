@@ -45,7 +45,9 @@ class Population(Table, frozen=True, kw_only=True):
     purse: money of each at the start. farm: the one that all are members of, by weights as their
     slots; populations may share it.
     routing: the policy they buy by, one of core/routing's
-    profiles or a plug-in's.
+    profiles or a plug-in's. rates: whether they put ratings of providers on chain: what they saw
+    themselves, or all for liars and nothing for the honest. believes: whose ratings they read,
+    populations by name.
     """
 
     name: Label
@@ -66,6 +68,8 @@ class Population(Table, frozen=True, kw_only=True):
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
     farm: FarmName | None = None
+    rates: Literal["never", "honestly", "colluding"] = "never"
+    believes: Annotated[tuple[Label, ...], Meta(max_length=8)] = ()
 
 
 class Workload(Table, frozen=True, kw_only=True):
