@@ -19,6 +19,7 @@ from p2p_modelex.simulation import seams
 from p2p_modelex.simulation.actors.director import Director
 from p2p_modelex.simulation.actors.raters import Raters
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.bills import Bills
 from p2p_modelex.simulation.checks.checkers import Checkers
 from p2p_modelex.simulation.checks.exposure import Exposure
 from p2p_modelex.simulation.kernel import Kernel
@@ -77,6 +78,7 @@ class Simulation:
         self.raters = Raters(self.world.machines, self.chain)
         self.measures = Measures(self.world, self.customers)
         self.exposure = Exposure(self._is_honest)
+        self.bills = Bills()
         self._watch.wire(self)
         self.director = Director(
             self.world, self.customers, self.raters, self._sample, self._on_death
@@ -128,7 +130,7 @@ class Simulation:
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
         self.advance(self.scenario.duration)
-        measures = self.measures.summarise()
+        measures = self.measures.summarise() | self.exposure.losses.summarise()
         with self._explaining():
             measures |= take_measures(self)
         if self.scenario.settle:
@@ -213,7 +215,8 @@ class _Watch:
     def __init__(self) -> None:
         self._effects: dict[type, tuple[Callable[[Life, Any], None], ...]] = {}
         self._rows: tuple[Callable[[Life, tuple[Row, ...]], None], ...] = ()
-        self._received: Callable[[Life, inp.FrameReceived], None] | None = None
+        self._inputs: dict[type, Callable[[Life, Any], None]] = {}
+        self._ban: Callable[[Life, PeerId], None] | None = None
         self._gossip: Callable[[Life, Message], None] | None = None
 
     def wire(self, run: Simulation) -> None:
@@ -224,16 +227,22 @@ class _Watch:
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
-            fx.Emit: (run.customers.on_emit, run.raters.on_emit),
+            fx.Emit: (run.customers.on_emit, run.raters.on_emit, run.bills.on_emit),
         }
+        self._inputs = {
+            inp.FrameReceived: exposure.on_received,
+            inp.StreamEnded: exposure.on_lost,
+            inp.RunRequested: run.bills.on_asked,
+        }
+        self._ban = checkers.on_ban
         self._rows = (checkers.on_rows, measures.on_rows)
-        self._received = exposure.on_received
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:
         """See life.Observer."""
-        if type(happened) is inp.FrameReceived and self._received is not None:
-            self._received(life, happened)
+        take = self._inputs.get(type(happened))
+        if take is not None:
+            take(life, happened)
 
     def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
         """See life.Observer."""
@@ -244,6 +253,11 @@ class _Watch:
         """See life.Observer."""
         for take in self._rows:
             take(life, rows)
+
+    def on_ban(self, life: Life, peer: PeerId) -> None:
+        """See life.Observer."""
+        if self._ban is not None:
+            self._ban(life, peer)
 
     def on_gossip(self, life: Life, message: Message) -> None:
         """See life.Observer."""

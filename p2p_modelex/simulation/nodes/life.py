@@ -72,6 +72,10 @@ class Observer(Protocol):
 
     def on_gossip(self, life: "Life", message: Message) -> None: ...
 
+    def on_ban(self, life: "Life", peer: PeerId) -> None:
+        """A peer has offended too often, and is kept away."""
+        ...
+
 
 class Life:
     """A running process. Everything it uses is given to it; `wires` is set before it begins."""
@@ -286,6 +290,12 @@ class Life:
         end = self.wires.streams.get(stream)
         return end is not None and end.protocol == protocol
 
+    def peer_of(self, stream: StreamId) -> PeerId:
+        """Whom a stream, which is open, leads to."""
+        connection = self.wires.streams[stream].connection
+        is_ours = connection.opener is self.wires
+        return (connection.other if is_ours else connection.opener).peer
+
     def _count(self, effect: fx.CountTokens) -> None:
         engine = self._find_engine(effect)
         if engine is not None:
@@ -361,6 +371,7 @@ class Life:
     def _penalize(self, effect: fx.Penalize) -> None:
         now_s = seconds(self.kernel.now)
         if self._reputation.blame_peer(effect.peer, effect.offence, now_s):
+            self._observer.on_ban(self, effect.peer)
             self.kernel.at(self.kernel.now, self, Banned(effect.peer))
 
     def _call_chain(self, effect: Any) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from p2p_modelex.core.anchoring.own import AnchoringPolicy
+from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
@@ -85,6 +86,7 @@ class Machine:
         return Policies(
             Budget(Wei(self.population.deposit), Wei(self.population.purse)),
             SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
+            directory=DirectorySettings(entries_max=scenario.entries_max),
             anchoring=AnchoringPolicy(registers),
             routing=ROUTING[self.population.routing],
             ratings=RatingsPolicy(believed),

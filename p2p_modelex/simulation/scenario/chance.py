@@ -5,7 +5,7 @@ After TigerBeetle's VOPR: the options themselves are drawn, so that the seed rep
 
 import random
 
-from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, BUYERS
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Gossip, Links
@@ -76,10 +76,10 @@ def _draw_populations(rng: random.Random) -> tuple[Population, ...]:
     liars = [
         Population(
             name=f"liars-{name}",
-            role="requester" if name == "free-rider" else "provider",
+            role="requester" if name in BUYERS else "provider",
             behaviour=name,
             count=rng.randint(1, 2),
-            engine=None if name == "free-rider" else _draw_engine(rng),
+            engine=None if name in BUYERS else _draw_engine(rng),
         )
         for name in BEHAVIOURS
         if name != "honest" and rng.random() < 0.2

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
-from p2p_modelex.limits import NEIGHBOURS_MIN
+from p2p_modelex.limits import DIRECTORY_ENTRIES_MAX, NEIGHBOURS_MIN
 from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import (
@@ -139,7 +139,7 @@ class Scenario(Table, frozen=True, kw_only=True):
 
     crypto: `real`, or `stub` (cryptography.py). codec: `bytes` decodes each message as a node
     does; `objects` decodes equal bytes once for all nodes. registers: providers put an anchor of
-    themselves into the registry.
+    themselves into the registry. entries_max: advertisements that a directory has room for.
     """
 
     name: Label
@@ -150,6 +150,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     crypto: Literal["real", "stub"] = "stub"
     codec: Literal["bytes", "objects"] = "objects"
     registers: bool = False
+    entries_max: Annotated[int, Meta(ge=1, le=DIRECTORY_ENTRIES_MAX)] = DIRECTORY_ENTRIES_MAX
     measure_every: Duration = Duration(1_000_000)
     links: Links = Links()
     gossip: Gossip = Gossip()

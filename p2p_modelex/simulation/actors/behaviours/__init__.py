@@ -29,3 +29,6 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "sybil": mesh.invent_peers,
 }
 """By the name that a population gives. A colluder lies on chain alone (raters.py)."""
+
+BUYERS = ("colluder", "free-rider", "last-voucher", "double-spender", "replayer")
+"""Those that lie to who sells to them, or of them: requesters."""
