@@ -92,7 +92,7 @@ vectors: setup ## Rewrite the vectors of protocols/; read the difference before 
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --extra pyevm --extra simulate --extra dask --group dev --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra llamacpp --extra pyevm --extra simulate --extra dask --extra bench --group dev --universal \
 	    --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url --no-header \
 	    --quiet -o requirements.lock
 
@@ -159,8 +159,12 @@ town: setup ## Map 1,000 headlines over a farm of processes, one killed and one 
 bench-gossip: setup $(JS_STAMP) ## Measure our gossip against js-libp2p's gossipsub (2 minutes; needs npm)
 	$(BIN)/python -m benchmarks gossip
 
+.PHONY: bench-simulators
+bench-simulators: setup $(JS_STAMP) ## Measure our simulator, SimPy, py-libp2p and js-libp2p on the same gossip (10 minutes; needs npm)
+	$(BIN)/python -m benchmarks simulators
+
 .PHONY: calibrate
-calibrate: setup ## Hold the simulator's model of gossip to py-libp2p's on the same mesh (2 minutes)
+calibrate: setup ## Hold the simulator's models to py-libp2p in memory, to hosts and to nodes on TCP (6 minutes)
 	$(BIN)/python -m benchmarks.calibration
 
 PROMPTS ?= 10000
@@ -185,6 +189,12 @@ vopr: setup ## Play random worlds with faults and liars for SECONDS=60, everythi
 	$(BIN)/python -m tests.vopr --seed $(SEED) --seconds $(SECONDS)
 
 STEPS ?= 10000
+
+.PHONY: replays
+replays: setup ## Do by the contracts, on anvil, what simulated runs did on their ledger, and compare (5 minutes)
+	$(BIN)/python -m tests.chain.replay reorg --set registers=true
+	$(BIN)/python -m tests.chain.replay censorship --set fault.0.share=0.995
+	$(BIN)/python -m tests.chain.replay jobs
 
 .PHONY: agreement
 agreement: setup ## Do STEPS random acts on the ledgers in memory and on anvil, and compare (3 minutes)

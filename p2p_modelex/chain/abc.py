@@ -1,6 +1,7 @@
 """The chain port: what the node needs from an EVM chain. Implementations: `evm/` and `memory.py`.
 
-All amounts are wei in the stated split epoch. Everything that sends returns after the receipt.
+All amounts are wei in the stated split epoch. Everything that sends returns after the receipt, and
+what deposits when its payee sees it as well.
 Errors: ChainUnreachable, WrongNetwork, TransactionFailed, PaymentError (refused before sending).
 """
 

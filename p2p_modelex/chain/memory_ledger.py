@@ -101,6 +101,10 @@ class MemoryLedger:
         """The newest block's number."""
         return self._block
 
+    def get_channels(self) -> Sequence[ChannelState]:
+        """Every channel that was opened, in that order."""
+        return tuple(self._channels.values())
+
     def claimed(self, channel: ChannelId, lane: int) -> Wei:
         """What was claimed on a lane, wei in the token's epoch."""
         return Wei(self._token.read(self._lanes.get((channel, lane), (0, Epoch(0))), self._block))

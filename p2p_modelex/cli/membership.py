@@ -24,7 +24,7 @@ from p2p_modelex.units import Epoch, UnixMs, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.chain.contracts.network import Network
-    from p2p_modelex.core.directory.directory import Entry
+    from p2p_modelex.core.directory.entry import Entry
     from p2p_modelex.records.farm import Membership
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -8,7 +8,7 @@ import trio
 
 from p2p_modelex.cli.common import home_option, print_json, print_table, quiet_log, run_trio
 from p2p_modelex.core.anchoring.marks import Freshness, Mark
-from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.ids import Address, PeerId, format_address, format_peer_id
 from p2p_modelex.node.home import Home
 from p2p_modelex.records.advertisement import Offer, Section, move_offer

@@ -1,25 +1,20 @@
 """`modelex simulate`."""
 
 import os
-import time
-from functools import partial
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from p2p_modelex.cli import simulate_again as again
-from p2p_modelex.errors import BadInput, SimulationError
+from p2p_modelex.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from p2p_modelex.simulation.repeat.recorder import Wanted
+    from p2p_modelex.simulation.scenario.recipe import Recipe
 
-    from p2p_modelex.simulation.results.sweep import Swept
-    from p2p_modelex.simulation.run import Result, Simulation
-    from p2p_modelex.simulation.scenario.tables import Scenario
-
-SLICES = 200
-"""Progress is shown so often in a run."""
+SEEDS_MAX = 256
 
 
 def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
@@ -46,25 +41,50 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
     help="Change the scenario, such as links.loss=0.02 or population.1.count=50. Repeatable.",
 )
 @click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="Run a file of Python that adds behaviours, routing policies, measures or checkers. "
+    "Repeatable.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     callback=_make_folder,
-    help="Write samples and summary into this directory, as JSON lines and as Parquet if pyarrow "
-    "is installed (extra `simulate`).",
+    help="Write summary, samples and a report into this directory; with the extra `simulate` also "
+    "plots and Parquet.",
 )
 @click.option(
     "--sweep",
+    "sweeps",
+    multiple=True,
     metavar="KEY=A,B,C",
-    help="Run once for each value, and compare. With --out it goes on where it was interrupted.",
+    help="Run once for each value, and compare. Repeatable: each combination is run. With --out "
+    "it goes on where it was interrupted.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, SEEDS_MAX),
+    default=1,
+    help="Run with so many seeds, the scenario's first: means, and the least and the most.",
 )
 @click.option(
     "--workers", type=click.IntRange(1, 1024), help="Runs of a sweep at once; one for each core."
 )
+@click.option("--dask", metavar="ADDRESS", help="Run a sweep on this dask cluster (extra `dask`).")
 @click.option(
     "--show",
     multiple=True,
     metavar="MEASURE",
     help="A column of a sweep's table, instead of those the scenario holds to. Repeatable.",
+)
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    help="Put two results of --out side by side; or, with a scenario, two commits, each run by its "
+    "own code.",
 )
 @click.option(
     "--trace",
@@ -97,10 +117,14 @@ def simulate(
     seed: int | None,
     nodes: int | None,
     settings: tuple[str, ...],
+    plugins: tuple[str, ...],
     out: Path | None,
-    sweep: str | None,
+    sweeps: tuple[str, ...],
+    seeds: int,
     workers: int | None,
+    dask: str | None,
     show: tuple[str, ...],
+    compare: tuple[str, str] | None,
     trace: Path | None,
     replay: Path | None,
     events: str | None,
@@ -112,111 +136,86 @@ def simulate(
 
     SCENARIO is a file, or the name of one of `simulations/`.
     """
-    if (scenario is None) == (replay is None):
-        raise click.UsageError("Give a scenario, or --replay and a trace.")
+    _refuse_two(sweep=sweeps or seeds > 1, compare=compare, replay=replay, shrink=shrink)
+    many = workers or os.cpu_count() or 1
     wanted = again.parse_wanted(events, node)
-    if replay is not None:
-        again.replay_trace(replay, wanted, trace, is_shown=not quiet)
+    if scenario is None:
+        _do_without(compare, replay, wanted, trace, is_shown=not quiet)
         return
-    assert scenario is not None
+    if replay is not None:
+        raise click.UsageError("--replay has its scenario in the trace: give no other.")
+    changed = (*settings, *(() if seed is None else (f"seed={seed}",)))
+    recipe = _read(scenario, changed, nodes, plugins)
+    if compare is not None:
+        from p2p_modelex.cli.simulate_compare import compare_commits
+
+        compare_commits(recipe, *compare, seeds=seeds, workers=many)
+        return
+    if shrink is not None:
+        again.shrink_scenario(recipe.build(), out or Path(), shrink)
+        return
+    origin = _repeat(scenario, settings, seed, nodes, plugins)
+    if sweeps or seeds > 1:
+        from p2p_modelex.cli.simulate_sweep import sweep
+
+        repeated = "".join(f" --sweep {shlex.quote(one)}" for one in sweeps)
+        repeated += f" --seeds {seeds}" if seeds > 1 else ""
+        sweep(recipe, sweeps, seeds, show, out, origin + repeated, workers=many, dask=dask)
+        return
+    from p2p_modelex.cli.simulate_run import run
+
     if trace is None and out is not None:
         trace = out / again.TRACE
-    if sweep is not None:
-        read_value = lambda setting: _read(scenario, seed, nodes, (*settings, setting))  # noqa: E731
-        _sweep(sweep, read_value, workers, out, show)
-        return
-    from p2p_modelex.simulation.run import Simulation
-
-    read = _read(scenario, seed, nodes, settings)
-    if shrink is not None:
-        again.shrink_scenario(read, out or Path(), shrink)
-        return
-    began = time.monotonic()
-    with Simulation(read) as run:
-        play = partial(_play, run, is_shown=not quiet)
-        result = play() if trace is None else again.run_traced(run, play, trace, wanted)
-    _show(result, time.monotonic() - began)
-    if out is not None:
-        from p2p_modelex.simulation.results.files import write_result
-
-        for path in write_result(result, out):
-            click.echo(f"wrote {path}")
-    if result.unmet:
-        raise SimulationError("; ".join(result.unmet), hint=f"it is seed {result.seed}")
+    run(recipe, out, origin, trace, wanted, is_shown=not quiet)
 
 
-def _sweep(
-    asked: str,
-    read_value: "Callable[[str], Scenario]",
-    workers: int | None,
-    out: Path | None,
-    show: tuple[str, ...],
+def _refuse_two(**asked: object) -> None:
+    """A sweep, a comparison, a replay and a shrinking are each a run of their own."""
+    given = [f"--{name}" for name, value in asked.items() if value]
+    if len(given) > 1 and given != ["--sweep", "--compare"]:
+        raise click.UsageError(f"{' and '.join(given)} do not go together.")
+
+
+def _do_without(
+    compare: tuple[str, str] | None,
+    replay: Path | None,
+    wanted: "Wanted | None",
+    trace: Path | None,
+    *,
+    is_shown: bool,
 ) -> None:
-    """Run a scenario for each value of a setting, and show the runs side by side."""
-    from p2p_modelex.simulation.results.sweep import parse_sweep, run_sweep
+    """What needs no scenario: two results side by side, or a trace run again."""
+    if replay is not None:
+        again.replay_trace(replay, wanted, trace, is_shown=is_shown)
+    elif compare is not None:
+        from p2p_modelex.cli.simulate_compare import compare_results
 
-    key, values = parse_sweep(asked)
-    scenarios = {value: read_value(f"{key}={value}") for value in values}
-    found = {}
-    for swept in run_sweep(scenarios, workers=workers or os.cpu_count() or 1, folder=out):
-        found[swept.value] = swept
-        click.echo(f"{key}={swept.value}: {swept.broke or 'done'}", err=True)
-    first = scenarios[values[0]]
-    columns = show or tuple(dict.fromkeys(wanted.measure for wanted in first.hold))
-    _show_sweep(key, columns, [found[value] for value in values])
-    broken = [swept.value for swept in found.values() if swept.broke]
-    if broken:
-        raise SimulationError(f"broke at {key}={', '.join(broken)}", hint=f"seed {first.seed}")
+        compare_results(*compare)
+    else:
+        raise click.UsageError("Give a scenario; or --replay and a trace.")
 
 
-def _show_sweep(key: str, columns: tuple[str, ...], runs: "Iterable[Swept]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(key, *columns, "does not hold", "digest")
-    for one in runs:
-        cells = (f"{one.measures[name]:,.6g}" if name in one.measures else "" for name in columns)
-        table.add_row(one.value, *cells, one.broke or "; ".join(one.unmet), one.digest[:12])
-    Console().print(table)
-
-
-def _read(name: str, seed: int | None, nodes: int | None, settings: tuple[str, ...]) -> "Scenario":
-    from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario, scale
+def _read(
+    name: str, settings: tuple[str, ...], nodes: int | None, plugins: tuple[str, ...]
+) -> "Recipe":
+    from p2p_modelex.simulation.scenario.reading import list_scenarios
+    from p2p_modelex.simulation.scenario.recipe import read_recipe
 
     path = list_scenarios().get(name, Path(name))
-    if seed is not None:
-        settings = (*settings, f"seed={seed}")
-    read = read_scenario(path, settings)
-    return read if nodes is None else scale(read, nodes)
+    return read_recipe(path, settings, nodes=nodes, plugins=plugins)
 
 
-def _play(run: "Simulation", *, is_shown: bool) -> "Result":
-    """Run to the end, showing virtual time and events a second."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    duration = run.scenario.duration
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, disable=not is_shown, transient=True) as progress:
-        task = progress.add_task("", total=duration)
-        last, events = time.monotonic(), 0
-        for number in range(1, SLICES + 1):
-            run.advance(duration * number // SLICES)
-            now = time.monotonic()
-            rate = (run.kernel.events - events) / max(now - last, 1e-9)
-            last, events = now, run.kernel.events
-            said = f"{run.kernel.now / 1e6:.0f} of {duration / 1e6:.0f} s, {rate:,.0f} events/s"
-            progress.update(task, completed=run.kernel.now, description=said)
-    return run.finish()
-
-
-def _show(result: "Result", took_s: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("measure", "value", title=f"{result.scenario}, seed {result.seed}")
-    table.columns[1].justify = "right"
-    for name, value in result.measures.items():
-        table.add_row(name, f"{value:,.0f}" if value == int(value) else f"{value:,.3f}")
-    Console().print(table)
-    click.echo(f"digest {result.digest}")
-    click.echo(f"{took_s:.1f} s, {result.measures['events'] / max(took_s, 1e-9):,.0f} events/s")
+def _repeat(
+    scenario: str,
+    settings: tuple[str, ...],
+    seed: int | None,
+    nodes: int | None,
+    plugins: tuple[str, ...],
+) -> str:
+    """Return the command that runs it again."""
+    words = ["modelex", "simulate", scenario]
+    words += [word for one in settings for word in ("--set", one)]
+    words += [word for one in plugins for word in ("--plugin", one)]
+    words += [] if seed is None else ["--seed", str(seed)]
+    words += [] if nodes is None else ["--nodes", str(nodes)]
+    return shlex.join(words)

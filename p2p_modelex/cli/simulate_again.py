@@ -15,11 +15,12 @@ from p2p_modelex.errors import BadInput, SimulationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from p2p_modelex.simulation.opening import Run
     from p2p_modelex.simulation.repeat.failure import Failure
     from p2p_modelex.simulation.repeat.recorder import Wanted
     from p2p_modelex.simulation.repeat.replay import Differing, Replayed
     from p2p_modelex.simulation.repeat.trace_file import End, Mark, TraceFile
-    from p2p_modelex.simulation.run import Result, Simulation
+    from p2p_modelex.simulation.run import Result
     from p2p_modelex.simulation.scenario.tables import Scenario
 
 TRACE = "trace.jsonl"
@@ -55,7 +56,7 @@ def parse_wanted(events: str | None, node: int | None) -> "Wanted | None":
 
 
 def run_traced(
-    run: "Simulation", play: "Callable[[], Result]", path: Path, wanted: "Wanted | None"
+    run: "Run", play: "Callable[[], Result]", path: Path, wanted: "Wanted | None"
 ) -> "Result":
     """Play a run and write its trace, whatever becomes of it; raises what `play` does."""
     from p2p_modelex.simulation.repeat.recorder import Recorder
@@ -157,14 +158,31 @@ def shrink_scenario(scenario: "Scenario", folder: Path, seconds: float) -> None:
 
     shrunk = shrink(scenario, is_late=lambda: time.monotonic() > until, progress=show)
     path = folder / f"{scenario.name}.shrunk.toml"
-    text = write_shrunk(shrunk.scenario, shrunk.failure, path)
     try:
-        path.write_text(text, encoding="utf-8")
+        smallest = _keep_plugins(shrunk.scenario, folder)
+        path.write_text(write_shrunk(smallest, shrunk.failure, path), encoding="utf-8")
     except OSError as error:
         raise BadInput(f"cannot write {path}: {error.strerror}", hint="--out FOLDER") from error
     more = "" if shrunk.is_whole else "; there was no time for more"
     click.echo(f"it broke: {shrunk.failure.said}")
     click.echo(f"wrote {path} after {shrunk.tries} tries{more}")
+
+
+def _keep_plugins(scenario: "Scenario", folder: Path) -> "Scenario":
+    """Put a scenario's plug-ins where it is written: by their paths if these stay in the folder."""
+    import msgspec
+
+    from p2p_modelex.simulation.scenario.plugins import list_loaded
+    from p2p_modelex.simulation.scenario.tables import Plugins
+
+    plugins = list_loaded(scenario.plugin.files)
+    paths = [Path(plugin.name) for plugin in plugins]
+    paths = [Path(one.name) if one.is_absolute() or ".." in one.parts else one for one in paths]
+    for path, plugin in zip(paths, plugins, strict=True):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(plugin.text, encoding="utf-8")
+    files = tuple(path.as_posix() for path in paths)
+    return msgspec.structs.replace(scenario, plugin=Plugins(files=files))
 
 
 def write_shrunk(scenario: "Scenario", failure: "Failure", path: Path) -> str:

@@ -7,7 +7,8 @@ all, where too few of them will do.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from p2p_modelex.core.directory.directory import Directory, Entry
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.directory.index import Group, Rng, serves
 from p2p_modelex.core.effects import Effect
 from p2p_modelex.core.farm.machine import FarmMachine

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from p2p_modelex.core.anchoring.marks import Mark
-from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.errors import ConfigurationError, NetworkError
 from p2p_modelex.ids import PeerId, format_peer_id

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.farm.names import explain_farm
 from p2p_modelex.errors import NoProvider
 from p2p_modelex.ids import parse_peer_id, public_key_of

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import structlog
 import trio
 
-from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.errors import BadInput, NetworkError
 from p2p_modelex.ids import PeerId, format_peer_id, parse_peer_id
 from p2p_modelex.net.abc import Network

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import msgspec
 
-from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.errors import SimulationError
@@ -26,13 +25,18 @@ from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubScheme
 from p2p_modelex.simulation.models.gossip import Message
+from p2p_modelex.simulation.models.transactions import Transaction
+from p2p_modelex.simulation.nodes.catalogue import Catalogue
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.plugin import find_place, find_wrong, take_measures
 from p2p_modelex.simulation.randomness import open_stream
+from p2p_modelex.simulation.results.distributions import Step, list_steps
 from p2p_modelex.simulation.results.measures import Measures, Sampled
+from p2p_modelex.simulation.results.network import Network, draw_network
+from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.scenario.quantities import seconds
-from p2p_modelex.simulation.scenario.tables import Scenario
+from p2p_modelex.simulation.scenario.tables import Expectation, Scenario
 
 PAIRS_MAX = 2_000_000
 """Pairs of a node and an advertiser that are looked at in the end."""
@@ -41,7 +45,9 @@ SCANS = 4
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of a run. digest: SHA-256 of every event. unmet: what the scenario asks in vain."""
+    """What came of a run. digest: SHA-256 of every event. unmet: what the scenario asks in vain.
+    steps: its distributions. is_whole: whether it came to its end; nothing is held of it if not.
+    """
 
     scenario: str
     seed: int
@@ -49,6 +55,9 @@ class Result(msgspec.Struct, frozen=True):
     measures: dict[str, float]
     samples: tuple[Sampled, ...]
     unmet: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    network: Network = Network()
+    is_whole: bool = True
 
 
 class Simulation:
@@ -76,8 +85,9 @@ class Simulation:
             self._is_honest,
         )
         self.raters = Raters(self.world.machines, self.chain)
-        self.measures = Measures(self.world, self.customers)
         self.exposure = Exposure(self._is_honest)
+        self.settling = Settling(self.world)
+        self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
         self.bills = Bills()
         self._watch.wire(self)
         self.director = Director(
@@ -88,16 +98,21 @@ class Simulation:
         settings = self.scenario.chain
         if settings is None:
             return None
-        rng = open_stream(self.scenario.seed, "chain")
+        seed = self.scenario.seed
         clock = lambda: (START_MS + self.kernel.now // 1000) // 1000  # noqa: E731
-        return ChainModel(settings, self.kernel, rng, clock, self._check_supply)
+        return ChainModel(
+            settings, self.kernel, lambda name: open_stream(seed, name), clock, self._on_mined
+        )
 
-    def _check_supply(self, ledger: MemoryLedger) -> None:
-        self.checkers.check_supply(ledger)
+    def _on_mined(self, one: Transaction) -> None:
+        assert self.chain is not None
+        self.checkers.check_supply(self.chain.ledger)
+        self.settling.on_mined(one)
 
     def __enter__(self) -> Self:
         shares = self.scenario.codec == "objects"
-        self._stack.enter_context(seams.entered(self.notary, shares_objects=shares))
+        catalogue = Catalogue(self.notary, self.scenario.nodes) if shares else None
+        self._stack.enter_context(seams.entered(self.notary, catalogue))
         self._mint()
         self.director.plan()
         return self
@@ -111,6 +126,7 @@ class Simulation:
                 purse = machine.population.purse
                 self.chain.ledger.mint(machine.account_signer.address, purse)
                 self.checkers.minted += purse
+            self.chain.begin()
 
     def advance(self, until_us: int) -> None:
         """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
@@ -130,32 +146,37 @@ class Simulation:
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
         self.advance(self.scenario.duration)
-        measures = self.measures.summarise() | self.exposure.losses.summarise()
-        with self._explaining():
-            measures |= take_measures(self)
+        found = self.sum_up()
         if self.scenario.settle:
             self.customers.check_ended()
             self._check_directories()
+        unmet = list_unmet(self.scenario, found.measures)
+        return msgspec.structs.replace(found, unmet=unmet, is_whole=True)
+
+    def sum_up(self) -> Result:
+        """Sum up what was measured until now, once; the run is over then."""
+        measures = self.measures.summarise() | self.exposure.losses.summarise()
+        with self._explaining():
+            measures |= take_measures(self)
         return Result(
             self.scenario.name,
             self.scenario.seed,
             self.kernel.trace.compute_digest(),
             measures,
             tuple(self.measures.samples),
-            tuple(self._find_unmet(measures)),
+            (),
+            list_steps(self.measures, self.customers),
+            draw_network(self.world),
+            is_whole=False,
         )
 
-    def _find_unmet(self, measures: dict[str, float]) -> list[str]:
-        unmet = []
-        for wanted in self.scenario.hold:
-            value = measures.get(wanted.measure)
-            if value is None:
-                unmet.append(f"{wanted.measure} was not measured")
-            elif wanted.at_most is not None and value > wanted.at_most:
-                unmet.append(f"{wanted.measure} is {value:g}, over {wanted.at_most:g}")
-            elif wanted.at_least is not None and value < wanted.at_least:
-                unmet.append(f"{wanted.measure} is {value:g}, under {wanted.at_least:g}")
-        return unmet
+    def name_peers(self) -> dict[bytes, str]:
+        """Return what nodes are called in a trace, by peer id and by key."""
+        return {
+            name: f"node {machine.number}"
+            for machine in self.world.machines
+            for name in (machine.peer, machine.peer_signer.public_key)
+        }
 
     def _is_honest(self, life: Life) -> bool:
         return self.world.machines[life.number].is_honest
@@ -165,6 +186,8 @@ class Simulation:
         wrong = find_wrong(self)
         if wrong:
             raise SimulationError(f"at {seconds(self.kernel.now):.6f} s: {wrong}")
+        if self.chain is not None and self.chain.has_reorgs:
+            self.settling.sample(self.chain)
         alive = list(self.world.alive.values())
         for at in range(self._scanned, self._scanned + min(SCANS, len(alive))):
             life = alive[at % len(alive)].life
@@ -209,6 +232,23 @@ class Simulation:
                 )
 
 
+def find_unmet(wanted: Expectation, value: float | None) -> str | None:
+    """Return how a measure falls short of what is asked of it, None if it does not."""
+    if value is None:
+        return f"{wanted.measure} was not measured"
+    if wanted.at_most is not None and value > wanted.at_most:
+        return f"{wanted.measure} is {value:g}, over {wanted.at_most:g}"
+    if wanted.at_least is not None and value < wanted.at_least:
+        return f"{wanted.measure} is {value:g}, under {wanted.at_least:g}"
+    return None
+
+
+def list_unmet(scenario: Scenario, measures: dict[str, float]) -> tuple[str, ...]:
+    """Return all that a scenario asks in vain."""
+    told = (find_unmet(wanted, measures.get(wanted.measure)) for wanted in scenario.hold)
+    return tuple(one for one in told if one is not None)
+
+
 class _Watch:
     """Leads what happens to those who want to know, by its class."""
 
@@ -222,8 +262,10 @@ class _Watch:
     def wire(self, run: Simulation) -> None:
         """Say who wants what."""
         checkers, exposure, measures = run.checkers, run.exposure, run.measures
+        has_farms = any(one.farm for one in run.scenario.population)
+        on_sent = (measures.providers.on_sent,) if has_farms else ()
         self._effects = {
-            fx.Send: (exposure.on_sent,),
+            fx.Send: (exposure.on_sent, *on_sent),
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
@@ -235,7 +277,7 @@ class _Watch:
             inp.RunRequested: run.bills.on_asked,
         }
         self._ban = checkers.on_ban
-        self._rows = (checkers.on_rows, measures.on_rows)
+        self._rows = (checkers.on_rows, measures.on_rows, run.settling.on_rows)
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:

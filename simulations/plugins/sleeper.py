@@ -1,8 +1,9 @@
 """An adversary: a seller that earns trust and then runs with the money."""
 
-from p2p_modelex.simulation.actors.behaviours.selling import withhold_chunks
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.plugin import behaviour, checker
 
+RUN_AWAY = BEHAVIOURS["no-chunks"]
 TURNS_US = 120_000_000
 """Microseconds from the start of a run to the day it turns."""
 
@@ -10,7 +11,7 @@ TURNS_US = 120_000_000
 @behaviour("sleeper")
 def turn(life, effect):
     """Do what the core wants until the day; then keep each first voucher and send nothing."""
-    return effect if life.kernel.now < TURNS_US else withhold_chunks(life, effect)
+    return effect if life.kernel.now < TURNS_US else RUN_AWAY(life, effect)
 
 
 @checker("buyers are not bled")

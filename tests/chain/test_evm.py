@@ -9,6 +9,7 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, fund
+from p2p_modelex.chain.evm import port as port_module
 from p2p_modelex.chain.evm import search
 from p2p_modelex.chain.evm.abi import Abi
 from p2p_modelex.chain.evm.artifacts import load_contracts
@@ -19,11 +20,11 @@ from p2p_modelex.chain.evm.reader import BlockLogs, BlockReader
 from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
-from p2p_modelex.chain.evm.wire import to_hex
+from p2p_modelex.chain.evm.wire import TransactionReceipt, to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
-from p2p_modelex.ids import Address, ChannelId, format_address
+from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
-from p2p_modelex.records.channel import PAYER_SIGNS, Claim
+from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
 from p2p_modelex.units import AI, Wei
@@ -205,10 +206,66 @@ async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
         EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
         Rpc(evm.url) as rpc,
     ):
-        channel = await port.open_channel(new_key().address, Wei(7), port.account)
-        assert await port.fetch_channel(channel.terms) is None
-        await rpc.call("anvil_mine", "0x2", retry=False)
-        assert await port.fetch_channel(channel.terms) == channel
+        salt = Digest(b"\x07" * 32)
+        payee, opened = new_key().address, list[ChannelState]()
+        terms = ChannelTerms(port.account, payee, port.account, salt)
+
+        async def open_channel() -> None:
+            opened.append(await port.open_channel(payee, Wei(7), port.account, salt))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_channel)
+            while await port._fetch_channel(terms, "latest") is None:
+                await trio.sleep(0.01)
+            # Its payee would refuse it still, so we are not told of it either.
+            assert await port.fetch_channel(terms) is None
+            assert opened == []
+            await rpc.call("anvil_mine", "0x2", retry=False)
+        assert [await port.fetch_channel(terms)] == opened
+
+
+async def test_a_deposit_that_gets_no_deeper_is_given_up(
+    evm: EvmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port_module, "CONFIRMING_TIMEOUT_S", 0.1)
+    key, _ = await evm.new_account()
+    async with EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port:
+        with pytest.raises(TransactionFailed, match="not 2 blocks deep"):
+            await port.open_channel(new_key().address, Wei(7), port.account)
+
+
+async def test_what_the_base_fee_has_left_behind_offers_more(on_anvil: EvmWorld) -> None:
+    """Two wait, the later behind the earlier; both come in at the fee of now."""
+    key, _ = await on_anvil.new_account()
+    mined: list[TransactionReceipt] = []
+    async with Rpc(on_anvil.url) as rpc:
+        sender = Sender(rpc, key, 31337, Abi([]), repair_s=0.05)
+        await rpc.call("evm_setAutomine", False, retry=False)
+
+        async def send() -> None:
+            mined.append(await sender.send(new_key().address, value=1))
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                await _wait_pending(rpc, key.address, 1)
+                nursery.start_soon(send)
+                await _wait_pending(rpc, key.address, 2)
+                first = sender._kept[0]
+                before = first.transaction.fee_cap
+                dear = hex(10 * before)
+                await rpc.call("anvil_setNextBlockBaseFeePerGas", dear, retry=False)
+                await rpc.call("evm_mine", retry=False)
+                while min(len(sent.versions) for sent in sender._kept.values()) == 1:
+                    await trio.sleep(0.01)
+                await rpc.call("evm_mine", retry=False)
+        finally:
+            await rpc.call("evm_setAutomine", True, retry=False)
+            await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9), retry=False)
+            await rpc.call("evm_mine", retry=False)
+    assert len(mined) == 2
+    assert first.transaction.fee_cap > 8 * before
+    assert first.newest.hash in [receipt.transaction for receipt in mined]
 
 
 async def test_a_reader_far_behind_reads_ranges_first(evm: EvmWorld) -> None:

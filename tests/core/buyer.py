@@ -11,7 +11,8 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.buying import Buying
 from p2p_modelex.core.choosing import Choosing
-from p2p_modelex.core.directory.directory import Directory, Entry
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.provider import ProviderExchange
@@ -82,7 +83,7 @@ class Vendor:
             (),
             bytes(32),
         )
-        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000), self.key.peer)
+        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000), self.key.peer, 1)
 
     @property
     def account(self) -> Address:

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from p2p_modelex.core.choosing import Choosing, Look
-from p2p_modelex.core.directory.directory import Directory, Entry
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.core.farm.book import FarmBook
 from p2p_modelex.core.farm.machine import FarmMachine, Members
@@ -50,7 +51,7 @@ class Mesh(Directory):
         terms = {"prompt_price": price, "completion_price": price} | changes
         offers = (msgspec.structs.replace(OFFER, **terms),)
         said = msgspec.structs.replace(PLAIN, offers=offers, farms=farms)
-        self._keep(Entry(peer(number), said, b"", NOW, UnixMs(NOW + 60_000), OWN))
+        self._keep(Entry(peer(number), said, b"", NOW, UnixMs(NOW + 60_000), OWN, 1))
 
     def get_standing(self, _peer: PeerId, _said: Advertisement) -> Standing:
         self.looked_at += 1

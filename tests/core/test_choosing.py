@@ -140,12 +140,22 @@ def test_the_index_follows_prices_over_splits_and_forgets_whole() -> None:
     assert len(mesh.get_group(None, "chat")) == 3
     assert len(mesh.get_group("other", "chat")) == 0
     index = CapabilityIndex()
-    index.add(peer(1), PLAIN)
-    index.remove(peer(2), PLAIN)
+    index.put(peer(1), None, PLAIN)
+    index.put(peer(2), PLAIN, None)
     assert index.models() == ("tiny",)
-    index.remove(peer(1), PLAIN)
-    index.remove(peer(1), PLAIN)
+    index.put(peer(1), PLAIN, None)
+    index.put(peer(1), PLAIN, None)
     assert index.models() == ()
+
+
+def test_many_that_come_at_once_stand_as_if_they_had_come_one_by_one() -> None:
+    mesh, slow = Mesh(MANY), Mesh(0)
+    for number in range(MANY, 0, -1):
+        slow.put(number)
+        assert len(slow.get_group("tiny", "chat").ring) == MANY + 1 - number
+    at_once, one_by_one = (one.get_group("tiny", "chat") for one in (mesh, slow))
+    assert at_once.ring == one_by_one.ring
+    assert at_once.cheapest(MANY) == one_by_one.cheapest(MANY)
 
 
 def test_of_a_farm_its_members_alone_are_looked_at() -> None:

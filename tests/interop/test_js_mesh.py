@@ -10,7 +10,7 @@ import trio
 
 from p2p_modelex.chain.devnet import grant
 from p2p_modelex.chain.evm.port import EvmChain
-from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.exchange.verification import verify_receipt_row
 from p2p_modelex.demo.mesh import PASSPHRASE, SENTIMENT, Character, Mesh, _run_node, open_mesh
 from p2p_modelex.ids import Address, format_address, format_peer_id

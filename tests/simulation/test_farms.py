@@ -1,12 +1,5 @@
 """Farms in a world: their owners' certificates, whom requesters find, what holds the money."""
 
-from collections import Counter
-
-import pytest
-
-from p2p_modelex.core import effects as fx
-from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
-from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import FARM, build, play
 
@@ -24,29 +17,16 @@ def test_who_asks_a_farm_is_served_by_members_and_pays_one_account() -> None:
         assert run.chain is not None
         ledger = run.chain.ledger
         payees = {channel.payee for channel in ledger._channels.values()}
-        served = {
-            machine.population.name
-            for machine in run.world.machines
-            if machine.life is not None
-            for engine in machine.life._engines.values()
-            if engine.tokens
-        }
+        served = {machine.population.name for machine in run.world.machines if machine.tally.tokens}
     assert result.measures["finished_share"] == 1.0
     assert served == {"sellers"}  # though others ask for nothing
     assert len(payees) == 1
 
 
-def test_members_speak_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    take, told = Life._do, Counter[int]()
-
-    def listen(life: Life, effect: fx.Effect) -> None:
-        if isinstance(effect, fx.OpenStream) and effect.protocol == MEMBERS_PROTOCOL:
-            told[life.number] += 1
-        take(life, effect)
-
-    monkeypatch.setattr(Life, "_do", listen)
-    play(FARM)
-    assert set(told) == {1, 2, 3}  # the sellers
+def test_members_tell_each_other_and_lend_what_a_deposit_lacks() -> None:
+    measures = play(FARM, "population.2.deposit=0.05 AI").measures
+    assert measures["members_told"] > 3 * 2 * 100  # each of three tells two, every two seconds
+    assert measures["members_lent"] == measures["members_asked"] > 0
 
 
 def test_a_member_that_is_killed_is_a_member_again() -> None:

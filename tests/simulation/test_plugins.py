@@ -1,14 +1,14 @@
 """Plug-ins: the examples run, and what is wrong with one says where."""
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from p2p_modelex.errors import BadInput, SimulationError
 from p2p_modelex.simulation import plugin
-from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.repeat.recorder import Recorder
+from p2p_modelex.simulation.repeat.replay import replay
 from p2p_modelex.simulation.run import Result, Simulation
 from p2p_modelex.simulation.scenario import plugins
 from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin
@@ -17,22 +17,6 @@ from p2p_modelex.simulation.scenario.recipe import Recipe, read_recipe
 from tests.simulation.worlds import MARKET, MESH
 
 HEAD = "from p2p_modelex.simulation.plugin import *\n"
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is gone after it."""
-    tables: tuple[dict[object, object], ...] = (
-        BEHAVIOURS,  # type: ignore[assignment]
-        plugin.ROUTING,
-        plugin._PLUGGED,
-        plugins._LOADED,
-    )
-    before = [dict(table) for table in tables]
-    yield
-    for table, kept in zip(tables, before, strict=True):
-        table.clear()
-        table.update(kept)
 
 
 def load(text: str, name: str = "mine.py") -> None:
@@ -79,6 +63,22 @@ def test_the_text_of_a_plugin_tells_runs_apart() -> None:
     )
     assert one.compute_key() != other.compute_key()
     assert one.compute_key() == Recipe(MESH, plugins=one.plugins).compute_key()
+
+
+def test_a_trace_has_the_plugins_it_was_run_with() -> None:
+    text = HEAD + '@behaviour("mute")\ndef hush(life, effect): return None\n'
+    mute = PluginFile("mute.py", text)
+    recipe = Recipe(MESH, settings=("population.1.behaviour=mute",), plugins=(mute,))
+    recorder = Recorder()
+    with Simulation(recipe.build()) as run:
+        recorder.attach(run)
+        result = run.finish()
+        trace = recorder.conclude(run, "code", unmet=result.unmet)
+    assert trace.head.plugins == (mute,)
+    plugins._LOADED.clear()  # as in another process
+    replayed = replay(trace, "code")
+    assert replayed.differs is None
+    assert replayed.trace.end.digest == trace.end.digest
 
 
 def test_a_policy_is_a_function_that_scores() -> None:

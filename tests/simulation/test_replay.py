@@ -165,7 +165,7 @@ def test_damaged_traces_are_refused(tmp_path: Path) -> None:
         (b"hello", "no trace from line 1"),
         (b"\xff\n\n", "no trace from line 1"),
         (b"".join(lines[:9]), "cut off"),
-        (whole[: len(whole) // 2], "no trace from line"),
+        (whole[: len(lines[0]) + 9], "no trace from line"),
         (b"".join([lines[0], *lines[2:]]), "not as it was written"),
         (whole.replace(b"mesh", b"mash", 1), "not as it was written"),
         (b"".join(lines[1:]), "does not begin"),
@@ -182,8 +182,25 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     for span in ("5", "7..5", "x..", "..nan", "1..inf"):
         assert isinstance(run("newcomer", "--events", span).exception, BadInput), span
     assert "Give a scenario" in run().output
-    assert "Give a scenario" in run("newcomer", "--replay", "trace").output
+    assert "give no other" in run("newcomer", "--replay", "trace").output
     file = tmp_path / "mesh.toml"
     file.write_text(MESH, encoding="utf-8")
     done = run(file, "--set", "duration=6 s", "--set", "settle=0 s", "--trace", tmp_path / "no/t")
     assert "cannot write" in str(done.exception)
+
+
+def test_a_trace_brings_its_plugins(tmp_path: Path) -> None:
+    text = (
+        "from p2p_modelex.simulation.plugin import behaviour\n\n\n"
+        '@behaviour("mute-in-a-trace")\ndef mute(life, effect):\n    return None\n'
+    )
+    plugin, file, trace = (tmp_path / name for name in ("mute.py", "mesh.toml", "trace.jsonl"))
+    plugin.write_text(text, encoding="utf-8")
+    mesh = MESH.replace('name = "mesh"', 'name = "mesh"\nplugin = { files = ["mute.py"] }')
+    file.write_text(mesh, encoding="utf-8")
+    liars = ("--set", "population.1.behaviour=mute-in-a-trace", "--set", "settle=0 s")
+    assert run(file, *liars, "--trace", trace).exit_code == 0
+    plugin.unlink()
+    assert read_trace(trace).head.plugins[0].text == text
+    again = run("--replay", trace)
+    assert again.exit_code == 0, again.output

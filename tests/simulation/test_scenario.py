@@ -41,6 +41,34 @@ def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None
             "line 30: no farm 'havest'",
             "known",
         ),
+        (_HEAD + 'engine = { device = "h100" }\n', "line 7: a device needs a size", "both"),
+        (
+            _HEAD + 'engine = { device = "h10", size = "llama-3-8b" }\n',
+            "no 'h10' in devices.toml",
+            "`h100`",
+        ),
+        (
+            _HEAD + 'engine = { device = "l4", size = "llama-3-8b", context = 131072 }\n',
+            "llama-3-8b does not fit l4 with a context of 131072",
+            "",
+        ),
+        (_HEAD + 'also = [{ model = "b" }]\n', "line 7: there is no engine beside it", "`engine`"),
+        (_HEAD + "engine = {}\nalso = [{}]\n", "two engines of one model", "rename"),
+        (
+            _HEAD + '[[policy]]\nname = "p"\npicker = "rnd"\nweights = { load = 1 }\n',
+            "line 9: no picker 'rnd'",
+            "`random`",
+        ),
+        (
+            _HEAD + '[[policy]]\nname = "p"\npicker = "random"\nweights = { lod = 1 }\n',
+            "line 10: no scorer 'lod'",
+            "`load`",
+        ),
+        (
+            _HEAD + '[[policy]]\nname = "p"\npicker = "random"\nweights = { load = 0 }\n',
+            "line 10: they weigh nothing",
+            "",
+        ),
         (_HEAD + "[links.regions]\nlondn = 1.0\n", "no region londn", "`london`"),
         (_HEAD + "[gossip]\nd = 3\n", "line 8: the degrees must hold", ""),
         (

@@ -131,3 +131,24 @@ def test_the_command_writes_what_fails_by_itself(tmp_path: Path) -> None:
     failure = find_failure(shrunk)
     assert failure is not None
     assert failure.said in done.output
+
+
+def test_what_is_shrunk_has_its_plugins_beside_it(tmp_path: Path) -> None:
+    text = (
+        "from p2p_modelex.simulation.plugin import behaviour\n\n\n"
+        '@behaviour("breaks-when-shrunk")\ndef broken(_, __):\n    raise KeyError("broken")\n'
+    )
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "broken.py").write_text(text, encoding="utf-8")
+    mesh = MESH.replace(
+        'name = "mesh"', 'name = "mesh"\nplugin = { files = ["plugins/broken.py"] }'
+    )
+    file, out = tmp_path / "mesh.toml", tmp_path / "out"
+    file.write_text(mesh, encoding="utf-8")
+    liars = ("--set", "population.1.behaviour=breaks-when-shrunk")
+    done = CliRunner().invoke(simulate, [str(file), *liars, "--shrink", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    shrunk = read_scenario(out / "mesh.shrunk.toml")
+    assert shrunk.plugin.files == ("plugins/broken.py",)
+    assert shrunk.nodes == 1
+    assert find_failure(shrunk) is not None

@@ -1,4 +1,4 @@
-"""Sweeps: each value a run, a file that says which are done, and what is wrong with either."""
+"""Sweeps: each combination a run, a file of those that are done, and what is wrong with either."""
 
 from pathlib import Path
 
@@ -7,68 +7,145 @@ from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.errors import BadInput
-from p2p_modelex.simulation.results.sweep import FILE, VALUES_MAX, parse_sweep, run_one, run_sweep
-from p2p_modelex.simulation.scenario.tables import Scenario
-from tests.simulation.worlds import MESH, build, play
+from p2p_modelex.simulation.results.points import build_table, gather
+from p2p_modelex.simulation.results.sweep import (
+    FILE,
+    Axis,
+    Planned,
+    Swept,
+    parse_axis,
+    plan_sweep,
+    run_one,
+    run_sweep,
+)
+from p2p_modelex.simulation.results.workers import DEATHS_MAX, run_here
+from p2p_modelex.simulation.scenario.plugins import PluginFile
+from p2p_modelex.simulation.scenario.recipe import Recipe
+from tests.simulation.worlds import MESH, play
+
+DEADLY = """
+import os
+from p2p_modelex.simulation.plugin import behaviour
+
+@behaviour("deadly")
+def die(life, effect):
+    os._exit(9)
+"""
 
 
-def scenarios(*seeds: int) -> dict[str, Scenario]:
-    return {str(seed): build(MESH, f"seed={seed}") for seed in seeds}
+def plan(*seeds: int) -> list[Planned]:
+    return plan_sweep(Recipe(MESH), [Axis("seed", tuple(map(str, seeds)))])
 
 
-def test_a_sweep_is_a_key_and_values() -> None:
-    assert parse_sweep("links.loss=0, 0.1,0.1") == ("links.loss", ("0", "0.1"))
-    for wrong in (
-        "links.loss",
-        "=1,2",
-        "seed=",
-        "seed=" + ",".join(map(str, range(VALUES_MAX + 1))),
-    ):
-        with pytest.raises(BadInput):
-            parse_sweep(wrong)
+def play_all(planned: list[Planned], folder: Path) -> dict[str, Swept]:
+    runs = run_sweep(planned, lambda left: map(run_one, left), folder=folder)
+    return {one.at["seed"]: one for one in runs}
+
+
+def test_an_axis_is_a_key_and_values() -> None:
+    assert parse_axis("links.loss=0, 0.1,0.1") == Axis("links.loss", ("0", "0.1"))
+    assert parse_axis('links.regions={london=1,tokyo=2},{},"a,b"').values == (
+        "{london=1,tokyo=2}",
+        "{}",
+        '"a,b"',
+    )
+    for wrong in ("links.loss", "=1,2", "seed=", "seed=,"):
+        with pytest.raises(BadInput, match="not a sweep"):
+            parse_axis(wrong)
+
+
+def test_a_grid_has_each_combination_with_each_seed() -> None:
+    axes = [Axis("links.loss", ("0", "0.1")), Axis("population.1.count", ("3", "4", "5"))]
+    planned = plan_sweep(Recipe(MESH, settings=("seed=7",)), axes, seeds=2)
+    assert len({one.key for one in planned}) == 12
+    assert planned[1].label == "links.loss=0, population.1.count=3, seed=8"
+    assert planned[1].recipe.build().seed == 8
+
+
+@pytest.mark.parametrize(
+    ("axes", "seeds", "message"),
+    [
+        ([Axis("seed", ("1",)), Axis("seed", ("2",))], 1, "swept twice: seed, seed"),
+        ([Axis("seed", ("1", "2"))], 2, "both --seeds and"),
+        ([Axis("links.loss", tuple(f"0.{at}" for at in range(300)))], 20, "6000 runs, 2048"),
+        ([Axis("links.loss", ("0", "2"))], 1, "links.loss"),
+    ],
+)
+def test_what_cannot_be_swept(axes: list[Axis], seeds: int, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        plan_sweep(Recipe(MESH), axes, seeds=seeds)
 
 
 def test_an_interrupted_sweep_goes_on_behind_what_is_done(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    (first,) = run_sweep(scenarios(1), workers=1, folder=tmp_path)
+    first = play_all(plan(1), tmp_path)["1"]
     assert first.digest == play(MESH, "seed=1").digest
     done = file.read_bytes()
     # What was being written as it was interrupted, and a mark that shows it is not run again.
-    file.write_bytes(done.replace(first.digest.encode(), b"kept") + b'{"value":"2","key"')
-    swept = {one.value: one for one in run_sweep(scenarios(1, 2), workers=1, folder=tmp_path)}
+    file.write_bytes(done.replace(first.digest.encode(), b"kept") + b'{"at":{"seed":"2"},"key"')
+    swept = play_all(plan(1, 2), tmp_path)
     assert swept["1"].digest == "kept"
     assert swept["2"].digest == play(MESH, "seed=2").digest
-    assert [one.value for one in run_sweep(scenarios(2, 1), workers=1, folder=tmp_path)] == [
-        "2",
-        "1",
-    ]
+    assert list(play_all(plan(2, 1), tmp_path)) == ["2", "1"]
     assert file.read_bytes().count(b"\n") == 2
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{}\n")
     with pytest.raises(BadInput, match="is no sweep"):
-        list(run_sweep(scenarios(1), workers=1, folder=tmp_path))
+        play_all(plan(1), tmp_path)
 
 
 def test_a_run_that_breaks_is_told_and_not_raised() -> None:
-    (scenario,) = scenarios(1).values()
     # Nobody can know everybody so soon.
-    swept = run_one("1", "key", build(MESH, "duration=8 s", "settle=1 s"))
+    soon = Recipe(MESH, settings=("duration=8 s", "settle=1 s"))
+    swept = run_one(plan_sweep(soon, [Axis("seed", ("1",))])[0])
     assert "does not know" in swept.broke
     assert not swept.measures
-    assert not run_one("1", "key", scenario).broke
+    assert not run_one(plan(1)[0]).broke
 
 
+def test_a_point_has_the_mean_and_the_range_of_its_seeds() -> None:
+    runs = [
+        Swept({"x": x, "seed": seed}, "", seed * 12, {"m": float(value)}, unmet)
+        for x, seed, value, unmet in (
+            ("a", "1", 2, ()),
+            ("b", "1", 5, ("m is 5",)),
+            ("a", "2", 4, ("m is 4",)),
+        )
+    ]
+    header, rows = build_table(gather(runs), ["m", "n"])
+    assert header == ["x", "m", "n", "does not hold", "digest"]
+    assert rows == [
+        ["a", "3 (2 to 4)", "", "1 of 2 seeds: m is 4", "1" * 12],
+        ["b", "5", "", "m is 5", "1" * 12],
+    ]
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_begun_again_and_then_told() -> None:
+    plugins = (PluginFile("deadly.py", DEADLY),)
+    deadly = Recipe(MESH, settings=("population.1.behaviour=deadly",), plugins=plugins)
+    planned = [*plan_sweep(deadly, [Axis("seed", ("1",))]), *plan(2)]
+    swept = {one.at["seed"]: one for one in run_here(planned, 2)}
+    assert swept["1"].broke == f"its process died {DEATHS_MAX + 1} times, at last with 9"
+    assert swept["2"].digest == play(MESH, "seed=2").digest
+
+
+@pytest.mark.slow
 def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
     hold = '[[hold]]\nmeasure = "events"\nat_most = 1.0\n'
     file.write_text(MESH + hold, encoding="utf-8")
-    swept = ["--sweep", "population.1.count=3,5", "--workers", "1", "--show", "nodes"]
-    done = CliRunner().invoke(simulate, [str(file), *swept])
+    swept = ["--sweep", "population.1.count=3,5", "--workers", "2", "--show", "nodes"]
+    done = CliRunner().invoke(simulate, [str(file), *swept, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     rows = [line for line in done.output.splitlines() if "events is" in line]
     assert [[cell.strip() for cell in row.split("│")[1:3]] for row in rows] == [
         ["3", "4"],
         ["5", "6"],
     ]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"sweep.jsonl", "runs.jsonl", "report.html"} <= written
+    again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "nothing"])
+    assert isinstance(again.exception, BadInput)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.scenario.chance import draw_scenario
+from p2p_modelex.simulation.scenario.plugins import list_loaded
 from p2p_modelex.simulation.scenario.quantities import (
     ByteRate,
     Duration,
@@ -23,7 +24,8 @@ from tests.simulation.worlds import MESH, build
 @pytest.mark.parametrize("name", sorted(list_scenarios()))
 def test_scenarios_of_the_project(name: str) -> None:
     scenario = read_scenario(list_scenarios()[name])
-    assert parse_scenario(write_scenario(scenario)) == scenario
+    plugins = list_loaded(scenario.plugin.files)
+    assert parse_scenario(write_scenario(scenario), plugins=plugins) == scenario
 
 
 @given(st.integers(0, 10**6))

@@ -33,6 +33,7 @@ from p2p_modelex.units import SPLITS_MAX, UINT128_MAX, Epoch, Wei
 # A devnet mines only when there is a transaction, so nothing there is ever confirmed.
 DEVNET_CHAIN_ID = 31337
 CONFIRMATIONS = 3  # our guess: deeper than all but exceptional reorgs, 36 s on mainnet
+CONFIRMING_TIMEOUT_S = 180.0  # fifteen of mainnet's blocks
 POLL_S = 1.0
 REGISTRY_POLL_S = 12.0  # a block of mainnet; two small requests each time
 
@@ -151,14 +152,14 @@ class EvmChain(Chain):
         if not is_new:
             found = await self._fetch_channel(terms, "latest")
             if found is not None:
-                return found
+                return await self._wait_confirmed(terms)
         await self._deposit(deposit, encode_opening(terms))
-        return await self._fetch_latest(terms)
+        return await self._wait_confirmed(terms)
 
     async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
         channel = self._deployment.channel_id(terms)
         await self._deposit(amount, encode_top_up(channel))
-        return await self._fetch_latest(terms)
+        return await self._wait_confirmed(terms)
 
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:
         payee = format_address(find_payee(claims))
@@ -314,6 +315,24 @@ class EvmChain(Chain):
                 hint="look at the channel again in a few blocks",
             )
         return state
+
+    async def _wait_confirmed(self, terms: ChannelTerms) -> ChannelState:
+        """Return a channel once its deposit is as deep as its payee wants it, if that is as careful
+        as we are: it would refuse an order before.
+        """
+        latest = await self._fetch_latest(terms)
+        if not self._confirmations:
+            return latest
+        with trio.move_on_after(CONFIRMING_TIMEOUT_S):
+            while True:
+                state = await self.fetch_channel(terms)
+                if state is not None and state.deposit >= latest.deposit:
+                    return state
+                await trio.sleep(self._poll_s)
+        raise TransactionFailed(
+            f"a deposit is not {self._confirmations} blocks deep after {CONFIRMING_TIMEOUT_S:g} s",
+            hint="does the chain make blocks? it will be found when the channel is looked at again",
+        )
 
     async def _deposit(self, amount: Wei, form: bytes) -> TransactionReceipt:
         channels = format_address(self._deployment.channels)

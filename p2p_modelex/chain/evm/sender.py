@@ -6,6 +6,7 @@ One Sender owns a key inside a process: eight tasks that each read the nonce fro
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import trio
@@ -33,11 +34,26 @@ RECEIPT_TIMEOUT_S = 180.0  # fifteen of mainnet's blocks
 REPAIR_S = 6.0
 POLL_MIN_S = 0.02
 POLL_MAX_S = 2.0
+# Pools take another transaction for a nonce if it offers a tenth more (geth), an eighth (erigon).
+RAISE_PARTS = 8
+RAISES_MAX = 32  # a tip of TIP_MIN is then 43 times that, and the base fee has had three minutes
 # Transactions kept for sending again after a reorg dropped them.
 KEPT_MAX = 256
 
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_TAKEN = ("nonce too low", "replacement transaction underpriced", "nonce is too low")
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was sent for one nonce: each version does the same, and the last offers the most."""
+
+    transaction: Transaction
+    versions: list[SignedTransaction]
+
+    @property
+    def newest(self) -> SignedTransaction:
+        return self.versions[-1]
 
 
 class Sender:
@@ -62,7 +78,7 @@ class Sender:
         self._repair_s = repair_s
         self._lock = trio.Lock()
         self._nonce: int | None = None
-        self._kept: dict[int, SignedTransaction] = {}
+        self._kept: dict[int, Sent] = {}
 
     async def send(
         self, to: Address | None, payload: bytes = b"", value: int = 0
@@ -71,22 +87,44 @@ class Sender:
         request = {"from": format_address(self._signer.address), "data": to_hex(payload)}
         request |= {"value": hex(value)} | ({"to": format_address(to)} if to else {})
         gas, tip, fee_cap = await self._price(request)
-        signed = await self._broadcast_next(
+        sent = await self._broadcast_next(
             lambda nonce: Transaction(self._chain_id, nonce, tip, fee_cap, gas, to, value, payload)
         )
-        receipt = await self._wait(signed)
+        receipt = await self._wait(sent)
         if not receipt.succeeded:
             raise await self._find_reason(request, receipt)
         return receipt
 
     async def repair(self) -> None:
         """Send again what a reorg or a full pool dropped; harmless when nothing was."""
+        for sent in await self._find_waiting():
+            # Known already, or refused: then whoever waits for it says so in time.
+            with suppress(RpcError):
+                await self._rpc.call("eth_sendRawTransaction", to_hex(sent.newest.raw))
+
+    async def _find_waiting(self) -> list[Sent]:
         mined = await self._count("latest")
-        for nonce, signed in sorted(self._kept.items()):
-            if nonce >= mined:
-                # Known already, or refused: then whoever waits for it says so in time.
+        return [sent for nonce, sent in sorted(self._kept.items()) if nonce >= mined]
+
+    async def _raise_offers(self) -> None:
+        """Offer more where the base fee has left us behind: in everything of ours that waits, since
+        a nonce waits for those before it.
+        """
+        history = await self._rpc.call("eth_feeHistory", hex(FEE_BLOCKS), "latest", (50,))
+        tip, fee_cap = compute_fees(history)
+        for sent in await self._find_waiting():
+            before = sent.transaction
+            is_behind = before.fee_cap < (fee_cap - tip) // 2
+            higher = max(tip, before.tip + before.tip // RAISE_PARTS + 1)
+            if is_behind and len(sent.versions) <= RAISES_MAX and higher <= TIP_MAX:
+                cap = max(fee_cap, before.fee_cap + before.fee_cap // RAISE_PARTS + 1)
+                raised = replace(before, tip=higher, fee_cap=max(cap, higher))
+                signed = sign_transaction(raised, self._signer)
+                # Refused where the account has too little for it: what was offered stands.
                 with suppress(RpcError):
                     await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
+                    sent.transaction = raised
+                    sent.versions.append(signed)
 
     async def _price(self, request: dict[str, str]) -> tuple[int, int, int]:
         """Return the gas limit, tip and fee cap for a transaction."""
@@ -108,11 +146,12 @@ class Sender:
         tip, fee_cap = compute_fees(fees)
         return min(GAS_MAX, gas + gas * GAS_MARGIN_PERCENT // 100), tip, fee_cap
 
-    async def _broadcast_next(self, build: Callable[[int], Transaction]) -> SignedTransaction:
+    async def _broadcast_next(self, build: Callable[[int], Transaction]) -> Sent:
         async with self._lock:
             for _ in range(NONCE_ATTEMPTS):
                 nonce = await self._take_nonce()
-                signed = sign_transaction(build(nonce), self._signer)
+                transaction = build(nonce)
+                signed = sign_transaction(transaction, self._signer)
                 try:
                     await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
                 except RpcError as error:
@@ -121,8 +160,7 @@ class Sender:
                     if not _says(error, _KNOWN):
                         raise await self._refusal(error) from error
                 self._nonce = nonce + 1
-                self._keep(signed)
-                return signed
+                return self._keep(Sent(transaction, [signed]))
         raise TransactionFailed(
             f"the nonce was taken {NONCE_ATTEMPTS} times over",
             hint="is another program sending from the same key? one node, one key",
@@ -136,41 +174,51 @@ class Sender:
             nonce = await self._count("pending")
         return nonce
 
-    def _keep(self, signed: SignedTransaction) -> None:
-        self._kept[signed.nonce] = signed
+    def _keep(self, sent: Sent) -> Sent:
+        self._kept[sent.transaction.nonce] = sent
         while len(self._kept) > KEPT_MAX:
             del self._kept[min(self._kept)]
+        return sent
 
-    async def _wait(self, signed: SignedTransaction) -> TransactionReceipt:
+    async def _wait(self, sent: Sent) -> TransactionReceipt:
         pause = POLL_MIN_S
         repair_at = trio.current_time() + self._repair_s
         with trio.move_on_after(self._receipt_timeout_s):
             while True:
-                receipt = await self._fetch_receipt(signed)
+                receipt = await self._fetch_receipt(sent)
                 if receipt is not None:
                     return receipt
                 if trio.current_time() >= repair_at:
-                    await self._refuse_replaced(signed)
+                    await self._refuse_replaced(sent)
+                    await self._raise_offers()
                     await self.repair()
                     repair_at = trio.current_time() + self._repair_s
                 await trio.sleep(pause)
                 pause = min(pause * 1.5, POLL_MAX_S)
+        name, waited_s = to_hex(sent.newest.hash), self._receipt_timeout_s
         raise TransactionFailed(
-            f"transaction {to_hex(signed.hash)} was not mined in {self._receipt_timeout_s:g} s",
+            f"transaction {name} was not mined in {waited_s:g} s",
             hint="it may still be: look for its hash before you repeat it",
         )
 
-    async def _fetch_receipt(self, signed: SignedTransaction) -> TransactionReceipt | None:
-        found = await self._rpc.call("eth_getTransactionReceipt", to_hex(signed.hash))
-        return None if found is None else read_receipt(found)
+    async def _fetch_receipt(self, sent: Sent) -> TransactionReceipt | None:
+        """Return the receipt of the version that was mined."""
+        hashes = [to_hex(version.hash) for version in reversed(sent.versions)]
+        for found in await self._rpc.batch(
+            [Call("eth_getTransactionReceipt", (name,)) for name in hashes]
+        ):
+            if found is not None:
+                return read_receipt(found)
+        return None
 
-    async def _refuse_replaced(self, signed: SignedTransaction) -> None:
+    async def _refuse_replaced(self, sent: Sent) -> None:
         """Raise TransactionFailed if another transaction was mined with this one's nonce."""
-        taken = await self._count("latest") > signed.nonce
-        if taken and await self._fetch_receipt(signed) is None:
-            self._kept.pop(signed.nonce, None)
+        nonce = sent.transaction.nonce
+        taken = await self._count("latest") > nonce
+        if taken and await self._fetch_receipt(sent) is None:
+            self._kept.pop(nonce, None)
             raise TransactionFailed(
-                f"another transaction took nonce {signed.nonce} from {to_hex(signed.hash)}",
+                f"another transaction took nonce {nonce} from {to_hex(sent.newest.hash)}",
                 hint="is another program sending from the same key? one node, one key",
             )
 

@@ -5,7 +5,6 @@ Features are not indexed: an advertisement may invent 256 of them, and each woul
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from p2p_modelex.ids import PeerId, public_key_of
@@ -15,7 +14,10 @@ from p2p_modelex.records.farm import names_of, open_certificate
 from p2p_modelex.units import SPLITS_MAX
 
 _Key = tuple[str, str]
-T = TypeVar("T", PeerId, tuple[int, PeerId])
+_Place = tuple[int, PeerId]
+T = TypeVar("T", PeerId, _Place)
+# So many that came are put in their place one by one; more of them by sorting.
+_FEW = 32
 
 
 class Rng(Protocol):
@@ -76,32 +78,65 @@ def belongs(advertisement: Advertisement, farm: str) -> bool:
     return any(farm == id_ for _, id_ in _farms_of(advertisement))
 
 
-@dataclass(frozen=True, slots=True)
 class Group:
     """The peers of one key: in the order of their ids, which is that of their keys, and by price.
 
-    Each way of drawing a few costs the same however many there are.
+    Each way of drawing a few costs the same however many there are. What came is put in its place
+    when somebody asks: a newcomer that takes over a whole directory sorts once.
     """
 
-    ring: list[PeerId] = field(default_factory=list)
-    prices: list[tuple[int, PeerId]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._ring: list[PeerId] = []
+        self._prices: list[_Place] = []
+        self._came: list[_Place] = []
 
     def __len__(self) -> int:
-        return len(self.ring)
+        return len(self._ring) + len(self._came)
+
+    def add(self, place: _Place) -> None:
+        """Enter a peer that is not in, with its price."""
+        self._came.append(place)
+
+    def discard(self, place: _Place) -> None:
+        """Take a peer out, if it is in at that price."""
+        self._settle()
+        _discard(self._ring, place[1])
+        _discard(self._prices, place)
+
+    @property
+    def ring(self) -> list[PeerId]:
+        """The peers in the order of their ids."""
+        self._settle()
+        return self._ring
+
+    def _settle(self) -> None:
+        came, self._came = self._came, []
+        if len(came) > _FEW:
+            self._ring += [peer for _, peer in came]
+            self._ring.sort()
+            self._prices += came
+            self._prices.sort()
+            return
+        for place in came:
+            insort(self._ring, place[1])
+            insort(self._prices, place)
 
     def sample(self, limit: int, rng: Rng) -> list[PeerId]:
         """Return at most `limit` at random; fewer where one was drawn twice."""
-        many = len(self.ring)
-        return [self.ring[at] for at in {int(rng.random() * many): None for _ in range(limit)}]
+        ring = self.ring
+        many = len(ring)
+        return [ring[at] for at in {int(rng.random() * many): None for _ in range(limit)}]
 
     def cheapest(self, limit: int) -> list[PeerId]:
         """Return the cheapest."""
-        return [peer for _, peer in self.prices[:limit]]
+        self._settle()
+        return [peer for _, peer in self._prices[:limit]]
 
     def after(self, point: bytes, limit: int) -> list[PeerId]:
         """Return those whose keys come first after a point (its first 8 bytes), going round."""
-        start = bisect_left(self.ring, point[:8], key=lambda peer: public_key_of(peer)[:8])
-        return (self.ring[start : start + limit] + self.ring[:start])[:limit]
+        ring = self.ring
+        start = bisect_left(ring, point[:8], key=lambda peer: public_key_of(peer)[:8])
+        return (ring[start : start + limit] + ring[:start])[:limit]
 
 
 class CapabilityIndex:
@@ -114,24 +149,34 @@ class CapabilityIndex:
         # By name, then by id.
         self._members: dict[str, dict[str, dict[PeerId, None]]] = {}
 
-    def add(self, peer: PeerId, advertisement: Advertisement) -> None:
-        """Enter a peer's offers, and the farms it offers them through."""
-        for name, farm in _farms_of(advertisement):
-            self._members.setdefault(name, {}).setdefault(farm, {})[peer] = None
-        for key, price in _prices_of(advertisement).items():
-            group = self._groups.setdefault(key, Group())
-            insort(group.ring, peer)
-            insort(group.prices, (price, peer))
+    def put(self, peer: PeerId, before: Advertisement | None, after: Advertisement | None) -> None:
+        """Enter a peer's offers, and the farms it offers them through, in the place of those that
+        it had before. Most advertisements say what they said.
+        """
+        old = _prices_of(before) if before is not None else {}
+        new = _prices_of(after) if after is not None else {}
+        if old != new:
+            self._remove_prices(peer, old)
+            places: dict[int, _Place] = {}
+            for key, price in new.items():
+                place = places.setdefault(price, (price, peer))
+                self._groups.setdefault(key, Group()).add(place)
+        had = _farms_of(before) if before is not None else ()
+        has = _farms_of(after) if after is not None else ()
+        if had != has:
+            self._remove_farms(peer, had)
+            for name, farm in has:
+                self._members.setdefault(name, {}).setdefault(farm, {})[peer] = None
 
-    def remove(self, peer: PeerId, advertisement: Advertisement) -> None:
-        """Take out what `add` entered, if it did."""
-        for key, price in _prices_of(advertisement).items():
+    def _remove_prices(self, peer: PeerId, prices: Mapping[_Key, int]) -> None:
+        for key, price in prices.items():
             group = self._groups.get(key, Group())
-            _discard(group.ring, peer)
-            _discard(group.prices, (price, peer))
-            if not group.ring:
+            group.discard((price, peer))
+            if not len(group):
                 self._groups.pop(key, None)
-        for name, farm in _farms_of(advertisement):
+
+    def _remove_farms(self, peer: PeerId, held: Sequence[tuple[str, str]]) -> None:
+        for name, farm in held:
             farms = self._members.get(name, {})
             farms.get(farm, {}).pop(peer, None)
             if not farms.get(farm):

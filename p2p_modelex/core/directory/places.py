@@ -4,8 +4,13 @@ Keys are free, and what an advertisement says of itself (offers, addresses, an o
 as free, so no flood can be told from news by reading it. What is not free is a connection. So each
 entry counts for the neighbour that introduced it, and the neighbour that introduced most pays for
 newcomers of others; and who is, or was, connected to us itself makes no room for hearsay.
+
+Most directories are never full, and nobody counts in those.
 """
 
+from collections.abc import Iterable
+
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.ids import PeerId
 
 RANKS = 4
@@ -19,6 +24,8 @@ class Places:
     """The entries of a directory by rank and introducer, each list in order of arrival."""
 
     def __init__(self) -> None:
+        self.is_counting = False
+        """Whether places are kept: since the directory was full for the first time."""
         self._trusted: dict[PeerId, None] = {}
         self._place_of: dict[PeerId, tuple[int, PeerId]] = {}
         # Twice the ranks: hearsay first, then those that were connected.
@@ -35,6 +42,12 @@ class Places:
         known = self._place_of.get(peer)
         if known is not None and known[0] < RANKS:
             self.put(peer, known[0], known[1])
+
+    def begin(self, entries: Iterable[Entry]) -> None:
+        """Count from now on, and first those that are there, in the order in which they came."""
+        self.is_counting = True
+        for entry in entries:
+            self.put(entry.peer, entry.rank, entry.introducer)
 
     def put(self, peer: PeerId, rank: int, introducer: PeerId) -> None:
         """Give a peer a place, or another one for its new rank; who introduced it first stays."""

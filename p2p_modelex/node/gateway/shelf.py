@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import trio
 
-from p2p_modelex.core.directory.directory import Entry
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.exchange.pricing import compute_cost, compute_prompt_tokens_max
 from p2p_modelex.core.routing.filters import NAMES_SHOWN
 from p2p_modelex.limits import NAME_BYTES

@@ -1,14 +1,19 @@
 """The director: who comes and goes, whom they dial, what fails. Its events have the number -1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from p2p_modelex.ids import Address
+from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
+from p2p_modelex.simulation.actors.pricing import Pricers, Reprice
 from p2p_modelex.simulation.actors.raters import RATE_EVERY_US, Raters, Rating
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
+from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
+from p2p_modelex.simulation.models.transactions import StartClose
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.nodes.world import World
@@ -53,6 +58,18 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     """It is time to measure."""
 
 
+class Operator:
+    """Whoever acts for a machine's account beside its node, which may not run."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.number = machine.number
+        self.account = machine.account_signer.address
+        self.is_over = False
+
+    def receive(self, event: msgspec.Struct) -> None:
+        """Take an answer; it looks at the chain itself."""
+
+
 class Director:
     """Plans a scenario's events at the start, and carries them out."""
 
@@ -75,16 +92,19 @@ class Director:
         self._joining = world.open_stream("joining")
         self._inside: dict[int, dict[int, None]] = {}
         self._neighbourhood = Neighbourhood(world, self)
+        self._pricers = Pricers(world, self)
         self._takes: dict[type, Callable[[Any], None]] = {
             Join: self._on_join,
             Leave: self._on_leave,
             Keep: self._neighbourhood.keep,
+            Reprice: self._pricers.look,
             Begin: self._on_begin,
             Starve: self._on_starve,
             Over: self._on_over,
             Sample: self._on_sampling,
             Arrival: self._on_arrival,
             Rating: self._on_rating,
+            Reply: self._on_arrival,
         }
 
     def plan(self) -> None:
@@ -104,12 +124,11 @@ class Director:
         """Carry an event out."""
         self._takes[type(event)](event)
 
-    def _tell(self, at: int, arrival: Arrival) -> None:
+    def _tell(self, at: int, arrival: Arrival | Reply) -> None:
         self._kernel.at(at, self, arrival)
 
-    def _on_arrival(self, event: Arrival) -> None:
-        machine = self._world.machines[event.node]
-        self._customers.arrive(event, machine.life, self._tell)
+    def _on_arrival(self, event: Arrival | Reply) -> None:
+        self._customers.arrive(event, self._world.machines[event.node].life)
 
     def _on_rating(self, event: Rating) -> None:
         self._raters.rate(event, self._kernel.now)
@@ -127,6 +146,7 @@ class Director:
             return
         self._world.birth(machine)
         self._neighbourhood.begin(machine)
+        self._pricers.begin(machine)
         session = machine.population.session
         if session is not None:
             rng = self._world.open_stream("session", machine.number, machine.lives)
@@ -166,17 +186,43 @@ class Director:
             case "crash":
                 for number in inside:
                     self._kill(self._world.machines[number])
-            case "outage":
+            case "antagonist":
+                self._share_machines(inside)
+            case _:
                 assert self._world.chain is not None
-                self._world.chain.down_until = until
+                self._trouble(self._world.chain, fault, inside, until)
         self._kernel.at(until, self, Over(event.fault))
 
-    def _choose(self, fault: Fault, index: int) -> dict[int, None]:
-        machines = [
+    def _trouble(
+        self, chain: ChainModel, fault: Fault, inside: dict[int, None], until: int
+    ) -> None:
+        """Begin a fault of the chain."""
+        weather = chain.blocks.weather
+        match fault.kind:
+            case "outage":
+                weather.down_until = until
+            case "congestion":
+                chain.blocks.market.factor = fault.factor
+            case "censorship":
+                weather.censored_until, weather.share = until, fault.share
+                weather.nodes = frozenset(self._find(fault))
+            case "closing":
+                payers = {self._world.machines[number].account_signer.address for number in inside}
+                for state in chain.ledger.get_channels():
+                    if state.payer in payers and state.is_open:
+                        operator = Operator(self._world.by_account[Address(state.payer)])
+                        chain.call(operator, StartClose(state.terms), self._kernel.now)
+
+    def _find(self, fault: Fault) -> list[int]:
+        """The machines that a fault may be about."""
+        return [
             machine.number
             for machine in self._world.machines
             if fault.population in (None, machine.population.name)
         ]
+
+    def _choose(self, fault: Fault, index: int) -> dict[int, None]:
+        machines = self._find(fault)
         rng = self._world.open_stream("fault", index)
         return dict.fromkeys(rng.sample(machines, round(fault.share * len(machines))))
 
@@ -195,6 +241,25 @@ class Director:
                     other.lose(connection)
 
     def _on_over(self, event: Over) -> None:
-        if self._world.scenario.fault[event.fault].kind == "crash":
-            for number in self._inside[event.fault]:
-                self._kernel.at(self._kernel.now, self, Join(number))
+        inside = self._inside.pop(event.fault)
+        match self._world.scenario.fault[event.fault].kind:
+            case "crash":
+                for number in inside:
+                    self._kernel.at(self._kernel.now, self, Join(number))
+            case "antagonist":
+                self._share_machines(inside)
+            case "congestion":
+                assert self._world.chain is not None
+                self._world.chain.blocks.market.factor = 1.0
+
+    def _share_machines(self, numbers: Iterable[int]) -> None:
+        """Of several antagonists the greediest counts."""
+        faults = self._world.scenario.fault
+        takers = [
+            (faults[index].takes, inside)
+            for index, inside in self._inside.items()
+            if faults[index].kind == "antagonist"
+        ]
+        for number in numbers:
+            taken = (takes for takes, inside in takers if number in inside)
+            self._world.machines[number].taken = max(taken, default=0.0)

@@ -12,8 +12,9 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core.outcomes import is_at_fault
 from p2p_modelex.core.routing.rating_book import RATING_MAX
 from p2p_modelex.ids import PeerId, public_key_of
-from p2p_modelex.simulation.models.chain import ChainModel, Rate
+from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.compute import reads_well
+from p2p_modelex.simulation.models.transactions import Rate
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 

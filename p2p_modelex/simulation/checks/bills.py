@@ -78,6 +78,6 @@ class Losses:
         """Return what was lost in all, in AI, and the most to one peer, in windows."""
         lost = [one for one in self._accounts.values() if one.lost]
         return {
-            "lost_ai": sum(one.lost for one in lost) / 10**18,
-            "lost_windows_max": max((one.lost / one.window for one in lost), default=0.0),
+            "cheated_ai": sum(one.lost for one in lost) / 10**18,
+            "cheated_windows_max": max((one.lost / one.window for one in lost), default=0.0),
         }

@@ -86,7 +86,7 @@ class Checkers:
 
     def _check_voucher(self, _: Machine, life: Life, row: ReceivedVoucherRow) -> None:
         promise = row.signed.voucher
-        state = self.chain.ledger.channel(ChannelId(promise.channel)) if self.chain else None
+        state = self.chain.known.get(ChannelId(promise.channel)) if self.chain else None
         digest = voucher.compute_digest(promise, DEPLOYMENT.channels_domain)
         if state is None or not self._notary.account_has_signed(state.voucher_signer, digest):
             raise breach(life, "it keeps a voucher that its payer never signed")

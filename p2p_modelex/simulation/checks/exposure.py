@@ -86,6 +86,20 @@ class Exposure:
         """A process is over."""
         self._tabs = {key: tab for key, tab in self._tabs.items() if key[0] is not life}
 
+    def compute_ahead(self) -> tuple[int, int]:
+        """Return how far honest providers are ahead of what they were paid now, and how far honest
+        requesters of what they got, in wei; a prompt is worth nothing to them before any text.
+        """
+        sold = bought = 0
+        for (life, _), tab in self._tabs.items():
+            if not self._is_honest(life):
+                continue
+            if tab.is_seller:
+                sold += max(0, tab.cost - tab.paid)
+            else:
+                bought += max(0, tab.paid - (tab.cost if tab.tokens else 0))
+        return sold, bought
+
     def _note(self, life: Life, stream: StreamId, payload: bytes, *, is_ours: bool) -> None:
         try:
             tag, job, *rest = msgspec.msgpack.decode(payload)
@@ -95,6 +109,18 @@ class Exposure:
         if tab is None:
             is_seller = is_ours == (tag > _PAY)
             tab = self._tabs[life, stream] = _Tab(life.peer_of(stream), is_seller)
+        is_honest = is_ours and self._is_honest(life)
+        try:
+            self._read(life, tab, tag, job, rest, is_ours=is_ours)
+        except (msgspec.DecodeError, ValueError, TypeError, IndexError):
+            if is_honest:
+                raise
+        if is_honest:
+            self._check(life, tag, tab)
+
+    def _read(
+        self, life: Life, tab: _Tab, tag: Any, job: bytes, rest: list[Any], *, is_ours: bool
+    ) -> None:
         if tag == _ORDER:
             tab.prompt_price, tab.completion_price = _wei(rest[1]), _wei(rest[2])
             tab.amount, tab.base = _amount_of(rest[5]), _wei(rest[6])
@@ -115,8 +141,6 @@ class Exposure:
             tab.tokens = rest[2]
         elif tag == _FINISHED:
             tab.is_answered = True
-        if is_ours and self._is_honest(life):
-            self._check(life, tag, tab)
 
     def _check(self, life: Life, tag: int, tab: _Tab) -> None:
         if tag == _CHUNK and tab.cost - tab.paid > tab.window:

@@ -1,11 +1,11 @@
-"""The chain as a model: the shipped ledger in memory behind blocks, delays, failures and outages.
+"""The chain as a model: the shipped ledger in memory behind blocks, fees, reorgs and failures.
 
-The ledger keeps the contracts' semantics (tests/chain holds it to them); here it gets a time.
+The ledger keeps the contracts' semantics (tests/chain holds it to them, by random acts and by what
+a run did); here it gets a time and a price. What a node does about both is what chain/evm does.
 """
 
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
@@ -13,16 +13,27 @@ from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, Deployment
 from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
-from p2p_modelex.errors import ChainError, PaymentError, SimulationError
-from p2p_modelex.ids import Address, PublicKey
-from p2p_modelex.records.channel import PAYER_SIGNS
+from p2p_modelex.errors import SimulationError
+from p2p_modelex.ids import Address, ChannelId
+from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.models.blocks import Blocks
+from p2p_modelex.simulation.models.transactions import (
+    Caller,
+    Deed,
+    FinishClose,
+    StartClose,
+    Transaction,
+    compute_gas,
+    fail,
+    find_done,
+)
 from p2p_modelex.simulation.scenario.settings import Chain
 
 CALLS_MAX = 1_000_000
-"""Calls under way at once."""
+"""Calls and transactions under way at once."""
 DEPLOYMENT = Deployment(
     "simulation", 31337, Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20)
 )
@@ -30,80 +41,69 @@ NUMBER = -2
 """The chain's number in the trace."""
 _READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry, fx.ReadRatings)
 
-
-class Rate(msgspec.Struct, frozen=True, gc=False):
-    """An account rates a registered node, in hundredths of a per cent. It gets no answer."""
-
-    peer: PublicKey
-    operator: Address
-    rating: int
-
-
-ChainEffect = (
-    fx.FetchChannel
-    | fx.FetchSplit
-    | fx.OpenChannel
-    | fx.TopUpChannel
-    | fx.Redeem
-    | fx.PayOut
-    | fx.ReadRegistry
-    | fx.PutAnchor
-    | fx.ReadRatings
-    | Rate
-)
-
-
-class Caller(Protocol):
-    """A node as the chain sees it."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def account(self) -> Address: ...
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the process is gone; what it sent is mined all the same."""
-        ...
-
-    def receive(self, event: msgspec.Struct) -> None: ...
+ChainEffect = fx.FetchChannel | fx.FetchSplit | fx.ReadRegistry | fx.ReadRatings | Deed
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """A read reaches the endpoint, or a transaction is mined."""
+    """A read or a transaction reaches the endpoint."""
 
     index: int
     caller: int
     effect: msgspec.Struct
 
 
+class Confirmed(msgspec.Struct, frozen=True, gc=False):
+    """A deposit is as deep as those who read it want it. state: as it was mined."""
+
+    index: int
+    caller: int
+    payee: Address
+    state: ChannelState
+
+
+class Sealing(msgspec.Struct, frozen=True, gc=False):
+    """It is time for a block."""
+
+    height: int
+
+
 class ChainModel:
-    """What all nodes share; `check` is called after each transaction."""
+    """What all nodes share; `on_mined` is called after each transaction."""
 
     def __init__(
         self,
         settings: Chain,
         kernel: Kernel,
-        rng: random.Random,
+        open_stream: Callable[[str], random.Random],
         clock: Callable[[], int],
-        check: Callable[[MemoryLedger], None],
+        on_mined: Callable[[Transaction], None],
     ) -> None:
         """clock: unix seconds."""
         self.number = NUMBER
-        self.ledger = MemoryLedger(
-            DEPLOYMENT, now=clock, challenge_s=settings.challenge // 1_000_000
-        )
-        self.down_until = 0
-        self.transactions = 0
+        challenge_s = settings.challenge // 1_000_000
+        self.ledger = MemoryLedger(DEPLOYMENT, now=clock, challenge_s=challenge_s)
+        self.blocks = Blocks(settings, self.ledger, open_stream, self._tell, self._note)
+        self.known: dict[ChannelId, ChannelState] = {}
+        """Each channel that ever was, with the most it held: what a reorg undid was signed for."""
         self._settings = settings
         self._kernel = kernel
-        self._rng = rng
-        self._check = check
+        self._rng = open_stream("chain")
+        self._clock = clock
+        self._on_mined = on_mined
         self._calls: dict[int, Caller] = {}
         self._last = 0
+        self._is_armed = False
         self._followers: list[Caller] = []
         self._told = 0
+
+    @property
+    def has_reorgs(self) -> bool:
+        """Whether a block may ever leave the chain."""
+        return self._settings.reorgs > 0
+
+    def begin(self) -> None:
+        """Everybody has got what they begin with."""
+        self.blocks.branch.begin()
 
     def fetch_split(self) -> SplitState:
         """The split epoch that a node begins in."""
@@ -115,67 +115,120 @@ class ChainModel:
 
     def call(self, caller: Caller, effect: ChainEffect, at: int) -> None:
         """Carry out a core's effect: its answer comes to `caller` as an input."""
-        if len(self._calls) >= CALLS_MAX:
+        if len(self._calls) + self.blocks.waiting >= CALLS_MAX:
             raise SimulationError(f"over {CALLS_MAX} calls wait for the chain", hint="fewer nodes")
         index = self._last = self._last + 1
         self._calls[index] = caller
-        when = at + self._settings.read
-        if not isinstance(effect, _READS):
-            block = self._settings.block
-            when = (when // block + 1) * block
-        self._kernel.at(when, self, Call(index, caller.number, effect))
+        self._kernel.at(at + self._settings.read, self, Call(index, caller.number, effect))
 
-    def receive(self, event: Call) -> None:
-        """Mine a transaction, or answer a read."""
-        caller = self._calls.pop(event.index)
-        effect: ChainEffect = event.effect  # type: ignore[assignment]
-        luck = self._rng.random()
-        is_lost = self._kernel.now < self.down_until or luck < self._settings.fails
-        answer = None if is_lost else self._perform(caller, effect)
-        if answer is None or self._settings.fails <= luck < 2 * self._settings.fails:
-            answer = _fail(effect)
+    def receive(self, event: Call | Confirmed | Sealing) -> None:
+        """Take a call, or make a block."""
+        if isinstance(event, Confirmed):
+            self._on_confirmed(event)
+        elif isinstance(event, Sealing):
+            self._is_armed = False
+            is_wanted = self.blocks.seal(event.height, self._kernel.now)
+            self._tell_followers()
+            if is_wanted:
+                self._arm()
+        else:
+            self._on_call(event)
+
+    def _arm(self) -> None:
+        """Ask for the next block: there is something to do in it."""
+        if not self._is_armed:
+            self._is_armed = True
+            height = self._kernel.now // self._settings.block + 1
+            self._kernel.at(height * self._settings.block, self, Sealing(height))
+
+    def _answer(self, caller: Caller, answer: inp.Input | None) -> None:
         if answer is not None and not caller.is_over:
             self._kernel.at(self._kernel.now + self._settings.read, caller, answer)
-        self._tell_followers()
 
-    def _perform(self, caller: Caller, effect: ChainEffect) -> inp.Input | None:
-        """Do it; None where the chain refuses, or has no answer to give."""
+    def _confirm(self, caller: Caller, answer: inp.Input | None) -> None:
+        """Answer a transaction; one that made a deposit when its payee sees it as well."""
+        wait = self._settings.confirmations * self._settings.block
+        if not wait or not isinstance(answer, inp.ChannelOpened):
+            self._answer(caller, answer)
+            return
+        index = self._last = self._last + 1
+        self._calls[index] = caller
+        event = Confirmed(index, caller.number, answer.payee, answer.state)
+        self._kernel.at(self._kernel.now + wait + self._settings.read, self, event)
+
+    def _on_confirmed(self, event: Confirmed) -> None:
+        caller = self._calls.pop(event.index)
+        state = self._fetch_channel(ChannelId(event.state.channel))
+        if state is None or state.deposit < event.state.deposit:
+            self._answer(caller, inp.ChannelOpenFailed(event.payee, "a reorg undid it"))
+        else:
+            self._answer(caller, inp.ChannelOpened(event.payee, state))
+
+    # Transactions.
+
+    def _on_call(self, event: Call) -> None:
+        caller = self._calls.pop(event.index)
+        effect: ChainEffect = event.effect  # type: ignore[assignment]
+        luck, fails = self._rng.random(), self._settings.fails
+        if self._kernel.now < self.blocks.weather.down_until or luck < fails:
+            self._answer(caller, fail(effect))
+            return
+        is_lost = luck < 2 * fails
+        if isinstance(effect, _READS):
+            answer: inp.Input | None = self._read(caller, effect)
+        else:
+            answer = find_done(self.ledger, caller.account, effect)
+            if answer is None:
+                self._submit(caller, effect, is_awaited=not is_lost)
+        if answer is not None or is_lost:
+            self._confirm(caller, fail(effect) if is_lost else answer)
+
+    def _submit(self, caller: Caller, effect: Deed, *, is_awaited: bool) -> None:
+        if isinstance(effect, fx.PayOut) and not self.ledger.unpaid(effect.payee):
+            return
+        gas = compute_gas(self.ledger, caller.account, effect)
+        now, bid = self._kernel.now, self.blocks.market.bid()
+        self.blocks.submit(Transaction(caller, effect, gas, bid, now, now, is_awaited))
+        self._arm()
+
+    def _tell(self, one: Transaction, answer: inp.Input | None) -> None:
+        """A transaction has its receipt, or its sender gives up."""
+        self._confirm(one.caller, answer)
+
+    def _note(self, one: Transaction, done: inp.Input | None) -> None:
+        """A transaction is mined."""
+        if isinstance(done, inp.ChannelOpened):
+            before = self.known.get(ChannelId(done.state.channel))
+            if before is None or before.deposit < done.state.deposit:
+                self.known[ChannelId(done.state.channel)] = done.state
+        self._on_mined(one)
+        if isinstance(one.effect, StartClose):
+            channel = self.ledger.channel(DEPLOYMENT.channel_id(one.effect.terms))
+            assert channel is not None
+            wait = (channel.closes_at - self._clock()) * 1_000_000
+            self.call(one.caller, FinishClose(one.effect.terms), self._kernel.now + wait)
+
+    # Reads.
+
+    def _read(self, caller: Caller, effect: fx.Effect) -> inp.Input:
         match effect:
             case fx.FetchChannel(channel):
-                return inp.ChannelFetched(channel, self.ledger.channel(channel))
+                return inp.ChannelFetched(channel, self._fetch_channel(channel))
             case fx.FetchSplit():
                 return inp.SplitFetched(self.ledger.split())
-            case fx.ReadRegistry():
-                return self._read_registry(caller)
             case fx.ReadRatings(nodes, evaluators):
                 get = self.ledger.registry.get_rating
                 rated = ((peer, get(peer, operator, evaluators)) for peer, operator in nodes)
                 return inp.RatingsRead(tuple(rated))
-        try:
-            answer = self._transact(caller.account, effect)
-        except (ChainError, PaymentError):
-            return None
-        self.transactions += 1
-        self._check(self.ledger)
-        return answer
+            case _:
+                return self._read_registry(caller)
 
-    def _transact(self, account: Address, effect: ChainEffect) -> inp.Input | None:
-        match effect:
-            case fx.OpenChannel(payee, deposit, salt):
-                state = self.ledger.open_channel(account, payee, deposit, PAYER_SIGNS, salt)
-                return inp.ChannelOpened(payee, state)
-            case fx.TopUpChannel(payee, terms, amount):
-                return inp.ChannelOpened(payee, self.ledger.top_up(account, terms, amount))
-            case fx.Redeem(claims):
-                return inp.Redeemed(claims, self.ledger.redeem(claims).credited)
-            case fx.PutAnchor(peer, digest, sequence):
-                self.ledger.registry.put(account, peer, digest, sequence, "")
-                return inp.AnchorPut()
-            case fx.PayOut(payee):
-                self.ledger.pay_out(payee)
-            case Rate(peer, operator, rating):
-                self.ledger.registry.rate(account, peer, operator, rating)
-        return None
+    def _fetch_channel(self, channel: ChannelId) -> ChannelState | None:
+        confirmations = self._settings.confirmations
+        if not confirmations:
+            return self.ledger.channel(channel)
+        height = self._kernel.now // self._settings.block - confirmations
+        return self.blocks.branch.fetch_channel(channel, max(0, height))
 
     def _read_registry(self, caller: Caller) -> inp.Input:
         """Answer with the first page, send the others after it, and then what happens."""
@@ -201,25 +254,7 @@ class ChainModel:
                 self._kernel.at(when, follower, inp.RegistryChanged(event))
 
 
-def _fail(effect: ChainEffect) -> inp.Input | None:
-    """Return how a core is told that it came to nothing."""
-    match effect:
-        case fx.FetchChannel(channel):
-            return inp.ChannelFetched(channel, None)
-        case fx.FetchSplit():
-            return inp.SplitFetched(None)
-        case fx.OpenChannel(payee) | fx.TopUpChannel(payee):
-            return inp.ChannelOpenFailed(payee, "the chain is out of reach, or refuses")
-        case fx.Redeem(claims):
-            return inp.RedeemFailed(claims, "the chain is out of reach, or refuses")
-        case fx.ReadRegistry():
-            return inp.RegistryLost()
-        case fx.PutAnchor():
-            return inp.AnchorFailed()
-    return None
-
-
 def answer_without_chain(effect: ChainEffect) -> inp.Input | None:
     """Return what a node without a chain is told, as node/money.py has it; no registry answers."""
     is_silent = isinstance(effect, fx.ReadRegistry | fx.PutAnchor | fx.ReadRatings)
-    return None if is_silent else _fail(effect)
+    return None if is_silent else fail(effect)

@@ -160,6 +160,10 @@ class Notary:
         self.spent_us += self._costs.peer_verify_us
         self._scheme.verify(opened, domain, network)
 
+    def charge_verifying(self) -> None:
+        """Charge for a peer's signature that is known to be good."""
+        self.spent_us += self._costs.peer_verify_us
+
     def recover(self, digest: Digest, signature: bytes) -> Address:
         """As records.eip712.recover."""
         self.spent_us += self._costs.account_recover_us

@@ -19,9 +19,19 @@ _TABLE = tomllib.loads(
 )
 _ROUND_TRIPS: Mapping[str, Mapping[str, int]] = _TABLE["round_trip_ms"]
 REGIONS = tuple(_ROUND_TRIPS)
+DEGREES: Mapping[str, tuple[float, float]] = _TABLE["degrees"]
+"""Latitude and longitude of each region."""
 
-HEADER_BYTES = 80
-"""What Ethernet, IP, TCP, Noise and Yamux add to a frame."""
+PACKET_HEADER_BYTES = 66
+"""Ethernet, IP, and TCP with timestamps. Acknowledgements without data are not counted."""
+HEADER_BYTES = PACKET_HEADER_BYTES + 2 + 16 + 12 + 4
+"""What goes with a frame: a packet's headers, Noise's length and tag, Yamux's header, our length.
+`make calibrate` holds what nodes send in all to real sockets.
+"""
+CONNECTION_BYTES = 5_790
+"""What both ends of a new connection say before they say anything of ours: TCP, Noise, Yamux,
+identify, and pubsub's greeting, with headers (`make calibrate`).
+"""
 PACKET_BYTES = 1400
 LOSS_WAIT_US = 200_000
 """TCP's least time-out (Linux); each further loss of the same packet waits twice as long."""

@@ -49,7 +49,7 @@ def _found(name: str, number: int, members: list[Machine], notary: Notary) -> Fa
     owner = notary.open_peer(number)
     payee = format_address(notary.open_account(number).address)
     roll = Roll(name, format_peer_id(peer_id_of(owner.public_key)), payee)
-    slots = {one.peer: one.population.engine.slots for one in members if one.population.engine}
+    slots = {one.peer: sum(each.slots for each in one.population.engines) for one in members}
     certificates = {}
     now, total = UnixMs(START_MS), sum(slots.values())
     for peer, count in slots.items():

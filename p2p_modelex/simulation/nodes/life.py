@@ -30,6 +30,7 @@ from p2p_modelex.simulation.nodes.alarms import Alarms, TimerDue
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.simulation.scenario.settings import Cpu
 from p2p_modelex.units import UnixMs
 
 START_MS = 1_800_000_000_000
@@ -94,9 +95,7 @@ class Life:
         chain: ChainModel | None,
         observer: Observer,
         *,
-        step_us: int,
-        disk_us: int,
-        gossip_us: int,
+        cpu: Cpu,
         heartbeat_us: int,
         twist: Callable[["Life", fx.Effect], fx.Effect | None] | None = None,
     ) -> None:
@@ -113,7 +112,7 @@ class Life:
         self._notary = notary
         self._chain = chain
         self._observer = observer
-        self._step_us, self._disk_us, self._gossip_us = step_us, disk_us, gossip_us
+        self._cpu = cpu
         self._heartbeat_us = heartbeat_us
         self._twist = twist
         self._engines: dict[str, EngineModel] = {}
@@ -139,7 +138,7 @@ class Life:
         """How each effect is carried out; compare `node/driver.py`."""
         table: dict[type, Callable[[Any], None]] = {
             fx.OpenStream: lambda effect: self.wires.open(effect, self._acting_at),
-            fx.Send: lambda effect: self.wires.send(effect, self._acting_at),
+            fx.Send: self._send,
             fx.CloseStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=True),
             fx.ResetStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=False),
             fx.SetTimer: self._set_timer,
@@ -227,7 +226,9 @@ class Life:
         else:
             self._observer.on_input(self, asked)
             effects = self.core.step(asked, now)
-        spent = self._step_us + self._notary.spent_us - before
+        spent = self._cpu.step + self._notary.spent_us - before
+        if type(asked) is inp.FrameReceived:
+            spent += self._cpu.frame
         self._acting_at = self._busy_until = begins + spent
         for effect in effects:
             self._do(effect)
@@ -247,9 +248,9 @@ class Life:
             self._carry[type(effect)](effect)
 
     def _write(self) -> None:
-        if self._disk_us:
+        if self._cpu.disk:
             self.is_writing = True
-            self.kernel.at(self._acting_at + self._disk_us, self, Written(len(self._rows)))
+            self.kernel.at(self._acting_at + self._cpu.disk, self, Written(len(self._rows)))
         else:
             self._keep()
 
@@ -271,6 +272,11 @@ class Life:
             self._step(self._waiting.popleft())
         if self._rows:
             self._write()
+
+    def _send(self, effect: fx.Send) -> None:
+        self._acting_at += self._cpu.frame
+        self._busy_until = max(self._busy_until, self._acting_at)
+        self.wires.send(effect, self._acting_at)
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
         self._alarms.set(effect.timer, (effect.at - START_MS) * 1000)
@@ -338,9 +344,12 @@ class Life:
         self._acting_at = max(self.kernel.now, self._busy_until)
         judge = self.core.gossip[message.topic]
         verdict = judge(message.origin, message.payload, self.now_ms)
+        if verdict.rejected:
+            self._blame(forwarder, "gossip")
+            return None
         if not verdict.accepted:
-            return None if verdict.rejected else False
-        self._busy_until = self._acting_at + self._gossip_us
+            return False
+        self._busy_until = self._acting_at + self._cpu.gossip
         self._observer.on_gossip(self, message)
         topic, payload = message.topic, message.payload
         self.take(inp.GossipArrived(topic, message.origin, forwarder, payload))
@@ -356,12 +365,12 @@ class Life:
 
     def on_connected(self, peer: PeerId, *, is_outbound: bool) -> None:
         """See wires.Process."""
-        self.router.add(peer, is_outbound=is_outbound)
+        self.router.add(peer, self.kernel.now, is_outbound=is_outbound)
         self.take(inp.PeerConnected(peer))
 
     def on_disconnected(self, peer: PeerId) -> None:
         """See wires.Process."""
-        self.router.remove(peer)
+        self.router.remove(peer, self.kernel.now)
         self.take(inp.PeerDisconnected(peer))
 
     def refuses(self, peer: PeerId) -> bool:
@@ -369,10 +378,16 @@ class Life:
         return self._reputation.refuses_peer(peer, seconds(self.kernel.now))
 
     def _penalize(self, effect: fx.Penalize) -> None:
-        now_s = seconds(self.kernel.now)
-        if self._reputation.blame_peer(effect.peer, effect.offence, now_s):
-            self._observer.on_ban(self, effect.peer)
-            self.kernel.at(self.kernel.now, self, Banned(effect.peer))
+        self._blame(effect.peer, effect.offence)
+
+    def _blame(self, peer: PeerId, offence: str) -> None:
+        if self._reputation.blame_peer(peer, offence, seconds(self.kernel.now)):
+            self._observer.on_ban(self, peer)
+            self.kernel.at(self.kernel.now, self, Banned(peer))
+
+    def regard(self, peer: PeerId) -> float:
+        """P5 of the peer's score: what our reputation holds against it, as a number below 0."""
+        return -self._reputation.score(peer, seconds(self.kernel.now))
 
     def _call_chain(self, effect: Any) -> None:
         if self._chain is not None:

@@ -10,18 +10,22 @@ from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.ratings import RatingsPolicy
+from p2p_modelex.core.routing.profile import Profile
 from p2p_modelex.ids import Address, Digest, PeerId, peer_id_of
 from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
 from p2p_modelex.records.envelope import PeerSigner
+from p2p_modelex.records.job import CONTINUE
 from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.simulation.models.chain import DEPLOYMENT
+from p2p_modelex.simulation.models.host import Tally
 from p2p_modelex.simulation.models.links import Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.plugin import ROUTING
-from p2p_modelex.simulation.scenario.settings import Engine
+from p2p_modelex.simulation.scenario.quantities import Duration
+from p2p_modelex.simulation.scenario.settings import Chain, Engine
 from p2p_modelex.simulation.scenario.tables import Population, Scenario
 from p2p_modelex.units import Millis, Wei
 
@@ -45,6 +49,11 @@ class Machine:
     lives: int = 0
     life: Life | None = None
     joined_us: int = 0
+    asking: Engine | None = None
+    """Its engine at the prices that it asks now, where they change."""
+    tally: Tally = field(default_factory=Tally)
+    taken: float = 0.0
+    """The share of it that others than its node use."""
 
     def __post_init__(self) -> None:
         self.peer = peer_id_of(self.peer_signer.public_key)
@@ -81,23 +90,34 @@ class Machine:
 
     def build_policies(self, scenario: Scenario, believed: tuple[Address, ...]) -> Policies:
         """What its operator chooses. believed: accounts whose ratings count."""
-        redeem_every = scenario.chain.redeem_every if scenario.chain is not None else 0
+        chain = scenario.chain or Chain(redeem_every=Duration(0))
         registers = scenario.registers and self.population.engine is not None
         return Policies(
             Budget(Wei(self.population.deposit), Wei(self.population.purse)),
-            SettlementPolicy(max_age_ms=Millis(redeem_every // 1000)),
+            SettlementPolicy(
+                threshold=Wei(chain.threshold),
+                max_age_ms=Millis(chain.redeem_every // 1000),
+                minimum=Wei(chain.minimum),
+            ),
             directory=DirectorySettings(entries_max=scenario.entries_max),
             anchoring=AnchoringPolicy(registers),
-            routing=ROUTING[self.population.routing],
+            routing=self._find_profile(scenario),
             ratings=RatingsPolicy(believed),
         )
 
+    def _find_profile(self, scenario: Scenario) -> Profile:
+        name = self.population.routing
+        own = (one.build() for one in scenario.policy if one.name == name)
+        return next(own, None) or ROUTING[name]
+
     def build_shop(self, proof: SignedOwnership) -> Shop | None:
         """What it sells, if it does."""
-        engine = self.population.engine
-        if engine is None:
+        engines = self.population.engines
+        if not engines:
             return None
-        offer = build_offer(engine)
+        if self.asking is not None:
+            engines = (self.asking, *engines[1:])
+        offers = tuple(build_offer(engine) for engine in engines)
         fingerprint = Digest(hashlib.sha256(b"simulated engine").digest())
         seller = Seller(
             peer_signer=self.peer_signer,
@@ -105,9 +125,10 @@ class Machine:
             ownership=proof,
             network=DEPLOYMENT.network,
             registry_domain=DEPLOYMENT.registry_domain,
-            wares=(Ware(offer, fingerprint),),
+            wares=tuple(Ware(offer, fingerprint) for offer in offers),
         )
-        return Shop(seller, (offer,), engine.slots, {engine.model: engine.slots})
+        slots = {engine.model: engine.slots for engine in engines}
+        return Shop(seller, offers, sum(slots.values()), slots)
 
 
 def build_offer(engine: Engine) -> Offer:
@@ -118,7 +139,7 @@ def build_offer(engine: Engine) -> Offer:
         kinds=("chat", "completion"),
         context_length=engine.context,
         max_tokens=engine.context,
-        features=(),
+        features=(CONTINUE,) if engine.continues else (),
         prompt_price=Wei(engine.prompt_price // PRICE_TOKENS),
         completion_price=Wei(engine.completion_price // PRICE_TOKENS),
         epoch=0,

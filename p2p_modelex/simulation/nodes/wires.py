@@ -12,7 +12,7 @@ from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.effects import StreamId
 from p2p_modelex.ids import PeerId
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.models.links import LinkModel, Place
+from p2p_modelex.simulation.models.links import CONNECTION_BYTES, LinkModel, Place
 
 DIAL_TRIPS = 3
 """Round trips before a stream can be opened: TCP, and Noise with the muxer."""
@@ -258,6 +258,8 @@ class Wires:
     def _connect(self, other: "Wires") -> Connection:
         connection = Connection(next(self._numbers), self, other)
         self.connections[other.peer] = other.connections[self.peer] = connection
+        for place in (self.place, other.place):
+            place.bytes_sent += CONNECTION_BYTES // 2
         self.process.on_connected(other.peer, is_outbound=True)
         other.process.on_connected(self.peer, is_outbound=False)
         return connection

@@ -15,6 +15,7 @@ from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
 from p2p_modelex.simulation.models.cryptography import Notary
 from p2p_modelex.simulation.models.gossip import Router
+from p2p_modelex.simulation.models.host import Host
 from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.farms import found_farms
@@ -22,6 +23,7 @@ from p2p_modelex.simulation.nodes.life import Life, Observer
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.randomness import derive, open_stream
+from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Population, Scenario
 
 AGENT = "modelex/simulated"
@@ -51,6 +53,7 @@ class World:
         self._numbers = count(1)
         self.machines: list[Machine] = []
         self.by_peer: dict[PeerId, Machine] = {}
+        self.by_account: dict[Address, Machine] = {}
         self.alive: dict[int, Machine] = {}
         """Machines whose process runs, by number, in the order they came."""
         for population in scenario.population:
@@ -81,6 +84,7 @@ class World:
         )
         self.machines.append(machine)
         self.by_peer[machine.peer] = machine
+        self.by_account[machine.account_signer.address] = machine
 
     def _keeps_records(self, number: int) -> bool:
         populations = self.scenario.population
@@ -143,8 +147,17 @@ class World:
         # Who is behind a NAT does not know it, and advertises where it listens.
         life.perform(lambda now: life.core.advertise((machine.address,), (proof,), now))
 
+    def restock(self, machine: Machine, life: Life, asking: Engine) -> None:
+        """Sell at other prices from now on, and say so, as `node/shop.py` has it."""
+        machine.asking = asking
+        proof = machine.build_ownership()
+        shop = machine.build_shop(proof)
+        assert shop is not None
+        life.core.stock(shop)
+        self._advertise(machine, life, proof)
+
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:
-        cpu, number = self.scenario.cpu, machine.number
+        number = machine.number
         behaviour = BEHAVIOURS[machine.population.behaviour]
         life = Life(
             number,
@@ -155,9 +168,7 @@ class World:
             self.notary,
             self.chain,
             self._observer,
-            step_us=cpu.step,
-            disk_us=cpu.disk,
-            gossip_us=cpu.gossip,
+            cpu=self.scenario.cpu,
             heartbeat_us=self.scenario.gossip.heartbeat,
             twist=None if behaviour is be_honest else behaviour,
         )
@@ -179,22 +190,24 @@ class World:
             machine.peer,
             # A sequence goes on after a restart: others remember the messages of before.
             machine.lives << 32,
+            life.regard,
         )
         return life
 
     def _build_engines(self, machine: Machine, life: Life) -> dict[str, EngineModel]:
-        engine = machine.population.engine
-        if engine is None:
-            return {}
+        engines = machine.population.engines
         rng = self.open_stream("engine", machine.number, machine.lives)
+        resident = machine.population.resident or len(engines)
+        host = Host(resident, machine.tally, lambda: machine.taken)
 
         def tell(answer: msgspec.Struct, at: int) -> None:
             self.kernel.at(at, life, answer)
 
-        def tick(at: int) -> None:
-            self.kernel.at(at, life, EngineStep(engine.model))
+        def build(engine: Engine) -> EngineModel:
+            step = EngineStep(engine.model)
+            return EngineModel(engine, host, rng, tell, lambda at: self.kernel.at(at, life, step))
 
-        return {engine.model: EngineModel(engine, rng, tell, tick)}
+        return {engine.model: build(engine) for engine in engines}
 
     def _draw_heartbeat(self, number: int) -> int:
         return int(self.open_stream("heartbeat", number).random() * self.scenario.gossip.heartbeat)

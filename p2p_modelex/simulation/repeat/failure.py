@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from p2p_modelex.errors import SimulationError
-from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.scenario.tables import Scenario
 
 SLICES = 100
@@ -31,7 +31,7 @@ def find_failure(scenario: Scenario, *, events_max: int | None = None) -> Failur
 
     None if it holds, or has not failed after about `events_max`.
     """
-    with Simulation(scenario) as run:
+    with open_run(scenario) as run:
         said = ""
         try:
             for number in range(1, SLICES + 1):

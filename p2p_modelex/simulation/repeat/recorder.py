@@ -6,6 +6,7 @@ from collections import deque
 import msgspec
 
 from p2p_modelex.simulation.kernel import Trace
+from p2p_modelex.simulation.opening import Run
 from p2p_modelex.simulation.repeat.telling import tell_event
 from p2p_modelex.simulation.repeat.trace_file import (
     EVENTS_MAX,
@@ -17,7 +18,7 @@ from p2p_modelex.simulation.repeat.trace_file import (
     Mark,
     TraceFile,
 )
-from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.scenario.plugins import list_loaded
 from p2p_modelex.simulation.scenario.writing import write_scenario
 
 FIRST_PERIOD = 64
@@ -84,29 +85,27 @@ class Recorder(Trace):
             self.marks = self.marks[1::2]
         self._next = self.count + self.period
 
-    def attach(self, run: Simulation) -> None:
+    def attach(self, run: Run) -> None:
         """Record a run that has not begun."""
         run.kernel.trace = self
 
     def conclude(
-        self, run: Simulation, code: str, *, broke: str = "", unmet: tuple[str, ...] = ()
+        self, run: Run, code: str, *, broke: str = "", unmet: tuple[str, ...] = ()
     ) -> TraceFile:
         """Return the trace of a run that has ended, or was stopped by what broke.
 
         code: what this version is called. unmet: what the scenario asks in vain.
         """
         kept = {noted[0]: noted for noted in (*self._kept, *self._last)}
-        head = Head(VERSION, write_scenario(run.scenario), code, PYTHON, self.period)
+        plugins = list_loaded(run.scenario.plugin.files)
+        head = Head(VERSION, write_scenario(run.scenario), code, PYTHON, self.period, plugins)
         end = End(self.count, int(run.kernel.now), self.compute_digest(), broke, unmet)
         events = _tell([kept[count] for count in sorted(kept)], run)
         return TraceFile(head, tuple(self.marks), tuple(events), end)
 
 
-def _tell(kept: list[_Noted], run: Simulation) -> list[Event]:
-    peers: dict[bytes, str] = {}
-    for machine in run.world.machines:
-        for name in (machine.peer, machine.peer_signer.public_key):
-            peers[name] = f"node {machine.number}"
+def _tell(kept: list[_Noted], run: Run) -> list[Event]:
+    peers = run.name_peers()
     told = []
     for count, at_us, number, event in kept:
         alone = Trace()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import msgspec
 
 from p2p_modelex.errors import SimulationError
+from p2p_modelex.simulation.opening import Run, open_run
 from p2p_modelex.simulation.repeat.recorder import Recorder, Wanted
 from p2p_modelex.simulation.repeat.trace_file import Event, Mark, TraceFile
-from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 
 SLICES = 200
@@ -16,7 +16,7 @@ SHOWN_MAX = 20
 """Events that are shown where the trace holds none to compare them with."""
 _ENDED = "nothing: it has ended"
 
-Progress = Callable[[Simulation], None]
+Progress = Callable[[Run], None]
 """Told of a run whenever some of it is done."""
 
 
@@ -58,10 +58,11 @@ def replay(
 
 
 def _play(theirs: TraceFile, recorder: Recorder, code: str, progress: Progress) -> TraceFile:
-    scenario = parse_scenario(theirs.head.scenario, source="the trace's scenario")
+    head = theirs.head
+    scenario = parse_scenario(head.scenario, source="the trace's scenario", plugins=head.plugins)
     broke = ""
     unmet: tuple[str, ...] = ()
-    with Simulation(scenario) as run:
+    with open_run(scenario) as run:
         recorder.attach(run)
         try:
             for number in range(1, SLICES + 1):

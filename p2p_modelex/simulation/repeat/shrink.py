@@ -12,6 +12,7 @@ import msgspec
 from p2p_modelex.errors import BadInput, SimulationError
 from p2p_modelex.simulation.repeat import simpler
 from p2p_modelex.simulation.repeat.failure import Failure, find_failure
+from p2p_modelex.simulation.scenario.plugins import list_loaded
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 from p2p_modelex.simulation.scenario.tables import Scenario
 from p2p_modelex.simulation.scenario.writing import write_scenario
@@ -19,8 +20,10 @@ from p2p_modelex.simulation.scenario.writing import write_scenario
 TRIES_MAX = 500
 SEEDS = 3
 """Seeds tried for a candidate: a table less is another world, in which the same may need luck."""
-PATIENCE = 2
-"""A candidate that has not failed after so many times the events of the last is given up."""
+PATIENCE, EVENTS_MIN = 2, 5_000
+"""A candidate that has not failed after so many times the events of the last, and these, is given
+up.
+"""
 ROUNDS_MAX = 8
 
 T = TypeVar("T")
@@ -108,7 +111,8 @@ class _Search:
             if self.tries >= self._tries_max or self._is_late():
                 raise _Enough
             self.tries += 1
-            failure = find_failure(tried, events_max=PATIENCE * self.failure.events)
+            most = max(EVENTS_MIN, PATIENCE * self.failure.events)
+            failure = find_failure(tried, events_max=most)
             if failure is not None and failure.kind == self.failure.kind:
                 self.best, self.failure = tried, failure
                 self._progress(self.tries, tried, failure)
@@ -148,7 +152,7 @@ def _write(scenario: Scenario) -> str | None:
     """Return the text of a candidate; None if it is refused."""
     try:
         text = write_scenario(scenario)
-        parse_scenario(text)
+        parse_scenario(text, plugins=list_loaded(scenario.plugin.files))
     except BadInput:
         return None
     return text

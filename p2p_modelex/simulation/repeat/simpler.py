@@ -12,9 +12,9 @@ from p2p_modelex.simulation.scenario.writing import find_changed, get_default
 Path = tuple[str | int, ...]
 """Where a setting is: `("links", "loss")`, `("population", 1, "engine", "slots")`."""
 
-_LISTS = ("fault", "workload", "population", "hold")
-_KEPT = ("name", "about", "seed", "duration", "settle")
-"""What says which run it is, and how long: no setting to put back."""
+_LISTS = ("fault", "workload", "population", "policy", "hold")
+_KEPT = ("name", "about", "seed", "duration", "settle", "plugin")
+"""What says which run it is, how long, and of what: no setting to put back."""
 _SECOND = 1_000_000
 
 
@@ -109,11 +109,9 @@ def list_less(path: Path, value: int) -> list[int]:
     """Return what to try instead of a number, the simplest first."""
     if path[-1] == "count":
         return [one for one in dict.fromkeys((1, value // 2, value - 1)) if 0 < one < value]
-    whole = -(-value // _SECOND)
-    tried = [whole * _SECOND, value // _SECOND * _SECOND]
-    if path[-1] in ("duration", "lasts"):
-        tried = [whole // 2 * _SECOND, *tried]
-    return [Duration(one) for one in dict.fromkeys(tried) if 0 < one != value]
+    whole = value // _SECOND
+    tried = (whole // 2, whole) if path[-1] in ("duration", "settle", "lasts") else (whole,)
+    return [Duration(one * _SECOND) for one in tried if one * _SECOND < value]
 
 
 def cut(scenario: Scenario, at_us: int) -> Scenario:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.scenario.plugins import PluginFile
 
 VERSION = 1
 MARKS_MAX = 1024
@@ -16,13 +17,16 @@ FILE_BYTES = 64 * 2**20
 
 
 class Head(msgspec.Struct, frozen=True, tag="trace"):
-    """scenario: as TOML, with its seed. code: version and commit. period: from mark to mark."""
+    """scenario: as TOML, with its seed. code: version and commit. period: events from mark to mark.
+    plugins: those that it names, to be run again with it.
+    """
 
     version: int
     scenario: str
     code: str
     python: str
     period: int
+    plugins: tuple[PluginFile, ...] = ()
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark"):

@@ -1,6 +1,7 @@
 """What a run is measured by: counters, distributions, a sample every so often, and a summary."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -8,21 +9,34 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import RecordRow, Row
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.exposure import Exposure
+from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.fees import GWEI
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import START_MS, Life
 from p2p_modelex.simulation.nodes.world import World
-from p2p_modelex.simulation.results.spread import Spread
+from p2p_modelex.simulation.results.providers import Providers
+from p2p_modelex.simulation.results.settling import Settling
+from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.units import AI
 
 PAIRS_MAX = 20_000
 """Pairs of a node and an advertiser that a sample looks at; of more nodes, some are drawn."""
+CALM = 3
+"""Requests in hand, in the whole world, that nobody would call a crowd."""
 SAMPLES_MAX = 100_000
 """Samples kept in a run."""
+MS = 1000
+"""Microseconds."""
 
 
 class Sampled(msgspec.Struct, frozen=True):
     """The world at one time. known: the share of directory entries there could be that are there,
     about. is_complete: whether every node that was looked at knows every advertiser that is up.
+    tokens, paid_ai: of completions, and what honest requesters paid for them, until then.
+    sold_ahead_ai, bought_ahead_ai: how far honest providers are ahead of their payers, and honest
+    requesters of their providers. asked_ai: for 1,000 completion tokens, by providers in the mean.
     """
 
     at_s: float
@@ -36,20 +50,30 @@ class Sampled(msgspec.Struct, frozen=True):
     sent_bytes: int
     events: int
     pending: int
+    tokens: int
+    paid_ai: float
+    sold_ahead_ai: float
+    bought_ahead_ai: float
+    asked_ai: float
 
 
 class Measures:
     """Counts while a world runs."""
 
-    def __init__(self, world: World, customers: Customers) -> None:
+    def __init__(
+        self, world: World, customers: Customers, exposure: Exposure, settling: Settling
+    ) -> None:
         self._world = world
         self._customers = customers
+        self._exposure = exposure
+        self._settling = settling
         self._rng = world.open_stream("sampling")
         self.samples: list[Sampled] = []
         self.gossip_delay = Spread()
         self.gossip_hops = Spread()
         self.record_delay = Spread()
         self.offences: dict[str, int] = {}
+        self.providers = Providers(world)
         self.duplicates = self.deliveries = self.frames = self.tokens = 0
 
     def on_gossip(self, life: Life, message: Message) -> None:
@@ -80,6 +104,7 @@ class Measures:
         lives = [machine.life for machine in world.alive.values() if machine.life is not None]
         known = sum(len(life.core.directory) for life in lives)
         advertisers = [machine.peer for machine in world.alive.values() if machine.advertises]
+        sold, bought = self._exposure.compute_ahead()
         sampled = Sampled(
             at_s=seconds(world.kernel.now),
             nodes=len(lives),
@@ -92,9 +117,24 @@ class Measures:
             sent_bytes=sum(machine.place.bytes_sent for machine in world.machines),
             events=world.kernel.events,
             pending=world.kernel.pending,
+            tokens=customers.tokens,
+            paid_ai=customers.paid / AI,
+            sold_ahead_ai=sold / AI,
+            bought_ahead_ai=bought / AI,
+            asked_ai=_mean(self._find_prices().values()),
         )
         if len(self.samples) < SAMPLES_MAX:
             self.samples.append(sampled)
+
+    def _find_prices(self) -> dict[str, float]:
+        """What 1,000 completion tokens cost at each population that sells, in AI, in the mean."""
+        prices: dict[str, list[float]] = {}
+        for machine in self._world.alive.values():
+            engine = machine.asking or machine.population.engine
+            if engine is not None:
+                asked = prices.setdefault(machine.population.name, [])
+                asked.append(engine.completion_price / AI)
+        return {name: _mean(asked) for name, asked in prices.items()}
 
     def _is_complete(self, lives: list[Life], advertisers: list[PeerId]) -> bool:
         most = max(1, PAIRS_MAX // max(1, len(advertisers)))
@@ -121,17 +161,29 @@ class Measures:
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
         found |= self._summarise_mesh() | self._summarise_honest() | self._summarise_requests()
+        found |= self.providers.summarise()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
-            found["transactions"] = self._world.chain.transactions
+            found |= self._summarise_chain(self._world.chain)
+        return found
+
+    def _summarise_chain(self, chain: ChainModel) -> dict[str, float]:
+        found = chain.blocks.tally.summarise()
+        found |= percentiles("transaction_s", chain.blocks.tally.waits, 1_000_000)
+        found["base_fee_gwei_max"] = chain.blocks.market.highest / GWEI
+        found |= percentiles("redeem_s", self._settling.waits, 1_000_000)
+        found |= self._settling.summarise(chain)
+        if any(one.pricing is not None for one in self._world.scenario.population):
+            asked = self._find_prices().items()
+            found |= {f"asked_ai_{name}": price for name, price in asked}
         return found
 
     def _summarise_mesh(self) -> dict[str, float]:
         found: dict[str, float] = {"gossip_deliveries": self.deliveries}
         found["gossip_duplicates"] = self.duplicates
-        found |= _percentiles("gossip_delay_ms", self.gossip_delay, 1000)
-        found |= _percentiles("gossip_hops", self.gossip_hops, 1)
-        found |= _percentiles("record_delay_ms", self.record_delay, 1000)
+        found |= percentiles("gossip_delay_ms", self.gossip_delay, MS)
+        found |= percentiles("gossip_hops", self.gossip_hops, 1)
+        found |= percentiles("record_delay_ms", self.record_delay, MS)
         if self.samples:
             found["known"] = self.samples[-1].known
         complete_at = self.find_complete()
@@ -155,6 +207,18 @@ class Measures:
             return {}
         return {"honest_known": sum(shares) / len(shares), "honest_known_min": min(shares)}
 
+    def find_calm(self) -> float | None:
+        """Return since when, for good, no more requests than twice the usual are in hand; None if
+        there are as many in the end.
+        """
+        usual = 2 * statistics.median(sampled.running for sampled in self.samples)
+        since = None
+        for sampled in reversed(self.samples):
+            if sampled.running > max(usual, CALM):
+                break
+            since = sampled.at_s
+        return since
+
     def find_complete(self) -> float | None:
         """Return since when directories have been complete, seconds; None if they are not."""
         since = None
@@ -175,16 +239,20 @@ class Measures:
             "restarted": customers.restarted,
             "interrupted": customers.interrupted,
             "completion_tokens": customers.tokens,
+            "paid_ai": customers.paid / AI,
         }
-        found |= _percentiles("first_text_ms", customers.first_text, 1000)
-        found |= _percentiles("whole_ms", customers.whole, 1000)
+        if customers.tokens:
+            found["paid_ai_ktoken"] = customers.paid / AI * 1000 / customers.tokens
+        if customers.declined:
+            found["declined"] = customers.declined
+        found |= percentiles("first_text_ms", customers.first_text, MS)
+        found |= percentiles("whole_ms", customers.whole, MS)
+        calm_at = self.find_calm() if self.samples else None
+        if calm_at is not None:
+            found["calm_at_s"] = calm_at
         failures: Mapping[str, int] = customers.codes
         return found | {f"failed_{code}": count for code, count in sorted(failures.items())}
 
 
-def _percentiles(name: str, spread: Spread, unit: int) -> dict[str, float]:
-    if not spread.count:
-        return {}
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-    found = {f"{name}_{at}": spread.get_percentile(share) / unit for at, share in shares.items()}
-    return found | {f"{name}_max": spread.most / unit}
+def _mean(values: Collection[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

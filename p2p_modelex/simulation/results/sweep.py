@@ -1,32 +1,53 @@
-"""A sweep: one setting of a scenario over several values, each a run in a process of its own.
+"""A sweep: settings of a scenario over several values, and several seeds, each run by itself.
 
 Each run that ends is a line of a file; a sweep that was interrupted goes on behind it.
 """
 
-import hashlib
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import msgspec
 
-from p2p_modelex.errors import BadInput, SimulationError
-from p2p_modelex.simulation.run import Simulation
-from p2p_modelex.simulation.scenario.tables import Scenario
+from p2p_modelex.errors import BadInput, ModelexError
+from p2p_modelex.simulation.opening import open_run
+from p2p_modelex.simulation.scenario.recipe import Recipe
 
-VALUES_MAX = 256
+RUNS_MAX = 2048
 """Runs of a sweep."""
+SEEDS_MAX = 256
 FILE = "sweep.jsonl"
 _FILE_BYTES = 64 * 2**20
 
 
-class Swept(msgspec.Struct, frozen=True):
-    """One run. key: which scenario it was, to the last setting. broke: what stopped it, if a
-    checker or a node did; measures and digest are empty then. unmet: what it asks in vain.
+class Axis(msgspec.Struct, frozen=True):
+    """A setting and the values it takes."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A run to be done. at: the value of each axis, `seed` among them if there are several. key:
+    tells it from any other (Recipe.compute_key).
     """
 
-    value: str
+    at: dict[str, str]
+    key: str
+    recipe: Recipe
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return ", ".join(f"{key}={value}" for key, value in self.at.items())
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """One run that ended. at, key: as planned. broke: what stopped it, if a checker or a node did;
+    measures and digest are empty then. unmet: what it asks in vain.
+    """
+
+    at: dict[str, str]
     key: str
     digest: str
     measures: dict[str, float]
@@ -34,55 +55,94 @@ class Swept(msgspec.Struct, frozen=True):
     broke: str = ""
 
 
-def parse_sweep(text: str) -> tuple[str, tuple[str, ...]]:
+Runner = Callable[[Sequence[Planned]], Iterator[Swept]]
+"""Carries runs out, in any order: workers.py here, dask.py elsewhere."""
+
+
+def parse_axis(text: str) -> Axis:
     """Read `key=a,b,c`; BadInput."""
     key, _, values = text.partition("=")
-    listed = tuple(value.strip() for value in values.split(",") if value.strip())
+    listed = tuple(dict.fromkeys(value.strip() for value in split_values(values)))
     if not key.strip() or not listed:
         raise BadInput(f"not a sweep: {text[:80]!r}", hint="--sweep links.loss=0,0.01,0.05")
-    if len(listed) > VALUES_MAX:
-        raise BadInput(f"{len(listed)} values, {VALUES_MAX} at most", hint="sweep in parts")
-    return key.strip(), tuple(dict.fromkeys(listed))
+    return Axis(key.strip(), listed)
+
+
+def split_values(text: str) -> list[str]:
+    """Split at commas, but for those inside of brackets, braces and quotes."""
+    values, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        else:
+            depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0 and not quote:
+            values.append("")
+        else:
+            values[-1] += character
+    return [value for value in values if value.strip()]
+
+
+def plan_sweep(recipe: Recipe, axes: Sequence[Axis], *, seeds: int = 1) -> list[Planned]:
+    """Return a run for each combination of values and each of so many seeds, the scenario's first.
+
+    BadInput for a value that the scenario refuses, two axes of one key, or over RUNS_MAX runs.
+    """
+    keys = [axis.key for axis in axes]
+    if len(set(keys)) < len(keys):
+        raise BadInput(f"swept twice: {', '.join(keys)}", hint="--sweep KEY=A,B,C for each key")
+    if seeds > 1:
+        if "seed" in keys:
+            raise BadInput("both --seeds and --sweep seed=...", hint="one of them")
+        first = recipe.build().seed
+        drawn = tuple(str(seed) for seed in range(first, first + seeds))
+        axes = (*axes, Axis("seed", drawn))
+    count = 1
+    for axis in axes:
+        count *= len(axis.values)
+    if count > RUNS_MAX:
+        raise BadInput(f"{count} runs, {RUNS_MAX} at most", hint="sweep in parts")
+    planned = []
+    for values in product(*(axis.values for axis in axes)):
+        at = {axis.key: value for axis, value in zip(axes, values, strict=True)}
+        changed = recipe.change(*(f"{key}={value}" for key, value in at.items()))
+        planned.append(Planned(at, changed.compute_key(), changed))
+    return planned
 
 
 def run_sweep(
-    scenarios: dict[str, Scenario], *, workers: int, folder: Path | None = None
+    planned: Sequence[Planned], runner: Runner, *, folder: Path | None = None
 ) -> Iterator[Swept]:
-    """Run each, by its value; yields them as they end, those that stand in the file first.
+    """Run each; yields them as they end, those that stand in the folder's file first.
 
-    What a scenario is, is told by its settings, not by the code: after a change of the code,
-    another folder. BadInput if the file is not one of ours.
+    What a run is, is told by its settings and plug-ins, not by the package's code: after a change
+    of that, another folder. BadInput if the file is not one of ours.
     """
     file = None if folder is None else folder / FILE
-    keys = {value: _fingerprint(scenario) for value, scenario in scenarios.items()}
-    done = {} if file is None else {one.key: one for one in _read(file)}
-    yield from (done[key] for key in keys.values() if key in done)
-    left = {value: key for value, key in keys.items() if key not in done}
-    # Spawned: a run stands in for functions of the whole process.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        runs = [pool.submit(run_one, value, key, scenarios[value]) for value, key in left.items()]
-        for run in as_completed(runs):
-            swept = run.result()
-            if file is not None:
-                _append(file, swept)
-            yield swept
+    done = {} if file is None else {one.key: one for one in read_sweep(file)}
+    yield from (done[one.key] for one in planned if one.key in done)
+    left = [one for one in planned if one.key not in done]
+    for swept in runner(left):
+        if file is not None:
+            _append(file, swept)
+        yield swept
 
 
-def run_one(value: str, key: str, scenario: Scenario) -> Swept:
+def run_one(planned: Planned) -> Swept:
     """Run one scenario to its end."""
+    at, key = planned.at, planned.key
     try:
-        with Simulation(scenario) as run:
+        with open_run(planned.recipe.build()) as run:
             result = run.finish()
-    except SimulationError as error:
-        return Swept(value, key, "", {}, (), str(error))
-    return Swept(value, key, result.digest, result.measures, result.unmet)
+    except ModelexError as error:
+        return Swept(at, key, "", {}, (), str(error))
+    return Swept(at, key, result.digest, result.measures, result.unmet)
 
 
-def _fingerprint(scenario: Scenario) -> str:
-    return hashlib.sha256(repr(scenario).encode()).hexdigest()[:16]
-
-
-def _read(file: Path) -> list[Swept]:
+def read_sweep(file: Path) -> list[Swept]:
+    """Return the runs of a file, none if it is not there; BadInput if it is no sweep."""
     if not file.exists():
         return []
     if file.stat().st_size > _FILE_BYTES:

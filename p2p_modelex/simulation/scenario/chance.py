@@ -1,157 +1,210 @@
 """Scenarios drawn from a seed: small worlds with money, faults and liars, each as unlike as can be.
 
-After TigerBeetle's VOPR: the options themselves are drawn, so that the seed repeats everything.
+After TigerBeetle's VOPR: the options themselves are drawn, so that the seed repeats everything. And
+after swarm testing (Groce et al., ISSTA 2012): in each world about half of the options are left as
+they are, since some bugs show only where something that hides them is away.
+
+Each option has a stream of random numbers of its own, so that one more changes no other's draws.
 """
 
+import math
 import random
+from typing import Any, TypeVar
 
+import msgspec
+
+from p2p_modelex.core.routing.profile import PROFILES
+from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, BUYERS
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
-from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Gossip, Links
+from p2p_modelex.simulation.scenario.options import OPTIONS
+from p2p_modelex.simulation.scenario.quantities import Duration
+from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
+    ON_CHAIN,
     Fault,
+    FaultKind,
+    Policy,
     Population,
     Scenario,
     Workload,
 )
 
 _S = 1_000_000
-RUNS_S = (60, 600)
-"""How long worlds live before they settle."""
+RUNS_S = (30, 600)
+"""How long worlds live before they settle; half of them less than 134 s."""
+EVERY = tuple(Duration(one * _S) for one in (1, 3, 10, 30))
+"""From one request to the next."""
 SETTLES_S = 200
 """Longer than any time-out of an exchange, and than a round of reconciliation."""
 FAULTS_MAX = 5
+MODELS = ("tiny", "other")
+DEVICES = (("cpu", "smollm2-135m"), ("h100", "llama-3-8b"), ("l4", "llama-3-1b"))
+FARM, POLICY = "farm", "drawn"
+TRADERS = ("garbler",)
+"""Behaviours of those who buy, and of those who buy or sell; all others sell."""
+SWARM = 0.5
+"""How likely an option is drawn at all."""
+
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 def draw_scenario(seed: int) -> Scenario:
     """Return the scenario of a seed."""
-    rng = open_stream(seed, "chance")
-    lasts = rng.randint(*RUNS_S) * _S
-    populations = _draw_populations(rng)
-    return Scenario(
-        name=f"chance-{seed}",
-        seed=seed,
-        duration=Duration(lasts + SETTLES_S * _S),
-        settle=Duration(SETTLES_S * _S),
-        codec=rng.choice(("bytes", "objects")),
-        crypto="real" if rng.random() < 0.1 else "stub",
-        registers=rng.random() < 0.2,
-        measure_every=Duration(5 * _S),
-        links=Links(
-            jitter=rng.choice((0.0, 0.1, 1.0, 5.0)),
-            loss=rng.choice((0.0, 0.001, 0.02, 0.2)),
-            latency=rng.choice((None, Duration(0), Duration(1000), Duration(400_000))),
-        ),
-        gossip=Gossip(flood_publish=rng.random() < 0.5),
-        chain=Chain(
-            block=Duration(rng.choice((100_000, 2 * _S, 15 * _S))),
-            read=Duration(rng.choice((0, 50_000, _S))),
-            fails=rng.choice((0.0, 0.0, 0.05, 0.3)),
-            redeem_every=Duration(rng.choice((10, 60)) * _S),
-        ),
-        cpu=Cpu(
-            step=Duration(rng.choice((0, 20, 1000))),
-            disk=Duration(rng.choice((0, 2000, 50_000))),
-        ),
-        population=populations,
-        workload=_draw_workloads(rng, populations),
-        fault=_draw_faults(rng, lasts),
-    )
+    return _Chance(seed).draw()
 
 
-def _draw_populations(rng: random.Random) -> tuple[Population, ...]:
-    bootstraps = Population(name="bootstraps", role="bootstrap", count=1, join_over=Duration(0))
-    sellers = [_draw_sellers(rng, number) for number in range(rng.randint(1, 3))]
-    buyers = Population(
-        name="buyers",
-        role="requester",
-        count=rng.randint(1, 6),
-        session=_draw_session(rng),
-        downtime=Duration(rng.randint(1, 60) * _S),
-        neighbours=rng.randint(1, 6),
-        deposit=Money(rng.choice((10**16, 10**18, 10**19))),
-    )
-    liars = [
-        Population(
-            name=f"liars-{name}",
-            role="requester" if name in BUYERS else "provider",
-            behaviour=name,
-            count=rng.randint(1, 2),
-            engine=None if name in BUYERS else _draw_engine(rng),
+class _Chance:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        least, most = map(math.log, RUNS_S)
+        self._lasts = round(math.exp(self._open("length").uniform(least, most))) * _S
+
+    def _open(self, *names: str) -> random.Random:
+        return open_stream(self._seed, "chance", *names)
+
+    def _has(self, *names: str, likely: float = SWARM) -> bool:
+        """Whether something is in this world at all."""
+        return self._open("has", *names).random() < likely
+
+    def _draw(self, kind: type[T], *names: str) -> dict[str, Any]:
+        """Draw the fields of a table. An option that this world has is drawn for each table anew,
+        and may be left as it is.
+        """
+        drawn = {}
+        for field, values in OPTIONS[kind].items():
+            if self._has(kind.__name__, field):
+                rng = self._open(kind.__name__, field, *names)
+                if rng.random() < 0.8:
+                    drawn[field] = rng.choice(values)
+        return drawn
+
+    def draw(self) -> Scenario:
+        populations = self._draw_populations()
+        chain = None
+        if self._has("chain", likely=0.9):
+            chain = Chain(fees=Fees(**self._draw(Fees)), **self._draw(Chain))
+        return Scenario(
+            name=f"chance-{self._seed}",
+            seed=self._seed,
+            duration=Duration(self._lasts + SETTLES_S * _S),
+            settle=Duration(SETTLES_S * _S),
+            measure_every=Duration(5 * _S),
+            links=Links(**self._draw(Links)),
+            gossip=Gossip(**self._draw(Gossip)),
+            cpu=Cpu(**self._draw(Cpu)),
+            chain=chain,
+            population=populations,
+            workload=self._draw_workloads(populations) if chain is not None else (),
+            fault=self._draw_faults(populations, chain),
+            policy=(self._draw_policy(),) if self._has("policy") else (),
+            **self._draw(Scenario),
         )
-        for name in BEHAVIOURS
-        if name != "honest" and rng.random() < 0.2
-    ]
-    return (bootstraps, *sellers, buyers, *liars)
 
-
-def _draw_sellers(rng: random.Random, number: int) -> Population:
-    return Population(
-        name=f"sellers-{number}",
-        count=rng.randint(1, 5),
-        join_over=Duration(rng.randint(0, 30) * _S),
-        neighbours=rng.randint(1, 6),
-        hidden=rng.choice((0.0, 0.0, 0.3)),
-        session=_draw_session(rng),
-        downtime=Duration(rng.randint(1, 60) * _S),
-        up=ByteRate(rng.choice((20_000, 12_500_000))),
-        engine=_draw_engine(rng),
-    )
-
-
-def _draw_session(rng: random.Random) -> Duration | None:
-    return Duration(rng.randint(5, 300) * _S) if rng.random() < 0.4 else None
-
-
-def _draw_engine(rng: random.Random) -> Engine:
-    return Engine(
-        slots=rng.randint(1, 4),
-        waiting=rng.randint(0, 8),
-        prefill=rng.choice((50.0, 2000.0)),
-        decode=rng.choice((2.0, 40.0, 500.0)),
-        cold_start=Duration(rng.choice((0, 20)) * _S),
-        crash=rng.choice((0.0, 0.0, 0.2)),
-        credit_tokens=rng.choice((2, 16, 64, 1000)),
-        prompt_price=Money(rng.choice((0, 2 * 10**16))),
-        completion_price=Money(rng.choice((10**15, 6 * 10**16))),
-    )
-
-
-def _draw_workloads(
-    rng: random.Random, populations: tuple[Population, ...]
-) -> tuple[Workload, ...]:
-    return tuple(
-        Workload(
-            population=population.name,
-            every=Duration(rng.choice((2, 10, 40)) * _S),
-            starts=Duration(rng.randint(0, 30) * _S),
-            prompt_tokens=rng.choice((5, 200, 3000)),
-            completion_tokens=rng.choice((1, 50, 400)),
-            spread=rng.choice((0.0, 0.7, 2.0)),
-            max_tokens=rng.choice((1, 64, 512)),
-            attempts=rng.randint(1, 4),
-            cancelled=rng.choice((0.0, 0.0, 0.3)),
-            quoted=rng.choice((0.0, 0.5)),
+    def _draw_populations(self) -> tuple[Population, ...]:
+        rng = self._open("populations")
+        bootstraps = Population(
+            name="bootstraps", role="bootstrap", count=rng.choice((1, 1, 2)), join_over=Duration(0)
         )
-        for population in populations
-        if population.role == "requester"
-    )
+        sellers = [
+            self._draw_population(f"sellers-{number}", rng.randint(1, 5))
+            for number in range(rng.randint(1, 3))
+        ]
+        buyers = self._draw_population("buyers", rng.randint(2, 6), role="requester")
+        liars = [
+            self._draw_liars(name)
+            for name in BEHAVIOURS
+            if name != "honest" and self._has("behaviour", name, likely=0.1)
+        ]
+        return (bootstraps, *sellers, buyers, *liars)
 
+    def _draw_liars(self, behaviour: str) -> Population:
+        rng = self._open("liars", behaviour)
+        buys = behaviour in BUYERS or (behaviour in TRADERS and rng.random() < 0.5)
+        role = "requester" if buys else "provider"
+        count = rng.randint(1, 3)
+        return self._draw_population(f"liars-{behaviour}", count, role=role, behaviour=behaviour)
 
-def _draw_faults(rng: random.Random, until_us: int) -> tuple[Fault, ...]:
-    faults = []
-    for _ in range(rng.randint(0, FAULTS_MAX)):
-        at = rng.randrange(until_us)
-        lasts = min(rng.randint(1, 120) * _S, until_us - at)
-        faults.append(
-            Fault(
-                kind=rng.choice(FAULT_KINDS),
-                at=Duration(at),
-                lasts=Duration(lasts),
-                share=rng.choice((0.1, 0.5, 1.0)),
-                symmetric=rng.random() < 0.7,
+    def _draw_population(
+        self, name: str, count: int, *, role: Any = "provider", behaviour: str = "honest"
+    ) -> Population:
+        drawn = self._draw(Population, name)
+        if role == "provider":
+            drawn |= self._draw_wares(name)
+        else:
+            drawn.pop("resident", None)
+        if self._has("routing"):
+            own = (POLICY,) if self._has("policy") else ()
+            drawn["routing"] = self._open("routing", name).choice((*PROFILES, *own))
+        return Population(name=name, count=count, role=role, behaviour=behaviour, **drawn)
+
+    def _draw_wares(self, name: str) -> dict[str, Any]:
+        """Draw what sellers sell, and together with whom."""
+        models = MODELS if self._has("models") else MODELS[:1]
+        rng = self._open("wares", name)
+        first, *others = rng.sample(models, rng.randint(1, len(models)))
+        wares: dict[str, Any] = {"engine": self._draw_engine(name, first)}
+        if others:
+            wares["also"] = tuple(self._draw_engine(f"{name}/{one}", one) for one in others)
+        if self._has("farm"):
+            wares["farm"] = rng.choice((FARM, FARM, None))
+        return wares
+
+    def _draw_engine(self, name: str, model: str) -> Engine:
+        drawn = self._draw(Engine, name)
+        if self._has("devices"):
+            drawn["device"], drawn["size"] = self._open("device", name).choice(DEVICES)
+        return Engine(model=model, **drawn)
+
+    def _draw_policy(self) -> Policy:
+        rng = self._open("policy")
+        names = rng.sample(list(SCORERS), rng.randint(1, 4))
+        drawn = {"picker": "power_of_d", **self._draw(Policy)}
+        return Policy(name=POLICY, weights={one: rng.randint(1, 4) for one in names}, **drawn)
+
+    def _draw_workloads(self, populations: tuple[Population, ...]) -> tuple[Workload, ...]:
+        sold = [engine.model for one in populations for engine in one.engines]
+        farms = [None, *(one.farm for one in populations if one.behaviour == "honest")]
+        return tuple(
+            Workload(
+                population=population.name,
+                model=self._open("wanted", population.name).choice(sold),
+                farm=self._open("farm", population.name).choice(farms),
+                every=self._open("every", population.name).choice(EVERY),
+                **self._draw(Workload, population.name),
             )
+            for population in populations
+            if population.role == "requester"
         )
-    return tuple(faults)
+
+    def _draw_faults(
+        self, populations: tuple[Population, ...], chain: Chain | None
+    ) -> tuple[Fault, ...]:
+        rng = self._open("faults")
+        kinds = [kind for kind in FAULT_KINDS if self._has("fault", kind)]
+        if chain is None:
+            kinds = [kind for kind in kinds if kind not in ON_CHAIN]
+        if chain is None or not chain.fees.background:
+            kinds = [kind for kind in kinds if kind != "congestion"]
+        count = rng.randint(1, FAULTS_MAX) if kinds else 0
+        return tuple(self._draw_fault(rng, kinds, populations, str(one)) for one in range(count))
+
+    def _draw_fault(
+        self,
+        rng: random.Random,
+        kinds: list[FaultKind],
+        populations: tuple[Population, ...],
+        name: str,
+    ) -> Fault:
+        at = rng.randrange(self._lasts)
+        lasts = min(rng.randint(1, 120) * _S, self._lasts - at)
+        of = rng.choice(populations).name if self._has("fault", "population") else None
+        return Fault(
+            kind=rng.choice(kinds),
+            at=Duration(at),
+            lasts=Duration(lasts),
+            population=of,
+            **self._draw(Fault, name),
+        )

@@ -50,6 +50,11 @@ def read_plugins(names: Iterable[str], folder: Path) -> tuple[PluginFile, ...]:
     return tuple(found)
 
 
+def list_loaded(names: Iterable[str]) -> tuple[PluginFile, ...]:
+    """Return plug-ins that were loaded, as they were; KeyError for another."""
+    return tuple(PluginFile(name, _LOADED[name]) for name in names)
+
+
 def load_plugin(plugin: PluginFile) -> None:
     """Run a plug-in, so that what it registers is known. BadInput names its line."""
     name = plugin.name

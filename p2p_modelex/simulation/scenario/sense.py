@@ -3,12 +3,26 @@
 import difflib
 from collections.abc import Iterable
 
+from p2p_modelex.core.routing.profile import PICKERS
+from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
+from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
+from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
 from p2p_modelex.simulation.plugin import ROUTING
 from p2p_modelex.simulation.scenario.quantities import seconds
-from p2p_modelex.simulation.scenario.tables import NODES_MAX, Fault, Population, Scenario, Workload
+from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
+from p2p_modelex.simulation.scenario.tables import (
+    NODES_MAX,
+    ON_CHAIN,
+    Fault,
+    Policy,
+    Population,
+    Scenario,
+    Workload,
+)
 from p2p_modelex.toml_lines import TOP, Place
 
 EVALUATORS_MAX = 256
@@ -37,13 +51,13 @@ def validate_scenario(scenario: Scenario) -> None:
     for name in scenario.links.regions:
         if name not in REGIONS:
             raise Nonsense(("links", None), "regions", f"no region {name}", _nearest(name, REGIONS))
-    gossip = scenario.gossip
-    if not gossip.d_lo <= gossip.d <= gossip.d_hi or 2 * gossip.d_out > gossip.d:
-        order = "d_lo <= d <= d_hi and d_out <= d / 2"
-        raise Nonsense(("gossip", None), "d", f"the degrees must hold {order}", "change one")
+    _validate_gossip(scenario.gossip)
+    _validate_routers(scenario)
     names = [one.name for one in scenario.population]
     for at, population in enumerate(scenario.population):
         _validate_population(scenario, population, names, ("population", at))
+    for at, policy in enumerate(scenario.policy):
+        _validate_policy(policy, ("policy", at))
     for at, workload in enumerate(scenario.workload):
         _validate_workload(scenario, workload, ("workload", at))
     for at, fault in enumerate(scenario.fault):
@@ -54,23 +68,82 @@ def validate_scenario(scenario: Scenario) -> None:
             raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
 
 
+def _validate_gossip(gossip: Gossip) -> None:
+    if not gossip.d_lo <= gossip.d <= gossip.d_hi or 2 * gossip.d_out > gossip.d:
+        order = "d_lo <= d <= d_hi and d_out <= d / 2"
+        raise Nonsense(("gossip", None), "d", f"the degrees must hold {order}", "change one")
+    if not gossip.score.time_in_mesh_quantum:
+        key, hint = "time_in_mesh_quantum", "a time over 0 s"
+        raise Nonsense(("gossip.score", None), key, "P1 counts no time", hint)
+
+
+def _validate_routers(scenario: Scenario) -> None:
+    """Routers alone, or none."""
+    if scenario.has_cores:
+        for at, one in enumerate(scenario.population):
+            if one.role == "router" or one.dials or one.addresses or one.turns or one.victims:
+                key = "role" if one.role == "router" else "name"
+                said = "a router, or what only routers have, beside nodes with a core"
+                raise Nonsense(("population", at), key, said, "make all populations routers")
+        if scenario.messages is not None or scenario.shards != Shards():
+            raise Nonsense(TOP, "name", "[messages] and [shards] are for routers", "remove them")
+        return
+    if scenario.messages is None:
+        raise Nonsense(TOP, "name", "routers alone, and nothing is said", "add [messages]")
+    if not scenario.messages.every:
+        raise Nonsense(("messages", None), "every", "messages without a pause", "a time over 0 s")
+    if scenario.workload or scenario.fault or scenario.chain is not None:
+        said = "routers alone have no chain, no workload and no faults"
+        raise Nonsense(TOP, "name", said, "remove those tables")
+    if scenario.shards.each > scenario.shards.count:
+        hint = "each <= count"
+        raise Nonsense(("shards", None), "each", "a node in more shards than there are", hint)
+    for at, one in enumerate(scenario.population):
+        if one.session is not None or one.hidden:
+            place = ("population", at)
+            raise Nonsense(place, "name", "routers alone neither leave nor hide", "remove it")
+
+
 def _validate_population(
     scenario: Scenario, population: Population, names: list[str], place: Place
 ) -> None:
     if names.count(population.name) > 1:
         raise Nonsense(place, "name", f"two populations {population.name!r}", "rename one")
-    if population.behaviour not in BEHAVIOURS:
-        hint = _nearest(population.behaviour, BEHAVIOURS)
+    behaviours = BEHAVIOURS if scenario.has_cores else GOSSIPERS
+    if population.behaviour not in behaviours:
+        hint = _nearest(population.behaviour, behaviours)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
-    if population.routing not in ROUTING:
-        hint = _nearest(population.routing, ROUTING)
+    policies = [*(one.name for one in scenario.policy), *ROUTING]
+    if population.routing not in policies:
+        hint = _nearest(population.routing, policies)
         raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     _validate_ratings(scenario, population, names, place)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")
+    for name in (*population.dials, population.victims):
+        if name is not None and name not in names:
+            key = "victims" if name == population.victims else "dials"
+            raise Nonsense(place, key, f"no population {name!r}", _nearest(name, names))
+    _validate_sale(population, place)
+
+
+def _validate_sale(population: Population, place: Place) -> None:
+    """What it sells, on which machines, at which prices."""
     if (population.engine is not None) and population.role != "provider":
         raise Nonsense(place, "engine", f"a {population.role} sells nothing", "remove it")
+    if population.pricing is not None:
+        if population.engine is None:
+            raise Nonsense(place, "pricing", "it has no engine to price", "engine = {}")
+        if not population.pricing.every:
+            raise Nonsense(place, "pricing", "prices without a pause", "a time over 0 s")
+    if population.also and population.engine is None:
+        raise Nonsense(place, "also", "there is no engine beside it", "name one as `engine`")
+    models = [engine.model for engine in population.engines]
+    if len(set(models)) < len(models):
+        raise Nonsense(place, "also", "two engines of one model", "rename one")
+    for engine in population.engines:
+        _validate_engine(engine, place)
     if population.farm is not None and population.engine is None:
         raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
 
@@ -92,6 +165,30 @@ def _validate_ratings(
         raise Nonsense(place, key, "ratings are of registered nodes, on a chain", hint)
 
 
+def _validate_policy(policy: Policy, place: Place) -> None:
+    if policy.picker not in PICKERS:
+        hint = _nearest(policy.picker, PICKERS)
+        raise Nonsense(place, "picker", f"no picker {policy.picker!r}", hint)
+    for name in policy.weights:
+        if name not in SCORERS:
+            raise Nonsense(place, "weights", f"no scorer {name!r}", _nearest(name, SCORERS))
+    if not any(policy.weights.values()):
+        raise Nonsense(place, "weights", "they weigh nothing", "one above 0")
+
+
+def _validate_engine(engine: Engine, place: Place) -> None:
+    if (engine.device is None) != (engine.size is None):
+        raise Nonsense(place, "engine", "a device needs a size, and a size a device", "give both")
+    if engine.device is None or engine.size is None:
+        return
+    for name, known in ((engine.device, DEVICES), (engine.size, SIZES)):
+        if name not in known:
+            raise Nonsense(place, "engine", f"no {name!r} in devices.toml", _nearest(name, known))
+    if compute_room(DEVICES[engine.device], SIZES[engine.size]) < engine.context:
+        message = f"{engine.size} does not fit {engine.device} with a context of {engine.context}"
+        raise Nonsense(place, "engine", message, "a smaller one")
+
+
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:
     found = [one for one in scenario.population if one.name == workload.population]
     if not found:
@@ -99,7 +196,7 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
         raise Nonsense(place, "population", f"no population {workload.population!r}", hint)
     if scenario.chain is None:
         raise Nonsense(place, "population", "requests are paid on a chain", "add a [chain] table")
-    sold = {one.engine.model: None for one in scenario.population if one.engine is not None}
+    sold = {engine.model: None for one in scenario.population for engine in one.engines}
     if workload.model not in sold:
         hint = _nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
@@ -109,6 +206,13 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
         raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
     if not workload.every:
         raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
+    if not workload.day:
+        raise Nonsense(place, "day", "a day without time", "a time over 0 s")
+    if workload.lengths is not None and workload.lengths not in PUBLISHED:
+        hint = _nearest(workload.lengths, PUBLISHED)
+        raise Nonsense(place, "lengths", f"no lengths {workload.lengths!r}", hint)
+    if workload.trace is not None and workload.turns > 1:
+        raise Nonsense(place, "trace", "a record has no conversations", "turns = 1.0")
 
 
 def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: Place) -> None:
@@ -117,8 +221,11 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
-    if fault.kind == "outage" and scenario.chain is None:
-        raise Nonsense(place, "kind", "there is no chain to be out of reach", "add [chain]")
+    if fault.kind in ON_CHAIN and scenario.chain is None:
+        raise Nonsense(place, "kind", f"there is no chain for a {fault.kind}", "add [chain]")
+    if fault.kind == "congestion" and scenario.chain and not scenario.chain.fees.background:
+        why = "nobody else is on the chain"
+        raise Nonsense(place, "kind", why, "chain.fees.background = 1.0")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

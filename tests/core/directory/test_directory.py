@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from p2p_modelex.core.directory import intake, places
-from p2p_modelex.core.directory.directory import Directory, Entry
+from p2p_modelex.core.directory.directory import Directory
+from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.effects import Penalize
 from p2p_modelex.core.verdict import Outcome
 from p2p_modelex.errors import RemoteProtocolError
@@ -101,11 +102,30 @@ def test_expiry_forgets_each_at_its_time() -> None:
     assert held.models() == ()
 
 
-def test_the_heap_of_expiries_stays_small() -> None:
+def test_a_peer_that_renews_for_ever_takes_no_more_room() -> None:
     held = directory()
     for _ in range(200):
         put(held, 2)
-    assert len(held._expiries) <= 2 + 64 + 1
+    expiries = held._held._expiries
+    assert len(expiries) <= 2 + 64 + 1
+    assert held.expire(UnixMs(NOW + 100 * TTL)) == (Key(2).peer,)
+    assert len(expiries) == 0
+
+
+def test_our_own_expires_too() -> None:
+    held = directory()
+    own = put(held, 1)
+    assert held.expire(UnixMs(NOW + 2 * TTL)) == (own.peer,)
+    assert held.get(own.peer) is None
+
+
+def test_what_expires_within_a_second_does_so_together() -> None:
+    held = directory()
+    early, late = put(held, 2, ttl_ms=10_001), put(held, 3, ttl_ms=11_000)
+    assert held.next_expiry() == NOW + 11_000
+    assert held.expire(UnixMs(NOW + 10_999)) == ()
+    assert held.expire(UnixMs(NOW + 11_000)) == (early.peer, late.peer)
+    assert held.next_expiry() is None
 
 
 def test_a_full_directory_drops_the_lowest_rank() -> None:
@@ -232,6 +252,8 @@ def test_who_was_connected_makes_no_room_for_hearsay() -> None:
     full = directory(entries_max=4)
     for number in range(4):
         full.judge(offered(100 + number), NOW, introducer=Key(90).peer)
+    assert full.judge(offered(200), NOW, introducer=Key(90).peer).rule == "ADV-14"
+    for number in range(4):
         full.trust(Key(100 + number).peer)
     full.trust(Key(100).peer)
     assert full.judge(offered(200), NOW, introducer=Key(91).peer).rule == "ADV-14"
@@ -244,6 +266,7 @@ def test_trust_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     full = directory(entries_max=1)
     full.judge(offered(100), NOW, introducer=Key(90).peer)
     full.trust(Key(100).peer)
+    assert full.judge(offered(300), NOW).rule == "ADV-14"  # places are counted from now on
     full.trust(Key(200).peer)
     assert full.judge(offered(200), NOW).rule == "ADV-14"  # the place was got while it was trusted
     full.judge(offered(100, sequence=NOW + 5_000), UnixMs(NOW + 5_000))

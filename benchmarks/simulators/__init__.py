@@ -1,0 +1,1 @@
+"""What a researcher could simulate gossip with, side by side: `python -m benchmarks simulators`."""

@@ -1,0 +1,99 @@
+"""`modelex simulate --sweep`: many runs, side by side."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from p2p_modelex.errors import BadInput, SimulationError
+
+if TYPE_CHECKING:
+    from p2p_modelex.simulation.results.points import Point
+    from p2p_modelex.simulation.results.sweep import Planned, Swept
+    from p2p_modelex.simulation.scenario.recipe import Recipe
+
+
+def sweep(
+    recipe: "Recipe",
+    sweeps: Sequence[str],
+    seeds: int,
+    show: tuple[str, ...],
+    out: Path | None,
+    command: str,
+    *,
+    workers: int,
+    dask: str | None,
+) -> None:
+    """Run a scenario for each combination of values and seeds, and show the points side by side.
+
+    SimulationError if a run broke; KeyboardInterrupt goes on when those that ended are shown.
+    """
+    from p2p_modelex.simulation.results.sweep import parse_axis, plan_sweep, run_sweep
+
+    planned = plan_sweep(recipe, [parse_axis(one) for one in sweeps], seeds=seeds)
+    columns = show or tuple(dict.fromkeys(one.measure for one in planned[0].recipe.build().hold))
+    found: dict[str, Swept] = {}
+    try:
+        for swept in run_sweep(planned, lambda left: _carry_out(left, workers, dask), folder=out):
+            found[swept.key] = swept
+            said = f"{len(found)} of {len(planned)}: {_label(swept)}: {swept.broke or 'done'}"
+            click.echo(said, err=True)
+    finally:
+        # In the order of the command, whichever ended first.
+        ended = [found[one.key] for one in planned if one.key in found]
+        if ended:
+            _tell(ended, columns, recipe, out, command)
+    known = dict.fromkeys(name for one in ended for name in one.measures)
+    for name in show:
+        if known and name not in known:
+            raise BadInput(f"no run has a measure {name!r}", hint="known: " + ", ".join(known))
+    broken = [_label(one) for one in ended if one.broke]
+    if broken:
+        raise SimulationError(f"broke at {'; '.join(broken)}", hint=ended[0].broke)
+
+
+def _label(swept: "Swept") -> str:
+    return ", ".join(f"{key}={value}" for key, value in swept.at.items())
+
+
+def _carry_out(planned: "Sequence[Planned]", workers: int, dask: str | None) -> "Iterator[Swept]":
+    if dask is not None:
+        from p2p_modelex.simulation.results.on_dask import run_on_dask
+
+        return run_on_dask(planned, dask)
+    from p2p_modelex.simulation.results.workers import run_here
+
+    return run_here(planned, workers)
+
+
+def _tell(
+    ended: "Sequence[Swept]",
+    columns: tuple[str, ...],
+    recipe: "Recipe",
+    out: Path | None,
+    command: str,
+) -> None:
+    from p2p_modelex.cli.simulate_again import find_code
+    from p2p_modelex.simulation.results.files import write_sweep
+    from p2p_modelex.simulation.results.points import gather
+    from p2p_modelex.simulation.results.report import Origin
+
+    points = gather(ended)
+    _show(points, columns)
+    if out is not None:
+        for path in write_sweep(points, columns, out, Origin(recipe, command, find_code())):
+            click.echo(f"wrote {path}")
+
+
+def _show(points: "Sequence[Point]", columns: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from p2p_modelex.simulation.results.points import build_table
+
+    header, rows = build_table(points, columns)
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

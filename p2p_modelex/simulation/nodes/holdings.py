@@ -1,0 +1,253 @@
+"""The holdings of a directory that shares with all others of its world what is equal in them.
+
+They stand in for core/directory/holdings.py and fingerprint.RangeIndex, which a real node has: a
+test holds both to the same course of events. An entry takes some 30 bytes here instead of 1,800.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from p2p_modelex.core.directory.entry import Entry
+from p2p_modelex.core.directory.expiries import Expiries
+from p2p_modelex.core.directory.fingerprint import compute_fingerprint
+from p2p_modelex.core.directory.holdings import build_capabilities
+from p2p_modelex.core.directory.index import CapabilityIndex
+from p2p_modelex.ids import PeerId
+from p2p_modelex.records.reconciliation import Range
+from p2p_modelex.records.rows import RecordRow
+from p2p_modelex.simulation.nodes.catalogue import Catalogue, Version
+from p2p_modelex.simulation.nodes.life import START_MS
+from p2p_modelex.units import UnixMs
+
+_BASE_MS = START_MS - 2 * 86_400_000
+"""Times are kept as milliseconds since then, in 4 bytes: no run is longer than 30 days, and nothing
+that holds was received over a day before it began.
+"""
+# Places in the order of coming that nobody has any more, before it is written anew.
+_SLACK = 64
+
+
+class SharedIndex:
+    """As fingerprint.RangeIndex, of which a node has a sum and a count for each block."""
+
+    def __init__(self, catalogue: Catalogue, held: "array[int]") -> None:
+        self._catalogue = catalogue
+        self._held = held
+        self._totals = [0] * len(catalogue.blocks)
+        self._counts = array("I", bytes(4 * len(catalogue.blocks)))
+        self._many = 0
+
+    def __len__(self) -> int:
+        return self._many
+
+    def swap(self, before: Version | None, after: Version | None) -> None:
+        """Count one version in the place of another."""
+        version = before or after
+        assert version is not None
+        at = self._catalogue.blocks_of[version.number]
+        more = (after is not None) - (before is not None)
+        self._totals[at] += (after.element if after else 0) - (before.element if before else 0)
+        self._counts[at] += more
+        self._many += more
+
+    def get(self, key: bytes) -> int | None:
+        """Return the sequence held for a key."""
+        number = self._catalogue.numbers_of_keys.get(key)
+        version = self._get_version(number) if number is not None else None
+        return None if version is None else version.row.sequence
+
+    def sequence_of(self, key: bytes) -> int:
+        """Return the sequence of a key that is held."""
+        found = self._get_version(self._catalogue.numbers_of_keys[key])
+        assert found is not None
+        return found.row.sequence
+
+    def _get_version(self, number: int) -> Version | None:
+        at = self._held[number] if number < len(self._held) else 0
+        return self._catalogue.versions[at - 1] if at else None
+
+    def keys(self, lower: bytes = b"", upper: bytes = b"") -> list[bytes]:
+        """Return the keys from `lower` to before `upper` (empty: to the end), sorted."""
+        return list(self.scan(lower, upper))
+
+    def scan(self, lower: bytes = b"", upper: bytes = b"") -> Iterator[bytes]:
+        """Yield what `keys` returns."""
+        catalogue, held = self._catalogue, self._held
+        for at in self._blocks_between(lower, upper):
+            block = catalogue.blocks[at]
+            if self._counts[at]:
+                cut = _slice(block.keys, lower, upper)
+                for key, number in zip(block.keys[cut], block.numbers[cut], strict=True):
+                    if number < len(held) and held[number]:
+                        yield key
+
+    def describe(self, lower: bytes = b"", upper: bytes = b"") -> Range:
+        """Return the count and fingerprint from `lower` to before `upper` (empty: to the end)."""
+        blocks = self._blocks_between(lower, upper)
+        total = count = 0
+        if len(blocks) > 2:
+            inner = slice(blocks.start + 1, blocks.stop - 1)
+            total, count = sum(self._totals[inner]), sum(self._counts[inner])
+        for at in {blocks.start: None, blocks.stop - 1: None}:
+            more, many = self._sum(at, lower, upper)
+            total, count = total + more, count + many
+        return Range(lower, upper, count, compute_fingerprint(total, count))
+
+    def _sum(self, at: int, lower: bytes, upper: bytes) -> tuple[int, int]:
+        """Return sum and count of the part of a block that is between two keys."""
+        if not self._counts[at]:
+            return 0, 0
+        block, versions = self._catalogue.blocks[at], self._catalogue.versions
+        cut = _slice(block.keys, lower, upper)
+        if cut.stop - cut.start == len(block.keys):
+            return self._totals[at], self._counts[at]
+        held = self._held
+        there = [held[number] for number in block.numbers[cut] if number < len(held)]
+        elements = [versions[version - 1].element for version in there if version]
+        return sum(elements), len(elements)
+
+    def _blocks_between(self, lower: bytes, upper: bytes) -> range:
+        last = self._catalogue.find_block(upper) if upper else len(self._totals) - 1
+        return range(self._catalogue.find_block(lower), last + 1)
+
+
+def _slice(keys: Sequence[bytes], lower: bytes, upper: bytes) -> slice:
+    stop = bisect_left(keys, upper) if upper else len(keys)
+    return slice(bisect_left(keys, lower), stop)
+
+
+class SharedHoldings:
+    """As core/directory/holdings.Holdings."""
+
+    def __init__(self, catalogue: Catalogue, own: PeerId) -> None:
+        self.weight = 0
+        self._catalogue = catalogue
+        self._own = own
+        # By a peer's number: which version is held, 0 for none; when it came, and who brought it.
+        self._held = array("I")
+        self._received = array("I")
+        self._introducers = array("I")
+        self._order = array("I")
+        self._expiries = Expiries()
+        self._capabilities: CapabilityIndex | None = None
+        self.index = SharedIndex(catalogue, self._held)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for number in self._list_numbers():
+            yield self._build(number)
+
+    def _list_numbers(self) -> list[int]:
+        """Return the numbers of those that are there, in the order in which they came last."""
+        latest = dict.fromkeys(reversed(self._order))
+        return [number for number in reversed(latest) if self._held[number]]
+
+    def _build(self, number: int) -> Entry:
+        catalogue = self._catalogue
+        entry = catalogue.versions[self._held[number] - 1].entry
+        return Entry(
+            entry.peer,
+            entry.advertisement,
+            entry.envelope,
+            UnixMs(_BASE_MS + self._received[number]),
+            entry.expires_at,
+            catalogue.peers[self._introducers[number]],
+            entry.weight,
+        )
+
+    @property
+    def capabilities(self) -> CapabilityIndex:
+        """See Holdings."""
+        if self._capabilities is None:
+            self._capabilities = build_capabilities(self, self._own)
+        return self._capabilities
+
+    def _find(self, peer: PeerId) -> int | None:
+        """Return the number of a peer that is held."""
+        number = self._catalogue.numbers.get(peer)
+        if number is None or number >= len(self._held) or not self._held[number]:
+            return None
+        return number
+
+    def get(self, peer: PeerId) -> Entry | None:
+        """See Holdings."""
+        number = self._find(peer)
+        return None if number is None else self._build(number)
+
+    def get_row(self, peer: PeerId) -> RecordRow:
+        """See Holdings."""
+        number = self._catalogue.numbers[peer]
+        return self._catalogue.versions[self._held[number] - 1].row
+
+    def put(self, entry: Entry) -> None:
+        """See Holdings."""
+        catalogue = self._catalogue
+        at = catalogue.find_version(entry)
+        after = catalogue.versions[at - 1]
+        number = after.number
+        introducer = catalogue.number_of(entry.introducer)
+        self._make_room(number)
+        known = self._held[number]
+        before = catalogue.versions[known - 1] if known else None
+        if before is None:
+            self._order.append(number)
+        self._held[number] = at
+        self._received[number] = entry.received_at - _BASE_MS
+        self._introducers[number] = introducer
+        self._exchange(before, after)
+        self._expiries.put(after.row.peer, entry.expires_at)
+        if self._expiries.is_loose(len(self)):
+            self._expiries.clear()
+            for one in self._list_numbers():
+                version = catalogue.versions[self._held[one] - 1]
+                self._expiries.put(version.row.peer, version.row.expires_at)
+        if len(self._order) > 2 * len(self) + _SLACK:
+            self._order = array("I", self._list_numbers())
+
+    def _make_room(self, number: int) -> None:
+        if number >= len(self._held):
+            more = bytes(4 * (len(self._catalogue.peers) - len(self._held)))
+            for one in (self._held, self._received, self._introducers):
+                one.frombytes(more)
+
+    def _exchange(self, before: Version | None, after: Version | None) -> None:
+        self.index.swap(before, after)
+        version = before or after
+        assert version is not None
+        self.weight += (after.entry.weight if after else 0) - (before.entry.weight if before else 0)
+        if self._capabilities is not None and version.row.peer != self._own:
+            self._capabilities.put(
+                version.row.peer,
+                before.entry.advertisement if before else None,
+                after.entry.advertisement if after else None,
+            )
+
+    def date(self, peer: PeerId, received_at: UnixMs) -> None:
+        """See Holdings."""
+        self._received[self._catalogue.numbers[peer]] = received_at - _BASE_MS
+
+    def remove(self, peer: PeerId) -> None:
+        """See Holdings."""
+        number = self._catalogue.numbers[peer]
+        before = self._catalogue.versions[self._held[number] - 1]
+        self._held[number] = 0
+        self._exchange(before, None)
+
+    def next_expiry(self) -> UnixMs | None:
+        """See Holdings."""
+        return self._expiries.get_next()
+
+    def take_expired(self, now: UnixMs) -> tuple[PeerId, ...]:
+        """See Holdings."""
+        gone = []
+        for peer in self._expiries.take(now):
+            number = self._find(peer)
+            if number is None:
+                continue
+            if self._catalogue.versions[self._held[number] - 1].row.expires_at <= now:
+                self.remove(peer)
+                gone.append(peer)
+        return tuple(gone)

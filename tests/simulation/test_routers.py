@@ -1,0 +1,178 @@
+"""Gossip routers alone: what arrives, who is in the way, and how it is split."""
+
+import pytest
+
+from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.opening import open_run
+from p2p_modelex.simulation.routers.run import RouterRun
+from p2p_modelex.simulation.run import Result, Simulation
+from p2p_modelex.simulation.scenario.reading import parse_scenario
+from tests.simulation.worlds import MESH, build
+
+ROUTERS = """
+name = "routers"
+duration = "40 s"
+settle = "8 s"
+
+[messages]
+every = "500 ms"
+starts = "12 s"
+
+[[population]]
+name = "honest"
+role = "router"
+count = 20
+join_over = "3 s"
+neighbours = 4
+dials = ["honest"]
+"""
+
+SYBILS = """
+[[population]]
+name = "sybils"
+role = "router"
+behaviour = "drop"
+count = 40
+join_over = "3 s"
+neighbours = 20
+dials = ["honest"]
+"""
+
+TARGET = """
+[[population]]
+name = "target"
+role = "router"
+count = 1
+join_over = "0 s"
+neighbours = 4
+dials = ["honest"]
+"""
+
+
+def run(text: str, *settings: str) -> Result:
+    with open_run(build(text, *settings)) as opened:
+        assert isinstance(opened, RouterRun)
+        return opened.finish()
+
+
+def test_a_scenario_opens_the_run_that_it_is() -> None:
+    assert isinstance(open_run(build(MESH)), Simulation)
+
+
+def test_everything_arrives_where_nobody_is_in_the_way() -> None:
+    found = run(ROUTERS).measures
+    assert found["messages"] > 10
+    assert found["gossip_deliveries"] == found["messages"] * 19
+    assert found["delivered_share"] == found["mesh_honest_share"] == 1.0
+    assert found["eclipsed_share"] == 0.0
+
+
+def test_one_seed_has_one_course() -> None:
+    digests = [run(ROUTERS + SYBILS, f"seed={seed}").digest for seed in (1, 1, 2)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_sybils_fill_the_meshes_and_what_is_said_comes_late() -> None:
+    calm, attacked = run(ROUTERS).measures, run(ROUTERS + SYBILS).measures
+    assert attacked["mesh_honest_share"] < 0.3
+    assert attacked["gossip_delay_ms_p90"] > 2 * calm["gossip_delay_ms_p90"]
+
+
+def test_scores_bring_honest_neighbours_back_into_the_mesh() -> None:
+    scores = "gossip.scores=true", "gossip.d_score=4", "gossip.score.opportunistic_graft_ticks=5"
+    without, scored = run(ROUTERS + SYBILS), run(ROUTERS + SYBILS, *scores)
+    assert scored.measures["mesh_honest_share"] > 2 * without.measures["mesh_honest_share"]
+
+
+def test_who_is_honest_until_it_turns_does_no_harm_until_then() -> None:
+    late = run(ROUTERS + SYBILS, "population.1.behaviour=mute", 'population.1.turns="39 s"')
+    soon = run(ROUTERS + SYBILS, "population.1.behaviour=mute", 'population.1.turns="12 s"')
+    assert late.measures["gossip_delay_ms_p99"] < soon.measures["gossip_delay_ms_p99"]
+
+
+def test_who_pushes_into_a_mesh_loses_its_score_and_who_waits_does_not() -> None:
+    bad = {}
+    for kind in ("drop", "push"):
+        strict = "gossip.scores=true", "gossip.shuns_pruned=true"
+        scenario = build(ROUTERS + SYBILS, f"population.1.behaviour={kind}", *strict)
+        with open_run(scenario) as opened:
+            assert isinstance(opened, RouterRun)
+            opened.advance(30_000_000)
+            router = opened.routers.nodes[0].router
+            bad[kind] = sum(router.scores.get(peer) < 0 for peer in router.neighbours)
+    assert bad["drop"] == 0
+    assert bad["push"] > 20
+
+
+def test_ihave_spam_is_asked_for_within_limits_and_with_scores_no_more() -> None:
+    spam = "population.0.count=10", "population.1.behaviour=ihave", "population.1.count=2"
+    shipped = run(ROUTERS + SYBILS, *spam).measures
+    scored = run(ROUTERS + SYBILS, *spam, "gossip.scores=true").measures
+    connected = 2 * 10
+    assert shipped["gossip_asked"] > 40 * connected * 64
+    assert shipped["gossip_asked"] < 41 * connected * 640
+    assert scored["gossip_asked"] < shipped["gossip_asked"] / 2
+
+
+def test_a_censor_keeps_back_its_victims_messages_alone() -> None:
+    censors = SYBILS.replace('"drop"', '"censor"\nvictims = "target"').replace(
+        'dials = ["honest"]', 'dials = ["honest", "target"]'
+    )
+    found = run(
+        ROUTERS.replace("500 ms", "100 ms") + TARGET + censors, "gossip.flood_publish=false"
+    ).measures
+    assert found["told_delay_ms_p90"] > 2 * found["gossip_delay_ms_p90"]
+    assert found["victims_heard_share"] == 1.0
+
+
+@pytest.mark.parametrize(("addresses", "connected"), [(0, 40), (1, 32)])
+def test_one_address_has_no_more_connections_than_a_node_takes(
+    addresses: int, connected: int
+) -> None:
+    text = ROUTERS.replace("count = 20", "count = 1").replace("neighbours = 4", "neighbours = 0")
+    found = run(
+        text + SYBILS.replace("neighbours = 20", f"neighbours = 1\naddresses = {addresses}")
+    )
+    assert found.measures["connections_per_node"] == connected
+
+
+def test_a_node_carries_its_shards_alone() -> None:
+    whole = run(ROUTERS).measures
+    split = run(ROUTERS, "shards.count=4", "population.0.neighbours=2").measures
+    twice = run(ROUTERS, "shards.count=4", "shards.each=2", "population.0.neighbours=2").measures
+    assert (split["routers"], twice["routers"], twice["nodes"]) == (20, 40, 20)
+    assert split["delivered_share"] == 1.0
+    assert split["gossip_deliveries"] < whole["gossip_deliveries"] / 2
+
+
+def test_more_than_a_node_takes_of_all_together_is_lost() -> None:
+    busy = 'messages.every="5 ms"', 'messages.lasts="8 s"', "population.0.count=8"
+    one = run(ROUTERS, *busy, "population.0.neighbours=2").measures
+    split = run(ROUTERS, *busy, "population.0.neighbours=1", "shards.count=4").measures
+    assert one["delivered_share"] < 0.8
+    assert split["delivered_share"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ROUTERS.replace('role = "router"', 'role = "provider"'), "beside nodes with a core"),
+        (MESH + '[messages]\nevery = "1 s"\n', "are for routers"),
+        (MESH + "[shards]\ncount = 2\n", "are for routers"),
+        (
+            ROUTERS[: ROUTERS.index("[messages]")] + ROUTERS[ROUTERS.index("[[") :],
+            "nothing is said",
+        ),
+        (ROUTERS.replace("500 ms", "0 ms"), "messages without a pause"),
+        (ROUTERS + "[chain]\n", "routers alone have no chain"),
+        (ROUTERS + "[shards]\ncount = 2\neach = 3\n", "in more shards than there are"),
+        (ROUTERS + 'session = "1 min"\n', "neither leave nor hide"),
+        (ROUTERS + 'behaviour = "silent"\n', "no behaviour 'silent'"),
+        (ROUTERS.replace('["honest"]', '["honst"]'), "no population 'honst'"),
+        (ROUTERS + 'victims = "nobody"\n', "no population 'nobody'"),
+        (ROUTERS + '[gossip.score]\ntime_in_mesh_quantum = "0 s"\n', "P1 counts no time"),
+    ],
+)
+def test_what_routers_alone_cannot_be_is_refused(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        parse_scenario(text)
