@@ -98,7 +98,8 @@ class Intake:
     def take_quote(self, quoted: Quoted, now: UnixMs) -> Digest:
         """Check a quote and return its name; RemoteProtocolError EXC-5.
 
-        JobRefused `wrong_epoch` if one of us has not yet seen a split that the other has, and
+        JobRefused where nobody is to blame: `wrong_epoch` if one of us has not yet seen a split
+        that the other has, `price_changed` if it asks more than was advertised, as we know it, and
         `quote_expired` where it came too late.
         """
         purchase, offer = self._purchase, self._purchase.offer
@@ -109,13 +110,17 @@ class Intake:
         self._check_prompt_tokens(quote.prompt_tokens)
         if quote.epoch != offer.epoch:
             raise JobRefused("wrong_epoch", f"EXC-5: the quote is in split epoch {quote.epoch}")
+        asked = (
+            (quote.prompt_price, offer.prompt_price),
+            (quote.completion_price, offer.completion_price),
+        )
+        if any(price > advertised for price, advertised in asked):
+            raise JobRefused("price_changed", "EXC-5: the quote asks more than was advertised")
         checks = {
             "job": quote.job == purchase.job,
             "request": quote.request == compute_request_digest(purchase.request),
             "weights": quote.weights == offer.weights,
             "max_tokens": quote.max_tokens == purchase.request.max_tokens,
-            "prompt_price": quote.prompt_price <= offer.prompt_price,
-            "completion_price": quote.completion_price <= offer.completion_price,
             "window": quote.window
             <= pricing.compute_window(offer, purchase.request, quote.prompt_tokens),
             "payee": quote.payee == purchase.ownership.ownership.operator,

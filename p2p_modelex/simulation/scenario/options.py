@@ -149,6 +149,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "hidden": (0.3,),
         "session": _times(5, 60, 300),
         "downtime": _times(1, 10),
+        "goodbye": _times(0, 1, 15),
         "up": (ByteRate(20_000), ByteRate(1_000_000)),
         "down": (ByteRate(20_000), ByteRate(1_000_000)),
         "purse": _money(1.2, 5),

@@ -128,12 +128,22 @@ def test_a_quote_over_our_limits_is_not_accepted(
     assert not buyer.r.penalties
 
 
-def test_a_quote_that_comes_late_is_nobodys_fault() -> None:
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"valid_until": NOW - 1}, "quote_expired"),
+        ({"prompt_price": Wei(3)}, "price_changed"),
+        ({"completion_price": Wei(11), "window": Wei(88)}, "price_changed"),
+    ],
+)
+def test_a_quote_that_comes_late_or_dearer_is_nobodys_fault(
+    changes: dict[str, Any], code: str
+) -> None:
     """EXC-5: as refused, and the promise that a quote would have brought is not made."""
     buyer = begun(build_purchase(is_fast=False))
-    buyer.send(build_quote(valid_until=NOW - 1))
+    buyer.send(build_quote(**changes))
     failed = buyer.ended()
-    assert (failed.code, failed.refused) == ("quote_expired", True)
+    assert (failed.code, failed.refused) == (code, True)
     assert not buyer.r.penalties
     assert not buyer.r.rows
 
