@@ -19,6 +19,8 @@ class TokenBuckets:
         full_at = max(self._full_at.pop(peer, 0), now)
         fits = full_at - now <= (self._burst - tokens) * self._interval_ms
         self._full_at[peer] = full_at + tokens * self._interval_ms if fits else full_at
-        if len(self._full_at) > self._peers_max:
-            del self._full_at[next(iter(self._full_at))]
+        # Whose bucket is full again is as one that was never seen.
+        oldest = next(iter(self._full_at))
+        if self._full_at[oldest] <= now or len(self._full_at) > self._peers_max:
+            del self._full_at[oldest]
         return fits

@@ -88,7 +88,13 @@ class GossipLimiter:
         """Take a token for one message of `origin`; False if it has none left."""
         bucket = self._origins.setdefault(origin, TokenBucket(self._rates.origin_burst, now_s))
         self._origins.move_to_end(origin)
-        if len(self._origins) > GOSSIP_ORIGINS_MAX:
+        # Whose bucket is full again is as one that was never seen.
+        oldest = self._origins[next(iter(self._origins))]
+        is_full = (
+            oldest.tokens + (now_s - oldest.at_s) * self._rates.origin_rate
+            >= self._rates.origin_burst
+        )
+        if (is_full and oldest is not bucket) or len(self._origins) > GOSSIP_ORIGINS_MAX:
             self._origins.popitem(last=False)
         return bucket.take(now_s, self._rates.origin_rate, self._rates.origin_burst) and (
             self._total.take(now_s, self._rates.total_rate, self._rates.total_burst)

@@ -149,3 +149,5 @@ def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     assert {"sweep.jsonl", "runs.jsonl", "report.html"} <= written
     again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "nothing"])
     assert isinstance(again.exception, BadInput)
+    alone = CliRunner().invoke(simulate, [str(file), "--show", "nodes"])
+    assert "are for a sweep" in alone.output

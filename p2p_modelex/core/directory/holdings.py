@@ -31,7 +31,7 @@ class Holdings:
         """The sum of the entries' weights."""
         self._own = own
         self._entries: dict[PeerId, Entry] = {}
-        self._expiries = Expiries()
+        self.expiries = Expiries()
         self._capabilities: CapabilityIndex | None = None
 
     def __len__(self) -> int:
@@ -66,11 +66,11 @@ class Holdings:
         if peer != self._own and self._capabilities is not None:
             before = known.advertisement if known is not None else None
             self._capabilities.put(peer, before, entry.advertisement)
-        self._expiries.put(peer, entry.expires_at)
-        if self._expiries.is_loose(len(self._entries)):
-            self._expiries.clear()
+        self.expiries.put(peer, entry.expires_at)
+        if self.expiries.is_loose(len(self._entries)):
+            self.expiries.clear()
             for held in self._entries.values():
-                self._expiries.put(held.peer, held.expires_at)
+                self.expiries.put(held.peer, held.expires_at)
 
     def date(self, peer: PeerId, received_at: UnixMs) -> None:
         """Say when the entry of a peer that is held was received."""
@@ -84,14 +84,10 @@ class Holdings:
         if peer != self._own and self._capabilities is not None:
             self._capabilities.put(peer, entry.advertisement, None)
 
-    def next_expiry(self) -> UnixMs | None:
-        """When `take_expired` may have something."""
-        return self._expiries.get_next()
-
     def take_expired(self, now: UnixMs) -> tuple[PeerId, ...]:
         """Take out what has expired, up to a second late; returns whose."""
         gone = []
-        for peer in self._expiries.take(now):
+        for peer in self.expiries.take(now):
             entry = self._entries.get(peer)
             if entry is not None and entry.expires_at <= now:
                 self.remove(peer)

@@ -115,6 +115,7 @@ class PacedPubsub(FramedPubsub):
             raise RemoteProtocolError("bad_signature", "a message that its origin did not sign")
         if self._judge(neighbour, message):
             self._mark_msg_seen(message)
+            self.router.on_first(neighbour, message.topicIDs[0])
             await self.router.publish(neighbour, message)
 
 

@@ -129,7 +129,7 @@ class SharedHoldings:
         self._received = array("I")
         self._introducers = array("I")
         self._order = array("I")
-        self._expiries = Expiries()
+        self.expiries = Expiries()
         self._capabilities: CapabilityIndex | None = None
         self.index = SharedIndex(catalogue, self._held)
 
@@ -198,12 +198,12 @@ class SharedHoldings:
         self._received[number] = entry.received_at - _BASE_MS
         self._introducers[number] = introducer
         self._exchange(before, after)
-        self._expiries.put(after.row.peer, entry.expires_at)
-        if self._expiries.is_loose(len(self)):
-            self._expiries.clear()
+        self.expiries.put(after.row.peer, entry.expires_at)
+        if self.expiries.is_loose(len(self)):
+            self.expiries.clear()
             for one in self._list_numbers():
                 version = catalogue.versions[self._held[one] - 1]
-                self._expiries.put(version.row.peer, version.row.expires_at)
+                self.expiries.put(version.row.peer, version.row.expires_at)
         if len(self._order) > 2 * len(self) + _SLACK:
             self._order = array("I", self._list_numbers())
 
@@ -236,14 +236,10 @@ class SharedHoldings:
         self._held[number] = 0
         self._exchange(before, None)
 
-    def next_expiry(self) -> UnixMs | None:
-        """See Holdings."""
-        return self._expiries.get_next()
-
     def take_expired(self, now: UnixMs) -> tuple[PeerId, ...]:
         """See Holdings."""
         gone = []
-        for peer in self._expiries.take(now):
+        for peer in self.expiries.take(now):
             number = self._find(peer)
             if number is None:
                 continue

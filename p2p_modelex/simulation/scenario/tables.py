@@ -42,16 +42,20 @@ ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closin
 """Those that need a chain."""
 
 
+PRICING_POLICIES = ("cost-plus", "undercut", "surge")
+
+
 class Pricing(Table, frozen=True, kw_only=True):
     """How a provider sets its prices, every so often; what changes is advertised anew.
 
     cost: of 1,000 completion tokens; nobody sells under it. cost-plus: that and `margin` of it.
     undercut: `step` of it under the cheapest other that its own directory has, and no more than its
     engine's price. surge: its engine's price, and `step` of it more for each share of its slots
-    that is taken. Prompt tokens keep their proportion to the engine's completion tokens.
+    that is taken. Or a plug-in's. Prompt tokens keep their proportion to the engine's completion
+    tokens.
     """
 
-    policy: Literal["cost-plus", "undercut", "surge"]
+    policy: Label
     cost: Money
     every: Duration = Duration(30_000_000)
     margin: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.2

@@ -3,7 +3,7 @@ import { CallReader } from './calls.js'
 import { Conversation } from './conversation.js'
 import { FROM_PROVIDER, Quote } from './messages.js'
 import { sha256 } from './signatures.js'
-import { computeEarned, isDearer, judgeQuote, takeChunk, validateReceipt, validateStarted } from './terms.js'
+import { computeEarned, judgeQuote, takeChunk, validateReceipt, validateStarted } from './terms.js'
 
 /**
  * purchase: {request, offer, ownership, provider (public key), network, registryDomain, maxCost}.
@@ -73,9 +73,14 @@ export class Requester {
 
   #onQuoted ({ quote: envelope, job }, now) {
     this.#quote = judgeQuote(envelope, job, this.purchase)
-    const isLate = this.#quote.valid_until < now
-    if (isLate || isDearer(this.#quote, this.purchase.offer)) { // EXC-5: as if refused, and nobody is to blame
-      this.end = { is: 'Refused', code: isLate ? 'quote_expired' : 'price_changed', reason: 'the quote is of no use' }
+    if (this.#quote.valid_until < now) { // EXC-5: as if refused, and nobody is to blame
+      this.end = { is: 'Refused', code: 'quote_expired', reason: 'the quote came too late' }
+      return []
+    }
+    const { offer } = this.purchase
+    const { prompt_price: prompt, completion_price: completion } = this.#quote
+    if (prompt > offer.prompt_price || completion > offer.completion_price) { // EXC-5: nor is anybody here
+      this.end = { is: 'Refused', code: 'price_changed', reason: 'it asks more than was advertised' }
       return []
     }
     this.prices = this.#quote

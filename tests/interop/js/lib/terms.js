@@ -37,10 +37,6 @@ export function validatePromptTokens (request, promptTokens) {
   if (promptTokens > limit) throw new Broken('EXC-17', 'more tokens than the prompt can have')
 }
 
-/** Whether a quote asks more than was advertised. */
-export const isDearer = (quote, offer) =>
-  quote.prompt_price > offer.prompt_price || quote.completion_price > offer.completion_price
-
 /** EXC-5 and EXC-17 of a Quoted; gives the Quote. `purchase` as in requester.js. */
 export function judgeQuote (envelope, job, purchase) {
   const { offer, request, ownership } = purchase
@@ -55,8 +51,8 @@ export function judgeQuote (envelope, job, purchase) {
   must(quote.epoch === offer.epoch, 'epoch')
   must(equal(quote.payee, ownership.ownership.operator), 'payee')
   validatePromptTokens(request, quote.prompt_tokens)
-  if (isDearer(quote, offer)) return quote // EXC-5: not accepted, and nobody is to blame
-  must(quote.window <= computeWindow(offer, offer, request, quote.prompt_tokens), 'window')
+  const isDearer = quote.prompt_price > offer.prompt_price || quote.completion_price > offer.completion_price
+  must(isDearer || quote.window <= computeWindow(offer, offer, request, quote.prompt_tokens), 'window')
   return quote
 }
 
