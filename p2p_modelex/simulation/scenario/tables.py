@@ -68,11 +68,13 @@ class Population(Table, frozen=True, kw_only=True):
     finds: whom they dial to have at least `neighbours` connections: the bootstrap peers alone, as
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
-    (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start. also: what it sells beside `engine`, on the same machine;
-    resident: how many of these models are loaded at once, all if it is None. farm: the one that all
-    are members of, by weights as their slots; populations may share it. routing: the policy they
-    buy by: one of the scenario's own, of core/routing's profiles, or a plug-in's.
+    (exponential); always there if it has none. goodbye: how long a node whose session ends goes on
+    with what it has, after saying that it goes; if it has none, it is killed. behaviour: `honest`,
+    or one of behaviours.py. purse: money of each at the start. also: what it sells beside `engine`,
+    on the same machine; resident: how many of these models are loaded at once, all if it is None.
+    farm: the one that all are members of, by weights as their slots; populations may share it.
+    routing: the policy they buy by: one of the scenario's own, of core/routing's profiles, or a
+    plug-in's.
     rates: whether they put ratings of providers on chain: what they saw themselves, or all for
     liars and nothing for the honest. believes: whose ratings they read, populations by name.
 
@@ -95,6 +97,7 @@ class Population(Table, frozen=True, kw_only=True):
     hidden: Share = 0.0
     session: Duration | None = None
     downtime: Duration = Duration(60_000_000)
+    goodbye: Duration | None = None
     up: ByteRate = ByteRate(12_500_000)
     down: ByteRate = ByteRate(12_500_000)
     engine: Engine | None = None
