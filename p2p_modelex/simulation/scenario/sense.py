@@ -96,6 +96,8 @@ def _validate_routers(scenario: Scenario) -> None:
         if scenario.messages is not None or scenario.shards != Shards():
             raise Nonsense(TOP, "name", "[messages] and [shards] are for routers", "remove them")
         return
+    if scenario.plugin.files:
+        raise Nonsense(("plugin", None), "files", "plug-ins are for whole nodes", "remove them")
     if scenario.messages is None:
         raise Nonsense(TOP, "name", "routers alone, and nothing is said", "add [messages]")
     if not scenario.messages.every:
