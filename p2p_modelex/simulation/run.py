@@ -3,7 +3,8 @@
 The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
 """
 
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
@@ -16,7 +17,9 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation import seams
 from p2p_modelex.simulation.actors.director import Director
+from p2p_modelex.simulation.actors.raters import Raters
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.bills import Bills
 from p2p_modelex.simulation.checks.checkers import Checkers
 from p2p_modelex.simulation.checks.exposure import Exposure
 from p2p_modelex.simulation.kernel import Kernel
@@ -82,11 +85,15 @@ class Simulation:
             self.world.open_stream,
             self._is_honest,
         )
+        self.raters = Raters(self.world.machines, self.chain)
         self.exposure = Exposure(self._is_honest)
         self.settling = Settling(self.world)
         self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
+        self.bills = Bills()
         self._watch.wire(self)
-        self.director = Director(self.world, self.customers, self._sample, self._on_death)
+        self.director = Director(
+            self.world, self.customers, self.raters, self._sample, self._on_death
+        )
 
     def _build_chain(self) -> ChainModel | None:
         settings = self.scenario.chain
@@ -133,7 +140,7 @@ class Simulation:
             yield
         except SimulationError:
             raise
-        except Exception as error:  # a bug, or a plug-in's: say where, and when in the run
+        except (Exception, SystemExit) as error:  # a bug, or a plug-in's: say where
             at, place = seconds(self.kernel.now), find_place(error)
             raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
@@ -149,9 +156,9 @@ class Simulation:
 
     def sum_up(self) -> Result:
         """Sum up what was measured until now, once; the run is over then."""
-        measures = self.measures.summarise()
+        measures = self.measures.summarise() | self.exposure.losses.summarise()
         with self._explaining():
-            measures |= take_measures(self)
+            measures |= take_measures(self, measures)
         return Result(
             self.scenario.name,
             self.scenario.seed,
@@ -226,10 +233,13 @@ class Simulation:
                 )
 
 
-def find_unmet(wanted: Expectation, value: float | None) -> str | None:
+def find_unmet(wanted: Expectation, measures: Mapping[str, float]) -> str | None:
     """Return how a measure falls short of what is asked of it, None if it does not."""
+    value = measures.get(wanted.measure)
     if value is None:
-        return f"{wanted.measure} was not measured"
+        near = difflib.get_close_matches(wanted.measure, measures, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        return f"{wanted.measure} was not measured{meant}"
     if wanted.at_most is not None and value > wanted.at_most:
         return f"{wanted.measure} is {value:g}, over {wanted.at_most:g}"
     if wanted.at_least is not None and value < wanted.at_least:
@@ -239,7 +249,7 @@ def find_unmet(wanted: Expectation, value: float | None) -> str | None:
 
 def list_unmet(scenario: Scenario, measures: dict[str, float]) -> tuple[str, ...]:
     """Return all that a scenario asks in vain."""
-    told = (find_unmet(wanted, measures.get(wanted.measure)) for wanted in scenario.hold)
+    told = (find_unmet(wanted, measures) for wanted in scenario.hold)
     return tuple(one for one in told if one is not None)
 
 
@@ -249,7 +259,8 @@ class _Watch:
     def __init__(self) -> None:
         self._effects: dict[type, tuple[Callable[[Life, Any], None], ...]] = {}
         self._rows: tuple[Callable[[Life, tuple[Row, ...]], None], ...] = ()
-        self._received: Callable[[Life, inp.FrameReceived], None] | None = None
+        self._inputs: dict[type, Callable[[Life, Any], None]] = {}
+        self._ban: Callable[[Life, PeerId], None] | None = None
         self._gossip: Callable[[Life, Message], None] | None = None
 
     def wire(self, run: Simulation) -> None:
@@ -262,16 +273,22 @@ class _Watch:
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
-            fx.Emit: (run.customers.on_emit,),
+            fx.Emit: (run.customers.on_emit, run.raters.on_emit, run.bills.on_emit),
         }
+        self._inputs = {
+            inp.FrameReceived: exposure.on_received,
+            inp.StreamEnded: exposure.on_lost,
+            inp.RunRequested: run.bills.on_asked,
+        }
+        self._ban = checkers.on_ban
         self._rows = (checkers.on_rows, measures.on_rows, run.settling.on_rows)
-        self._received = exposure.on_received
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:
         """See life.Observer."""
-        if type(happened) is inp.FrameReceived and self._received is not None:
-            self._received(life, happened)
+        take = self._inputs.get(type(happened))
+        if take is not None:
+            take(life, happened)
 
     def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
         """See life.Observer."""
@@ -282,6 +299,11 @@ class _Watch:
         """See life.Observer."""
         for take in self._rows:
             take(life, rows)
+
+    def on_ban(self, life: Life, peer: PeerId) -> None:
+        """See life.Observer."""
+        if self._ban is not None:
+            self._ban(life, peer)
 
     def on_gossip(self, life: Life, message: Message) -> None:
         """See life.Observer."""

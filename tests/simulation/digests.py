@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.scenario.chance import draw_scenario
 from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario, scale
 from p2p_modelex.simulation.scenario.tables import Scenario
@@ -19,7 +19,7 @@ CHANCE = range(4)
 
 
 def digest(scenario: Scenario) -> str:
-    with Simulation(scenario) as run:
+    with open_run(scenario) as run:
         run.advance(UNTIL_US)
         return run.kernel.trace.compute_digest()
 

@@ -129,5 +129,7 @@ def test_two_commits_run_by_their_own_code(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert lines[0] == lines[1]
     assert "they part" not in done.output
-    missing = CliRunner().invoke(simulate, [*words, "no-such-commit"])
-    assert isinstance(missing.exception, BadInput)
+    for wrong in ("no-such-commit", "--output=here"):
+        missing = CliRunner().invoke(simulate, [*words, wrong])
+        assert isinstance(missing.exception, BadInput)
+        assert f"no commit '{wrong}'" in str(missing.exception)

@@ -7,6 +7,7 @@ import pytest
 from p2p_modelex.core.routing.candidate import Candidate, Want
 from p2p_modelex.core.routing.pickers import hot_cold
 from p2p_modelex.core.routing.profile import PICKERS, PROFILES, Profile, build_profile
+from p2p_modelex.core.routing.rating_book import RATING_MAX
 from p2p_modelex.core.routing.ring import distance
 from p2p_modelex.ids import JobId
 from p2p_modelex.units import UnixMs
@@ -227,10 +228,60 @@ def test_the_cheapest_that_answers_soon_is_taken() -> None:
     assert scene.first(kept) == middle.peer
     scene.loads.put(middle.peer, load(4), NOW)
     assert scene.first(kept) == dear.peer
-    assert len(scene.router.draw(MANY, WANT, NOW).asked) == 4
+
+
+def test_who_wants_it_cheap_sees_dearer_ones_too_as_the_cheap_may_all_be_busy() -> None:
+    """RTE-22."""
+    kept = [candidate(number, offer(price=number)) for number in range(1, 13)]
+    scene = Scene("cheapest")
+    drawn = scene.router.draw(kept, WANT, NOW)
+    assert drawn.waits
+    assert drawn.asked == drawn.shortlist
+    assert drawn.asked[:4] == tuple(kept[:4])
+    others = drawn.asked[4:]
+    assert len(others) == 4
+    assert set(others) <= set(kept[4:])
+    for one in kept:
+        scene.loads.put(one.peer, load(4 if one in kept[:4] else 0), NOW)
+    assert scene.router.rank(drawn.shortlist, kept, WANT, NOW)[0] in others
+    scene.loads.put(kept[3].peer, load(0), NOW)
+    assert scene.router.rank(drawn.shortlist, kept, WANT, NOW)[0] == kept[3]
 
 
 def test_names_are_those_of_the_pickers() -> None:
     assert [profile(name).picker.name for name in PICKERS] == list(PICKERS)
     assert len({profile(name).picker.rule for name in PICKERS}) == len(PICKERS)
     assert {one.picker.name for one in PROFILES.values()} <= set(PICKERS)
+
+
+def test_a_crowd_of_baits_does_not_hide_who_serves() -> None:
+    """RTE-12: half of the shortlist is drawn by our record and the ratings, whatever it costs."""
+    scene = Scene(profile("power_of_d", record=1))
+    baits = [candidate(number, offer(price=1)) for number in range(1, 21)]
+    honest = candidate(50, offer(price=100))
+    before = _count_listed(scene, [*baits, honest], honest)
+    for bait in baits:
+        scene.ratings.put(bait.peer, 0)
+    scene.ratings.put(honest.peer, RATING_MAX)
+    assert before < 60
+    assert _count_listed(scene, [*baits, honest], honest) > 150
+
+
+def test_who_served_us_well_is_drawn_more_often_than_who_failed() -> None:
+    """RTE-12."""
+    scene = Scene(profile("power_of_d", record=1))
+    good, bad = candidate(30), candidate(31)
+    for number in range(20):
+        for one, is_good in ((good, True), (bad, False)):
+            job = JobId(bytes([number, is_good]) * 8)
+            scene.history.on_order(job, one.peer, NOW)
+            scene.history.on_end(job, is_good=is_good)
+    others = [candidate(number) for number in range(1, 21)]
+    everybody = [*others, good, bad]
+    drawn = _count_listed(scene, everybody, good), _count_listed(scene, everybody, bad)
+    assert drawn[0] > 1.4 * drawn[1]
+
+
+def _count_listed(scene: Scene, candidates: list[Candidate], one: Candidate) -> int:
+    draws = [scene.router.draw(candidates, WANT, NOW) for _ in range(200)]
+    return sum(one in draw.shortlist for draw in draws)

@@ -121,7 +121,8 @@ class Router:
             self._promises.pop(message.id, None)
         if message.id in self._seen:
             self.tally.duplicates += 1
-            self.scores.on_duplicate(sender, now - self._seen.get(message.id))
+            if self.settings.scores:
+                self.scores.on_duplicate(sender, now - self._seen.get(message.id))
             return
         onward = msgspec.structs.replace(message, hops=message.hops + 1)
         self._remember(onward, now)
@@ -181,7 +182,8 @@ class Router:
         late = [one for one, (_, until) in self._promises.items() if until <= now]
         for one in late:
             peer, _ = self._promises.pop(one)
-            self.scores.on_misbehaviour(peer)
+            if peer in self.neighbours:
+                self.scores.on_misbehaviour(peer)
 
     def _emit_gossip(self, now: int) -> None:
         """IHAVE of the last windows to some neighbours outside the mesh."""
