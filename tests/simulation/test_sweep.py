@@ -24,6 +24,7 @@ from p2p_modelex.simulation.results.sweep import (
 from p2p_modelex.simulation.results.workers import DEATHS_MAX, run_here
 from p2p_modelex.simulation.scenario.plugins import PluginFile
 from p2p_modelex.simulation.scenario.recipe import Recipe
+from tests.simulation.test_report import Page
 from tests.simulation.worlds import MESH, play
 
 DEADLY = """
@@ -181,6 +182,10 @@ def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     ]
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"sweep.jsonl", "runs.jsonl", "report.html"} <= written
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert not page.open
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert len(page.labels) == 1  # the curve of what --show names
     again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "nothing"])
     assert isinstance(again.exception, BadInput)
     alone = CliRunner().invoke(simulate, [str(file), "--show", "nodes"])
