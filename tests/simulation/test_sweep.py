@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.results import sweep
 from p2p_modelex.simulation.results.points import build_table, gather
 from p2p_modelex.simulation.results.sweep import (
     FILE,
@@ -92,6 +93,13 @@ def test_an_interrupted_sweep_goes_on_behind_what_is_done(tmp_path: Path) -> Non
     assert swept["2"].digest == play(MESH, "seed=2").digest
     assert list(play_all(plan(2, 1), tmp_path)) == ["2", "1"]
     assert file.read_bytes().count(b"\n") == 2
+
+
+def test_runs_of_other_code_are_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    (planned,) = plan(1)
+    monkeypatch.setattr(sweep, "compute_code", lambda: "other")
+    assert plan(1)[0].key != planned.key
+    assert "the code of the package changed" in run_one(planned).broke
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
