@@ -448,7 +448,7 @@ def test_what_stood_or_cannot_be_had_is_not_redeemed_again(
     assert fetched(stall.fire(WATCH_TIMER)) == [CHANNEL]
     state = msgspec.structs.replace(STATE, claimed=Wei(claimed), deposit=Wei(deposit))
     [persist] = stall.tell(given.ChannelFetched(CHANNEL, state))
-    assert kinds([persist]) == ["Persist"]
+    assert isinstance(persist, fx.Persist)
     assert not any(isinstance(row, RedeemedRow) for row in persist.rows)
     assert fetched(stall.fire(WATCH_TIMER)) == []  # once is enough
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from p2p_modelex.core.inputs import ShutDown
 from p2p_modelex.ids import Address
 from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
 from p2p_modelex.simulation.actors.pricing import Pricers, Reprice
+from p2p_modelex.simulation.actors.raters import RATE_EVERY_US, Raters, Rating
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
@@ -30,6 +32,13 @@ class Join(msgspec.Struct, frozen=True, gc=False):
 
 class Leave(msgspec.Struct, frozen=True, gc=False):
     """A session ends: the process is killed, as most end."""
+
+    node: int
+    life: int
+
+
+class Goodbye(msgspec.Struct, frozen=True, gc=False):
+    """A session is about to end: the process takes nothing new, and says that it goes."""
 
     node: int
     life: int
@@ -76,6 +85,7 @@ class Director:
         self,
         world: World,
         customers: Customers,
+        raters: Raters,
         on_sample: Callable[[], None],
         on_death: Callable[[Life], None],
     ) -> None:
@@ -83,6 +93,7 @@ class Director:
         self._world = world
         self._kernel = world.kernel
         self._customers = customers
+        self._raters = raters
         self._on_sample = on_sample
         self._on_death = on_death
         self._until = world.scenario.duration - world.scenario.settle
@@ -93,6 +104,7 @@ class Director:
         self._takes: dict[type, Callable[[Any], None]] = {
             Join: self._on_join,
             Leave: self._on_leave,
+            Goodbye: self._on_goodbye,
             Keep: self._neighbourhood.keep,
             Reprice: self._pricers.look,
             Begin: self._on_begin,
@@ -100,6 +112,7 @@ class Director:
             Over: self._on_over,
             Sample: self._on_sampling,
             Arrival: self._on_arrival,
+            Rating: self._on_rating,
             Reply: self._on_arrival,
         }
 
@@ -110,6 +123,8 @@ class Director:
             at = population.starts + int(self._joining.random() * population.join_over)
             self._kernel.at(at, self, Join(machine.number))
             self._customers.plan(machine, self._tell)
+        for first in self._raters.first:
+            self._kernel.at(RATE_EVERY_US, self, first)
         for index, fault in enumerate(self._world.scenario.fault):
             self._kernel.at(fault.at, self, Begin(index))
         self._kernel.at(self._world.scenario.measure_every, self, Sample())
@@ -123,6 +138,10 @@ class Director:
 
     def _on_arrival(self, event: Arrival | Reply) -> None:
         self._customers.arrive(event, self._world.machines[event.node].life)
+
+    def _on_rating(self, event: Rating) -> None:
+        self._raters.rate(event, self._kernel.now)
+        self._kernel.at(self._kernel.now + RATE_EVERY_US, self, event)
 
     def _on_sampling(self, event: Sample) -> None:
         self._on_sample()
@@ -142,7 +161,19 @@ class Director:
             rng = self._world.open_stream("session", machine.number, machine.lives)
             ends = self._kernel.now + int(rng.expovariate(1.0) * session)
             if ends < self._until:
-                self._kernel.at(ends, self, Leave(machine.number, machine.lives))
+                is_sudden = machine.population.goodbye is None
+                kind = Leave if is_sudden else Goodbye
+                self._kernel.at(ends, self, kind(machine.number, machine.lives))
+
+    def _on_goodbye(self, event: Goodbye) -> None:
+        """As `node/node.py: leave`."""
+        machine = self._world.machines[event.node]
+        life, grace = machine.life, machine.population.goodbye
+        if life is None or machine.lives != event.life or grace is None:
+            return
+        life.take(ShutDown())
+        life.perform(life.core.withdraw)
+        self._kernel.at(self._kernel.now + grace, self, Leave(event.node, event.life))
 
     def _on_leave(self, event: Leave) -> None:
         machine = self._world.machines[event.node]
