@@ -26,10 +26,12 @@ from p2p_modelex.simulation.scenario.quantities import Duration
 from p2p_modelex.simulation.scenario.settings import Links
 
 ONE_WAY_S = 0.05
-PAUSE_S = 0.5
-"""Between two messages: longer than a time-out."""
-CASES = ((30_000, 0.0, 40), (260_000, 0.0, 40), (3_000, 0.03, 150), (30_000, 0.03, 100))
+PAUSE_S = 1.5
+"""Between two messages: so long that a window is back at ten packets."""
+CASES = ((30_000, 0.0, 30), (260_000, 0.0, 30), (3_000, 0.03, 100), (30_000, 0.03, 60))
 """Bytes of a message, share of packets lost, messages."""
+SMALL = (200, 0.0, 30)
+"""What tells how long the way is: on a busy machine packets wait for this process too."""
 MODELLED = 20
 """Times as many in the model."""
 ADDRESSES = ("10.9.0.1", "10.9.0.2")
@@ -47,29 +49,32 @@ def main() -> int:
         sys.stderr.write("this needs root and /dev/net/tun\n")
         return 2
     begin()
+    one_way_us = int(median(send_really(*SMALL)) * 1000)
+    sys.stdout.write(f"\nOne way takes {one_way_us / 1000:.0f} ms.\n")
     sys.stdout.write(
-        "\n| message, loss | TCP, ms: mean, p50 | model | mean off by |\n|---|---|---|---|\n"
+        "\n| message, loss | TCP, ms: least, mean | model | mean off by |\n|---|---|---|---|\n"
     )
     for size, loss, count in CASES:
-        real, told = send_really(size, loss, count), send_in_model(size, loss, count * MODELLED)
+        real = send_really(size, loss, count)
+        told = send_in_model(one_way_us, size, loss, MODELLED * count)
         sys.stdout.write(
-            f"| {size:,} bytes, {loss:.0%} | {fmean(real):.0f}, {median(real):.0f} "
-            f"| {fmean(told):.0f}, {median(told):.0f} | {fmean(told) / fmean(real) - 1:+.0%} |\n"
+            f"| {size:,} bytes, {loss:.0%} | {min(real):.0f}, {fmean(real):.0f} "
+            f"| {min(told):.0f}, {fmean(told):.0f} | {fmean(told) / fmean(real) - 1:+.0%} |\n"
         )
         sys.stdout.flush()
     return 0
 
 
-def send_in_model(size: int, loss: float, count: int) -> list[float]:
+def send_in_model(one_way_us: int, size: int, loss: float, count: int) -> list[float]:
     """Return how long each message took, ms."""
-    links = LinkModel(Links(latency=Duration(int(ONE_WAY_S * 1e6)), jitter=0.0, loss=loss))
+    links = LinkModel(Links(latency=Duration(one_way_us), jitter=0.0, loss=loss))
     one, other = (Place("london", 10**9, 10**9, False, random.Random(seed)) for seed in (1, 2))  # noqa: S311 - no secret
     flow, at, took = Flow(), 0, []
     for _ in range(count):
         at += int(PAUSE_S * 1e6)
         there = links.compute_arrival(one, other, size, at, flow)
         took.append((there - at) / 1000)
-        at = there + int(ONE_WAY_S * 1e6)
+        at = there + one_way_us
     return took
 
 

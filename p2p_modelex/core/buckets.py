@@ -1,7 +1,12 @@
 """Token buckets by peer: how often each may do a thing; bounded, the longest unseen forgotten."""
 
+from itertools import islice
+
 from p2p_modelex.ids import PeerId
 from p2p_modelex.units import UnixMs
+
+# Of those that were seen longest ago, so many are looked at whenever somebody comes.
+_LOOKS = 2
 
 
 class TokenBuckets:
@@ -20,7 +25,7 @@ class TokenBuckets:
         fits = full_at - now <= (self._burst - tokens) * self._interval_ms
         self._full_at[peer] = full_at + tokens * self._interval_ms if fits else full_at
         # Whose bucket is full again is as one that was never seen.
-        oldest = next(iter(self._full_at))
-        if self._full_at[oldest] <= now or len(self._full_at) > self._peers_max:
-            del self._full_at[oldest]
+        for oldest in list(islice(self._full_at, _LOOKS)):
+            if self._full_at[oldest] <= now or len(self._full_at) > self._peers_max:
+                del self._full_at[oldest]
         return fits

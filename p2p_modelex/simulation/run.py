@@ -17,7 +17,9 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation import seams
 from p2p_modelex.simulation.actors.director import Director
+from p2p_modelex.simulation.actors.raters import Raters
 from p2p_modelex.simulation.actors.workload import Customers
+from p2p_modelex.simulation.checks.bills import Bills
 from p2p_modelex.simulation.checks.checkers import Checkers
 from p2p_modelex.simulation.checks.exposure import Exposure
 from p2p_modelex.simulation.kernel import Kernel
@@ -83,11 +85,15 @@ class Simulation:
             self.world.open_stream,
             self._is_honest,
         )
+        self.raters = Raters(self.world.machines, self.chain)
         self.exposure = Exposure(self._is_honest)
         self.settling = Settling(self.world)
         self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
+        self.bills = Bills()
         self._watch.wire(self)
-        self.director = Director(self.world, self.customers, self._sample, self._on_death)
+        self.director = Director(
+            self.world, self.customers, self.raters, self._sample, self._on_death
+        )
 
     def _build_chain(self) -> ChainModel | None:
         settings = self.scenario.chain
@@ -150,7 +156,7 @@ class Simulation:
 
     def sum_up(self) -> Result:
         """Sum up what was measured until now, once; the run is over then."""
-        measures = self.measures.summarise()
+        measures = self.measures.summarise() | self.exposure.losses.summarise()
         with self._explaining():
             measures |= take_measures(self, measures)
         return Result(
@@ -253,7 +259,8 @@ class _Watch:
     def __init__(self) -> None:
         self._effects: dict[type, tuple[Callable[[Life, Any], None], ...]] = {}
         self._rows: tuple[Callable[[Life, tuple[Row, ...]], None], ...] = ()
-        self._received: Callable[[Life, inp.FrameReceived], None] | None = None
+        self._inputs: dict[type, Callable[[Life, Any], None]] = {}
+        self._ban: Callable[[Life, PeerId], None] | None = None
         self._gossip: Callable[[Life, Message], None] | None = None
 
     def wire(self, run: Simulation) -> None:
@@ -266,16 +273,22 @@ class _Watch:
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
-            fx.Emit: (run.customers.on_emit,),
+            fx.Emit: (run.customers.on_emit, run.raters.on_emit, run.bills.on_emit),
         }
+        self._inputs = {
+            inp.FrameReceived: exposure.on_received,
+            inp.StreamEnded: exposure.on_lost,
+            inp.RunRequested: run.bills.on_asked,
+        }
+        self._ban = checkers.on_ban
         self._rows = (checkers.on_rows, measures.on_rows, run.settling.on_rows)
-        self._received = exposure.on_received
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:
         """See life.Observer."""
-        if type(happened) is inp.FrameReceived and self._received is not None:
-            self._received(life, happened)
+        take = self._inputs.get(type(happened))
+        if take is not None:
+            take(life, happened)
 
     def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
         """See life.Observer."""
@@ -286,6 +299,11 @@ class _Watch:
         """See life.Observer."""
         for take in self._rows:
             take(life, rows)
+
+    def on_ban(self, life: Life, peer: PeerId) -> None:
+        """See life.Observer."""
+        if self._ban is not None:
+            self._ban(life, peer)
 
     def on_gossip(self, life: Life, message: Message) -> None:
         """See life.Observer."""

@@ -26,7 +26,7 @@ from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import Voucher
-from p2p_modelex.simulation.models.transactions import Done, FinishClose, StartClose
+from p2p_modelex.simulation.models.transactions import Done, FinishClose, Rate, StartClose
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario
 from p2p_modelex.simulation.scenario.tables import Scenario
@@ -120,6 +120,8 @@ class Replay:
             case FinishClose(terms):
                 moved = self.move(terms)
                 return lambda port: _without_clock(port.finish_close(moved))
+            case Rate():
+                raise AssertionError("no port rates: nobody does so in what is replayed")
 
     async def _both(self, account: Address, act: Callable[[Chain], Awaitable[T]]) -> T | str:
         told: list[T | str] = []

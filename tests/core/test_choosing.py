@@ -48,7 +48,8 @@ def test_a_small_mesh_is_looked_at_whole() -> None:
 def test_the_cheapest_are_looked_at_first(mesh: Mesh) -> None:
     look = Stage(mesh, "cheapest").look()
     assert mesh.looked_at == choosing.LIMITS[0]
-    assert {one.offer.prompt_price for one in look.draw.asked} == {1}
+    assert {one.offer.prompt_price for one in look.draw.asked[:CHOICES]} == {1}
+    assert len(look.draw.asked) == 2 * CHOICES
 
 
 def test_those_that_come_after_the_point_are_looked_at(mesh: Mesh) -> None:

@@ -22,6 +22,7 @@ from p2p_modelex.simulation.models.transactions import (
     GAS_REDEEM,
     GAS_REGISTER,
     GAS_VOUCHER,
+    Rate,
     StartClose,
     compute_gas,
 )
@@ -44,6 +45,7 @@ def test_gas_is_that_of_the_snapshots() -> None:
         StartClose: "start close",
     }
     assert {kind: acts[name] for kind, name in names.items()}.items() <= GAS.items()
+    assert GAS[Rate] == int(_read("services")["rate, first by the evaluator"])
     assert GAS[fx.PutAnchor] == int(_read("services")["update"])
     assert int(_read("services")["register"]) == GAS_REGISTER
     for many, name in ((1, "redeem 1"), (10, "redeem 10 channels"), (100, "redeem 100 channels")):

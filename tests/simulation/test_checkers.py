@@ -12,6 +12,7 @@ from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.exchange.sale import Sale
 from p2p_modelex.core.node import NodeCore
 from p2p_modelex.errors import SimulationError
+from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Pay
@@ -163,3 +164,39 @@ def test_a_core_that_raises_names_the_time(monkeypatch: Patch) -> None:
 
     monkeypatch.setattr(NodeCore, "step", divide)
     assert_found(r"at \d+\.\d+ s test_a_core_\S+divide broke: ZeroDivisionError")
+
+
+def test_a_request_that_costs_more_than_was_allowed() -> None:
+    """By what its run says it paid, whatever the core's own ceilings are."""
+
+    def meddle(run: Simulation) -> None:
+        on_asked = run.bills.on_asked
+
+        def halve(life: Life, asked: inp.RunRequested) -> None:
+            on_asked(life, msgspec.structs.replace(asked, max_cost=Wei(1)))
+
+        run._watch._inputs[inp.RunRequested] = halve
+
+    assert_found(r"it paid \d+ wei for a request of 1 at most", MARKET, meddle)
+
+
+def test_an_honest_node_that_is_kept_away(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Reputation, "blame_peer", lambda *_: True)
+    crash = '[[fault]]\nkind = "crash"\nat = "20 s"\nlasts = "5 s"\nshare = 1.0\n'
+    meddle = _blame_for_nothing
+    assert_found(r"it keeps honest node \d+ away", MARKET + crash, meddle)
+
+
+def _blame_for_nothing(run: Simulation) -> None:
+    """Let a seller blame a buyer for what happens to the honest."""
+    seller, buyer = run.world.machines[1], run.world.machines[4]
+    run.advance(9_000_000)
+    assert seller.life is not None
+    seller.life._do(fx.Penalize(buyer.peer, "stalled", "a planted fault"))
+
+
+def test_what_is_lost_to_liars_is_added_up() -> None:
+    assert play(MARKET).measures["cheated_ai"] == 0.0
+    found = play(MARKET, "population.1.behaviour=no-chunks", "population.1.count=2").measures
+    assert found["cheated_ai"] > 0.0
+    assert found["cheated_windows_max"] > 0.0

@@ -1,12 +1,19 @@
 """Gossip routers alone: what arrives, who is in the way, and how it is split."""
 
+from pathlib import Path
+
 import pytest
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.opening import open_run
+from p2p_modelex.simulation.repeat.recorder import Recorder
+from p2p_modelex.simulation.repeat.replay import replay
+from p2p_modelex.simulation.results.files import write_result
+from p2p_modelex.simulation.results.report import Origin
 from p2p_modelex.simulation.routers.run import RouterRun
 from p2p_modelex.simulation.run import Result, Simulation
 from p2p_modelex.simulation.scenario.reading import parse_scenario
+from p2p_modelex.simulation.scenario.recipe import Recipe
 from tests.simulation.worlds import MESH, build
 
 ROUTERS = """
@@ -79,6 +86,24 @@ def test_everything_arrives_where_nobody_is_in_the_way() -> None:
 def test_one_seed_has_one_course() -> None:
     digests = [run(ROUTERS + SYBILS, f"seed={seed}").digest for seed in (1, 1, 2)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_trace_is_replayed() -> None:
+    recorder = Recorder()
+    with open_run(build(ROUTERS)) as opened:
+        recorder.attach(opened)
+        opened.finish()
+        trace = recorder.conclude(opened, "code")
+    assert replay(trace, "code").differs is None
+    assert "router 1" in "".join(event.text for event in trace.events)
+
+
+def test_results_are_written(tmp_path: Path) -> None:
+    with open_run(build(ROUTERS)) as opened:
+        result = opened.sum_up()
+        assert not result.is_whole
+    origin = Origin(Recipe(ROUTERS, "routers"), "modelex simulate routers", "")
+    assert {path.name for path in write_result(result, tmp_path, origin)} >= {"summary.json"}
 
 
 def test_sybils_fill_the_meshes_and_what_is_said_comes_late() -> None:

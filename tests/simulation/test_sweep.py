@@ -1,5 +1,8 @@
 """Sweeps: each combination a run, a file of those that are done, and what is wrong with either."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,6 +133,37 @@ def test_a_process_that_dies_is_begun_again_and_then_told() -> None:
     swept = {one.at["seed"]: one for one in run_here(planned, 2)}
     assert swept["1"].broke == f"its process died {DEATHS_MAX + 1} times, at last with 9"
     assert swept["2"].digest == play(MESH, "seed=2").digest
+
+
+ORPHANED = """
+import os, time
+from p2p_modelex.simulation.plugin import behaviour
+
+@behaviour("waiting")
+def wait(life, effect):
+    with open("told", "w") as told:
+        told.write("begun ")
+        told.flush()
+        time.sleep(60)
+        told.write("and not ended")
+    os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_whoever_began_them(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "told")
+    (tmp_path / "waiting.py").write_text(ORPHANED)
+    (tmp_path / "mesh.toml").write_text(MESH)
+    words = ["mesh.toml", "--plugin", "waiting.py", "--set", "population.1.behaviour=waiting"]
+    command = [sys.executable, "-m", "p2p_modelex", "simulate", *words, "--seeds", "2"]
+    with (
+        subprocess.Popen([*command, "--workers", "1"], cwd=tmp_path) as parent,
+        (tmp_path / "told").open(encoding="utf-8") as told,
+    ):
+        assert told.read(1) == "b"
+        parent.kill()
+        assert told.read() == "egun "
 
 
 @pytest.mark.slow

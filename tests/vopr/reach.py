@@ -18,6 +18,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core import verdict
 from p2p_modelex.errors import ModelexError
+from p2p_modelex.ids import PeerId
 from p2p_modelex.net.reputation import OFFENCES
 from p2p_modelex.records.job import Failed, FailureCode, RefusalCode, Refused
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
@@ -185,6 +186,9 @@ class _Watch:
 
     def on_rows(self, life: Life, rows: Any) -> None:
         self._before.on_rows(life, rows)
+
+    def on_ban(self, life: Life, peer: PeerId) -> None:
+        self._before.on_ban(life, peer)
 
     def on_gossip(self, life: Life, message: Message) -> None:
         self._before.on_gossip(life, message)

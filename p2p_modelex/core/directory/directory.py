@@ -157,6 +157,10 @@ class Directory:
         """Return what is known of a peer; withdrawn ones too, expired ones not after `expire`."""
         return self._held.get(peer)
 
+    def get_envelope(self, key: bytes, now: UnixMs) -> bytes | None:
+        """Return what to hand out of the peer with this Ed25519 key; None once it has expired."""
+        return self._held.get_envelope(key, now)
+
     def row_of(self, peer: PeerId) -> RecordRow:
         """Return what to persist of a known peer."""
         return self._held.get_row(peer)

@@ -8,7 +8,7 @@ from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.directory.expiries import Expiries
 from p2p_modelex.core.directory.fingerprint import RangeIndex
 from p2p_modelex.core.directory.index import CapabilityIndex
-from p2p_modelex.ids import PeerId, public_key_of
+from p2p_modelex.ids import PeerId, PublicKey, peer_id_of, public_key_of
 from p2p_modelex.records.rows import RecordRow
 from p2p_modelex.units import UnixMs
 
@@ -51,6 +51,11 @@ class Holdings:
     def get(self, peer: PeerId) -> Entry | None:
         """Return a peer's entry."""
         return self._entries.get(peer)
+
+    def get_envelope(self, key: bytes, now: UnixMs) -> bytes | None:
+        """Return the envelope of the peer with this Ed25519 key, unless it has expired."""
+        entry = self._entries.get(peer_id_of(PublicKey(key)))
+        return entry.envelope if entry is not None and entry.expires_at > now else None
 
     def get_row(self, peer: PeerId) -> RecordRow:
         """Return what to persist of a peer that is held."""

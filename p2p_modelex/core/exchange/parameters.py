@@ -68,7 +68,7 @@ RACE_RETRY_MS = Millis(1_000)
 
 PRICES_HELD_MS = Millis(60_000)
 """How long prices that were advertised are still served after dearer ones took their place: 99 of
-100 directories have the newer advertisement within half of that (simulations/results/market.md)."""
+100 directories have the newer advertisement by then (simulations/results/market.md)."""
 
 FORMER_MAX = 16
 """Advertisements whose prices are held at once; with one each second, the newest count."""

@@ -10,6 +10,9 @@ FAILURES_TO_OPEN = 3
 REST_MS = 30_000
 """The first rest; each further one doubles, up to REST_MAX_MS."""
 REST_MAX_MS = 10 * 60_000
+FOUL_FAILURES = 8
+"""Who breaks a rule counts as having failed so often: it rests for REST_MAX_MS, as every further
+try of it costs a window, and whoever meant to cheat does so again."""
 TRIAL_MS = 60_000
 """A trial that neither succeeded nor failed by then is forgotten, and another may begin."""
 PEERS_MAX = 4096
@@ -38,12 +41,12 @@ class Circuits:
         """The peer failed a dial, a stream or a job. Not for refusals, which are honest answers.
 
         unreached: where it was a dial, the sequence of the advertisement that had the addresses.
-        is_foul: it broke the rules, which is no accident: its circuit opens at once.
+        is_foul: it broke the rules, which is no accident: it rests for the longest at once.
         """
         known = self._circuits.pop(peer, None)
         failures = (known.failures if known else 0) + 1
         if is_foul:
-            failures = max(failures, FAILURES_TO_OPEN)
+            failures = max(failures, FOUL_FAILURES)
         rests = failures - FAILURES_TO_OPEN
         pause = min(REST_MS << min(rests, 16), REST_MAX_MS) if rests >= 0 else 0
         self._circuits[peer] = _Circuit(failures, UnixMs(now + pause), UnixMs(0), unreached)

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.filters import Sight
+from p2p_modelex.core.routing.scorers import score_rating, score_record
 
 Reach = Literal["any", "known", "cheap", "near"]
 """Whom a picker wants to see of a mesh that is too large to see all: a random few; those whose load
@@ -64,17 +65,40 @@ class Picker(Protocol):
         ...
 
 
+TRUST_MIN = 0.01
+"""Of the lowest rating: who has it can still be drawn."""
+
+
+def draw_by_weight(weights: Sequence[float], rng: Rng, count: int) -> list[int]:
+    """Draw places without replacement by weights over 0 (Efraimidis and Spirakis 2006)."""
+    # Key random() ** (1 / weight), the greatest win; the index breaks ties.
+    keys = [(-(rng.random() ** (1 / weight)), at) for at, weight in enumerate(weights)]
+    return [at for _, at in sorted(keys)[:count]]
+
+
 def draw_by_cost(
     candidates: Sequence[Candidate], want: Want, rng: Rng, count: int
 ) -> tuple[Candidate, ...]:
-    """Draw without replacement; a candidate's chance falls with its cost (Efraimidis and Spirakis
-    2006), so that a crowd of dear offers does not hide a cheap one.
+    """Draw without replacement; a candidate's chance falls with its cost, so that a crowd of dear
+    offers does not hide a cheap one.
     """
-    # Key random() ** (cost / lowest), the greatest win; the index breaks ties.
     costs = [compute_cost(candidate.offer, want) for candidate in candidates]
     lowest = max(min(costs, default=1), 1)
-    keys = [(-(rng.random() ** max(cost / lowest, 1.0)), at) for at, cost in enumerate(costs)]
-    return tuple(candidates[at] for _, at in sorted(keys)[:count])
+    weights = [min(lowest / max(cost, 1), 1.0) for cost in costs]
+    return tuple(candidates[at] for at in draw_by_weight(weights, rng, count))
+
+
+def draw_by_trust(
+    candidates: Sequence[Candidate], sight: Sight, rng: Rng, count: int
+) -> tuple[Candidate, ...]:
+    """Draw without replacement by our own record there times its rating on chain, so that a crowd
+    of baits does not hide who serves: a price is free to claim.
+    """
+    weights = [
+        score_record(one.peer, sight) * max(score_rating(one.peer, sight), TRUST_MIN)
+        for one in candidates
+    ]
+    return tuple(candidates[at] for at in draw_by_weight(weights, rng, count))
 
 
 def order_by_total(scored: Sequence[Scored], rng: Rng) -> list[Scored]:

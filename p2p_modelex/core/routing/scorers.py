@@ -101,6 +101,18 @@ class Affinity:
         return scores
 
 
+def score_record(peer: PeerId, sight: Sight) -> float:
+    """Return (good + 1) / (good + bad + 2), so a half for strangers."""
+    past = sight.history.get(peer)
+    return 0.5 if past is None else (past.good + 1) / (past.good + past.bad + 2)
+
+
+def score_rating(peer: PeerId, sight: Sight) -> float:
+    """Return the rating as a share of the highest there can be."""
+    rating = sight.ratings.get(peer)
+    return UNKNOWN if rating is None else rating / RATING_MAX
+
+
 class Record:
     """RTE-16: of our own jobs there, the share that ended well (Laplace's rule of succession)."""
 
@@ -108,11 +120,8 @@ class Record:
     name = "record"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
-        """Return (good + 1) / (good + bad + 2), so a half for strangers."""
-        pasts = [sight.history.get(candidate.peer) for candidate in candidates]
-        return [
-            0.5 if past is None else (past.good + 1) / (past.good + past.bad + 2) for past in pasts
-        ]
+        """Return the share for each."""
+        return [score_record(candidate.peer, sight) for candidate in candidates]
 
 
 class Distance:
@@ -133,9 +142,8 @@ class Rating:
     name = "rating"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
-        """Return the rating as a share of the highest there can be."""
-        ratings = [sight.ratings.get(candidate.peer) for candidate in candidates]
-        return [UNKNOWN if one is None else one / RATING_MAX for one in ratings]
+        """Return the share for each."""
+        return [score_rating(candidate.peer, sight) for candidate in candidates]
 
 
 class Cached:

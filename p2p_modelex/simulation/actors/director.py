@@ -10,6 +10,7 @@ from p2p_modelex.ids import Address
 from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
 from p2p_modelex.simulation.actors.pricing import Pricers, Reprice
+from p2p_modelex.simulation.actors.raters import RATE_EVERY_US, Raters, Rating
 from p2p_modelex.simulation.actors.workload import Arrival, Customers
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.links import KEEPALIVE_US, Cut
@@ -84,6 +85,7 @@ class Director:
         self,
         world: World,
         customers: Customers,
+        raters: Raters,
         on_sample: Callable[[], None],
         on_death: Callable[[Life], None],
     ) -> None:
@@ -91,6 +93,7 @@ class Director:
         self._world = world
         self._kernel = world.kernel
         self._customers = customers
+        self._raters = raters
         self._on_sample = on_sample
         self._on_death = on_death
         self._until = world.scenario.duration - world.scenario.settle
@@ -109,6 +112,7 @@ class Director:
             Over: self._on_over,
             Sample: self._on_sampling,
             Arrival: self._on_arrival,
+            Rating: self._on_rating,
             Reply: self._on_arrival,
         }
 
@@ -119,6 +123,8 @@ class Director:
             at = population.starts + int(self._joining.random() * population.join_over)
             self._kernel.at(at, self, Join(machine.number))
             self._customers.plan(machine, self._tell)
+        for first in self._raters.first:
+            self._kernel.at(RATE_EVERY_US, self, first)
         for index, fault in enumerate(self._world.scenario.fault):
             self._kernel.at(fault.at, self, Begin(index))
         self._kernel.at(self._world.scenario.measure_every, self, Sample())
@@ -132,6 +138,10 @@ class Director:
 
     def _on_arrival(self, event: Arrival | Reply) -> None:
         self._customers.arrive(event, self._world.machines[event.node].life)
+
+    def _on_rating(self, event: Rating) -> None:
+        self._raters.rate(event, self._kernel.now)
+        self._kernel.at(self._kernel.now + RATE_EVERY_US, self, event)
 
     def _on_sampling(self, event: Sample) -> None:
         self._on_sample()

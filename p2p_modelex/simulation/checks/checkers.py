@@ -111,6 +111,12 @@ class Checkers:
             said = f"{effect.offence} ({effect.reason})"
             raise breach(life, f"it blames honest node {blamed.number} for {said}")
 
+    def on_ban(self, life: Life, peer: PeerId) -> None:
+        """Honest nodes keep no honest ones away."""
+        banned = self._machines.get(peer)
+        if banned is not None and banned.is_honest and self._machines[life.peer].is_honest:
+            raise breach(life, f"it keeps honest node {banned.number} away")
+
     def check_directory(self, life: Life) -> None:
         """A directory holds nothing that has expired. Costs a look at each entry."""
         limit = life.now_ms - EXPIRY_SLACK_MS

@@ -12,11 +12,13 @@ import msgspec
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
-from p2p_modelex.ids import JobId
+from p2p_modelex.core.effects import StreamId
+from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.simulation.checks.bills import Losses
 from p2p_modelex.simulation.checks.checkers import breach
 from p2p_modelex.simulation.nodes.life import Life
 
-_ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK = 2, 3, 4, 16, 17, 18
+_ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK, _FINISHED = 2, 3, 4, 16, 17, 18, 19
 """Tags of records/job.py, read without the code that is under test."""
 
 
@@ -24,6 +26,9 @@ _ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK = 2, 3, 4, 16, 17, 18
 class _Tab:
     """One job on one end of a stream. Amounts in wei; `base` is of the lane, for earlier jobs."""
 
+    peer: PeerId
+    is_seller: bool
+    lane: tuple[bytes, int] = (b"", 0)
     base: int = 0
     amount: int = 0
     prompt_price: int = 0
@@ -31,7 +36,7 @@ class _Tab:
     prompt_tokens: int = 0
     tokens: int = 0
     window: int = 0
-    is_sale: bool = False
+    is_answered: bool = False
 
     @property
     def cost(self) -> int:
@@ -47,6 +52,7 @@ class Exposure:
 
     def __init__(self, is_honest: Callable[[Life], bool]) -> None:
         self._is_honest = is_honest
+        self.losses = Losses()
         self._tabs: dict[tuple[Life, int], _Tab] = {}
 
     def on_sent(self, life: Life, effect: fx.Send) -> None:
@@ -59,9 +65,22 @@ class Exposure:
         if life.speaks_exchange(happened.stream):
             self._note(life, happened.stream, happened.payload, is_ours=False)
 
-    def on_ended(self, life: Life, effect: fx.CloseStream | fx.ResetStream) -> None:
+    def on_ended(
+        self, life: Life, ended: fx.CloseStream | fx.ResetStream | inp.StreamEnded
+    ) -> None:
         """A stream is over."""
-        self._tabs.pop((life, effect.stream), None)
+        tab = self._tabs.pop((life, ended.stream), None)
+        if tab is not None and tab.window and self._is_honest(life):
+            served = tab.cost if tab.is_seller or tab.is_answered else 0
+            vouchers = self.losses.add(
+                life.number, tab.peer, is_seller=tab.is_seller, served=served, window=tab.window
+            )
+            vouchers[tab.lane] = max(tab.amount, vouchers.get(tab.lane, 0))
+
+    def on_lost(self, life: Life, ended: inp.StreamEnded) -> None:
+        """A stream broke, or was reset; nothing is said on it any more."""
+        if not ended.clean:
+            self.on_ended(life, ended)
 
     def forget(self, life: Life) -> None:
         """A process is over."""
@@ -75,18 +94,21 @@ class Exposure:
         for (life, _), tab in self._tabs.items():
             if not self._is_honest(life):
                 continue
-            if tab.is_sale:
+            if tab.is_seller:
                 sold += max(0, tab.cost - tab.paid)
             else:
                 bought += max(0, tab.paid - (tab.cost if tab.tokens else 0))
         return sold, bought
 
-    def _note(self, life: Life, stream: int, payload: bytes, *, is_ours: bool) -> None:
+    def _note(self, life: Life, stream: StreamId, payload: bytes, *, is_ours: bool) -> None:
         try:
             tag, job, *rest = msgspec.msgpack.decode(payload)
         except (msgspec.DecodeError, ValueError, TypeError):
             return  # a liar's frame: the core judges it
-        tab = self._tabs.setdefault((life, stream), _Tab())
+        tab = self._tabs.get((life, stream))
+        if tab is None:
+            is_seller = is_ours == (tag > _PAY)
+            tab = self._tabs[life, stream] = _Tab(life.peer_of(stream), is_seller)
         is_honest = is_ours and self._is_honest(life)
         try:
             self._read(life, tab, tag, job, rest, is_ours=is_ours)
@@ -102,20 +124,23 @@ class Exposure:
         if tag == _ORDER:
             tab.prompt_price, tab.completion_price = _wei(rest[1]), _wei(rest[2])
             tab.amount, tab.base = _amount_of(rest[5]), _wei(rest[6])
+            tab.lane = _lane_of(rest[5])
         elif tag == _QUOTED:
             quote = msgspec.msgpack.decode(rest[0][1])
             tab.prompt_price, tab.completion_price = _wei(quote[5]), _wei(quote[6])
         elif tag == _ACCEPT:
             tab.amount, tab.base = _amount_of(rest[2]), _wei(rest[3])
+            tab.lane = _lane_of(rest[2])
         elif tag == _PAY:
             tab.amount = max(tab.amount, _amount_of(rest[0]))
         elif tag == _STARTED:
             tab.prompt_tokens, tab.window = rest[0], _wei(rest[1])
             if is_ours:
-                tab.is_sale = True
                 tab.base = tab.amount - life.core.payee.get_paid(JobId(job))
         elif tag == _CHUNK:
             tab.tokens = rest[2]
+        elif tag == _FINISHED:
+            tab.is_answered = True
 
     def _check(self, life: Life, tag: int, tab: _Tab) -> None:
         if tag == _CHUNK and tab.cost - tab.paid > tab.window:
@@ -133,3 +158,8 @@ def _wei(value: bytes) -> int:
 def _amount_of(signed: list[Any]) -> int:
     """The amount of an encoded SignedVoucher."""
     return _wei(signed[0][2])
+
+
+def _lane_of(signed: list[Any]) -> tuple[bytes, int]:
+    """The channel and lane of an encoded SignedVoucher."""
+    return signed[0][0], signed[0][1]

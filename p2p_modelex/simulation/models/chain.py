@@ -39,9 +39,9 @@ DEPLOYMENT = Deployment(
 )
 NUMBER = -2
 """The chain's number in the trace."""
-_READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry)
+_READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry, fx.ReadRatings)
 
-ChainEffect = fx.FetchChannel | fx.FetchSplit | fx.ReadRegistry | Deed
+ChainEffect = fx.FetchChannel | fx.FetchSplit | fx.ReadRegistry | fx.ReadRatings | Deed
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -216,6 +216,10 @@ class ChainModel:
                 return inp.ChannelFetched(channel, self._fetch_channel(channel))
             case fx.FetchSplit():
                 return inp.SplitFetched(self.ledger.split())
+            case fx.ReadRatings(nodes, evaluators):
+                get = self.ledger.registry.get_rating
+                rated = ((peer, get(peer, operator, evaluators)) for peer, operator in nodes)
+                return inp.RatingsRead(tuple(rated))
             case _:
                 return self._read_registry(caller)
 
@@ -252,5 +256,5 @@ class ChainModel:
 
 def answer_without_chain(effect: ChainEffect) -> inp.Input | None:
     """Return what a node without a chain is told, as node/money.py has it; no registry answers."""
-    is_silent = isinstance(effect, fx.ReadRegistry | fx.PutAnchor)
+    is_silent = isinstance(effect, fx.ReadRegistry | fx.PutAnchor | fx.ReadRatings)
     return None if is_silent else fail(effect)

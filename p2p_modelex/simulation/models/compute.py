@@ -82,6 +82,12 @@ def count_wanted(request: Request) -> int:
     return max(1, (request.seed & 0xFFFF) - begun)
 
 
+def reads_well(text: str) -> bool:
+    """Whether a person would take a text for an answer of this model."""
+    words = text.split()
+    return bool(words) and all(f"{word} " in _WORDS for word in words)
+
+
 class EngineModel:
     """One engine of one node. `tell(input, at)` hands over what a core is told."""
 

@@ -9,7 +9,7 @@ from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.chain.memory_refusal import revert
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
-from p2p_modelex.ids import Address
+from p2p_modelex.ids import Address, PublicKey
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelTerms
 
 
@@ -25,6 +25,14 @@ class FinishClose(msgspec.Struct, frozen=True, gc=False):
     terms: ChannelTerms
 
 
+class Rate(msgspec.Struct, frozen=True, gc=False):
+    """An account rates a registered node, in hundredths of a per cent. It gets no answer."""
+
+    peer: PublicKey
+    operator: Address
+    rating: int
+
+
 Deed = (
     fx.OpenChannel
     | fx.TopUpChannel
@@ -33,6 +41,7 @@ Deed = (
     | fx.PutAnchor
     | StartClose
     | FinishClose
+    | Rate
 )
 """What takes a transaction."""
 
@@ -43,6 +52,7 @@ GAS: dict[type, int] = {
     fx.PutAnchor: 35_558,
     StartClose: 36_498,
     FinishClose: 53_132,
+    Rate: 85_418,
 }
 """contracts/snapshots, which a test holds this to."""
 GAS_REGISTER = 119_786
@@ -56,6 +66,7 @@ NAMES: dict[type, str] = {
     fx.PutAnchor: "anchor",
     StartClose: "start_close",
     FinishClose: "finish_close",
+    Rate: "rate",
 }
 
 
@@ -153,6 +164,8 @@ def transact(ledger: MemoryLedger, account: Address, effect: Deed) -> inp.Input 
             ledger.start_close(account, terms)
         case FinishClose(terms):
             ledger.finish_close(terms)
+        case Rate(peer, operator, rating):
+            ledger.registry.rate(account, peer, operator, rating)
     return None
 
 

@@ -53,19 +53,21 @@ class SharedIndex:
 
     def get(self, key: bytes) -> int | None:
         """Return the sequence held for a key."""
-        number = self._catalogue.numbers_of_keys.get(key)
-        version = self._get_version(number) if number is not None else None
-        return None if version is None else version.row.sequence
+        row = self.find_row(key)
+        return None if row is None else row.sequence
 
     def sequence_of(self, key: bytes) -> int:
         """Return the sequence of a key that is held."""
-        found = self._get_version(self._catalogue.numbers_of_keys[key])
-        assert found is not None
-        return found.row.sequence
+        at = self._held[self._catalogue.numbers_of_keys[key]]
+        return self._catalogue.versions[at - 1].row.sequence
 
-    def _get_version(self, number: int) -> Version | None:
-        at = self._held[number] if number < len(self._held) else 0
-        return self._catalogue.versions[at - 1] if at else None
+    def find_row(self, key: bytes) -> RecordRow | None:
+        """Return what is held of a key."""
+        number = self._catalogue.numbers_of_keys.get(key)
+        if number is None or number >= len(self._held):
+            return None
+        at = self._held[number]
+        return self._catalogue.versions[at - 1].row if at else None
 
     def keys(self, lower: bytes = b"", upper: bytes = b"") -> list[bytes]:
         """Return the keys from `lower` to before `upper` (empty: to the end), sorted."""
@@ -85,13 +87,12 @@ class SharedIndex:
     def describe(self, lower: bytes = b"", upper: bytes = b"") -> Range:
         """Return the count and fingerprint from `lower` to before `upper` (empty: to the end)."""
         blocks = self._blocks_between(lower, upper)
-        total = count = 0
-        if len(blocks) > 2:
+        total, count = self._sum(blocks.start, lower, upper)
+        if len(blocks) > 1:
             inner = slice(blocks.start + 1, blocks.stop - 1)
-            total, count = sum(self._totals[inner]), sum(self._counts[inner])
-        for at in {blocks.start: None, blocks.stop - 1: None}:
-            more, many = self._sum(at, lower, upper)
-            total, count = total + more, count + many
+            more, many = self._sum(blocks.stop - 1, lower, upper)
+            total += sum(self._totals[inner]) + more
+            count += sum(self._counts[inner]) + many
         return Range(lower, upper, count, compute_fingerprint(total, count))
 
     def _sum(self, at: int, lower: bytes, upper: bytes) -> tuple[int, int]:
@@ -103,7 +104,8 @@ class SharedIndex:
         if cut.stop - cut.start == len(block.keys):
             return self._totals[at], self._counts[at]
         held = self._held
-        there = [held[number] for number in block.numbers[cut] if number < len(held)]
+        size = len(held)
+        there = [held[number] for number in block.numbers[cut] if number < size]
         elements = [versions[version - 1].element for version in there if version]
         return sum(elements), len(elements)
 
@@ -176,6 +178,11 @@ class SharedHoldings:
         """See Holdings."""
         number = self._find(peer)
         return None if number is None else self._build(number)
+
+    def get_envelope(self, key: bytes, now: UnixMs) -> bytes | None:
+        """See Holdings."""
+        row = self.index.find_row(key)
+        return row.envelope if row is not None and row.expires_at > now else None
 
     def get_row(self, peer: PeerId) -> RecordRow:
         """See Holdings."""

@@ -73,6 +73,10 @@ class Observer(Protocol):
 
     def on_gossip(self, life: "Life", message: Message) -> None: ...
 
+    def on_ban(self, life: "Life", peer: PeerId) -> None:
+        """A peer has offended too often, and is kept away."""
+        ...
+
 
 class Life:
     """A running process. Everything it uses is given to it; `wires` is set before it begins."""
@@ -146,10 +150,10 @@ class Life:
             fx.Publish: self._publish,
             fx.Penalize: self._penalize,
             fx.Emit: lambda _: None,
-            fx.ReadRatings: lambda _: None,  # nobody rates there, and what is not read stands
         }
         on_chain = (fx.FetchChannel, fx.FetchSplit, fx.OpenChannel, fx.TopUpChannel)
-        for kind in (*on_chain, fx.Redeem, fx.PayOut, fx.ReadRegistry, fx.PutAnchor):
+        registry = (fx.ReadRegistry, fx.PutAnchor, fx.ReadRatings)
+        for kind in (*on_chain, fx.Redeem, fx.PayOut, *registry):
             table[kind] = self._call_chain
         return table
 
@@ -290,6 +294,12 @@ class Life:
         end = self.wires.streams.get(stream)
         return end is not None and end.protocol == protocol
 
+    def peer_of(self, stream: StreamId) -> PeerId:
+        """Whom a stream, which is open, leads to."""
+        connection = self.wires.streams[stream].connection
+        is_ours = connection.opener is self.wires
+        return (connection.other if is_ours else connection.opener).peer
+
     def _count(self, effect: fx.CountTokens) -> None:
         engine = self._find_engine(effect)
         if engine is not None:
@@ -372,6 +382,7 @@ class Life:
 
     def _blame(self, peer: PeerId, offence: str) -> None:
         if self._reputation.blame_peer(peer, offence, seconds(self.kernel.now)):
+            self._observer.on_ban(self, peer)
             self.kernel.at(self.kernel.now, self, Banned(peer))
 
     def regard(self, peer: PeerId) -> float:

@@ -4,12 +4,14 @@ import hashlib
 from dataclasses import dataclass, field
 
 from p2p_modelex.core.anchoring.own import AnchoringPolicy
+from p2p_modelex.core.directory.settings import DirectorySettings
 from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.ledger.settlement import SettlementPolicy
 from p2p_modelex.core.parts import Identity, Policies, Shop
+from p2p_modelex.core.ratings import RatingsPolicy
 from p2p_modelex.core.routing.profile import Profile
-from p2p_modelex.ids import Digest, PeerId, peer_id_of
+from p2p_modelex.ids import Address, Digest, PeerId, peer_id_of
 from p2p_modelex.records import ownership
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.eip712 import AccountSigner
@@ -86,8 +88,8 @@ class Machine:
             DEPLOYMENT.channels_domain,
         )
 
-    def build_policies(self, scenario: Scenario) -> Policies:
-        """What its operator chooses."""
+    def build_policies(self, scenario: Scenario, believed: tuple[Address, ...]) -> Policies:
+        """What its operator chooses. believed: accounts whose ratings count."""
         chain = scenario.chain or Chain(redeem_every=Duration(0))
         registers = scenario.registers and self.population.engine is not None
         return Policies(
@@ -97,8 +99,10 @@ class Machine:
                 max_age_ms=Millis(chain.redeem_every // 1000),
                 minimum=Wei(chain.minimum),
             ),
+            directory=DirectorySettings(entries_max=scenario.entries_max),
             anchoring=AnchoringPolicy(registers),
             routing=self._find_profile(scenario),
+            ratings=RatingsPolicy(believed),
         )
 
     def _find_profile(self, scenario: Scenario) -> Profile:

@@ -110,7 +110,7 @@ class World:
         proof = machine.build_ownership()
         core = NodeCore(
             machine.build_identity(),
-            machine.build_policies(self.scenario),
+            machine.build_policies(self.scenario, self._list_believed(machine)),
             machine.build_shop(proof),
             self.open_stream("core", number, machine.lives),
             AGENT,
@@ -124,6 +124,11 @@ class World:
         if machine.advertises:
             self._advertise(machine, life, proof)
         return life
+
+    def _list_believed(self, machine: Machine) -> tuple[Address, ...]:
+        names = machine.population.believes
+        believed = [one for one in self.machines if names and one.population.name in names]
+        return tuple(one.account_signer.address for one in believed)
 
     def _restore(self, machine: Machine, life: Life) -> None:
         """As `node/restoring.py: restore`."""

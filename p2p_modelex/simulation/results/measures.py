@@ -160,7 +160,8 @@ class Measures:
             "frames": self.frames,
             "sent_bytes": sum(machine.place.bytes_sent for machine in self._world.machines),
         }
-        found |= self._summarise_mesh() | self._summarise_requests() | self.providers.summarise()
+        found |= self._summarise_mesh() | self._summarise_honest() | self._summarise_requests()
+        found |= self.providers.summarise()
         found |= {f"offence_{name}": count for name, count in sorted(self.offences.items())}
         if self._world.chain is not None:
             found |= self._summarise_chain(self._world.chain)
@@ -189,6 +190,22 @@ class Measures:
         if complete_at is not None:
             found["complete_at_s"] = complete_at
         return found
+
+    def _summarise_honest(self) -> dict[str, float]:
+        """What share of the honest advertisers the honest nodes know, in the mean and at least."""
+        honest = [one for one in self._world.alive.values() if one.is_honest]
+        peers = [one.peer for one in honest if one.advertises]
+        lives = [one.life for one in honest if one.life is not None]
+        most = max(1, PAIRS_MAX // max(1, len(peers)))
+        looked = self._rng.sample(lives, most) if len(lives) > most else lives
+        shares = [
+            sum(life.core.directory.get(peer) is not None for peer in peers) / len(peers)
+            for life in looked
+            if peers
+        ]
+        if not shares:
+            return {}
+        return {"honest_known": sum(shares) / len(shares), "honest_known_min": min(shares)}
 
     def find_calm(self) -> float | None:
         """Return since when, for good, no more requests are in hand than is usual where there are

@@ -15,7 +15,7 @@ import msgspec
 
 from p2p_modelex.core.routing.profile import PROFILES
 from p2p_modelex.core.routing.scorers import SCORERS
-from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, BUYERS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.scenario.options import OPTIONS
@@ -54,7 +54,6 @@ FAULTS_MAX = 5
 MODELS = ("tiny", "other")
 DEVICES = (("cpu", "smollm2-135m"), ("h100", "llama-3-8b"), ("l4", "llama-3-1b"))
 FARM, POLICY = "farm", "drawn"
-BUYERS = ("free-rider", "last-voucher", "double-spender", "replayer")
 TRADERS = ("garbler",)
 """Behaviours of those who buy, and of those who buy or sell; all others sell."""
 SWARM = 0.5

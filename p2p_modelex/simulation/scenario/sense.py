@@ -29,6 +29,8 @@ from p2p_modelex.simulation.scenario.tables import (
 from p2p_modelex.toml_lines import TOP, Place
 
 _NAME = re.compile(r"\w[\w .-]*")
+EVALUATORS_MAX = 256
+"""Accounts whose ratings are read at once."""
 
 
 def validate_scenario(scenario: Scenario) -> None:
@@ -94,6 +96,8 @@ def _validate_routers(scenario: Scenario) -> None:
         if scenario.messages is not None or scenario.shards != Shards():
             raise Nonsense(TOP, "name", "[messages] and [shards] are for routers", "remove them")
         return
+    if scenario.plugin.files:
+        raise Nonsense(("plugin", None), "files", "plug-ins are for whole nodes", "remove them")
     if scenario.messages is None:
         raise Nonsense(TOP, "name", "routers alone, and nothing is said", "add [messages]")
     if not scenario.messages.every:
@@ -123,6 +127,7 @@ def _validate_population(
     if population.routing not in policies:
         hint = find_nearest(population.routing, policies)
         raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
+    _validate_ratings(scenario, population, names, place)
     if population.starts + population.join_over >= scenario.duration:
         late = f"its last node joins at {seconds(population.starts + population.join_over):g} s"
         raise Nonsense(place, "starts", f"{late}, after the end", "a longer duration")
@@ -155,6 +160,23 @@ def _validate_sale(population: Population, place: Place) -> None:
         _validate_engine(engine, place)
     if population.farm is not None and population.engine is None:
         raise Nonsense(place, "farm", "its members sell nothing", "give them an engine")
+
+
+def _validate_ratings(
+    scenario: Scenario, population: Population, names: list[str], place: Place
+) -> None:
+    for name in population.believes:
+        if name not in names:
+            raise Nonsense(place, "believes", f"no population {name!r}", find_nearest(name, names))
+    believed = sum(one.count for one in scenario.population if one.name in population.believes)
+    if believed > EVALUATORS_MAX:
+        most = f"{EVALUATORS_MAX} at most (contracts/src/Ratings.sol)"
+        raise Nonsense(place, "believes", f"{believed} accounts", most)
+    key = "believes" if population.believes else "rates"
+    is_used = population.believes or population.rates != "never"
+    if is_used and (scenario.chain is None or not scenario.registers):
+        hint = "add a [chain] table and `registers = true`"
+        raise Nonsense(place, key, "ratings are of registered nodes, on a chain", hint)
 
 
 def _validate_policy(policy: Policy, place: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from p2p_modelex.core.routing.profile import CHOICES, Profile, build_profile
-from p2p_modelex.limits import NEIGHBOURS_MIN
+from p2p_modelex.limits import DIRECTORY_ENTRIES_MAX, NEIGHBOURS_MIN
 from p2p_modelex.records.farm import FarmName
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
 from p2p_modelex.simulation.scenario.settings import (
@@ -75,6 +75,8 @@ class Population(Table, frozen=True, kw_only=True):
     farm: the one that all are members of, by weights as their slots; populations may share it.
     routing: the policy they buy by: one of the scenario's own, of core/routing's profiles, or a
     plug-in's.
+    rates: whether they put ratings of providers on chain: what they saw themselves, or all for
+    liars and nothing for the honest. believes: whose ratings they read, populations by name.
 
     role `router`: a gossip router without a core; then all populations are routers, and behaviours
     are those of gossipers.py. dials: the populations that a router dials, all if empty. addresses:
@@ -109,6 +111,8 @@ class Population(Table, frozen=True, kw_only=True):
     turns: Duration = Duration(0)
     victims: Label | None = None
     farm: FarmName | None = None
+    rates: Literal["never", "honestly", "colluding"] = "never"
+    believes: Annotated[tuple[Label, ...], Meta(max_length=8)] = ()
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -241,7 +245,8 @@ class Scenario(Table, frozen=True, kw_only=True):
 
     crypto: `real`, or `stub` (cryptography.py). codec: `bytes` decodes each message as a node
     does; `objects` decodes equal bytes once for all nodes. registers: providers put an anchor of
-    themselves into the registry. messages, shards: where there are routers alone.
+    themselves into the registry. entries_max: advertisements that a directory has room for.
+    messages, shards: where there are routers alone.
     """
 
     name: Label
@@ -252,6 +257,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     crypto: Literal["real", "stub"] = "stub"
     codec: Literal["bytes", "objects"] = "objects"
     registers: bool = False
+    entries_max: Annotated[int, Meta(ge=1, le=DIRECTORY_ENTRIES_MAX)] = DIRECTORY_ENTRIES_MAX
     measure_every: Duration = Duration(1_000_000)
     links: Links = Links()
     gossip: Gossip = Gossip()

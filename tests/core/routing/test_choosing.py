@@ -192,14 +192,15 @@ def test_a_circuit_opens_rests_tries_and_closes() -> None:
     assert not circuits.is_open(one, NOW)
 
 
-def test_the_circuit_of_who_breaks_the_rules_opens_at_once() -> None:
+def test_who_breaks_the_rules_rests_for_the_longest_at_once() -> None:
     circuits = Circuits()
     one = peer(1)
     circuits.on_failure(one, NOW, is_foul=True)
-    assert circuits.is_open(one, NOW)
-    assert not circuits.is_open(one, UnixMs(NOW + breaker.REST_MS))
-    circuits.on_failure(one, NOW, is_foul=True)  # and its rests double as anybody's
-    assert circuits.is_open(one, UnixMs(NOW + breaker.REST_MS))
+    assert circuits.is_open(one, UnixMs(NOW + breaker.REST_MAX_MS - 1))
+    rested = UnixMs(NOW + breaker.REST_MAX_MS)
+    assert not circuits.is_open(one, rested)
+    circuits.on_failure(one, rested)  # and for as long again, if its trial fails in any way
+    assert circuits.is_open(one, UnixMs(rested + breaker.REST_MAX_MS - 1))
 
 
 def test_who_was_not_reached_and_advertises_anew_gets_a_trial() -> None:

@@ -7,6 +7,7 @@ import pytest
 from p2p_modelex.core.routing.candidate import Candidate, Want
 from p2p_modelex.core.routing.pickers import hot_cold
 from p2p_modelex.core.routing.profile import PICKERS, PROFILES, Profile, build_profile
+from p2p_modelex.core.routing.rating_book import RATING_MAX
 from p2p_modelex.core.routing.ring import distance
 from p2p_modelex.ids import JobId
 from p2p_modelex.units import UnixMs
@@ -251,3 +252,36 @@ def test_names_are_those_of_the_pickers() -> None:
     assert [profile(name).picker.name for name in PICKERS] == list(PICKERS)
     assert len({profile(name).picker.rule for name in PICKERS}) == len(PICKERS)
     assert {one.picker.name for one in PROFILES.values()} <= set(PICKERS)
+
+
+def test_a_crowd_of_baits_does_not_hide_who_serves() -> None:
+    """RTE-12: half of the shortlist is drawn by our record and the ratings, whatever it costs."""
+    scene = Scene(profile("power_of_d", record=1))
+    baits = [candidate(number, offer(price=1)) for number in range(1, 21)]
+    honest = candidate(50, offer(price=100))
+    before = _count_listed(scene, [*baits, honest], honest)
+    for bait in baits:
+        scene.ratings.put(bait.peer, 0)
+    scene.ratings.put(honest.peer, RATING_MAX)
+    assert before < 60
+    assert _count_listed(scene, [*baits, honest], honest) > 150
+
+
+def test_who_served_us_well_is_drawn_more_often_than_who_failed() -> None:
+    """RTE-12."""
+    scene = Scene(profile("power_of_d", record=1))
+    good, bad = candidate(30), candidate(31)
+    for number in range(20):
+        for one, is_good in ((good, True), (bad, False)):
+            job = JobId(bytes([number, is_good]) * 8)
+            scene.history.on_order(job, one.peer, NOW)
+            scene.history.on_end(job, is_good=is_good)
+    others = [candidate(number) for number in range(1, 21)]
+    everybody = [*others, good, bad]
+    drawn = _count_listed(scene, everybody, good), _count_listed(scene, everybody, bad)
+    assert drawn[0] > 1.4 * drawn[1]
+
+
+def _count_listed(scene: Scene, candidates: list[Candidate], one: Candidate) -> int:
+    draws = [scene.router.draw(candidates, WANT, NOW) for _ in range(200)]
+    return sum(one in draw.shortlist for draw in draws)

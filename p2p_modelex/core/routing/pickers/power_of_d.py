@@ -12,6 +12,7 @@ from p2p_modelex.core.routing.picking import (
     Rng,
     Scored,
     draw_by_cost,
+    draw_by_trust,
     order_by_total,
 )
 
@@ -29,8 +30,10 @@ class PowerOfD:
     reach: ClassVar[Reach] = "any"
 
     def draw(self, candidates: Sequence[Candidate], want: Want, sight: Sight, rng: Rng) -> Draw:
-        """Draw by cost; wait for them."""
-        drawn = draw_by_cost(candidates, want, rng, self.choices)
+        """Draw half of them by cost and half by trust; wait for them."""
+        drawn = draw_by_cost(candidates, want, rng, (self.choices + 1) // 2)
+        others = [one for one in candidates if one not in drawn]
+        drawn += draw_by_trust(others, sight, rng, self.choices - len(drawn))
         return Draw(drawn, drawn, waits=True)
 
     def order(

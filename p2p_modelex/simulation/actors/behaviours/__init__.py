@@ -10,6 +10,7 @@ from p2p_modelex.simulation.actors.behaviours.base import Behaviour, be_honest
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "honest": be_honest,
+    "colluder": be_honest,
     "free-rider": buying.withhold_payment,
     "last-voucher": buying.pay_one_late,
     "double-spender": buying.spend_twice,
@@ -28,4 +29,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "sybil": mesh.invent_peers,
     "garbler": garbling.garble,
 }
-"""By the name that a population gives."""
+"""By the name that a population gives. A colluder lies on chain alone (raters.py)."""
+
+BUYERS = ("colluder", "free-rider", "last-voucher", "double-spender", "replayer")
+"""Those that lie to who sells to them, or of them: requesters."""
