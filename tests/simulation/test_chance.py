@@ -23,6 +23,7 @@ NOT_DRAWN = {
         "hold": "random worlds have no wishes of their own",
         "measure_every": "is alike in all, as looking costs time",
         "plugin": "a plug-in may do anything",
+        "entries_max": "whom there is no room for is missing in the end, which is checked",
     },
     "Plugins": {"files": "as plugin"},
     "Workload": {"trace": "a file of another's requests"},

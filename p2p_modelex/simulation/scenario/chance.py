@@ -81,6 +81,13 @@ class _Chance:
         """Whether something is in this world at all."""
         return self._open("has", *names).random() < likely
 
+    def _has_chain(self) -> bool:
+        return self._has("chain", likely=0.9)
+
+    def _rates(self) -> bool:
+        """Whether buyers rate sellers, on chain."""
+        return self._has_chain() and self._has("ratings")
+
     def _draw(self, kind: type[T], *names: str) -> dict[str, Any]:
         """Draw the fields of a table. An option that this world has is drawn for each table anew,
         and may be left as it is.
@@ -98,7 +105,7 @@ class _Chance:
             return self._build(population=self._draw_routers(), **self._draw_messages())
         populations = self._draw_populations()
         chain = None
-        if self._has("chain", likely=0.9):
+        if self._has_chain():
             chain = Chain(fees=Fees(**self._draw(Fees)), **self._draw(Chain))
         return self._build(
             chain=chain,
@@ -106,6 +113,7 @@ class _Chance:
             workload=self._draw_workloads(populations) if chain is not None else (),
             fault=self._draw_faults(populations, chain),
             policy=(self._draw_policy(),) if self._has("policy") else (),
+            **({"registers": True} if self._rates() else {}),
         )
 
     def _build(self, **rest: Any) -> Scenario:
@@ -118,8 +126,7 @@ class _Chance:
             links=Links(**self._draw(Links)),
             gossip=Gossip(score=Score(**self._draw(Score)), **self._draw(Gossip)),
             cpu=Cpu(**self._draw(Cpu)),
-            **self._draw(Scenario),
-            **rest,
+            **{**self._draw(Scenario), **rest},
         )
 
     def _draw_routers(self) -> tuple[Population, ...]:
@@ -181,6 +188,9 @@ class _Chance:
             drawn |= self._draw_wares(name)
         else:
             drawn.pop("resident", None)
+            if self._rates():
+                drawn["rates"] = "colluding" if behaviour == "colluder" else "honestly"
+                drawn["believes"] = ("buyers",)
         if self._has("routing"):
             own = (POLICY,) if self._has("policy") else ()
             drawn["routing"] = self._open("routing", name).choice((*PROFILES, *own))
