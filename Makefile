@@ -167,6 +167,10 @@ bench-simulators: setup $(JS_STAMP) ## Measure our simulator, SimPy, py-libp2p a
 calibrate: setup ## Hold the simulator's models to py-libp2p in memory, to hosts and to nodes on TCP (6 minutes)
 	$(BIN)/python -m benchmarks.calibration
 
+.PHONY: lossy
+lossy: setup ## Hold the simulator's TCP to Linux's over a lossy link (6 minutes; needs root)
+	$(BIN)/python -m benchmarks.calibration.lossy
+
 PROMPTS ?= 10000
 
 .PHONY: bench-map

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.randomness import open_stream
@@ -103,7 +104,7 @@ class Tally:
         self.cpu_s += log.cpu_s
         self.due += len(log.published) * (nodes - 1)
         hops = {(origin, payload): 0 for payload, (_, origin) in log.published.items()}
-        for at_s, sender, receiver, payload in sorted(log.arrivals):
+        for at_s, sender, receiver, payload in sorted(log.arrivals, key=itemgetter(0)):
             if (receiver, payload) in hops:
                 self.duplicates += 1
                 continue

@@ -18,7 +18,7 @@ NODES_MAX = 25_600
 MINUTE_S = 60.0
 """CPU that a run may take, and memory, to count as one that a researcher would wait for."""
 MEMORY_MIB = 2048.0
-TIMEOUT_S = 240.0
+TIMEOUT_S = 900.0
 
 TITLES = {
     "routers": "our simulator, gossip alone",
@@ -54,7 +54,7 @@ def run_side(name: str, nodes: int) -> Outcome | None:
         return None
     except subprocess.CalledProcessError as error:
         if error.returncode != MISSING:
-            sys.stderr.write(f"{name} with {nodes} nodes failed: exit {error.returncode}\n")
+            sys.stderr.write(f"{name} with {nodes} nodes ended with {error.returncode}\n")
         return None
     return msgspec.json.decode(done.stdout, type=Outcome)
 

@@ -16,7 +16,9 @@ SEED = 1
 MISSING = 3
 """The exit status of a side that is not installed here; why is on stderr."""
 JS_SETTLE_S, JS_DRAIN_S = 5.0, 4.0
-JS_TIMEOUT_S = 300.0
+JS_TIMEOUT_S = 600.0
+CPU_MAX_S = 70
+"""Whoever takes more is ended; js-libp2p's process has as much again."""
 
 
 def _plan(nodes: int) -> Plan:
@@ -86,6 +88,7 @@ SIDES: Mapping[str, Callable[[int], Outcome]] = {
 
 def main(name: str, nodes: str) -> None:
     """Print what a side came to; exits with MISSING if it is not there."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
     outcome = SIDES[name](int(nodes))
     # js-libp2p's hosts are in a child; Linux tells the most a process held, in KiB.
     children = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -137,6 +137,8 @@ def simulate(
     SCENARIO is a file, or the name of one of `simulations/`.
     """
     _refuse_two(sweep=sweeps or seeds > 1, compare=compare, replay=replay, shrink=shrink)
+    if not sweeps and seeds == 1 and (dask is not None or show):
+        raise click.UsageError("--dask and --show are for a sweep: give --sweep or --seeds.")
     many = workers or os.cpu_count() or 1
     wanted = again.parse_wanted(events, node)
     if scenario is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli.common import print_table
 from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
@@ -43,37 +44,41 @@ def compare_commits(recipe: "Recipe", one: str, other: str, *, seeds: int, worke
         TemporaryDirectory(prefix="modelex-compare-") as temporary,
         ThreadPoolExecutor(workers) as pool,
     ):
-        asked = []
-        for number, commit in enumerate((one, other)):
-            folder = Path(temporary) / str(number)
+        folders = [Path(temporary) / str(number) for number in range(2)]
+        for commit, folder in zip((one, other), folders, strict=True):
             _export(commit, folder)
+        asked = []
+        for commit, folder in zip((one, other), folders, strict=True):
             words = _write_recipe(recipe, folder)
             drawn = range(first, first + seeds)
             asked.append([pool.submit(_run, commit, folder, words, seed) for seed in drawn])
         sides = []
         for commit, runs in zip((one, other), asked, strict=True):
-            folders = [run.result() for run in runs]
-            summaries = [read_summary(folder / SUMMARY) for folder in folders]
-            samples = (folders[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
+            results = [run.result() for run in runs]
+            summaries = [read_summary(result / SUMMARY) for result in results]
+            samples = (results[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
             sides.append(build_side(commit, summaries, samples))
     _show(*sides)
 
 
 def _export(commit: str, folder: Path) -> None:
     """Write the package as it was at a commit."""
-    command = ["git", "-C", str(_ROOT), "archive", "--format=tar", commit, "p2p_modelex"]
+    git = ["git", "-C", str(_ROOT)]
+    verify = [*git, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(verify, capture_output=True, check=False, timeout=60)
+        if not done.returncode:
+            archive = [*git, "archive", "--format=tar", done.stdout.decode().strip(), "p2p_modelex"]
+            done = subprocess.run(archive, capture_output=True, check=False, timeout=60)
     except OSError as error:
         raise BadInput(
             "commits are compared with git, which is not here", hint=str(error)
         ) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
         hint = "two commits of this project, or without a scenario two results of --out"
-        raise BadInput(f"no commit {commit!r}: {said}", hint=hint)
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        raise BadInput(f"no commit {commit!r} of {_ROOT}", hint=hint)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as packed:
+        packed.extractall(folder, filter="data")
 
 
 def _write_recipe(recipe: "Recipe", folder: Path) -> list[str]:
@@ -103,19 +108,14 @@ def _run(commit: str, folder: Path, words: Sequence[str], seed: int) -> Path:
 
 
 def _show(one: "Side", other: "Side") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from p2p_modelex.simulation.results.comparing import compare, find_parting
 
     differences = compare(one, other)
     if not differences:
         raise BadInput("the two have no point in common", hint="results of the same sweep")
-    table = Table("at", "measure", one.name, other.name, "difference", "chance")
-    for line in differences:
-        if line.one != line.other or line.chance is not None:
-            table.add_row(*_describe(line))
-    Console().print(table)
+    shown = [line for line in differences if line.one != line.other or line.chance is not None]
+    header = ("at", "measure", one.name, other.name, "difference", "chance")
+    print_table(header, [_describe(line) for line in shown])
     same = sum(line.one == line.other for line in differences)
     click.echo(f"{same} of {len(differences)} measures are equal")
     for side in (one, other):
@@ -136,6 +136,6 @@ def _describe(line: "Difference") -> list[str]:
         line.measure,
         format_number(line.one),
         format_number(line.other),
-        f"{line.other - line.one:+,.6g}{change}",
+        f"{'+' if line.other > line.one else ''}{format_number(line.other - line.one)}{change}",
         "" if line.chance is None else f"{line.chance:.3f}{mark}",
     ]

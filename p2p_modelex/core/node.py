@@ -135,13 +135,13 @@ class NodeCore:
     def _advertise_again(self, now: UnixMs) -> list[Effect]:
         return self._presence.advertise_again(now)
 
-    def stock(self, shop: Shop) -> None:
+    def stock(self, shop: Shop, now: UnixMs) -> None:
         """Sell this from now on, at its prices moved to the present split epoch; jobs in hand keep
         their terms, and slots stay as they were.
 
         `advertise` tells the mesh. Only for a node that sells.
         """
-        self._presence.stock(shop, self.splits.epoch)
+        self._presence.stock(shop, self.splits.epoch, now)
 
     def withdraw(self, now: UnixMs) -> list[Effect]:
         """Tell the mesh that we are leaving."""

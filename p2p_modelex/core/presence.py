@@ -58,11 +58,11 @@ class Presence:
         self._told = None
         return [*self._ground.mesh.withdraw(now), *self._ground.anchoring.advertise(None, now)]
 
-    def stock(self, shop: Shop, epoch: Epoch) -> None:
+    def stock(self, shop: Shop, epoch: Epoch, now: UnixMs) -> None:
         """Sell this from now on, at its prices moved to `epoch`. Only for a node that sells."""
         assert self._selling is not None
         self._shop = shop.move(epoch)
-        self._selling.stock(self._shop.seller)
+        self._selling.stock(self._shop.seller, now)
 
     def move(self, epoch: Epoch) -> None:
         """Sell at prices of this later split epoch."""

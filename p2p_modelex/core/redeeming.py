@@ -1,5 +1,7 @@
 """Redeeming: when a provider goes to the chain, with its vouchers and to look at its channels."""
 
+from itertools import islice
+
 from p2p_modelex import limits
 from p2p_modelex.core.effects import (
     Effect,
@@ -31,6 +33,11 @@ WATCH_INTERVAL_MS = Millis(60_000)
 WATCHED_AT_ONCE = 256
 """Channels looked at in one interval, in turn: all 10,000 a ledger holds in 40 minutes."""
 
+PROVEN_MS = Millis(15 * 60_000)
+"""When to look whether a redeeming stood. A reorg can undo it, and who redeemed may have ended
+before it could be sent again; by then it is as deep as on any chain that finalises.
+"""
+
 FETCHES_MAX = 512
 """Channels being read from the chain at once. Strangers can make us read any; those over this
 many wait in vain, and are refused as busy by their own deadline.
@@ -47,9 +54,14 @@ class Redeeming:
         self._fetching: dict[ChannelId, None] = {}
         self._watched: ChannelId | None = None
         self._redeemed_for: Address | None = None
+        # Channels of which something was redeemed, and when to look whether that stood.
+        self._unproven: dict[ChannelId, UnixMs] = {}
 
     def start(self, now: UnixMs) -> list[Effect]:
-        """Set the first timers; the pause of a split may have ended while we were not there."""
+        """Set the first timers; the pause of a split may have ended while we were not there, and a
+        reorg have undone what we redeemed last.
+        """
+        self._unproven = dict.fromkeys(self._ledger.get_redeemed(), now)
         return [
             *map(PayOut, self._ledger.payees),
             SetTimer(SETTLE_TIMER, UnixMs(now + SETTLE_INTERVAL_MS)),
@@ -105,14 +117,24 @@ class Redeeming:
         return [Redeem(tuple(chosen[: limits.REDEMPTION_VOUCHERS_MAX]))]
 
     def _watch(self, now: UnixMs) -> list[Effect]:
-        """Look at the next channels that owe us something, in the order of their names."""
+        """Look at the next channels that owe us something, in the order of their names, and at
+        those of which it is time to see what was redeemed.
+        """
         held = self._ledger.claims_to_redeem(now, is_forced=True)
-        terms_of = {ChannelId(claim.signed.voucher.channel): claim.terms for claim in held}
-        names = sorted(terms_of)
+        names = sorted({ChannelId(claim.signed.voucher.channel) for claim in held})
         after = [name for name in names if self._watched is None or name > self._watched]
         chosen = [*after, *names[: len(names) - len(after)]][:WATCHED_AT_ONCE]
         self._watched = chosen[-1] if chosen else None
-        return [effect for name in chosen for effect in self.fetch(name, terms_of[name])]
+        effects: list[Effect] = []
+        for name in dict.fromkeys((*chosen, *self._find_due(now))):
+            account = self._ledger.get_account(name)
+            assert account is not None  # one that brought a voucher is never forgotten
+            effects += self.fetch(name, account.state.terms)
+        return effects
+
+    def _find_due(self, now: UnixMs) -> list[ChannelId]:
+        due = (name for name, at in self._unproven.items() if at <= now)
+        return list(islice(due, WATCHED_AT_ONCE))
 
     def _on_fetched(self, fetched: ChannelFetched, now: UnixMs) -> list[Effect]:
         """A channel that is found closing is redeemed at once, if the policy says so."""
@@ -121,17 +143,23 @@ class Redeeming:
         rows = self._ledger.note_channel(state) if state is not None else ()
         if state is None or not rows:
             return []
+        if self._unproven.get(fetched.channel, UnixMs(now + 1)) <= now:
+            del self._unproven[fetched.channel]
+            rows += self._ledger.take_back(state)
         closing = [] if state.is_open or self._failures else self._redeem(now)
         return [Persist(rows), *closing]
 
     def _on_redeemed(self, redeemed: Redeemed, now: UnixMs) -> list[Effect]:
         """Note that the vouchers are spent. The ledger takes none over the deposit, so what a
-        voucher did not bring was claimed before, or its channel is closed; neither comes back.
+        voucher did not bring was claimed before, or its channel is closed; neither comes back. What
+        a reorg undoes is found later.
         """
         self._is_redeeming = False
         self._failures = 0
         rows: list[Row] = []
         for claim in redeemed.claims:
-            rows += self._ledger.note_redeemed(claim.signed.voucher)
+            promise = claim.signed.voucher
+            rows += self._ledger.note_redeemed(promise)
+            self._unproven[ChannelId(promise.channel)] = UnixMs(now + PROVEN_MS)
         more = self._redeem(now)  # a batch is bounded: the rest at once
         return [*([Persist(tuple(rows))] if rows else []), *more]

@@ -103,9 +103,11 @@ class Selling:
         """Whether inputs about this stream belong here."""
         return stream in self._exchanges or self._sharing.owns(stream)
 
-    def stock(self, seller: Seller) -> None:
-        """Sell on these terms from now on; streams that are open keep the older ones."""
-        self._seller = seller
+    def stock(self, seller: Seller, now: UnixMs) -> None:
+        """Sell on these terms from now on; streams that are open keep the older ones, and prices
+        that were lower are held for a while (EXC-6).
+        """
+        self._seller = self._seller.give_way(seller, now)
 
     def get_load(self) -> Load:
         """Our load now, for those who probe: only jobs that are admitted and paid for count."""

@@ -1,11 +1,12 @@
 """Bounds that both networks share: a queue that drops its oldest, and token buckets by origin."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import trio
 
+from p2p_modelex.core.buckets import TokenBuckets
 from p2p_modelex.ids import PeerId
 from p2p_modelex.limits import (
     GOSSIP_ORIGIN_BURST,
@@ -14,6 +15,7 @@ from p2p_modelex.limits import (
     GOSSIP_TOTAL_BURST,
     GOSSIP_TOTAL_RATE,
 )
+from p2p_modelex.units import UnixMs
 
 T = TypeVar("T")
 
@@ -81,15 +83,12 @@ class GossipLimiter:
 
     def __init__(self, rates: GossipRates) -> None:
         self._rates = rates
-        self._origins: OrderedDict[PeerId, TokenBucket] = OrderedDict()
+        interval_ms = int(1000 / rates.origin_rate)
+        self._origins = TokenBuckets(rates.origin_burst, interval_ms, GOSSIP_ORIGINS_MAX)
         self._total = TokenBucket(rates.total_burst, 0.0)
 
     def admit(self, origin: PeerId, now_s: float) -> bool:
         """Take a token for one message of `origin`; False if it has none left."""
-        bucket = self._origins.setdefault(origin, TokenBucket(self._rates.origin_burst, now_s))
-        self._origins.move_to_end(origin)
-        if len(self._origins) > GOSSIP_ORIGINS_MAX:
-            self._origins.popitem(last=False)
-        return bucket.take(now_s, self._rates.origin_rate, self._rates.origin_burst) and (
+        return self._origins.take(origin, UnixMs(int(now_s * 1000))) and (
             self._total.take(now_s, self._rates.total_rate, self._rates.total_burst)
         )

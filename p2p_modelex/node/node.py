@@ -242,7 +242,7 @@ class Node:
             shop = restock(first, last, self.parts.engines)
             if shop != last:
                 last = shop
-                self.core.stock(shop)
+                self.core.stock(shop, wall_clock())
                 await self._advertise()
                 log.info("restocked", models=[offer.model for offer in shop.advertised])
 

@@ -1,4 +1,4 @@
-"""What a plug-in says: a behaviour, a routing policy, a measure or a checker, by a decorator.
+"""What a plug-in says, by decorators: behaviours, policies, measures and checkers.
 
     from p2p_modelex.simulation.plugin import behaviour
 
@@ -12,7 +12,7 @@ a walk. What a program registers itself is there for all its runs.
 import inspect
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +24,9 @@ from p2p_modelex.core.routing.profile import FILTERS, PICKERS, PROFILES, Profile
 from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.scenario.settings import Engine
+from p2p_modelex.simulation.scenario.tables import PRICING_POLICIES, Pricing
+from p2p_modelex.units import AI
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.nodes.life import Life
@@ -38,6 +41,7 @@ SIGNATURES = {
     "behaviour": ("life", "effect"),
     "scorer": ("candidates", "want", "sight"),
     "profile": (),
+    "pricing": ("life", "engine", "pricing"),
     "measure": ("run",),
     "checker": ("run",),
 }
@@ -45,8 +49,16 @@ SIGNATURES = {
 
 ROUTING: dict[str, Profile] = dict(PROFILES)
 """Routing policies by the name that a population gives."""
-_TABLES: dict[str, dict[str, Any]] = {"behaviour": BEHAVIOURS, "profile": ROUTING}
-"""Where the package itself keeps those of a kind, if it has any."""
+PRICING: dict[str, Callable[["Life", Engine, Pricing], int]] = {}
+"""Pricing policies of plug-ins, by name."""
+PRICE_MAX = 10**6 * AI
+"""For 1,000 tokens: a price that no budget bears is a mistake."""
+_TAKEN: dict[str, Container[str]] = {
+    "behaviour": BEHAVIOURS,
+    "profile": ROUTING,
+    "pricing": PRICING_POLICIES,
+}
+"""The names that the package itself has of a kind."""
 
 
 class WrongAnswer(ValueError):
@@ -143,6 +155,29 @@ def profile(name: str) -> Callable[[_Function], _Function]:
     return register
 
 
+def pricing(name: str) -> Callable[[_Function], _Function]:
+    """Register a pricing policy: `function(life, engine, pricing)` returns what a provider asks for
+    1,000 completion tokens from now on, in wei, of its engine and its table in the scenario. It
+    never sells under the table's cost.
+    """
+    _validate_name("pricing", name)
+
+    def register(function: _Function) -> _Function:
+        plugged = _plug("pricing", name, function)
+
+        def ask(life: "Life", engine: Engine, table: Pricing) -> int:
+            price = function(life, engine, table)
+            if not isinstance(price, int) or not 0 <= price <= PRICE_MAX:
+                message = f"it asks {price!r:.80}: no whole number of wei from 0 to {PRICE_MAX}"
+                raise WrongAnswer(plugged.place, message)
+            return price
+
+        PRICING[name] = ask
+        return function
+
+    return register
+
+
 def measure(name: str) -> Callable[[_Function], _Function]:
     """Register a measure: `function(run)` returns a number, asked once when a run ends."""
     _validate_name("measure", name)
@@ -184,7 +219,7 @@ def _plug(kind: str, name: str, function: Callable[..., Any]) -> Plugged:
     table = "profile" if kind in ("scorer", "profile") else kind
     known = _PLUGGED.get((table, name))
     if (known is not None and known.owner != plugged.owner) or (
-        known is None and name in _TABLES.get(table, ())
+        known is None and name in _TAKEN.get(table, ())
     ):
         by = "the package" if known is None else known.place
         raise BadInput(f"{plugged.place}: {name!r} is a {kind} of {by}", hint="another name")
@@ -220,10 +255,14 @@ def _find(kind: str, owners: Sequence[str]) -> list[Plugged]:
     ]
 
 
-def take_measures(run: "Simulation") -> dict[str, float]:
-    """Return the measures of a run's plug-ins. WrongAnswer if one is not a finite number."""
+def take_measures(run: "Simulation", own: Container[str]) -> dict[str, float]:
+    """Return the measures of a run's plug-ins. WrongAnswer if one is not a finite number, or named
+    as one of the run's own.
+    """
     found = {}
     for one in _find("measure", run.scenario.plugin.files):
+        if one.name in own:
+            raise WrongAnswer(one.place, f"a run has a measure {one.name!r} of its own")
         value = one.function(run)
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise WrongAnswer(one.place, f"it measured {value!r:.80}, which is no finite number")
@@ -240,7 +279,7 @@ def find_wrong(run: "Simulation") -> str:
     return ""
 
 
-def find_place(error: Exception) -> str:
+def find_place(error: BaseException) -> str:
     """Say where an error was raised: in the line of a plug-in that led to it, if one did."""
     if isinstance(error, WrongAnswer):
         return error.place

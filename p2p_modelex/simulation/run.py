@@ -3,7 +3,8 @@
 The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
 """
 
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
@@ -139,7 +140,7 @@ class Simulation:
             yield
         except SimulationError:
             raise
-        except Exception as error:  # a bug, or a plug-in's: say where, and when in the run
+        except (Exception, SystemExit) as error:  # a bug, or a plug-in's: say where
             at, place = seconds(self.kernel.now), find_place(error)
             raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
@@ -157,7 +158,7 @@ class Simulation:
         """Sum up what was measured until now, once; the run is over then."""
         measures = self.measures.summarise() | self.exposure.losses.summarise()
         with self._explaining():
-            measures |= take_measures(self)
+            measures |= take_measures(self, measures)
         return Result(
             self.scenario.name,
             self.scenario.seed,
@@ -232,10 +233,13 @@ class Simulation:
                 )
 
 
-def find_unmet(wanted: Expectation, value: float | None) -> str | None:
+def find_unmet(wanted: Expectation, measures: Mapping[str, float]) -> str | None:
     """Return how a measure falls short of what is asked of it, None if it does not."""
+    value = measures.get(wanted.measure)
     if value is None:
-        return f"{wanted.measure} was not measured"
+        near = difflib.get_close_matches(wanted.measure, measures, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        return f"{wanted.measure} was not measured{meant}"
     if wanted.at_most is not None and value > wanted.at_most:
         return f"{wanted.measure} is {value:g}, over {wanted.at_most:g}"
     if wanted.at_least is not None and value < wanted.at_least:
@@ -245,7 +249,7 @@ def find_unmet(wanted: Expectation, value: float | None) -> str | None:
 
 def list_unmet(scenario: Scenario, measures: dict[str, float]) -> tuple[str, ...]:
     """Return all that a scenario asks in vain."""
-    told = (find_unmet(wanted, measures.get(wanted.measure)) for wanted in scenario.hold)
+    told = (find_unmet(wanted, measures) for wanted in scenario.hold)
     return tuple(one for one in told if one is not None)
 
 

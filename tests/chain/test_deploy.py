@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from p2p_modelex.chain.deployment import read_deployment
 from p2p_modelex.chain.devnet import TEST_KEYS
@@ -14,6 +15,7 @@ from p2p_modelex.chain.evm.deploy import Deployed, deploy, estimate
 from p2p_modelex.chain.evm.journal import Journal
 from p2p_modelex.chain.evm.plan import Grant, Terms
 from p2p_modelex.chain.evm.rpc import Rpc
+from p2p_modelex.cli.chain import deploy as deploy_command
 from p2p_modelex.errors import BadInput, ConfigurationError, WrongNetwork
 from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records.signers import EvmSigner
@@ -135,6 +137,12 @@ async def test_terms_that_a_constructor_would_refuse_are_refused_first(evm: EvmW
     half = (Grant(Address(b"\x0f" * 20), 500_000, 0),)
     with pytest.raises(BadInput, match="500000 parts per million"):
         await estimate(evm.url, KEY, terms=Terms(60, grants=half))
+
+
+def test_a_challenge_period_that_no_payee_can_meet_is_refused() -> None:
+    done = CliRunner().invoke(deploy_command, ["sepolia", "--challenge", "3599"])
+    assert done.exit_code == 2
+    assert "x>=3600" in done.output
 
 
 def test_where_a_contract_will_be() -> None:

@@ -404,6 +404,65 @@ def test_while_the_chain_fails_a_closing_channel_waits_for_the_next_try() -> Non
     assert kinds(stall.tell(given.ChannelFetched(CHANNEL, closing()))) == ["Persist"]
 
 
+def redeemed(stall: Stall) -> fx.Redeem:
+    """Have the settling timer redeem, and tell it that the chain did."""
+    _, redeem = stall.fire(SETTLE_TIMER)
+    assert isinstance(redeem, fx.Redeem)
+    stall.tell(given.Redeemed(redeem.claims, tuple(Wei(10) for _ in redeem.claims)))
+    return redeem
+
+
+def test_what_a_reorg_undid_is_redeemed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LED-9: the chain is looked at after a while, and has less than was noted."""
+    stall = Stall(threshold=Wei(1))
+    stall.receive(10)
+    first = redeemed(stall)
+    assert fetched(stall.fire(WATCH_TIMER)) == []  # too early to tell
+    monkeypatch.setattr(redeeming, "PROVEN_MS", 0)
+    stall.receive(20)
+    redeemed(stall)
+    stall.receive(30, lane=1)
+    stall.ledger.note_redeemed(promise(30, lane=1).voucher)
+    stall.receive(5, lane=2)
+    assert fetched(stall.fire(WATCH_TIMER)) == [CHANNEL]
+    [persist] = stall.tell(given.ChannelFetched(CHANNEL, STATE))
+    assert isinstance(persist, fx.Persist)
+    assert [row for row in persist.rows if isinstance(row, RedeemedRow)] == [
+        RedeemedRow(CHANNEL, 0, Wei(0)),
+        RedeemedRow(CHANNEL, 1, Wei(0)),
+    ]
+    again = redeemed(stall)
+    assert [claim.signed.voucher.amount for claim in again.claims] == [20, 30, 5]
+    assert first.claims[0].terms == again.claims[0].terms
+
+
+@pytest.mark.parametrize(("claimed", "deposit"), [(10, 1000), (15, 1000), (5, 5)])
+def test_what_stood_or_cannot_be_had_is_not_redeemed_again(
+    claimed: int, deposit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LED-9: as much is claimed, or the farm's others claimed more, or nothing is left."""
+    monkeypatch.setattr(redeeming, "PROVEN_MS", 0)
+    stall = Stall(threshold=Wei(1))
+    stall.receive(10)
+    redeemed(stall)
+    assert fetched(stall.fire(WATCH_TIMER)) == [CHANNEL]
+    state = msgspec.structs.replace(STATE, claimed=Wei(claimed), deposit=Wei(deposit))
+    [persist] = stall.tell(given.ChannelFetched(CHANNEL, state))
+    assert isinstance(persist, fx.Persist)
+    assert not any(isinstance(row, RedeemedRow) for row in persist.rows)
+    assert fetched(stall.fire(WATCH_TIMER)) == []  # once is enough
+
+
+def test_who_starts_looks_at_what_it_redeemed_before() -> None:
+    stall = Stall(threshold=Wei(1))
+    stall.receive(10)
+    stall.ledger.note_redeemed(promise(10).voucher)
+    stall.selling.start(NOW)
+    assert fetched(stall.fire(WATCH_TIMER)) == [CHANNEL]
+    assert stall.tell(given.ChannelFetched(CHANNEL, None)) == []  # out of reach
+    assert fetched(stall.fire(WATCH_TIMER)) == [CHANNEL]
+
+
 def test_channels_are_watched_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redeeming, "WATCHED_AT_ONCE", 2)
     states = [build_state(build_terms(number)) for number in (1, 2, 3)]

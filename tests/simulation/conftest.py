@@ -15,6 +15,7 @@ def _plugins_as_before() -> Iterator[None]:
     tables: tuple[dict[object, object], ...] = (
         BEHAVIOURS,  # type: ignore[assignment]
         plugin.ROUTING,
+        plugin.PRICING,
         plugin._PLUGGED,
         plugins._LOADED,
     )

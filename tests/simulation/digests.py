@@ -7,19 +7,19 @@ import sys
 
 import msgspec
 
-from p2p_modelex.simulation.run import Simulation
+from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.scenario.chance import draw_scenario
 from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario, scale
 from p2p_modelex.simulation.scenario.tables import Scenario
 
-NODES = 12
-UNTIL_US = 45_000_000
+NODES = 8
+UNTIL_US = 35_000_000
 """Long enough for the first requests."""
-CHANCE = range(4)
+CHANCE = range(3)
 
 
 def digest(scenario: Scenario) -> str:
-    with Simulation(scenario) as run:
+    with open_run(scenario) as run:
         run.advance(UNTIL_US)
         return run.kernel.trace.compute_digest()
 

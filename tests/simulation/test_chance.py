@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.repeat.failure import find_failure
 from p2p_modelex.simulation.scenario.chance import draw_scenario
 from p2p_modelex.simulation.scenario.options import OPTIONS
 from p2p_modelex.simulation.scenario.reading import parse_scenario
+from p2p_modelex.simulation.scenario.settings import Score
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
 from p2p_modelex.simulation.scenario.writing import find_changed, write_scenario
 
@@ -21,8 +23,15 @@ NOT_DRAWN = {
         "hold": "random worlds have no wishes of their own",
         "measure_every": "is alike in all, as looking costs time",
         "plugin": "a plug-in may do anything",
+        "entries_max": "whom there is no room for is missing in the end, which is checked",
     },
     "Plugins": {"files": "as plugin"},
+    "Workload": {"trace": "a file of another's requests"},
+    "Score": {
+        name: "as published; the scenarios of meshes vary it"
+        for name in Score.__struct_fields__
+        if name not in OPTIONS[Score]
+    },
     "Costs": dict.fromkeys(
         ("peer_sign_us", "account_sign_us"), "whoever signs much also verifies much"
     ),
@@ -89,7 +98,7 @@ def test_every_kind_of_fault_and_liar_is_drawn(worlds: list[Scenario]) -> None:
     kinds = {fault.kind for world in worlds for fault in world.fault}
     assert kinds == set(FAULT_KINDS)
     behaviours = {one.behaviour for world in worlds for one in world.population}
-    assert behaviours == set(BEHAVIOURS)
+    assert behaviours == {*BEHAVIOURS, *GOSSIPERS}
 
 
 def test_half_of_the_options_are_left_out_of_each_world(worlds: list[Scenario]) -> None:

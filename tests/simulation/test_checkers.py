@@ -130,7 +130,7 @@ def test_an_honest_node_that_is_blamed(monkeypatch: Patch) -> None:
 
 def test_a_directory_that_never_forgets(monkeypatch: Patch) -> None:
     def forget_nothing(directory: Directory, now: UnixMs) -> tuple[Any, ...]:
-        directory._held._expiries.clear()
+        directory._held.expiries.clear()
         return ()
 
     monkeypatch.setattr(Directory, "expire", forget_nothing)

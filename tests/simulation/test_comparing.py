@@ -57,7 +57,9 @@ def test_many_runs_are_told_by_the_normal_distribution(monkeypatch: pytest.Monke
 
 
 def test_two_runs_part_at_a_sample(tmp_path: Path) -> None:
-    samples: list[dict[str, object]] = [{"at_s": at, "known": 0.5, "nodes": 3} for at in (1, 2, 3)]
+    samples: list[dict[str, object]] = [
+        {"at_s": at, "known": 0.5, "is_complete": False} for at in (1, 2, 3)
+    ]
     one = read_side(write_run(tmp_path / "one", 1, 0.5, samples))
     changed = [samples[0], {**samples[1], "known": 0.75}]
     other = read_side(write_run(tmp_path / "other", 2, 1.0, changed))
@@ -129,5 +131,7 @@ def test_two_commits_run_by_their_own_code(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert lines[0] == lines[1]
     assert "they part" not in done.output
-    missing = CliRunner().invoke(simulate, [*words, "no-such-commit"])
-    assert isinstance(missing.exception, BadInput)
+    for wrong in ("no-such-commit", "--output=here"):
+        missing = CliRunner().invoke(simulate, [*words, wrong])
+        assert isinstance(missing.exception, BadInput)
+        assert f"no commit '{wrong}'" in str(missing.exception)

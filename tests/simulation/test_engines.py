@@ -274,7 +274,7 @@ def test_a_crowd_has_gone_by_when_no_more_than_usual_are_in_hand() -> None:
         measures = run.measures
         measures.sample()
         like = measures.samples[0]
-        counts = (2, 2, 5, 90, 40, 9, 4, 4, 5, 3, 2)
+        counts = (2, 2, 5, 90, 40, 14, 4, 4, 5, 0, 0)
         measures.samples = [
             msgspec.structs.replace(like, at_s=float(at), running=running)
             for at, running in enumerate(counts)

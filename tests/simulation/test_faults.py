@@ -141,3 +141,12 @@ def test_an_expectation_that_does_not_hold_fails_the_command(tmp_path: Path) -> 
     assert done.exit_code == 1
     assert "events is" in str(done.exception)
     assert "beauty was not measured" in str(done.exception)
+
+
+def test_who_says_goodbye_is_not_sold_from_any_more() -> None:
+    """What a session's end leaves to the others: broken streams, or a withdrawal."""
+    settings = ("population.1.session=20 s", "population.1.downtime=5 s")
+    killed = play(MARKET, *settings).measures
+    polite = play(MARKET, *settings, "population.1.goodbye=15 s").measures
+    assert polite["finished"] > 0
+    assert polite["restarted"] < killed["restarted"]

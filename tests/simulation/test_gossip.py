@@ -90,7 +90,7 @@ def test_who_missed_a_message_asks_for_it_when_told() -> None:
 
 
 def test_who_sends_what_is_invalid_is_pruned_and_then_ignored() -> None:
-    net = Net(10, scores=True)
+    net = Net(10, score=Score(invalid_message_deliveries_weight=-99.0))
     net.beat(3)
     liar = next(iter(net.routers))
     for _ in range(4):
@@ -148,13 +148,15 @@ def test_what_counts_when(standing: Standing, wanted: float) -> None:
         time_in_mesh_weight=0.01,
         mesh_message_deliveries_weight=-1.0,
         mesh_message_deliveries_threshold=4.0,
+        invalid_message_deliveries_weight=-99.0,
+        behaviour_penalty_weight=-10.0,
     )
     assert compute_score(score, standing) == pytest.approx(wanted)
 
 
 def test_the_topics_part_is_capped_from_above() -> None:
     standing = Standing(first_message_deliveries=100.0)
-    capped = Score(first_message_deliveries_weight=1.0, topic_score_cap=9.0)
+    capped = Score(topic_score_cap=9.0, app_specific_weight=1.0)
     assert compute_score(capped, standing, application=-1.0) == 8.0
 
 
@@ -212,7 +214,8 @@ def test_who_shares_an_address_pays_for_the_surplus_squared() -> None:
 
 
 def test_a_score_below_zero_outlives_a_connection_and_ends() -> None:
-    scores = known(retain_score=Duration(10 * S))
+    penalty = {"invalid_message_deliveries_weight": -99.0}
+    scores = known(retain_score=Duration(10 * S), **penalty)
     scores.on_invalid(A)
     scores.part(A, 0)
     scores.meet(A, "10.0.0.1", 5 * S)
@@ -240,7 +243,8 @@ class Alone:
 
 
 def test_a_promise_that_is_broken_and_a_graft_too_soon_are_misbehaviour() -> None:
-    alone = Alone(scores=True, score=Score(behaviour_penalty_threshold=0.0), fills_at_once=False)
+    strict = Score(behaviour_penalty_weight=-10.0, behaviour_penalty_threshold=0.0)
+    alone = Alone(score=strict, fills_at_once=False)
     alone.router.add(A, 0, is_outbound=False)
     alone.hear(A, ihave=((B, 1),))
     assert [rpc.iwant for _, rpc in alone.sent] == [((B, 1),)]
@@ -255,7 +259,8 @@ def test_a_promise_that_is_broken_and_a_graft_too_soon_are_misbehaviour() -> Non
 
 
 def test_a_graylisted_neighbour_is_not_heard() -> None:
-    alone = Alone(scores=True, score=Score(graylist_threshold=-50.0))
+    strict = Score(invalid_message_deliveries_weight=-99.0, graylist_threshold=-50.0)
+    alone = Alone(score=strict)
     alone.router.add(A, 0, is_outbound=False)
     message = Message((B, 1), "topic", b"news", 0, 0)
     alone.router.scores.on_invalid(A)

@@ -14,6 +14,7 @@ from p2p_modelex.simulation.scenario import plugins
 from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin
 from p2p_modelex.simulation.scenario.reading import list_scenarios, parse_scenario, read_scenario
 from p2p_modelex.simulation.scenario.recipe import Recipe, read_recipe
+from tests.simulation.test_routers import ROUTERS
 from tests.simulation.worlds import MARKET, MESH
 
 HEAD = "from p2p_modelex.simulation.plugin import *\n"
@@ -94,6 +95,24 @@ def test_a_policy_may_be_given_whole() -> None:
     assert play(policy, "population.2.routing=whole").measures["finished"] > 0
 
 
+def test_prices_are_asked_of_the_plugin() -> None:
+    policy = '@pricing("dear")\ndef ask(life, engine, pricing):\n'
+    policy += "    return 2 * engine.completion_price\n"
+    settings = 'population.1.pricing={policy="dear", cost="0 AI", every="1 s"}'
+    measure = "@measure('asked')\ndef ask_machines(run):\n"
+    measure += "    machine = run.world.machines[1]\n"
+    measure += (
+        "    return machine.asking.completion_price / machine.population.engine.completion_price\n"
+    )
+    assert play(policy + measure, settings).measures["asked"] == 2
+    with pytest.raises(SimulationError, match=r"mine.py, line 2, ask broke: .*it asks 0.5"):
+        play(policy.replace("2 * engine.completion_price", "0.5"), settings)
+    with pytest.raises(BadInput, match="no pricing policy 'deer'"):
+        play(policy, settings.replace("dear", "deer"))
+    with pytest.raises(BadInput, match="is a pricing of the package"):
+        load(policy.replace("dear", "surge"))
+
+
 def test_a_file_that_changed_replaces_what_it_registered() -> None:
     load('@measure("it")\ndef one(run): return 1\n')
     load('@measure("it")\ndef two(run): return 2\n')
@@ -104,6 +123,8 @@ def test_a_file_that_changed_replaces_what_it_registered() -> None:
     ("text", "message", "hint"),
     [
         ("def (:\n", r"mine.py, line 2: invalid syntax", "Python"),
+        ("raise SystemExit(3)\n", r"mine.py, line 2: it does not load: SystemExit\(3\)", "Python"),
+        ("\0\n", r"mine.py, line \d: source code", "Python"),
         ("1 / 0\n", r"mine.py, line 2: it does not load: ZeroDivisionError", "Python"),
         (
             '@behaviour("b")\ndef b(life): ...\n',
@@ -159,6 +180,11 @@ def test_two_files_cannot_take_one_name() -> None:
             r"at 100\.0+ s plug-in mine.py, line 4, m broke: AttributeError",
         ),
         ('@measure("m")\ndef m(run):\n    return "x"\n', "it measured 'x', which is no finite"),
+        ('@measure("events")\ndef m(run): return 1\n', "a run has a measure 'events' of its own"),
+        (
+            '@measure("m")\ndef m(run):\n    raise SystemExit(5)\n',
+            r"mine.py, line 4, m broke: SystemExit\(5\)",
+        ),
     ],
 )
 def test_what_breaks_in_a_run_names_file_line_function_and_time(text: str, message: str) -> None:
@@ -184,5 +210,7 @@ def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
         (tmp_path / "x.py").write_bytes(content)
         with pytest.raises(BadInput, match=message):
             read_scenario(file)
+    with pytest.raises(BadInput, match="plug-ins are for whole nodes"):
+        Recipe(ROUTERS, plugins=(PluginFile("mine.py", "X = 1"),)).build()
     with pytest.raises(BadInput, match="no routing policy 'defalt'"):
         parse_scenario(MESH, settings=["population.1.routing=defalt"])

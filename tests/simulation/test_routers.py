@@ -1,12 +1,19 @@
 """Gossip routers alone: what arrives, who is in the way, and how it is split."""
 
+from pathlib import Path
+
 import pytest
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.opening import open_run
+from p2p_modelex.simulation.repeat.recorder import Recorder
+from p2p_modelex.simulation.repeat.replay import replay
+from p2p_modelex.simulation.results.files import write_result
+from p2p_modelex.simulation.results.report import Origin
 from p2p_modelex.simulation.routers.run import RouterRun
 from p2p_modelex.simulation.run import Result, Simulation
 from p2p_modelex.simulation.scenario.reading import parse_scenario
+from p2p_modelex.simulation.scenario.recipe import Recipe
 from tests.simulation.worlds import MESH, build
 
 ROUTERS = """
@@ -37,6 +44,15 @@ join_over = "3 s"
 neighbours = 20
 dials = ["honest"]
 """
+
+BEFORE = "gossip.scores=false", "gossip.d_score=0", "gossip.gossips_to_pruned=false"
+"""The meshes of py-libp2p as it comes."""
+STRICT = (
+    "gossip.shuns_pruned=true",
+    "gossip.score.behaviour_penalty_weight=-10.0",
+    "gossip.score.behaviour_penalty_threshold=1.0",
+)
+"""Penalties of the specification that nodes do without."""
 
 TARGET = """
 [[population]]
@@ -72,16 +88,34 @@ def test_one_seed_has_one_course() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_a_trace_is_replayed() -> None:
+    recorder = Recorder()
+    with open_run(build(ROUTERS)) as opened:
+        recorder.attach(opened)
+        opened.finish()
+        trace = recorder.conclude(opened, "code")
+    assert replay(trace, "code").differs is None
+    assert "router 1" in "".join(event.text for event in trace.events)
+
+
+def test_results_are_written(tmp_path: Path) -> None:
+    with open_run(build(ROUTERS)) as opened:
+        result = opened.sum_up()
+        assert not result.is_whole
+    origin = Origin(Recipe(ROUTERS, "routers"), "modelex simulate routers", "")
+    assert {path.name for path in write_result(result, tmp_path, origin)} >= {"summary.json"}
+
+
 def test_sybils_fill_the_meshes_and_what_is_said_comes_late() -> None:
-    calm, attacked = run(ROUTERS).measures, run(ROUTERS + SYBILS).measures
+    calm, attacked = run(ROUTERS, *BEFORE).measures, run(ROUTERS + SYBILS, *BEFORE).measures
     assert attacked["mesh_honest_share"] < 0.3
     assert attacked["gossip_delay_ms_p90"] > 2 * calm["gossip_delay_ms_p90"]
 
 
 def test_scores_bring_honest_neighbours_back_into_the_mesh() -> None:
-    scores = "gossip.scores=true", "gossip.d_score=4", "gossip.score.opportunistic_graft_ticks=5"
-    without, scored = run(ROUTERS + SYBILS), run(ROUTERS + SYBILS, *scores)
+    without, scored = run(ROUTERS + SYBILS, *BEFORE), run(ROUTERS + SYBILS)
     assert scored.measures["mesh_honest_share"] > 2 * without.measures["mesh_honest_share"]
+    assert scored.measures["gossip_delay_ms_p50"] < without.measures["gossip_delay_ms_p50"]
 
 
 def test_who_is_honest_until_it_turns_does_no_harm_until_then() -> None:
@@ -93,8 +127,7 @@ def test_who_is_honest_until_it_turns_does_no_harm_until_then() -> None:
 def test_who_pushes_into_a_mesh_loses_its_score_and_who_waits_does_not() -> None:
     bad = {}
     for kind in ("drop", "push"):
-        strict = "gossip.scores=true", "gossip.shuns_pruned=true"
-        scenario = build(ROUTERS + SYBILS, f"population.1.behaviour={kind}", *strict)
+        scenario = build(ROUTERS + SYBILS, f"population.1.behaviour={kind}", *STRICT)
         with open_run(scenario) as opened:
             assert isinstance(opened, RouterRun)
             opened.advance(30_000_000)
@@ -104,10 +137,10 @@ def test_who_pushes_into_a_mesh_loses_its_score_and_who_waits_does_not() -> None
     assert bad["push"] > 20
 
 
-def test_ihave_spam_is_asked_for_within_limits_and_with_scores_no_more() -> None:
+def test_ihave_spam_is_asked_for_within_limits_and_with_penalties_no_more() -> None:
     spam = "population.0.count=10", "population.1.behaviour=ihave", "population.1.count=2"
     shipped = run(ROUTERS + SYBILS, *spam).measures
-    scored = run(ROUTERS + SYBILS, *spam, "gossip.scores=true").measures
+    scored = run(ROUTERS + SYBILS, *spam, *STRICT).measures
     connected = 2 * 10
     assert shipped["gossip_asked"] > 40 * connected * 64
     assert shipped["gossip_asked"] < 41 * connected * 640

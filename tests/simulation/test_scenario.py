@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from p2p_modelex.errors import BadInput
@@ -93,6 +95,38 @@ def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None
         ),
         (_HEAD + '[[hold]]\nmeasure = "known"\n', "line 8: no number", "at_least or at_most"),
         ("name = ", "is not TOML", ""),
+        # Found by trying odd ones: each of these hung, or ran, or broke without its line.
+        ('measure_every = "0 s"\n' + _HEAD, "line 1: 0 s, and 0.001 s at least", ""),
+        ('measure_every = "1 ms"\n' + _HEAD.replace("60", "200"), "over 100000 samples", "longer"),
+        (_HEAD + 'measure_every = "1 s"\n', "line 7: unknown key", "belongs at the top"),
+        (_HEAD + '[gossip]\nheartbeat = "0 s"\n', "line 8: 0 s, and 0.01 s at least", ""),
+        (_HEAD + '[chain]\nblock = "0 s"\n', "line 8: 0 s, and 0.001 s at least", ""),
+        (_HEAD + 'session = "1 us"\n', "line 7: 1e-06 s, and 0.1 s at least", ""),
+        (_HEAD + 'up = "0 kbit/s"\n', "line 7: 0 bytes a second carry nothing", "1 kbit/s"),
+        (_HEAD + '[links]\nlatency = "61 s"\n', "line 8: over 60 s, no connection stands", ""),
+        (_HEAD + '[links]\nlatency = "99999999999 d"\n', "line 8: `links.latency`: over ten", ""),
+        (_HEAD + "[links.regions]\nlondon = 0.0\n", "nobody lives anywhere", "above 0"),
+        (
+            _HEAD + '[[fault]]\nkind = "crash"\nat = "5 s"\nlasts = "0 s"\n',
+            "line 10: 0 s, and 1e-06 s at least",
+            "",
+        ),
+        (
+            _HEAD + '[[fault]]\nkind = "crahs"\nat = "5 s"\nlasts = "1 s"\n',
+            "line 8: `fault.0.kind`: Invalid enum value 'crahs'",
+            "did you mean `crash`?",
+        ),
+        (
+            _HEAD + '[[hold]]\nmeasure = "known"\nat_least = 2.0\nat_most = 1.0\n',
+            "line 9: nothing is 2 and 1",
+            "",
+        ),
+        (_HEAD + '[[hold]]\nmeasure = "known"\nat_most = nan\n', "line 9: every number", ""),
+        (_HEAD.replace('"x"', '"../x"'), "line 1: it names files", "letters"),
+        (_HEAD + '[[populations]]\nname = "b"\n', "line 7: unknown key", "`population`"),
+        (_HEAD.replace("[[population]]", "[population]"), "line 3: `population`", "[[population]]"),
+        (_HEAD + "engine = { slots = 0 }\n", "line 7: `population.0.engine.slots`", ""),
+        (_HEAD + "engine = { solts = 2 }\n", "line 7: unknown key `solts`", "`slots`"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_line(text: str, message: str, hint: str) -> None:
@@ -113,12 +147,19 @@ def test_two_populations_need_two_names() -> None:
         ("links", "not a setting"),
         ("links.loss=x", "`links.loss`"),
         ("population.9.count=1", "there is no '9' in it"),
+        ("links..loss=1", "not a setting"),
         ("name.first=1", "there is no such table"),
     ],
 )
 def test_a_wrong_setting_is_refused(setting: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         parse_scenario(MESH, settings=[setting])
+
+
+def test_a_scenario_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(BadInput, match="cannot read convergance") as caught:
+        read_scenario(Path("convergance"))
+    assert caught.value.hint == "did you mean `convergence`?"
 
 
 def test_settings_change_what_the_file_says() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +12,9 @@ from p2p_modelex.errors import SimulationError
 from p2p_modelex.simulation.repeat import shrink as shrinking
 from p2p_modelex.simulation.repeat.failure import Failure, find_failure
 from p2p_modelex.simulation.repeat.shrink import Shrunk, shrink
+from p2p_modelex.simulation.repeat.simpler import list_settings, reset
 from p2p_modelex.simulation.scenario.reading import read_scenario
+from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Scenario
 from p2p_modelex.simulation.scenario.writing import write_scenario
 from tests.simulation.worlds import MARKET, MESH, build
@@ -152,3 +155,15 @@ def test_what_is_shrunk_has_its_plugins_beside_it(tmp_path: Path) -> None:
     assert shrunk.plugin.files == ("plugins/broken.py",)
     assert shrunk.nodes == 1
     assert find_failure(shrunk) is not None
+
+
+def test_settings_of_what_went_before_them_are_passed_over() -> None:
+    """A seller's second engine, and what is said of it, are put back together."""
+    second = Engine(model="other", slots=2, waiting=3, decode=7.0)
+    crowd = build_crowd()
+    sellers = msgspec.structs.replace(crowd.population[1], also=(second, second))
+    population = (crowd.population[0], sellers, *crowd.population[2:])
+    crowd = msgspec.structs.replace(crowd, population=population)
+    paths = list_settings(crowd)
+    assert ("population", 1, "also", 1, "decode") in paths
+    assert reset(crowd, paths).population[1].also == ()

@@ -1,5 +1,8 @@
 """Sweeps: each combination a run, a file of those that are done, and what is wrong with either."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.results import sweep
 from p2p_modelex.simulation.results.points import build_table, gather
 from p2p_modelex.simulation.results.sweep import (
     FILE,
@@ -21,6 +25,7 @@ from p2p_modelex.simulation.results.sweep import (
 from p2p_modelex.simulation.results.workers import DEATHS_MAX, run_here
 from p2p_modelex.simulation.scenario.plugins import PluginFile
 from p2p_modelex.simulation.scenario.recipe import Recipe
+from tests.simulation.test_report import Page
 from tests.simulation.worlds import MESH, play
 
 DEADLY = """
@@ -90,6 +95,13 @@ def test_an_interrupted_sweep_goes_on_behind_what_is_done(tmp_path: Path) -> Non
     assert file.read_bytes().count(b"\n") == 2
 
 
+def test_runs_of_other_code_are_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    (planned,) = plan(1)
+    monkeypatch.setattr(sweep, "compute_code", lambda: "other")
+    assert plan(1)[0].key != planned.key
+    assert "the code of the package changed" in run_one(planned).broke
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{}\n")
     with pytest.raises(BadInput, match="is no sweep"):
@@ -132,6 +144,37 @@ def test_a_process_that_dies_is_begun_again_and_then_told() -> None:
     assert swept["2"].digest == play(MESH, "seed=2").digest
 
 
+ORPHANED = """
+import os, time
+from p2p_modelex.simulation.plugin import behaviour
+
+@behaviour("waiting")
+def wait(life, effect):
+    with open("told", "w") as told:
+        told.write("begun ")
+        told.flush()
+        time.sleep(60)
+        told.write("and not ended")
+    os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_whoever_began_them(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "told")
+    (tmp_path / "waiting.py").write_text(ORPHANED)
+    (tmp_path / "mesh.toml").write_text(MESH)
+    words = ["mesh.toml", "--plugin", "waiting.py", "--set", "population.1.behaviour=waiting"]
+    command = [sys.executable, "-m", "p2p_modelex", "simulate", *words, "--seeds", "2"]
+    with (
+        subprocess.Popen([*command, "--workers", "1"], cwd=tmp_path) as parent,
+        (tmp_path / "told").open(encoding="utf-8") as told,
+    ):
+        assert told.read(1) == "b"
+        parent.kill()
+        assert told.read() == "egun "
+
+
 @pytest.mark.slow
 def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
@@ -141,11 +184,14 @@ def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     done = CliRunner().invoke(simulate, [str(file), *swept, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     rows = [line for line in done.output.splitlines() if "events is" in line]
-    assert [[cell.strip() for cell in row.split("│")[1:3]] for row in rows] == [
-        ["3", "4"],
-        ["5", "6"],
-    ]
+    assert [row.split()[:2] for row in rows] == [["3", "4"], ["5", "6"]]
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"sweep.jsonl", "runs.jsonl", "report.html"} <= written
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert not page.open
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert len(page.labels) == 1  # the curve of what --show names
     again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "nothing"])
     assert isinstance(again.exception, BadInput)
+    alone = CliRunner().invoke(simulate, [str(file), "--show", "nodes"])
+    assert "are for a sweep" in alone.output

@@ -13,8 +13,8 @@ import click
 
 from p2p_modelex.cli.simulate_again import find_code, write_shrunk
 from p2p_modelex.errors import SimulationError
+from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.repeat.shrink import shrink
-from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.chance import draw_scenario
 from tests.vopr.reach import Reach
 
@@ -25,7 +25,7 @@ def play(seed: int, reach: Reach) -> tuple[int, str]:
     """Run the world of a seed; returns its events, and what broke."""
     scenario = draw_scenario(seed)
     reach.note_scenario(scenario)
-    with Simulation(scenario) as run, reach.watching(run):
+    with open_run(scenario) as run, reach.watching(run):
         try:
             run.finish()
         except SimulationError as error:

@@ -22,8 +22,10 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.net.reputation import OFFENCES
 from p2p_modelex.records.job import Failed, FailureCode, RefusalCode, Refused
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.gossip import Message
 from p2p_modelex.simulation.nodes.life import Life, Observer
+from p2p_modelex.simulation.opening import Run
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.options import OPTIONS
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
@@ -59,7 +61,7 @@ class Reach:
                 for table, options in OPTIONS.items()
             },
             "worlds with faults": list(FAULT_KINDS),
-            "worlds with behaviours": list(BEHAVIOURS),
+            "worlds with behaviours": [*BEHAVIOURS, *GOSSIPERS],
             "rules": list_rules(),
             "effects": [kind.__name__ for kind in get_args(fx.Effect)],
             "inputs": [kind.__name__ for kind in get_args(inp.Input)],
@@ -92,9 +94,10 @@ class Reach:
                 self.note("rules", rule)
 
     @contextmanager
-    def watching(self, run: Simulation) -> Iterator[None]:
+    def watching(self, run: Run) -> Iterator[None]:
         """Count what the nodes of a run do, from before its first event."""
-        run.world._observer = _Watch(run.world._observer, self)
+        if isinstance(run, Simulation):
+            run.world._observer = _Watch(run.world._observer, self)
         places = [
             (module, name) for name in _REPLACED for module in _find_users(getattr(verdict, name))
         ]

@@ -14,9 +14,9 @@ from p2p_modelex.records import codec
 from p2p_modelex.records.advertisement import Announcements
 from p2p_modelex.units import UnixMs
 
-PENDING_MAX = 1024
-"""Announced records waiting to be fetched; more are left to reconciliation. Whose forwarder has
-most of them waiting makes room.
+PENDING_MAX = 512
+"""Announced records waiting to be fetched: what eight neighbours hand over in the pause between two
+questions. More are left to reconciliation. Whose forwarder has most of them waiting makes room.
 """
 SOURCES_MAX = 4096
 """Sources whose last question is remembered; the one asked longest ago is forgotten."""

@@ -36,6 +36,8 @@ class Directory:
         self.own = own
         self.own_sequence = 0
         """The highest sequence ever seen of ourselves; the next one must be above it."""
+        self.own_envelope = b""
+        """Our own entry's bytes; empty if there is none."""
         self._registry_domain = registry_domain
         self._entries_max = entries_max
         self._weight_max = entries_max * rules.WEIGHT_MEAN
@@ -147,12 +149,17 @@ class Directory:
         self._held.put(entry)
         if entry.peer == self.own:
             self.own_sequence = max(self.own_sequence, entry.advertisement.sequence)
+            self.own_envelope = entry.envelope
         elif self._places.is_counting:
             self._places.put(entry.peer, entry.rank, entry.introducer)
 
     def get(self, peer: PeerId) -> Entry | None:
         """Return what is known of a peer; withdrawn ones too, expired ones not after `expire`."""
         return self._held.get(peer)
+
+    def get_envelope(self, key: bytes, now: UnixMs) -> bytes | None:
+        """Return what to hand out of the peer with this Ed25519 key; None once it has expired."""
+        return self._held.get_envelope(key, now)
 
     def row_of(self, peer: PeerId) -> RecordRow:
         """Return what to persist of a known peer."""
@@ -223,13 +230,15 @@ class Directory:
 
     def next_expiry(self) -> UnixMs | None:
         """When `expire` may have something to do."""
-        return self._held.next_expiry()
+        return self._held.expiries.next_at
 
     def expire(self, now: UnixMs) -> tuple[PeerId, ...]:
         """Forget what has expired; returns whom."""
         gone = self._held.take_expired(now)
         for peer in gone:
             self._places.remove(peer)
+            if peer == self.own:
+                self.own_envelope = b""
         return gone
 
     def restore(self, rows: Iterable[RecordRow], now: UnixMs) -> int:

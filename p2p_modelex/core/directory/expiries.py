@@ -21,8 +21,8 @@ class Expiries:
     def __init__(self) -> None:
         self._slots: dict[int, list[PeerId]] = {}
         self._many = 0
-        self._first = 0
-        """The earliest slot, while there is one."""
+        self.next_at: UnixMs | None = None
+        """When `take` has something."""
 
     def __len__(self) -> int:
         return self._many
@@ -32,8 +32,9 @@ class Expiries:
         slot = -(-expires_at // _SLOT_MS)
         peers = self._slots.get(slot)
         if peers is None:
-            self._first = slot if not self._slots else min(slot, self._first)
             self._slots[slot] = [peer]
+            at = UnixMs(slot * _SLOT_MS)
+            self.next_at = at if self.next_at is None else min(at, self.next_at)
         else:
             peers.append(peer)
         self._many += 1
@@ -44,15 +45,11 @@ class Expiries:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._slots, self._many = {}, 0
-
-    def get_next(self) -> UnixMs | None:
-        """Return when `take` has something."""
-        return UnixMs(self._first * _SLOT_MS) if self._slots else None
+        self._slots, self._many, self.next_at = {}, 0, None
 
     def take(self, now: UnixMs) -> Iterable[PeerId]:
         """Take out everyone whose time has come; the caller knows whether it still holds."""
         due = [self._slots.pop(slot) for slot in sorted(self._slots) if slot * _SLOT_MS <= now]
-        self._first = min(self._slots, default=0)
+        self.next_at = UnixMs(min(self._slots) * _SLOT_MS) if self._slots else None
         self._many -= sum(map(len, due))
         return chain.from_iterable(due)

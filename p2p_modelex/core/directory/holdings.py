@@ -8,7 +8,7 @@ from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.directory.expiries import Expiries
 from p2p_modelex.core.directory.fingerprint import RangeIndex
 from p2p_modelex.core.directory.index import CapabilityIndex
-from p2p_modelex.ids import PeerId, public_key_of
+from p2p_modelex.ids import PeerId, PublicKey, peer_id_of, public_key_of
 from p2p_modelex.records.rows import RecordRow
 from p2p_modelex.units import UnixMs
 
@@ -31,7 +31,7 @@ class Holdings:
         """The sum of the entries' weights."""
         self._own = own
         self._entries: dict[PeerId, Entry] = {}
-        self._expiries = Expiries()
+        self.expiries = Expiries()
         self._capabilities: CapabilityIndex | None = None
 
     def __len__(self) -> int:
@@ -52,6 +52,11 @@ class Holdings:
         """Return a peer's entry."""
         return self._entries.get(peer)
 
+    def get_envelope(self, key: bytes, now: UnixMs) -> bytes | None:
+        """Return the envelope of the peer with this Ed25519 key, unless it has expired."""
+        entry = self._entries.get(peer_id_of(PublicKey(key)))
+        return entry.envelope if entry is not None and entry.expires_at > now else None
+
     def get_row(self, peer: PeerId) -> RecordRow:
         """Return what to persist of a peer that is held."""
         return self._entries[peer].build_row()
@@ -66,11 +71,11 @@ class Holdings:
         if peer != self._own and self._capabilities is not None:
             before = known.advertisement if known is not None else None
             self._capabilities.put(peer, before, entry.advertisement)
-        self._expiries.put(peer, entry.expires_at)
-        if self._expiries.is_loose(len(self._entries)):
-            self._expiries.clear()
+        self.expiries.put(peer, entry.expires_at)
+        if self.expiries.is_loose(len(self._entries)):
+            self.expiries.clear()
             for held in self._entries.values():
-                self._expiries.put(held.peer, held.expires_at)
+                self.expiries.put(held.peer, held.expires_at)
 
     def date(self, peer: PeerId, received_at: UnixMs) -> None:
         """Say when the entry of a peer that is held was received."""
@@ -84,14 +89,10 @@ class Holdings:
         if peer != self._own and self._capabilities is not None:
             self._capabilities.put(peer, entry.advertisement, None)
 
-    def next_expiry(self) -> UnixMs | None:
-        """When `take_expired` may have something."""
-        return self._expiries.get_next()
-
     def take_expired(self, now: UnixMs) -> tuple[PeerId, ...]:
         """Take out what has expired, up to a second late; returns whose."""
         gone = []
-        for peer in self._expiries.take(now):
+        for peer in self.expiries.take(now):
             entry = self._entries.get(peer)
             if entry is not None and entry.expires_at <= now:
                 self.remove(peer)

@@ -46,8 +46,7 @@ class OwnAdvertisement:
 
     def is_current(self) -> bool:
         """Whether the directory has what we sealed last, and not another holder of our key."""
-        held = self._directory.get(self._directory.own)
-        return self.content is None or (held is not None and held.envelope == self._sealed)
+        return self.content is None or self._directory.own_envelope == self._sealed
 
     def publish(self, content: Advertisement, now: UnixMs) -> None:
         """Seal with the next sequence (ADV-15: now, or one above the last) and keep.

@@ -9,7 +9,7 @@ from p2p_modelex.core.directory.intake import Intake
 from p2p_modelex.core.effects import CloseStream, Effect, ResetStream, Send, StreamId
 from p2p_modelex.core.inputs import FrameReceived, Input, StreamEnded
 from p2p_modelex.errors import RemoteProtocolError
-from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
+from p2p_modelex.ids import PeerId
 from p2p_modelex.records import codec
 from p2p_modelex.records.reconciliation import (
     SPLIT_MAX,
@@ -178,8 +178,8 @@ def _shortest_between(before: bytes, key: bytes) -> bytes:
 
 def collect(directory: Directory, keys: tuple[bytes, ...], now: UnixMs) -> tuple[bytes, ...]:
     """Return the envelopes held of these Ed25519 keys that have not expired."""
-    entries = (directory.get(peer_id_of(PublicKey(key))) for key in keys)
-    return tuple(entry.envelope for entry in entries if entry and entry.expires_at > now)
+    envelopes = (directory.get_envelope(key, now) for key in keys)
+    return tuple(envelope for envelope in envelopes if envelope is not None)
 
 
 def pull(directory: Directory, ranges: tuple[Bounds, ...], now: UnixMs) -> Pulled:
@@ -187,10 +187,10 @@ def pull(directory: Directory, ranges: tuple[Bounds, ...], now: UnixMs) -> Pulle
     found: list[bytes] = []
     for asked in ranges:
         for key in directory.index.scan(asked.lower, asked.upper):
-            entry = directory.get(peer_id_of(PublicKey(key)))
-            if entry is None or entry.expires_at <= now:
+            envelope = directory.get_envelope(key, now)
+            if envelope is None:
                 continue
             if len(found) == limits.RECONCILE_BATCH_RECORDS:
                 return Pulled(tuple(found), key)
-            found.append(entry.envelope)
+            found.append(envelope)
     return Pulled(tuple(found), b"")

@@ -98,8 +98,9 @@ class Intake:
     def take_quote(self, quoted: Quoted, now: UnixMs) -> Digest:
         """Check a quote and return its name; RemoteProtocolError EXC-5.
 
-        JobRefused `wrong_epoch` if one of us has not yet seen a split that the other has, and
-        `quote_expired` where it came too late.
+        JobRefused `wrong_epoch` if one of us has not yet seen a split that the other has,
+        `price_changed` if it asks more than our advertisement says, which may have been replaced
+        since, and `quote_expired` where it came too late.
         """
         purchase, offer = self._purchase, self._purchase.offer
         if quoted.quote.signer != public_key_of(self._peer):
@@ -114,15 +115,16 @@ class Intake:
             "request": quote.request == compute_request_digest(purchase.request),
             "weights": quote.weights == offer.weights,
             "max_tokens": quote.max_tokens == purchase.request.max_tokens,
-            "prompt_price": quote.prompt_price <= offer.prompt_price,
-            "completion_price": quote.completion_price <= offer.completion_price,
-            "window": quote.window
-            <= pricing.compute_window(offer, purchase.request, quote.prompt_tokens),
             "payee": quote.payee == purchase.ownership.ownership.operator,
         }
         for name, is_good in checks.items():
             if not is_good:
                 raise RemoteProtocolError("EXC-5", f"the quote's {name} is not what was agreed")
+        prompt, completion = quote.prompt_price, quote.completion_price
+        if prompt > offer.prompt_price or completion > offer.completion_price:
+            raise JobRefused("price_changed", "EXC-5: it asks more than was advertised")
+        if quote.window > pricing.compute_window(offer, purchase.request, quote.prompt_tokens):
+            raise RemoteProtocolError("EXC-5", "the quote's window is not what was agreed")
         if quote.valid_until < now:  # a link or a clock may be slow: nobody is to blame
             raise JobRefused("quote_expired", "EXC-5: the quote came too late")
         self._quote = quote

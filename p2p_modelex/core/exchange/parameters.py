@@ -66,6 +66,13 @@ OPEN_JOBS_MAX = 256
 RACE_RETRY_MS = Millis(1_000)
 """When a requester should ask again after a refusal that is about a race."""
 
+PRICES_HELD_MS = Millis(60_000)
+"""How long prices that were advertised are still served after dearer ones took their place: 99 of
+100 directories have the newer advertisement by then (simulations/results/market.md)."""
+
+FORMER_MAX = 16
+"""Advertisements whose prices are held at once; with one each second, the newest count."""
+
 QUOTE_BYTES = 512
 """An encoded Quote has about 250 bytes."""
 

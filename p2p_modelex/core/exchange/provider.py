@@ -176,7 +176,7 @@ class ProviderExchange:
                 return self._open(now)
             case SplitFetched() if self._early is not None:
                 order, self._early = self._early, None
-                return self._count(build_sale(self._seller, order), now)
+                return self._count(build_sale(self._seller, order, now), now)
             case ShutDown():
                 self._is_shutting_down = True
             case TimerFired() if self._serving is not None:
@@ -212,7 +212,7 @@ class ProviderExchange:
                 if is_ahead(self._seller, message):
                     self._early = message
                     return [FetchSplit(), *self._wait(now)]
-                return self._count(build_sale(self._seller, message), now)
+                return self._count(build_sale(self._seller, message, now), now)
             case Accept():
                 assert self._sale is not None
                 self._refuse_leaving()

@@ -1,6 +1,6 @@
 """One job as its provider sees it: what was asked, on which terms, and the papers it signs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -11,6 +11,7 @@ from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
 from p2p_modelex.records import codec, envelope, receipt
+from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import QUOTE_DOMAIN, Accept, Order, Quote, Request, features_of
@@ -217,13 +218,29 @@ def is_ahead(seller: Seller, order: Order) -> bool:
     return order.voucher.voucher.epoch > find_ware(seller, order.request).offer.epoch
 
 
-def build_sale(seller: Seller, order: Order) -> Sale:
-    """Return the sale of a fast order; JobRefused if the prices are not the advertised ones."""
+def build_sale(seller: Seller, order: Order, now: UnixMs) -> Sale:
+    """Return the sale of a fast order, at the prices that it names; JobRefused if they are under
+    the advertised ones.
+    """
     ware = find_ware(seller, order.request)
     offer = ware.offer
     if order.voucher.voucher.epoch != offer.epoch:
         raise JobRefused("wrong_epoch", f"EXC-6: prices are in split epoch {offer.epoch}")
-    wanted = (order.prompt_price, order.completion_price)
-    if wanted != (offer.prompt_price, offer.completion_price):
+    former = (one for held in seller.former if now <= held.until for one in held.wares)
+    if not any(_serves(one.offer, offer, order) for one in (ware, *former)):
         raise JobRefused("price_changed", "EXC-6: read the newest advertisement")
+    agreed = msgspec.structs.replace(
+        offer, prompt_price=order.prompt_price, completion_price=order.completion_price
+    )
+    ware = replace(ware, offer=agreed)
     return Sale(JobId(order.job), order.request, ware, order.max_cost, order.voucher, order.base)
+
+
+def _serves(advertised: Offer, offer: Offer, order: Order) -> bool:
+    """Whether what was advertised is this offer, at prices that the order reaches."""
+    return (
+        (advertised.model, advertised.weights, advertised.epoch)
+        == (offer.model, offer.weights, offer.epoch)
+        and advertised.prompt_price <= order.prompt_price
+        and advertised.completion_price <= order.completion_price
+    )

@@ -1,7 +1,7 @@
 """What the two ends are given: what a provider sells, what a requester buys."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.errors import BadInput
@@ -25,6 +25,14 @@ class Ware:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What was advertised before, at whose prices is still sold until then (EXC-6)."""
+
+    wares: tuple[Ware, ...]
+    until: UnixMs
+
+
+@dataclass(frozen=True, slots=True)
 class Seller:
     """Who a provider is and what it sells. Made anew when prices change; a job keeps its own.
 
@@ -38,6 +46,13 @@ class Seller:
     network: NetworkId
     registry_domain: Digest
     wares: tuple[Ware, ...]
+    former: tuple[Former, ...] = ()
+
+    def give_way(self, newer: "Seller", now: UnixMs) -> "Seller":
+        """Return the newer one, which still sells at the prices of this one for a while."""
+        until = UnixMs(now + parameters.PRICES_HELD_MS)
+        former = (Former(self.wares, until), *(one for one in self.former if one.until >= now))
+        return replace(newer, former=former[: parameters.FORMER_MAX])
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,31 @@ class PayeeLedger:
         self._settlement.note_redeemed(channel)
         return (RedeemedRow(channel, promise.lane, Wei(lane.redeemed)),)
 
+    def get_redeemed(self) -> tuple[ChannelId, ...]:
+        """The channels of which we noted that something was redeemed."""
+        return tuple(
+            channel
+            for channel, account in self._channels.items()
+            if any(lane.redeemed for lane in account.lanes.values())
+        )
+
+    def take_back(self, state: ChannelState) -> tuple[Row, ...]:
+        """Count nothing of a channel of ours as redeemed if the chain has claimed less there than
+        we noted, and holds something still: a reorg undid it, and all lanes are tried anew.
+        """
+        account = self._channels[ChannelId(state.channel)]
+        epoch = max(account.epoch, Epoch(state.epoch))
+        noted = sum(rescale(lane.redeemed, lane.epoch, epoch) for lane in account.lanes.values())
+        is_whole = rescale(state.claimed, state.epoch, epoch) >= noted
+        if is_whole or state.claimed == state.deposit:
+            return ()
+        rows: list[Row] = []
+        for number, lane in account.lanes.items():
+            if lane.redeemed:
+                lane.redeemed = 0
+                rows.append(RedeemedRow(ChannelId(state.channel), number, Wei(0)))
+        return tuple(rows)
+
     def note_epoch(self, epoch: Epoch) -> None:
         """The token has split: what the settlement policy says is worth more wei now."""
         self._settlement.note_epoch(epoch)

@@ -14,8 +14,8 @@ from p2p_modelex.ids import PeerId
 from p2p_modelex.limits import GOSSIP_MESSAGE_BYTES, KIB
 from p2p_modelex.net.abc import GossipMessage, Validator, Verdict
 from p2p_modelex.net.bounded import GossipLimiter
-from p2p_modelex.net.libp2p.gossip_frames import FramedGossipSub
 from p2p_modelex.net.libp2p.gossip_intake import PacedPubsub
+from p2p_modelex.net.libp2p.gossip_mesh import ScoredGossipSub
 from p2p_modelex.net.libp2p.host import peer_of
 
 _log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Gossip:
 
 
 def _build_router() -> Any:
-    router: Any = cast(Any, FramedGossipSub)(
+    router: Any = cast(Any, ScoredGossipSub)(
         [TProtocol(GOSSIPSUB_ID)],
         DEGREE,
         DEGREE_LOW,

@@ -18,6 +18,7 @@ from libp2p.pubsub.validators import signature_validator
 from p2p_modelex.errors import RemoteProtocolError
 from p2p_modelex.limits import GOSSIP_MESSAGE_BYTES
 from p2p_modelex.net.libp2p.gossip_frames import FramedPubsub, read_frame
+from p2p_modelex.net.libp2p.gossip_mesh import ScoredGossipSub
 
 NEIGHBOUR_RATE = 30.0
 NEIGHBOUR_BURST = 300.0
@@ -62,6 +63,8 @@ class PacedPubsub(FramedPubsub):
     judge: whether a message, whose signature is good, is taken and spreads. blame: told of
     offences that are no accident (names of net/reputation.py).
     """
+
+    router: ScoredGossipSub
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class PacedPubsub(FramedPubsub):
             raise RemoteProtocolError("bad_signature", "a message that its origin did not sign")
         if self._judge(neighbour, message):
             self._mark_msg_seen(message)
+            self.router.on_first(neighbour, message.topicIDs[0])
             await self.router.publish(neighbour, message)
 
 

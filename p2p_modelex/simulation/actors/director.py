@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from p2p_modelex.core.inputs import ShutDown
 from p2p_modelex.ids import Address
 from p2p_modelex.simulation.actors.conversations import Reply
 from p2p_modelex.simulation.actors.neighbourhood import Keep, Neighbourhood
@@ -31,6 +32,13 @@ class Join(msgspec.Struct, frozen=True, gc=False):
 
 class Leave(msgspec.Struct, frozen=True, gc=False):
     """A session ends: the process is killed, as most end."""
+
+    node: int
+    life: int
+
+
+class Goodbye(msgspec.Struct, frozen=True, gc=False):
+    """A session is about to end: the process takes nothing new, and says that it goes."""
 
     node: int
     life: int
@@ -96,6 +104,7 @@ class Director:
         self._takes: dict[type, Callable[[Any], None]] = {
             Join: self._on_join,
             Leave: self._on_leave,
+            Goodbye: self._on_goodbye,
             Keep: self._neighbourhood.keep,
             Reprice: self._pricers.look,
             Begin: self._on_begin,
@@ -152,7 +161,19 @@ class Director:
             rng = self._world.open_stream("session", machine.number, machine.lives)
             ends = self._kernel.now + int(rng.expovariate(1.0) * session)
             if ends < self._until:
-                self._kernel.at(ends, self, Leave(machine.number, machine.lives))
+                is_sudden = machine.population.goodbye is None
+                kind = Leave if is_sudden else Goodbye
+                self._kernel.at(ends, self, kind(machine.number, machine.lives))
+
+    def _on_goodbye(self, event: Goodbye) -> None:
+        """As `node/node.py: leave`."""
+        machine = self._world.machines[event.node]
+        life, grace = machine.life, machine.population.goodbye
+        if life is None or machine.lives != event.life or grace is None:
+            return
+        life.take(ShutDown())
+        life.perform(life.core.withdraw)
+        self._kernel.at(self._kernel.now + grace, self, Leave(event.node, event.life))
 
     def _on_leave(self, event: Leave) -> None:
         machine = self._world.machines[event.node]

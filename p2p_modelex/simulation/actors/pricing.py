@@ -6,6 +6,7 @@ from p2p_modelex.simulation.kernel import Target
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import PRICE_TOKENS, Machine
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.plugin import PRICING
 from p2p_modelex.simulation.scenario.quantities import Money
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Pricing
@@ -62,6 +63,8 @@ def compute_price(pricing: Pricing, engine: Engine, life: Life) -> int:
         case "surge":
             load = min(1.0, len(life.core.payee.jobs) / engine.slots)
             price = engine.completion_price + int(engine.completion_price * pricing.step * load)
+        case plugged:
+            price = PRICING[plugged](life, engine, pricing)
     return max(pricing.cost, price)
 
 

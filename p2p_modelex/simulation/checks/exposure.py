@@ -112,7 +112,7 @@ class Exposure:
         is_honest = is_ours and self._is_honest(life)
         try:
             self._read(life, tab, tag, job, rest, is_ours=is_ours)
-        except (msgspec.DecodeError, ValueError, TypeError, IndexError):
+        except (msgspec.DecodeError, ValueError, TypeError, LookupError):
             if is_honest:
                 raise
         if is_honest:

@@ -9,7 +9,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from math import log
 
+from p2p_modelex.simulation.models.tcp import PACKET_BYTES, Flow, compute_extra
 from p2p_modelex.simulation.scenario.settings import Links
 
 _TABLE = tomllib.loads(
@@ -32,10 +34,6 @@ CONNECTION_BYTES = 5_790
 """What both ends of a new connection say before they say anything of ours: TCP, Noise, Yamux,
 identify, and pubsub's greeting, with headers (`make calibrate`).
 """
-PACKET_BYTES = 1400
-LOSS_WAIT_US = 200_000
-"""TCP's least time-out (Linux); each further loss of the same packet waits twice as long."""
-LOSSES_MAX = 6
 KEEPALIVE_US = 30_000_000
 """A connection over which nothing passes for so long is given up by both ends."""
 
@@ -90,32 +88,31 @@ class LinkModel:
         """One way, in microseconds, without jitter."""
         return self._half[sender.region, receiver.region] if self._one is None else self._one
 
-    def compute_arrival(self, sender: Place, receiver: Place, size: int, at: int) -> int:
-        """Return when `size` bytes that are sent at a time are there."""
+    def compute_arrival(
+        self, sender: Place, receiver: Place, size: int, at: int, flow: Flow | None = None
+    ) -> int:
+        """Return when `size` bytes that are sent at a time are there, behind what went before in
+        their flow; without one, as the first of a new one.
+        """
+        flow = flow or Flow()
         size += HEADER_BYTES
         sender.bytes_sent += size
-        gone = max(at, sender.up_free) + size * 1_000_000 // sender.up
-        sender.up_free = gone
-        latency = self.get_latency(sender, receiver)
+        begins = max(at, sender.up_free)
+        sender.up_free = begins + size * 1_000_000 // sender.up
+        # get_latency written out: every frame comes by here.
+        latency = self._half[sender.region, receiver.region] if self._one is None else self._one
         rng = sender.rng
-        arrival = gone + latency
-        if self._jitter:
-            arrival += int(rng.expovariate(1.0) * self._jitter * latency)
-        if self._loss:
-            arrival += self._compute_loss(size, latency, rng)
-        clogged = max(sender.clogged_until, receiver.clogged_until)
-        return max(arrival, clogged) + size * 1_000_000 // receiver.down
-
-    def _compute_loss(self, size: int, latency: int, rng: random.Random) -> int:
+        begins = max(begins, flow.free)
         packets = -(-size // PACKET_BYTES)
-        lost = 1.0 - (1.0 - self._loss) ** packets
-        wait, total = max(LOSS_WAIT_US, 2 * latency), 0
-        for _ in range(LOSSES_MAX):
-            if rng.random() >= lost:
-                break
-            total += wait
-            wait, lost = 2 * wait, self._loss
-        return total
+        flow.free = begins + compute_extra(flow, packets, 2 * latency, begins, self._loss, rng)
+        arrival = max(sender.up_free, flow.free) + latency
+        if self._jitter:
+            # rng.expovariate(1.0), written out: every frame comes by here.
+            arrival += int(-log(1.0 - rng.random()) * self._jitter * latency)
+        clogged = max(sender.clogged_until, receiver.clogged_until)
+        arrival = max(arrival, clogged) + size * 1_000_000 // receiver.down
+        flow.last = max(arrival, flow.last)
+        return flow.last
 
     def find_heal(self, sender: int, receiver: int, now: int) -> int:
         """Return when a cut between two nodes heals; 0 if there is none."""

@@ -7,6 +7,7 @@ test holds both to the same course of events. An entry takes some 30 bytes here 
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import chain, compress
 
 from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.directory.expiries import Expiries
@@ -16,7 +17,7 @@ from p2p_modelex.core.directory.index import CapabilityIndex
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.reconciliation import Range
 from p2p_modelex.records.rows import RecordRow
-from p2p_modelex.simulation.nodes.catalogue import Catalogue, Version
+from p2p_modelex.simulation.nodes.catalogue import Block, Catalogue, Version
 from p2p_modelex.simulation.nodes.life import START_MS
 from p2p_modelex.units import UnixMs
 
@@ -45,27 +46,31 @@ class SharedIndex:
         """Count one version in the place of another."""
         version = before or after
         assert version is not None
-        at = self._catalogue.blocks_of[version.number]
+        at, elements = self._catalogue.blocks_of[version.number], self._catalogue.elements
         more = (after is not None) - (before is not None)
-        self._totals[at] += (after.element if after else 0) - (before.element if before else 0)
+        self._totals[at] += (elements[after.at] if after else 0) - (
+            elements[before.at] if before else 0
+        )
         self._counts[at] += more
         self._many += more
 
     def get(self, key: bytes) -> int | None:
         """Return the sequence held for a key."""
-        number = self._catalogue.numbers_of_keys.get(key)
-        version = self._get_version(number) if number is not None else None
-        return None if version is None else version.row.sequence
+        row = self.find_row(key)
+        return None if row is None else row.sequence
 
     def sequence_of(self, key: bytes) -> int:
         """Return the sequence of a key that is held."""
-        found = self._get_version(self._catalogue.numbers_of_keys[key])
-        assert found is not None
-        return found.row.sequence
+        at = self._held[self._catalogue.numbers_of_keys[key]]
+        return self._catalogue.versions[at - 1].row.sequence
 
-    def _get_version(self, number: int) -> Version | None:
-        at = self._held[number] if number < len(self._held) else 0
-        return self._catalogue.versions[at - 1] if at else None
+    def find_row(self, key: bytes) -> RecordRow | None:
+        """Return what is held of a key."""
+        number = self._catalogue.numbers_of_keys.get(key)
+        if number is None or number >= len(self._held):
+            return None
+        at = self._held[number]
+        return self._catalogue.versions[at - 1].row if at else None
 
     def keys(self, lower: bytes = b"", upper: bytes = b"") -> list[bytes]:
         """Return the keys from `lower` to before `upper` (empty: to the end), sorted."""
@@ -73,39 +78,46 @@ class SharedIndex:
 
     def scan(self, lower: bytes = b"", upper: bytes = b"") -> Iterator[bytes]:
         """Yield what `keys` returns."""
-        catalogue, held = self._catalogue, self._held
-        for at in self._blocks_between(lower, upper):
-            block = catalogue.blocks[at]
-            if self._counts[at]:
-                cut = _slice(block.keys, lower, upper)
-                for key, number in zip(block.keys[cut], block.numbers[cut], strict=True):
-                    if number < len(held) and held[number]:
-                        yield key
+        self._make_room()
+        return chain.from_iterable(
+            self._scan_block(self._catalogue.blocks[at], lower, upper)
+            for at in self._blocks_between(lower, upper)
+            if self._counts[at]
+        )
+
+    def _scan_block(self, block: Block, lower: bytes, upper: bytes) -> Iterator[bytes]:
+        cut = _slice(block.keys, lower, upper)
+        return compress(block.keys[cut], map(self._held.__getitem__, block.numbers[cut]))
+
+    def _make_room(self) -> None:
+        """Have a place for everybody there is, before they are looked up by their numbers."""
+        missing = len(self._catalogue.peers) - len(self._held)
+        if missing:
+            self._held.frombytes(bytes(4 * missing))
 
     def describe(self, lower: bytes = b"", upper: bytes = b"") -> Range:
         """Return the count and fingerprint from `lower` to before `upper` (empty: to the end)."""
+        self._make_room()
         blocks = self._blocks_between(lower, upper)
-        total = count = 0
-        if len(blocks) > 2:
+        total, count = self._sum(blocks.start, lower, upper)
+        if len(blocks) > 1:
             inner = slice(blocks.start + 1, blocks.stop - 1)
-            total, count = sum(self._totals[inner]), sum(self._counts[inner])
-        for at in {blocks.start: None, blocks.stop - 1: None}:
-            more, many = self._sum(at, lower, upper)
-            total, count = total + more, count + many
+            more, many = self._sum(blocks.stop - 1, lower, upper)
+            total += sum(self._totals[inner]) + more
+            count += sum(self._counts[inner]) + many
         return Range(lower, upper, count, compute_fingerprint(total, count))
 
     def _sum(self, at: int, lower: bytes, upper: bytes) -> tuple[int, int]:
         """Return sum and count of the part of a block that is between two keys."""
         if not self._counts[at]:
             return 0, 0
-        block, versions = self._catalogue.blocks[at], self._catalogue.versions
+        block = self._catalogue.blocks[at]
         cut = _slice(block.keys, lower, upper)
         if cut.stop - cut.start == len(block.keys):
             return self._totals[at], self._counts[at]
-        held = self._held
-        there = [held[number] for number in block.numbers[cut] if number < len(held)]
-        elements = [versions[version - 1].element for version in there if version]
-        return sum(elements), len(elements)
+        versions = list(map(self._held.__getitem__, block.numbers[cut]))
+        total = sum(map(self._catalogue.elements.__getitem__, versions))
+        return total, len(versions) - versions.count(0)
 
     def _blocks_between(self, lower: bytes, upper: bytes) -> range:
         last = self._catalogue.find_block(upper) if upper else len(self._totals) - 1
@@ -129,7 +141,7 @@ class SharedHoldings:
         self._received = array("I")
         self._introducers = array("I")
         self._order = array("I")
-        self._expiries = Expiries()
+        self.expiries = Expiries()
         self._capabilities: CapabilityIndex | None = None
         self.index = SharedIndex(catalogue, self._held)
 
@@ -177,6 +189,11 @@ class SharedHoldings:
         number = self._find(peer)
         return None if number is None else self._build(number)
 
+    def get_envelope(self, key: bytes, now: UnixMs) -> bytes | None:
+        """See Holdings."""
+        row = self.index.find_row(key)
+        return row.envelope if row is not None and row.expires_at > now else None
+
     def get_row(self, peer: PeerId) -> RecordRow:
         """See Holdings."""
         number = self._catalogue.numbers[peer]
@@ -198,20 +215,19 @@ class SharedHoldings:
         self._received[number] = entry.received_at - _BASE_MS
         self._introducers[number] = introducer
         self._exchange(before, after)
-        self._expiries.put(after.row.peer, entry.expires_at)
-        if self._expiries.is_loose(len(self)):
-            self._expiries.clear()
+        self.expiries.put(after.row.peer, entry.expires_at)
+        if self.expiries.is_loose(len(self)):
+            self.expiries.clear()
             for one in self._list_numbers():
                 version = catalogue.versions[self._held[one] - 1]
-                self._expiries.put(version.row.peer, version.row.expires_at)
+                self.expiries.put(version.row.peer, version.row.expires_at)
         if len(self._order) > 2 * len(self) + _SLACK:
             self._order = array("I", self._list_numbers())
 
     def _make_room(self, number: int) -> None:
-        if number >= len(self._held):
-            more = bytes(4 * (len(self._catalogue.peers) - len(self._held)))
-            for one in (self._held, self._received, self._introducers):
-                one.frombytes(more)
+        for one in (self._held, self._received, self._introducers):
+            if number >= len(one):
+                one.frombytes(bytes(4 * (len(self._catalogue.peers) - len(one))))
 
     def _exchange(self, before: Version | None, after: Version | None) -> None:
         self.index.swap(before, after)
@@ -236,14 +252,10 @@ class SharedHoldings:
         self._held[number] = 0
         self._exchange(before, None)
 
-    def next_expiry(self) -> UnixMs | None:
-        """See Holdings."""
-        return self._expiries.get_next()
-
     def take_expired(self, now: UnixMs) -> tuple[PeerId, ...]:
         """See Holdings."""
         gone = []
-        for peer in self._expiries.take(now):
+        for peer in self.expiries.take(now):
             number = self._find(peer)
             if number is None:
                 continue

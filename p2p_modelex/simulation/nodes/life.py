@@ -120,6 +120,7 @@ class Life:
         self._limiter = GossipLimiter(GossipRates())
         self._busy_until = 0
         self._acting_at = 0
+        self._weighed: tuple[Rpc | None, int] = (None, 0)
         self._alarms = Alarms(kernel, self, self._fire)
         self._waiting: deque[inp.Input | Step] = deque()
         self._rows: list[Row] = []
@@ -192,15 +193,12 @@ class Life:
         else:
             self.take(event)  # type: ignore[arg-type]
 
-    def take(self, happened: inp.Input) -> None:
-        """Hand an input to the core, now or when the disk has written."""
-        self._ask(happened)
-
     def perform(self, step: Step) -> None:
-        """Take a step that is no input, such as `core.withdraw`; likewise."""
-        self._ask(step)
+        """Take a step that is no input, such as `core.withdraw`, as `take` does."""
+        self.take(step)
 
-    def _ask(self, asked: inp.Input | Step) -> None:
+    def take(self, asked: inp.Input | Step) -> None:
+        """Hand an input to the core, now or when the disk has written."""
         if self.is_over:
             return
         if self.is_writing:
@@ -334,7 +332,9 @@ class Life:
         connection = self.wires.connections.get(peer)
         if connection is not None:
             at = max(self._acting_at, self.kernel.now)
-            self.wires.transmit(connection, rpc.size, rpc, at)
+            if rpc is not self._weighed[0]:  # one and the same goes to all of a mesh
+                self._weighed = rpc, rpc.size
+            self.wires.transmit(connection, self._weighed[1], rpc, at)
 
     def judge_message(self, message: Message, forwarder: PeerId) -> bool | None:
         """Judge a gossip message, and tell the core of it if it is good."""

@@ -1,7 +1,7 @@
 """One process on the network: its dials, connections and streams, as net/libp2p/ promises them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from p2p_modelex.core.effects import StreamId
 from p2p_modelex.ids import PeerId
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.links import CONNECTION_BYTES, LinkModel, Place
+from p2p_modelex.simulation.models.tcp import Flow
 
 DIAL_TRIPS = 3
 """Round trips before a stream can be opened: TCP, and Noise with the muxer."""
@@ -62,8 +63,8 @@ class Connection:
     number: int
     opener: "Wires"
     other: "Wires"
-    last_to_other: int = 0
-    last_to_opener: int = 0
+    to_other: Flow = field(default_factory=Flow)
+    to_opener: Flow = field(default_factory=Flow)
 
 
 @dataclass(slots=True)
@@ -183,14 +184,13 @@ class Wires:
         """Let an event reach the other end of a connection, after all that went before."""
         is_ours = connection.opener is self
         other = connection.other if is_ours else connection.opener
-        arrival = self._links.compute_arrival(self.place, other.place, size, at)
-        heal = self._links.find_heal(self.process.number, other.process.number, at)
-        if heal:
-            arrival = max(arrival, heal + self._links.get_latency(self.place, other.place))
-        if is_ours:
-            arrival = connection.last_to_other = max(arrival, connection.last_to_other)
-        else:
-            arrival = connection.last_to_opener = max(arrival, connection.last_to_opener)
+        flow = connection.to_other if is_ours else connection.to_opener
+        arrival = self._links.compute_arrival(self.place, other.place, size, at, flow)
+        if self._links.cuts:
+            heal = self._links.find_heal(self.process.number, other.process.number, at)
+            if heal:
+                healed = heal + self._links.get_latency(self.place, other.place)
+                arrival = flow.last = max(arrival, healed)
         self._kernel.at(arrival, other.process, event)
 
     def drop(self, peer: PeerId) -> None:

@@ -15,6 +15,7 @@ from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
 from p2p_modelex.simulation.models.cryptography import Notary
 from p2p_modelex.simulation.models.gossip import Router
+from p2p_modelex.simulation.models.gossip.caches import SeenBook
 from p2p_modelex.simulation.models.host import Host
 from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
@@ -51,6 +52,9 @@ class World:
         self.chain = chain
         self._observer = observer
         self._numbers = count(1)
+        # Scores ask when a message came to this very router.
+        is_shared = scenario.codec == "objects" and not scenario.gossip.scores
+        self._seen = SeenBook(scenario.gossip.seen) if is_shared else None
         self.machines: list[Machine] = []
         self.by_peer: dict[PeerId, Machine] = {}
         self.by_account: dict[Address, Machine] = {}
@@ -153,7 +157,7 @@ class World:
         proof = machine.build_ownership()
         shop = machine.build_shop(proof)
         assert shop is not None
-        life.core.stock(shop)
+        life.core.stock(shop, life.now_ms)
         self._advertise(machine, life, proof)
 
     def _build_life(self, machine: Machine, core: NodeCore) -> Life:
@@ -191,6 +195,7 @@ class World:
             # A sequence goes on after a restart: others remember the messages of before.
             machine.lives << 32,
             life.regard,
+            self._seen,
         )
         return life
 

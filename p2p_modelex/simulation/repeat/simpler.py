@@ -83,6 +83,8 @@ def _put(here: Any, path: Path, value: Any, *, is_default: bool = False) -> Any:
     if here is None:
         return None  # a table that has been taken away meanwhile
     if isinstance(step, int):
+        if step >= len(here):
+            return here  # likewise
         changed = _put(here[step], tuple(rest), value, is_default=is_default)
         return (*here[:step], changed, *here[step + 1 :])
     if rest:

@@ -139,7 +139,7 @@ class Measures:
     def _is_complete(self, lives: list[Life], advertisers: list[PeerId]) -> bool:
         most = max(1, PAIRS_MAX // max(1, len(advertisers)))
         looked = self._rng.sample(lives, most) if len(lives) > most else lives
-        if any(len(life.core.directory) < len(advertisers) for life in looked):
+        if any(len(life.core.directory) < len(advertisers) for life in lives):
             return False
         return all(
             get(peer) is not None
@@ -208,13 +208,14 @@ class Measures:
         return {"honest_known": sum(shares) / len(shares), "honest_known_min": min(shares)}
 
     def find_calm(self) -> float | None:
-        """Return since when, for good, no more requests than twice the usual are in hand; None if
-        there are as many in the end.
+        """Return since when, for good, no more requests are in hand than is usual where there are
+        any, twice, and CALM; None if there are more in the end.
         """
-        usual = 2 * statistics.median(sampled.running for sampled in self.samples)
+        counts = [sampled.running for sampled in self.samples if sampled.running]
+        most = 2 * statistics.median(counts or [0]) + CALM
         since = None
         for sampled in reversed(self.samples):
-            if sampled.running > max(usual, CALM):
+            if sampled.running > most:
                 break
             since = sampled.at_s
         return since

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
+from p2p_modelex.simulation.actors.behaviours.base import tag_of
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.world import World
 
@@ -21,8 +22,9 @@ class Providers:
 
     def on_sent(self, life: Life, effect: fx.Send) -> None:
         """A frame leaves; those among members of farms are counted."""
-        if life.speaks(effect.stream, MEMBERS_PROTOCOL):
-            self._members[_MEMBERS[effect.payload[1]]] += 1
+        name = _MEMBERS.get(tag_of(effect.payload))  # a liar's may have none
+        if name is not None and life.speaks(effect.stream, MEMBERS_PROTOCOL):
+            self._members[name] += 1
 
     def summarise(self) -> dict[str, float]:
         """Return measures by name. engines_alike: Jain's index, 1 if all made as much.

@@ -34,7 +34,7 @@ def list_held(holds: Sequence[Expectation], result: Result) -> list[Held]:
         bounds = ((one.at_least, "at least"), (one.at_most, "at most"))
         told = " and ".join(f"{word} {number:g}" for number, word in bounds if number is not None)
         value = result.measures.get(one.measure)
-        is_met = result.is_whole and find_unmet(one, value) is None
+        is_met = result.is_whole and find_unmet(one, result.measures) is None
         found.append(Held(f"{one.measure} {told}", value, is_met))
     return found
 

@@ -3,9 +3,10 @@
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from threading import Thread
 
 from p2p_modelex.simulation.results.sweep import Planned, Swept, run_one
 
@@ -63,4 +64,13 @@ def _receive(ended: Connection, process: BaseProcess) -> Swept | int | None:
 
 def _work(planned: Planned, answer: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its processes
+    Thread(target=_end_with_parent, daemon=True).start()
     answer.send(run_one(planned))
+
+
+def _end_with_parent() -> None:
+    """Whoever is killed cannot end its processes: they must not run on for hours."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)

@@ -16,10 +16,21 @@ import msgspec
 from p2p_modelex.core.routing.profile import PROFILES
 from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, BUYERS
+from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.scenario.options import OPTIONS
-from p2p_modelex.simulation.scenario.quantities import Duration
-from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
+from p2p_modelex.simulation.scenario.quantities import Duration, Money
+from p2p_modelex.simulation.scenario.settings import (
+    Chain,
+    Cpu,
+    Engine,
+    Fees,
+    Gossip,
+    Links,
+    Messages,
+    Score,
+    Shards,
+)
 from p2p_modelex.simulation.scenario.tables import (
     FAULT_KINDS,
     ON_CHAIN,
@@ -27,6 +38,7 @@ from p2p_modelex.simulation.scenario.tables import (
     FaultKind,
     Policy,
     Population,
+    Pricing,
     Scenario,
     Workload,
 )
@@ -69,6 +81,13 @@ class _Chance:
         """Whether something is in this world at all."""
         return self._open("has", *names).random() < likely
 
+    def _has_chain(self) -> bool:
+        return self._has("chain", likely=0.9)
+
+    def _rates(self) -> bool:
+        """Whether buyers rate sellers, on chain."""
+        return self._has_chain() and self._has("ratings")
+
     def _draw(self, kind: type[T], *names: str) -> dict[str, Any]:
         """Draw the fields of a table. An option that this world has is drawn for each table anew,
         and may be left as it is.
@@ -82,10 +101,22 @@ class _Chance:
         return drawn
 
     def draw(self) -> Scenario:
+        if self._has("routers", likely=0.08):
+            return self._build(population=self._draw_routers(), **self._draw_messages())
         populations = self._draw_populations()
         chain = None
-        if self._has("chain", likely=0.9):
+        if self._has_chain():
             chain = Chain(fees=Fees(**self._draw(Fees)), **self._draw(Chain))
+        return self._build(
+            chain=chain,
+            population=populations,
+            workload=self._draw_workloads(populations) if chain is not None else (),
+            fault=self._draw_faults(populations, chain),
+            policy=(self._draw_policy(),) if self._has("policy") else (),
+            **({"registers": True} if self._rates() else {}),
+        )
+
+    def _build(self, **rest: Any) -> Scenario:
         return Scenario(
             name=f"chance-{self._seed}",
             seed=self._seed,
@@ -93,15 +124,37 @@ class _Chance:
             settle=Duration(SETTLES_S * _S),
             measure_every=Duration(5 * _S),
             links=Links(**self._draw(Links)),
-            gossip=Gossip(**self._draw(Gossip)),
+            gossip=Gossip(score=Score(**self._draw(Score)), **self._draw(Gossip)),
             cpu=Cpu(**self._draw(Cpu)),
-            chain=chain,
-            population=populations,
-            workload=self._draw_workloads(populations) if chain is not None else (),
-            fault=self._draw_faults(populations, chain),
-            policy=(self._draw_policy(),) if self._has("policy") else (),
-            **self._draw(Scenario),
+            **{**self._draw(Scenario), **rest},
         )
+
+    def _draw_routers(self) -> tuple[Population, ...]:
+        """A world of gossip alone."""
+        rng = self._open("routers")
+        honest = Population(name="honest", role="router", count=rng.randint(5, 40))
+        dials = rng.choice(((), ("honest",)))
+        liars = tuple(
+            Population(
+                name=f"liars-{name}",
+                role="router",
+                behaviour=name,
+                count=rng.randint(1, 20),
+                dials=dials,
+                addresses=rng.choice((0, 1)),
+                turns=Duration(rng.choice((0, self._lasts // 2))),
+                victims="honest" if name == "censor" else None,
+            )
+            for name in GOSSIPERS
+            if name != "honest" and self._has("gossiper", name)
+        )
+        return (honest, *liars)
+
+    def _draw_messages(self) -> dict[str, Any]:
+        shards = self._draw(Shards)
+        if "count" not in shards:
+            shards.pop("each", None)
+        return {"messages": Messages(**self._draw(Messages)), "shards": Shards(**shards)}
 
     def _draw_populations(self) -> tuple[Population, ...]:
         rng = self._open("populations")
@@ -135,6 +188,9 @@ class _Chance:
             drawn |= self._draw_wares(name)
         else:
             drawn.pop("resident", None)
+            if self._rates():
+                drawn["rates"] = "colluding" if behaviour == "colluder" else "honestly"
+                drawn["believes"] = ("buyers",)
         if self._has("routing"):
             own = (POLICY,) if self._has("policy") else ()
             drawn["routing"] = self._open("routing", name).choice((*PROFILES, *own))
@@ -146,6 +202,9 @@ class _Chance:
         rng = self._open("wares", name)
         first, *others = rng.sample(models, rng.randint(1, len(models)))
         wares: dict[str, Any] = {"engine": self._draw_engine(name, first)}
+        if self._has("pricing"):
+            drawn = {"policy": "cost-plus", "cost": Money(0), **self._draw(Pricing, name)}
+            wares["pricing"] = Pricing(**drawn)
         if others:
             wares["also"] = tuple(self._draw_engine(f"{name}/{one}", one) for one in others)
         if self._has("farm"):

@@ -9,9 +9,27 @@ import msgspec
 
 from p2p_modelex.core.routing.profile import PICKERS
 from p2p_modelex.simulation.models.cryptography import Costs
+from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money
-from p2p_modelex.simulation.scenario.settings import Chain, Cpu, Engine, Fees, Gossip, Links
-from p2p_modelex.simulation.scenario.tables import Fault, Policy, Population, Scenario, Workload
+from p2p_modelex.simulation.scenario.settings import (
+    Chain,
+    Cpu,
+    Engine,
+    Fees,
+    Gossip,
+    Links,
+    Messages,
+    Score,
+    Shards,
+)
+from p2p_modelex.simulation.scenario.tables import (
+    Fault,
+    Policy,
+    Population,
+    Pricing,
+    Scenario,
+    Workload,
+)
 
 _S = 1_000_000
 _AI = 10**18
@@ -44,7 +62,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "d": (4, 8, 12),
         "d_lo": (1, 2, 3),
         "d_hi": (12, 16),
-        "d_score": (1, 4),
+        "d_score": (0, 1),
         "d_out": (1, 2),
         "d_lazy": (0, 12),
         "heartbeat": _times(0.2, 5),
@@ -57,8 +75,28 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "refuses_when_full": (True,),
         "replays_recent": (False,),
         "shuns_pruned": (True,),
-        "gossips_to_pruned": (True,),
+        "gossips_to_pruned": (False,),
+        "gossip_factor": (0.0, 1.0),
+        "scores": (False,),
     },
+    Score: {
+        "topic_weight": (0.0, 5.0),
+        "mesh_message_deliveries_weight": (-1.0,),
+        "invalid_message_deliveries_weight": (-99.0,),
+        "behaviour_penalty_weight": (-100.0,),
+        "gossip_threshold": (-1.0,),
+        "publish_threshold": (-5.0,),
+        "graylist_threshold": (-10.0,),
+        "opportunistic_graft_ticks": (1,),
+        "retain_score": _times(1),
+    },
+    Messages: {
+        "every": _times(0.1, 2),
+        "size": (8, 16_384),
+        "starts": _times(0),
+        "lasts": _times(20),
+    },
+    Shards: {"count": (4, 64), "each": (2, 3)},
     Chain: {
         "block": _times(0.1, 15),
         "read": _times(0, 1),
@@ -81,6 +119,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
     },
     Cpu: {
         "step": _times(0, 0.001),
+        "frame": _times(0, 0.001),
         "gossip": _times(0, 0.05),
         "disk": _times(0, 0.05, 0.5),
         "signatures": (Costs(peer_verify_us=5000, account_recover_us=20_000),),
@@ -110,13 +149,29 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "hidden": (0.3,),
         "session": _times(5, 60, 300),
         "downtime": _times(1, 10),
+        "goodbye": _times(0, 1, 15),
         "up": (ByteRate(20_000), ByteRate(1_000_000)),
         "down": (ByteRate(20_000), ByteRate(1_000_000)),
         "purse": _money(1.2, 5),
         "deposit": _money(0.01, 0.2, 10),
         "resident": (1,),
     },
+    Pricing: {
+        "policy": ("cost-plus", "undercut", "surge"),
+        "cost": _money(0, 0.01, 0.1),
+        "every": _times(1, 300),
+        "margin": (0.0, 2.0),
+        "step": (0.0, 1.0),
+    },
     Workload: {
+        "arrivals": ("bursty", "diurnal"),
+        "cv": (0.5, 5.0),
+        "day": _times(60),
+        "swing": (0.0, 1.0),
+        "lengths": tuple(PUBLISHED),
+        "hourly": _money(0.01, 1),
+        "reserve": _money(0.01, 0.1),
+        "reserve_spread": (1.0,),
         "starts": _times(1, 30),
         "lasts": _times(20, 60),
         "prompt_tokens": (1, 5, 1500),

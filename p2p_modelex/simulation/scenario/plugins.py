@@ -70,17 +70,19 @@ def load_plugin(plugin: PluginFile) -> None:
     try:
         exec(compile(plugin.text, name, "exec"), module.__dict__)  # noqa: S102  # that is its use
     except SyntaxError as error:
-        raise BadInput(f"{name}, line {error.lineno}: {error.msg}", hint="it is Python") from error
+        raise BadInput(
+            f"{name}, line {error.lineno or 1}: {error.msg}", hint="it is Python"
+        ) from error
     except BadInput:
         raise
-    except Exception as error:  # whatever a stranger's module does as it is loaded
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does as it is loaded
         raise _explain(name, error) from error
     finally:
         loading.reset(token)
     _LOADED[name] = plugin.text
 
 
-def _explain(name: str, error: Exception) -> BadInput:
+def _explain(name: str, error: BaseException) -> BadInput:
     frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == name]
     line = frames[-1].lineno if frames else 1
     return BadInput(f"{name}, line {line}: it does not load: {error!r}", hint="run it with Python")

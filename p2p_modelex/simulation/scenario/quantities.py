@@ -21,6 +21,7 @@ _TIMES = {
     "h": 3600 * _SECOND,
     "d": 86_400 * _SECOND,
 }
+TIME_MAX = 3_653 * _TIMES["d"]
 _RATES = {"kbit/s": 125, "Mbit/s": 125_000, "Gbit/s": 125_000_000}
 _MONEY = {"AI": AI}
 _TABLES: tuple[tuple[str, dict[str, int], str], ...] = (
@@ -58,7 +59,10 @@ def _parse(text: object, kind: str, units: Mapping[str, int], example: str) -> i
         raise ValueError(f'"{unit}" is {other}; expected {kind}, such as "{example}"')
     whole, _, fraction = number.partition(".")
     scale = units[unit]
-    return int(whole) * scale + int(fraction or 0) * scale // int("1" + "0" * len(fraction))
+    value = int(whole) * scale + int(fraction or 0) * scale // int("1" + "0" * len(fraction))
+    if units is _TIMES and value > TIME_MAX:
+        raise ValueError("over ten years")
+    return value
 
 
 def read_quantity(kind: type, value: object) -> object:

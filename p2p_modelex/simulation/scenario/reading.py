@@ -1,9 +1,7 @@
 """Reading a scenario. Strict: what is unknown, out of bounds or contradictory names its line."""
 
-import difflib
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,17 +10,14 @@ import msgspec
 
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import KIB
+from p2p_modelex.simulation.scenario.amounts import Nonsense
+from p2p_modelex.simulation.scenario.explaining import Explainer, find_nearest
 from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin, read_plugins
 from p2p_modelex.simulation.scenario.quantities import read_quantity
-from p2p_modelex.simulation.scenario.sense import Nonsense, validate_scenario
+from p2p_modelex.simulation.scenario.sense import validate_scenario
 from p2p_modelex.simulation.scenario.tables import PLUGINS_MAX, Plugins, Scenario
-from p2p_modelex.toml_lines import TOP, Place, find_line
 
 FILE_BYTES = 256 * KIB
-_AT = re.compile(r" - at `\$(.*)`$")
-_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
-_UNKNOWN = re.compile(r"unknown field `(.*?)`")
-_MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 def read_scenario(path: Path, settings: Sequence[str] = ()) -> Scenario:
@@ -42,8 +37,8 @@ def read_text(path: Path) -> str:
             content = file.read(FILE_BYTES + 1)
         text = content.decode("utf-8")
     except OSError as error:
-        known = ", ".join(sorted(list_scenarios()))
-        raise BadInput(f"cannot read {path}: {error.strerror}", hint=f"known: {known}") from error
+        hint = find_nearest(str(path), list_scenarios())
+        raise BadInput(f"cannot read {path}: {error.strerror}", hint=hint) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
     if len(content) > FILE_BYTES:
@@ -86,7 +81,7 @@ def parse_scenario(
     names and those besides. BadInput.
     """
     table = _parse_table(text, source, settings)
-    reader = _Reader(text, source)
+    reader = Explainer(text, source)
     try:
         scenario = msgspec.convert(table, Scenario, dec_hook=read_quantity)
     except msgspec.ValidationError as error:
@@ -134,7 +129,7 @@ def _apply(table: dict[str, Any], setting: str) -> None:
     """Change one value: `links.loss=0.02`, `population.0.count=50`."""
     name, found, value = setting.partition("=")
     *path, last = name.strip().split(".")
-    if not found or not last:
+    if not found or not all((*path, last)):
         raise BadInput(f"not a setting: {setting[:80]!r}", hint="--set links.loss=0.02")
     here: Any = table
     for step in path:
@@ -153,68 +148,5 @@ def _enter(here: Any, step: str, name: str) -> Any:
         return here.setdefault(step, {})
     if isinstance(here, list) and step.isdigit() and int(step) < len(here):
         return here[int(step)]
-    raise BadInput(f"{name}: there is no {step!r} in it", hint="tables of a list count from 0")
-
-
-class _Reader:
-    """Finds the line of a message, and the nearest key there is."""
-
-    def __init__(self, text: str, source: str) -> None:
-        self._text = text
-        self._source = source
-
-    def explain(self, message: str) -> BadInput:
-        """Turn what msgspec says into what, where and what instead."""
-        at = _AT.search(message)
-        steps = [one or two for one, two in _STEP.findall(at[1])] if at else []
-        said = _AT.sub("", message)
-        unknown, missing = _UNKNOWN.search(said), _MISSING.search(said)
-        if unknown is not None:
-            place, kind = _find_place(steps)
-            known = [field.name for field in msgspec.structs.fields(kind)]
-            near = difflib.get_close_matches(unknown[1], known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "known here: " + ", ".join(known)
-            return self.point(place, unknown[1], f"unknown key `{unknown[1]}`", hint)
-        if missing is not None:
-            return self.point(_find_place(steps)[0], None, f"`{missing[1]}` is missing", "add it")
-        place, _ = _find_place(steps[:-1])
-        key = steps[-1] if steps else None
-        return self.point(place, key, f"`{'.'.join(steps)}`: {said}", "put it right")
-
-    def point(self, place: Place, key: str | None, what: str, hint: str) -> BadInput:
-        """Return an error that names the line."""
-        line = find_line(self._text, place, key)
-        line = find_line(self._text, place, None) if line is None else line
-        where = self._source if line is None else f"{self._source}, line {line}"
-        return BadInput(f"{where}: {what}", hint=hint)
-
-
-def _find_place(steps: Sequence[str]) -> tuple[Place, Any]:
-    """Return the table that a path of keys and positions leads to, and what it is made of."""
-    kind: Any = Scenario
-    place: Place = TOP
-    names: list[str] = []
-    for step in steps:
-        if step.isdigit():
-            place = ".".join(names), int(step)
-            continue
-        fields: Mapping[str, Any] = {
-            field.name: field.type for field in msgspec.structs.fields(kind)
-        }
-        inner = _struct_in(fields.get(step))
-        if inner is None:
-            break
-        names.append(step)
-        kind, place = inner, (".".join(names), None)
-    return place, kind
-
-
-def _struct_in(kind: Any) -> Any:
-    """Return the struct in a field's type, such as that of `tuple[Fault, ...] | None`."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    for inner in getattr(kind, "__args__", ()):
-        found = _struct_in(inner)
-        if found is not None:
-            return found
-    return None
+    hint = "tables of a list count from 0" if isinstance(here, list) else "--set links.loss=0.02"
+    raise BadInput(f"{name}: there is no {step!r} in it", hint=hint)

@@ -1,22 +1,25 @@
 """Whether the tables of a scenario, each right by itself, fit together."""
 
-import difflib
-from collections.abc import Iterable
+import math
+import re
 
 from p2p_modelex.core.routing.profile import PICKERS
 from p2p_modelex.core.routing.scorers import SCORERS
-from p2p_modelex.errors import BadInput
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
-from p2p_modelex.simulation.plugin import ROUTING
+from p2p_modelex.simulation.plugin import PRICING, ROUTING
+from p2p_modelex.simulation.scenario.amounts import Nonsense, validate_amounts
+from p2p_modelex.simulation.scenario.explaining import find_nearest
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
 from p2p_modelex.simulation.scenario.tables import (
     NODES_MAX,
     ON_CHAIN,
+    PRICING_POLICIES,
+    Expectation,
     Fault,
     Policy,
     Population,
@@ -25,17 +28,9 @@ from p2p_modelex.simulation.scenario.tables import (
 )
 from p2p_modelex.toml_lines import TOP, Place
 
+_NAME = re.compile(r"\w[\w .-]*")
 EVALUATORS_MAX = 256
 """Accounts whose ratings are read at once."""
-
-
-class Nonsense(BadInput):
-    """A contradiction: which table, which key, what and what to do."""
-
-    def __init__(self, place: Place, key: str | None, message: str, hint: str) -> None:
-        super().__init__(message, hint=hint)
-        self.place = place
-        self.key = key
 
 
 def validate_scenario(scenario: Scenario) -> None:
@@ -48,9 +43,13 @@ def validate_scenario(scenario: Scenario) -> None:
         raise Nonsense(
             ("population", 0), "count", f"{scenario.nodes} nodes", f"{NODES_MAX} at most"
         )
+    if not _NAME.fullmatch(scenario.name):
+        raise Nonsense(TOP, "name", "it names files", "letters, digits, -, _, . and spaces")
+    validate_amounts(scenario)
     for name in scenario.links.regions:
         if name not in REGIONS:
-            raise Nonsense(("links", None), "regions", f"no region {name}", _nearest(name, REGIONS))
+            hint = find_nearest(name, REGIONS)
+            raise Nonsense(("links", None), "regions", f"no region {name}", hint)
     _validate_gossip(scenario.gossip)
     _validate_routers(scenario)
     names = [one.name for one in scenario.population]
@@ -63,9 +62,18 @@ def validate_scenario(scenario: Scenario) -> None:
     for at, fault in enumerate(scenario.fault):
         _validate_fault(scenario, fault, names, ("fault", at))
     for at, expected in enumerate(scenario.hold):
-        if expected.at_least is None and expected.at_most is None:
-            place = ("hold", at)
-            raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
+        _validate_hold(expected, ("hold", at))
+
+
+def _validate_hold(expected: Expectation, place: Place) -> None:
+    least, most = expected.at_least, expected.at_most
+    if least is None and most is None:
+        raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
+    if least is not None and most is not None and not least <= most:
+        raise Nonsense(place, "at_least", f"nothing is {least:g} and {most:g}", "change one")
+    for key, bound in (("at_least", least), ("at_most", most)):
+        if bound is not None and math.isnan(bound):
+            raise Nonsense(place, key, "every number passes nan", "a number")
 
 
 def _validate_gossip(gossip: Gossip) -> None:
@@ -88,6 +96,8 @@ def _validate_routers(scenario: Scenario) -> None:
         if scenario.messages is not None or scenario.shards != Shards():
             raise Nonsense(TOP, "name", "[messages] and [shards] are for routers", "remove them")
         return
+    if scenario.plugin.files:
+        raise Nonsense(("plugin", None), "files", "plug-ins are for whole nodes", "remove them")
     if scenario.messages is None:
         raise Nonsense(TOP, "name", "routers alone, and nothing is said", "add [messages]")
     if not scenario.messages.every:
@@ -111,11 +121,11 @@ def _validate_population(
         raise Nonsense(place, "name", f"two populations {population.name!r}", "rename one")
     behaviours = BEHAVIOURS if scenario.has_cores else GOSSIPERS
     if population.behaviour not in behaviours:
-        hint = _nearest(population.behaviour, behaviours)
+        hint = find_nearest(population.behaviour, behaviours)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
     policies = [*(one.name for one in scenario.policy), *ROUTING]
     if population.routing not in policies:
-        hint = _nearest(population.routing, policies)
+        hint = find_nearest(population.routing, policies)
         raise Nonsense(place, "routing", f"no routing policy {population.routing!r}", hint)
     _validate_ratings(scenario, population, names, place)
     if population.starts + population.join_over >= scenario.duration:
@@ -124,7 +134,7 @@ def _validate_population(
     for name in (*population.dials, population.victims):
         if name is not None and name not in names:
             key = "victims" if name == population.victims else "dials"
-            raise Nonsense(place, key, f"no population {name!r}", _nearest(name, names))
+            raise Nonsense(place, key, f"no population {name!r}", find_nearest(name, names))
     _validate_sale(population, place)
 
 
@@ -135,6 +145,10 @@ def _validate_sale(population: Population, place: Place) -> None:
     if population.pricing is not None:
         if population.engine is None:
             raise Nonsense(place, "pricing", "it has no engine to price", "engine = {}")
+        policy, known = population.pricing.policy, [*PRICING_POLICIES, *PRICING]
+        if policy not in known:
+            hint = find_nearest(policy, known)
+            raise Nonsense(place, "pricing", f"no pricing policy {policy!r}", hint)
         if not population.pricing.every:
             raise Nonsense(place, "pricing", "prices without a pause", "a time over 0 s")
     if population.also and population.engine is None:
@@ -153,7 +167,7 @@ def _validate_ratings(
 ) -> None:
     for name in population.believes:
         if name not in names:
-            raise Nonsense(place, "believes", f"no population {name!r}", _nearest(name, names))
+            raise Nonsense(place, "believes", f"no population {name!r}", find_nearest(name, names))
     believed = sum(one.count for one in scenario.population if one.name in population.believes)
     if believed > EVALUATORS_MAX:
         most = f"{EVALUATORS_MAX} at most (contracts/src/Ratings.sol)"
@@ -167,11 +181,11 @@ def _validate_ratings(
 
 def _validate_policy(policy: Policy, place: Place) -> None:
     if policy.picker not in PICKERS:
-        hint = _nearest(policy.picker, PICKERS)
+        hint = find_nearest(policy.picker, PICKERS)
         raise Nonsense(place, "picker", f"no picker {policy.picker!r}", hint)
     for name in policy.weights:
         if name not in SCORERS:
-            raise Nonsense(place, "weights", f"no scorer {name!r}", _nearest(name, SCORERS))
+            raise Nonsense(place, "weights", f"no scorer {name!r}", find_nearest(name, SCORERS))
     if not any(policy.weights.values()):
         raise Nonsense(place, "weights", "they weigh nothing", "one above 0")
 
@@ -183,7 +197,9 @@ def _validate_engine(engine: Engine, place: Place) -> None:
         return
     for name, known in ((engine.device, DEVICES), (engine.size, SIZES)):
         if name not in known:
-            raise Nonsense(place, "engine", f"no {name!r} in devices.toml", _nearest(name, known))
+            raise Nonsense(
+                place, "engine", f"no {name!r} in devices.toml", find_nearest(name, known)
+            )
     if compute_room(DEVICES[engine.device], SIZES[engine.size]) < engine.context:
         message = f"{engine.size} does not fit {engine.device} with a context of {engine.context}"
         raise Nonsense(place, "engine", message, "a smaller one")
@@ -192,24 +208,22 @@ def _validate_engine(engine: Engine, place: Place) -> None:
 def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> None:
     found = [one for one in scenario.population if one.name == workload.population]
     if not found:
-        hint = _nearest(workload.population, [one.name for one in scenario.population])
+        hint = find_nearest(workload.population, [one.name for one in scenario.population])
         raise Nonsense(place, "population", f"no population {workload.population!r}", hint)
     if scenario.chain is None:
         raise Nonsense(place, "population", "requests are paid on a chain", "add a [chain] table")
     sold = {engine.model: None for one in scenario.population for engine in one.engines}
     if workload.model not in sold:
-        hint = _nearest(workload.model, sold)
+        hint = find_nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
     farms = {one.farm: None for one in scenario.population if one.farm is not None}
     if workload.farm is not None and workload.farm not in farms:
-        hint = _nearest(workload.farm, farms)
+        hint = find_nearest(workload.farm, farms)
         raise Nonsense(place, "farm", f"no farm {workload.farm!r}", hint)
-    if not workload.every:
-        raise Nonsense(place, "every", "requests without a pause", "a time over 0 s")
     if not workload.day:
         raise Nonsense(place, "day", "a day without time", "a time over 0 s")
     if workload.lengths is not None and workload.lengths not in PUBLISHED:
-        hint = _nearest(workload.lengths, PUBLISHED)
+        hint = find_nearest(workload.lengths, PUBLISHED)
         raise Nonsense(place, "lengths", f"no lengths {workload.lengths!r}", hint)
     if workload.trace is not None and workload.turns > 1:
         raise Nonsense(place, "trace", "a record has no conversations", "turns = 1.0")
@@ -217,7 +231,7 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
 
 def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: Place) -> None:
     if fault.population is not None and fault.population not in names:
-        hint = _nearest(fault.population, names)
+        hint = find_nearest(fault.population, names)
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
@@ -226,9 +240,3 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
     if fault.kind == "congestion" and scenario.chain and not scenario.chain.fees.background:
         why = "nobody else is on the chain"
         raise Nonsense(place, "kind", why, "chain.fees.background = 1.0")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean `{near[0]}`?" if near else "known: " + ", ".join(names)

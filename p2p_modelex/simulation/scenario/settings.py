@@ -12,6 +12,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 Decay = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Penalty = Annotated[float, Meta(le=0.0)]
+Weight = Annotated[float, Meta(ge=0.0)]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,42 +35,43 @@ class Links(Table, frozen=True, kw_only=True):
 
 
 class Score(Table, frozen=True, kw_only=True):
-    """Peer scores, each named as the specification names it (scores.py computes them).
+    """Peer scores, each part named as the specification names it (scores.py computes them).
 
-    The defaults are those of the evaluation report of GossipSub v1.1 (Vyzovitis and others, 2020),
-    with the thresholds, P6 and P7 that Filecoin runs; P3 and P3b are off (weights of 0), since a
-    topic in which little is said would put honest neighbours out for it.
+    The defaults are what nodes ship with, net/libp2p/gossip_mesh.py: first deliveries (P2) alone,
+    at weight 1; all other weights are 0. Decays, caps and thresholds are those of the evaluation
+    report of GossipSub v1.1 (Vyzovitis and others, 2020) and of Filecoin. With P3, a topic in which
+    little is said puts honest neighbours out.
     """
 
-    topic_weight: Annotated[float, Meta(ge=0.0)] = 1.0
-    topic_score_cap: Annotated[float, Meta(ge=0.0)] = 0.0
-    time_in_mesh_weight: Annotated[float, Meta(ge=0.0)] = 0.0027
+    topic_weight: Weight = 1.0
+    topic_score_cap: Weight = 0.0
+    time_in_mesh_weight: Weight = 0.0
     time_in_mesh_quantum: Duration = Duration(1_000_000)
-    time_in_mesh_cap: Annotated[float, Meta(ge=0.0)] = 3600.0
-    first_message_deliveries_weight: Annotated[float, Meta(ge=0.0)] = 0.664
+    time_in_mesh_cap: Weight = 3600.0
+    first_message_deliveries_weight: Weight = 1.0
     first_message_deliveries_decay: Decay = 0.9916
-    first_message_deliveries_cap: Annotated[float, Meta(ge=0.0)] = 1500.0
+    first_message_deliveries_cap: Weight = 1500.0
     mesh_message_deliveries_weight: Penalty = 0.0
     mesh_message_deliveries_decay: Decay = 0.997
-    mesh_message_deliveries_cap: Annotated[float, Meta(ge=0.0)] = 400.0
-    mesh_message_deliveries_threshold: Annotated[float, Meta(ge=0.0)] = 10.0
+    mesh_message_deliveries_cap: Weight = 400.0
+    mesh_message_deliveries_threshold: Weight = 10.0
     mesh_message_deliveries_window: Duration = Duration(5_000)
     mesh_message_deliveries_activation: Duration = Duration(60_000_000)
     mesh_failure_penalty_weight: Penalty = 0.0
     mesh_failure_penalty_decay: Decay = 0.997
-    invalid_message_deliveries_weight: Penalty = -99.0
+    invalid_message_deliveries_weight: Penalty = 0.0
     invalid_message_deliveries_decay: Decay = 0.9994
-    app_specific_weight: Annotated[float, Meta(ge=0.0)] = 1.0
-    ip_colocation_factor_weight: Penalty = -100.0
+    app_specific_weight: Weight = 0.0
+    ip_colocation_factor_weight: Penalty = 0.0
     ip_colocation_factor_threshold: Annotated[int, Meta(ge=1)] = 5
-    behaviour_penalty_weight: Penalty = -10.0
-    behaviour_penalty_threshold: Annotated[float, Meta(ge=0.0)] = 6.0
+    behaviour_penalty_weight: Penalty = 0.0
+    behaviour_penalty_threshold: Weight = 6.0
     behaviour_penalty_decay: Decay = 0.9987
     gossip_threshold: Penalty = -500.0
     publish_threshold: Penalty = -1000.0
     graylist_threshold: Penalty = -2500.0
-    opportunistic_graft_threshold: Annotated[float, Meta(ge=0.0)] = 3.5
-    opportunistic_graft_ticks: Annotated[int, Meta(ge=1, le=3600)] = 60
+    opportunistic_graft_threshold: Weight = 5.0
+    opportunistic_graft_ticks: Annotated[int, Meta(ge=1, le=3600)] = 10
     opportunistic_graft_peers: Annotated[int, Meta(ge=1, le=64)] = 2
     decay_interval: Duration = Duration(1_000_000)
     decay_to_zero: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.01
@@ -79,19 +81,19 @@ class Score(Table, frozen=True, kw_only=True):
 class Gossip(Table, frozen=True, kw_only=True):
     """GossipSub v1.1, named as its specification names them; the defaults are what nodes ship with.
 
-    py-libp2p keeps no outbound (d_out) and, without its scorer, no best (d_score) neighbours, takes
-    a GRAFT over d_hi and mends that at its heartbeat (refuses_when_full), fills a mesh of less
-    than d_lo with whoever comes (fills_at_once), and sends a new neighbour every message that it
-    would tell of in IHAVE (replays_recent). Only who was pruned backs off, not who pruned it
-    (shuns_pruned), and tells the other nothing of what it has meanwhile (gossips_to_pruned). For
-    what a node publishes itself see net/libp2p/gossip_frames.py (flood_publish), and for `seen`
-    net/libp2p/gossip.py. scores: whether neighbours have peer scores.
+    py-libp2p keeps no outbound neighbours (d_out), takes a GRAFT over d_hi and mends that at its
+    heartbeat (refuses_when_full), fills a mesh of less than d_lo with whoever comes
+    (fills_at_once), and sends a new neighbour every message that it would tell of in IHAVE
+    (replays_recent). Only who was pruned backs off, not who pruned it (shuns_pruned). For what a
+    node publishes itself (flood_publish), for whom it keeps (scores, d_score), for whom it tells of
+    messages (gossips_to_pruned) and for `seen`, see gossip_frames.py, gossip_mesh.py and gossip.py
+    in net/libp2p.
     """
 
     d: Annotated[int, Meta(ge=1, le=64)] = 6
     d_lo: Annotated[int, Meta(ge=1, le=64)] = 4
     d_hi: Annotated[int, Meta(ge=1, le=128)] = 12
-    d_score: Annotated[int, Meta(ge=0, le=64)] = 0
+    d_score: Annotated[int, Meta(ge=0, le=64)] = 4
     d_out: Annotated[int, Meta(ge=0, le=64)] = 0
     d_lazy: Annotated[int, Meta(ge=0, le=64)] = 6
     gossip_factor: Share = 0.25
@@ -104,9 +106,9 @@ class Gossip(Table, frozen=True, kw_only=True):
     fills_at_once: bool = True
     replays_recent: bool = True
     shuns_pruned: bool = False
-    gossips_to_pruned: bool = False
+    gossips_to_pruned: bool = True
     refuses_when_full: bool = False
-    scores: bool = False
+    scores: bool = True
     score: Score = Score()
 
 

@@ -42,16 +42,20 @@ ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closin
 """Those that need a chain."""
 
 
+PRICING_POLICIES = ("cost-plus", "undercut", "surge")
+
+
 class Pricing(Table, frozen=True, kw_only=True):
     """How a provider sets its prices, every so often; what changes is advertised anew.
 
     cost: of 1,000 completion tokens; nobody sells under it. cost-plus: that and `margin` of it.
     undercut: `step` of it under the cheapest other that its own directory has, and no more than its
     engine's price. surge: its engine's price, and `step` of it more for each share of its slots
-    that is taken. Prompt tokens keep their proportion to the engine's completion tokens.
+    that is taken. Or a plug-in's. Prompt tokens keep their proportion to the engine's completion
+    tokens.
     """
 
-    policy: Literal["cost-plus", "undercut", "surge"]
+    policy: Label
     cost: Money
     every: Duration = Duration(30_000_000)
     margin: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.2
@@ -64,11 +68,13 @@ class Population(Table, frozen=True, kw_only=True):
     finds: whom they dial to have at least `neighbours` connections: the bootstrap peers alone, as
     net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
     NAT that cannot be dialled. session, downtime: mean lengths of being there and away
-    (exponential); always there if it has none. behaviour: `honest`, or one of behaviours.py.
-    purse: money of each at the start. also: what it sells beside `engine`, on the same machine;
-    resident: how many of these models are loaded at once, all if it is None. farm: the one that all
-    are members of, by weights as their slots; populations may share it. routing: the policy they
-    buy by: one of the scenario's own, of core/routing's profiles, or a plug-in's.
+    (exponential); always there if it has none. goodbye: how long a node whose session ends goes on
+    with what it has, after saying that it goes; if it has none, it is killed. behaviour: `honest`,
+    or one of behaviours.py. purse: money of each at the start. also: what it sells beside `engine`,
+    on the same machine; resident: how many of these models are loaded at once, all if it is None.
+    farm: the one that all are members of, by weights as their slots; populations may share it.
+    routing: the policy they buy by: one of the scenario's own, of core/routing's profiles, or a
+    plug-in's.
     rates: whether they put ratings of providers on chain: what they saw themselves, or all for
     liars and nothing for the honest. believes: whose ratings they read, populations by name.
 
@@ -91,6 +97,7 @@ class Population(Table, frozen=True, kw_only=True):
     hidden: Share = 0.0
     session: Duration | None = None
     downtime: Duration = Duration(60_000_000)
+    goodbye: Duration | None = None
     up: ByteRate = ByteRate(12_500_000)
     down: ByteRate = ByteRate(12_500_000)
     engine: Engine | None = None

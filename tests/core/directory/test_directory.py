@@ -106,7 +106,7 @@ def test_a_peer_that_renews_for_ever_takes_no_more_room() -> None:
     held = directory()
     for _ in range(200):
         put(held, 2)
-    expiries = held._held._expiries
+    expiries = held._held.expiries
     assert len(expiries) <= 2 + 64 + 1
     assert held.expire(UnixMs(NOW + 100 * TTL)) == (Key(2).peer,)
     assert len(expiries) == 0

@@ -187,6 +187,8 @@ def to_requester_asked() -> Iterator[Case]:
     yield "quote", "", (build_quote(),)
     yield "cheaper quote", "", (build_quote(prompt_price=Wei(1), completion_price=Wei(9)),)
     yield "late quote", "", (build_quote(valid_until=NOW - 1),)
+    yield "dearer prompt", "", (build_quote(prompt_price=Wei(3)),)
+    yield "dearer completion", "", (build_quote(completion_price=Wei(11)),)
     yield "another peer's quote", "EXC-5", (build_quote(OTHER_KEY),)
     yield "another domain", "ENV-2", (build_quote(domain="advertisement"),)
     yield "implausible prompt", "EXC-17", (build_quote(prompt_tokens=81),)
@@ -195,8 +197,6 @@ def to_requester_asked() -> Iterator[Case]:
         "request": bytes(32),
         "weights": bytes(32),
         "max_tokens": 63,
-        "prompt_price": Wei(3),
-        "completion_price": Wei(11),
         "window": Wei(81),
         "payee": STRANGER.address,
     }

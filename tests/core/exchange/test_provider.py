@@ -1,5 +1,7 @@
 """The provider's end alone: refusals, timers, chunks."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -26,6 +28,7 @@ from tests.core.exchange.pair import (
     CHANNEL,
     CHANNELS,
     CHAT,
+    NOW,
     OFFER,
     P_STREAM,
     REQUEST,
@@ -54,7 +57,7 @@ _UNKNOWN = build_voucher(channel=compute_id(UNOPENED, CHANNELS))
         (build_order(changed(logprobs=1)), "unsupported"),
         (build_order(changed(text="x" * (32 * 4096 + 1))), "prompt_too_long"),
         (build_order(prompt_price=Wei(1)), "price_changed"),
-        (build_order(completion_price=Wei(11)), "price_changed"),
+        (build_order(completion_price=Wei(9)), "price_changed"),
         (build_order(max_cost=Wei(649)), "over_ceiling"),
         (build_order(terms=UNOPENED.of_payer, voucher=_UNKNOWN), "no_channel"),
         (build_order(voucher=_UNKNOWN), "bad_voucher"),
@@ -75,6 +78,43 @@ def test_an_order_is_refused(order: object, code: str) -> None:
     assert counter.provider.is_over
     is_bad = code == "bad_voucher"
     assert [one.offence for one in counter.p.penalties] == ["bad_voucher"] * is_bad
+
+
+def test_an_order_at_more_than_is_asked_is_served_at_what_it_names() -> None:
+    """EXC-6: its requester has an older, dearer advertisement."""
+    counter = Counter()
+    counter.send(build_order(completion_price=Wei(11), max_cost=Wei(10**4)))
+    assert counter.has_generate
+    assert counter.provider.job is not None
+
+
+@pytest.mark.parametrize(
+    ("since", "change", "is_served"),
+    [
+        (0, {}, True),
+        (parameters.PRICES_HELD_MS, {}, True),
+        (parameters.PRICES_HELD_MS + 1, {}, False),
+        (0, {"weights": b"o" * 32}, False),
+        (0, {"prompt_price": Wei(3)}, False),
+    ],
+)
+def test_prices_are_held_for_a_while(since: int, change: dict[str, Any], is_served: bool) -> None:
+    """EXC-6: of what is sold still, and each price by itself."""
+    former = build_seller(msgspec.structs.replace(OFFER, **change))
+    dearer = build_seller(msgspec.structs.replace(OFFER, completion_price=Wei(20)))
+    replaced_at = UnixMs(NOW - since)
+    counter = Counter(seller=former.give_way(dearer, replaced_at))
+    counter.send(build_order())
+    assert counter.has_generate is is_served
+
+
+def test_prices_of_many_advertisements_are_held_and_old_ones_dropped() -> None:
+    seller = build_seller(OFFER)
+    for second in range(100):
+        seller = seller.give_way(build_seller(OFFER), UnixMs(NOW + 1000 * second))
+    assert len(seller.former) == parameters.FORMER_MAX
+    later = seller.give_way(build_seller(OFFER), UnixMs(NOW + 10**6))
+    assert len(later.former) == 1
 
 
 def test_a_pinned_model_is_served() -> None:

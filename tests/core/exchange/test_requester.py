@@ -138,6 +138,16 @@ def test_a_quote_that_comes_late_is_nobodys_fault() -> None:
     assert not buyer.r.rows
 
 
+@pytest.mark.parametrize("price", [{"prompt_price": Wei(3)}, {"completion_price": Wei(11)}])
+def test_a_quote_over_an_older_advertisement_is_nobodys_fault(price: dict[str, Any]) -> None:
+    """EXC-5: prices may have changed since; it is as refused."""
+    buyer = begun(build_purchase(is_fast=False))
+    buyer.send(build_quote(**price))
+    failed = buyer.ended()
+    assert (failed.code, failed.refused) == ("price_changed", True)
+    assert not buyer.r.penalties
+
+
 def test_a_job_may_not_cost_more_than_was_allowed() -> None:
     """EXC-6."""
     buyer = begun(build_purchase(max_cost=Wei(645)))

@@ -66,7 +66,7 @@ def test_weighted_gives_the_better_more() -> None:
 
 def fastest(loads: dict[int, tuple[int, int]], seed: int = 1) -> tuple[Scene, list[Candidate]]:
     """A pool of answers: number -> (running, latency in ms)."""
-    scene = Scene("fastest", seed)
+    scene = Scene(profile("hot_cold", latency=2, load=2, record=1), seed)
     for number, (running, latency_ms) in loads.items():
         scene.loads.put(peer(number), load(running, latency_ms=latency_ms), NOW)
     return scene, [candidate(number) for number in loads]
@@ -228,7 +228,24 @@ def test_the_cheapest_that_answers_soon_is_taken() -> None:
     assert scene.first(kept) == middle.peer
     scene.loads.put(middle.peer, load(4), NOW)
     assert scene.first(kept) == dear.peer
-    assert len(scene.router.draw(MANY, WANT, NOW).asked) == 4
+
+
+def test_who_wants_it_cheap_sees_dearer_ones_too_as_the_cheap_may_all_be_busy() -> None:
+    """RTE-22."""
+    kept = [candidate(number, offer(price=number)) for number in range(1, 13)]
+    scene = Scene("cheapest")
+    drawn = scene.router.draw(kept, WANT, NOW)
+    assert drawn.waits
+    assert drawn.asked == drawn.shortlist
+    assert drawn.asked[:4] == tuple(kept[:4])
+    others = drawn.asked[4:]
+    assert len(others) == 4
+    assert set(others) <= set(kept[4:])
+    for one in kept:
+        scene.loads.put(one.peer, load(4 if one in kept[:4] else 0), NOW)
+    assert scene.router.rank(drawn.shortlist, kept, WANT, NOW)[0] in others
+    scene.loads.put(kept[3].peer, load(0), NOW)
+    assert scene.router.rank(drawn.shortlist, kept, WANT, NOW)[0] == kept[3]
 
 
 def test_names_are_those_of_the_pickers() -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.core.routing.filters import Sight
-from p2p_modelex.core.routing.picking import Draw, Reach, Rng, Scored
+from p2p_modelex.core.routing.picking import Draw, Reach, Rng, Scored, draw_by_cost
 from p2p_modelex.core.routing.scorers import expect_latency
 from p2p_modelex.units import format_ai
 
@@ -22,11 +22,15 @@ class Cheapest:
     reach: ClassVar[Reach] = "cheap"
 
     def draw(self, candidates: Sequence[Candidate], want: Want, sight: Sight, rng: Rng) -> Draw:
-        """Take the cheapest, equals at random; wait for them."""
+        """Take the cheapest, equals at random, and as many of the others, where all of those may be
+        busy; wait for them.
+        """
         keys = [
             (compute_cost(one.offer, want), rng.random(), at) for at, one in enumerate(candidates)
         ]
-        drawn = tuple(candidates[at] for _, _, at in sorted(keys)[: self.choices])
+        ranked = [candidates[at] for _, _, at in sorted(keys)]
+        cheap, others = ranked[: self.choices], ranked[self.choices :]
+        drawn = (*cheap, *draw_by_cost(others, want, rng, self.choices))
         return Draw(drawn, drawn, waits=True)
 
     def order(

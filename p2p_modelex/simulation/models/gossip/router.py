@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import msgspec
 
 from p2p_modelex.ids import PeerId
-from p2p_modelex.simulation.models.gossip.caches import Cache, Seen
+from p2p_modelex.simulation.models.gossip.caches import Cache, Seen, SeenBook
 from p2p_modelex.simulation.models.gossip.mesh import Mesh, Neighbour
 from p2p_modelex.simulation.models.gossip.messages import Message, MessageId, Rpc
 from p2p_modelex.simulation.models.gossip.scores import NoScores, Scores
@@ -39,7 +39,8 @@ def _say_nothing(_: PeerId) -> float:
 @dataclass(slots=True)
 class Router:
     """One node's part. `send(peer, rpc)` hands over; `deliver` judges and takes a message, and says
-    whether to forward it (None: it is invalid). application: P5 of the scores.
+    whether to forward it (None: it is invalid). application: P5 of the scores. book: where all
+    routers of a world remember what they have seen, if they do so together.
     """
 
     settings: Gossip
@@ -49,6 +50,7 @@ class Router:
     own: PeerId
     sequence: int = 0
     application: Callable[[PeerId], float] = _say_nothing
+    book: InitVar[SeenBook | None] = None
     tally: Tally = field(default_factory=Tally)
     neighbours: dict[PeerId, Neighbour] = field(default_factory=dict)
     mesh: Mesh = field(init=False)
@@ -59,9 +61,9 @@ class Router:
     _told: dict[PeerId, int] = field(default_factory=dict)
     _asked: dict[PeerId, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, book: SeenBook | None) -> None:
         settings = self.settings
-        self._seen = Seen(settings.seen)
+        self._seen = Seen(settings.seen) if book is None else book.open()
         self._cache = Cache(settings.history, settings.history_gossip)
         self.scores = Scores(settings.score, self.application) if settings.scores else NoScores()
         self.mesh = Mesh(settings, self.rng, self.scores, self.neighbours, self._tell)
@@ -119,7 +121,8 @@ class Router:
             self._promises.pop(message.id, None)
         if message.id in self._seen:
             self.tally.duplicates += 1
-            self.scores.on_duplicate(sender, now - self._seen.get(message.id))
+            if self.settings.scores:
+                self.scores.on_duplicate(sender, now - self._seen.get(message.id))
             return
         onward = msgspec.structs.replace(message, hops=message.hops + 1)
         self._remember(onward, now)
@@ -179,7 +182,8 @@ class Router:
         late = [one for one, (_, until) in self._promises.items() if until <= now]
         for one in late:
             peer, _ = self._promises.pop(one)
-            self.scores.on_misbehaviour(peer)
+            if peer in self.neighbours:
+                self.scores.on_misbehaviour(peer)
 
     def _emit_gossip(self, now: int) -> None:
         """IHAVE of the last windows to some neighbours outside the mesh."""

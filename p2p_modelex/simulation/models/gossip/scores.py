@@ -63,8 +63,11 @@ def compute_deficit(score: Score, standing: Standing) -> float:
     return max(0.0, behind) if is_active else 0.0
 
 
+_NOBODY = Standing()
+
+
 class NoScores:
-    """Nobody is better or worse: what nodes ship with."""
+    """Nobody is better or worse."""
 
     __slots__ = ()
     median_wanted = 0.0
@@ -116,12 +119,25 @@ class NoScores:
 class Scores(NoScores):
     """The scores of a router's neighbours. application: P5."""
 
-    __slots__ = ("_application", "_at", "_decayed_at", "_retained", "_score", "_standings")
+    __slots__ = (
+        "_active",
+        "_application",
+        "_at",
+        "_can_fall",
+        "_decayed_at",
+        "_retained",
+        "_score",
+        "_standings",
+    )
 
     def __init__(self, score: Score, application: Callable[[PeerId], float]) -> None:
         self._score = score
         self._application = application
+        self._can_fall = can_fall(score)
         self._standings: dict[PeerId, Standing] = {}
+        """Of those of whom there is something to say."""
+        self._active: dict[PeerId, Standing] = {}
+        """Of those in the mesh, or with a counter that is not 0."""
         self._at: dict[str, int] = {}
         self._retained: dict[PeerId, tuple[int, Standing]] = {}
         self._decayed_at = 0
@@ -133,39 +149,44 @@ class Scores(NoScores):
 
     def get(self, peer: PeerId) -> float:
         """See NoScores."""
-        standing = self._standings.get(peer)
-        if standing is None:
-            return 0.0
+        standing = self._standings.get(peer, _NOBODY)
         colocated = self._at.get(standing.address, 1)
-        application = self._application(peer)
+        application = self._application(peer) if self._score.app_specific_weight else 0.0
         return compute_score(self._score, standing, colocated=colocated, application=application)
 
     def may_gossip(self, peer: PeerId) -> bool:
         """See NoScores."""
-        return self.get(peer) >= self._score.gossip_threshold
+        return not self._can_fall or self.get(peer) >= self._score.gossip_threshold
 
     def may_publish(self, peer: PeerId) -> bool:
         """See NoScores."""
-        return self.get(peer) >= self._score.publish_threshold
+        return not self._can_fall or self.get(peer) >= self._score.publish_threshold
 
     def is_graylisted(self, peer: PeerId) -> bool:
         """See NoScores."""
-        return self.get(peer) < self._score.graylist_threshold
+        return self._can_fall and self.get(peer) < self._score.graylist_threshold
+
+    def _touch(self, peer: PeerId) -> Standing:
+        standing = self._standings.get(peer)
+        if standing is None:
+            standing = self._standings[peer] = Standing()
+        self._active[peer] = standing
+        return standing
 
     def meet(self, peer: PeerId, address: str, now: int) -> None:
         """See NoScores. Who comes back within `retain_score` has what it left with."""
-        until, standing = self._retained.pop(peer, (0, Standing()))
-        if until < now:
-            standing = Standing()
-        standing.address = address
-        self._standings[peer] = standing
+        until, left = self._retained.pop(peer, (0, _NOBODY))
+        if until > now:
+            self._standings[peer] = self._active[peer] = left
         if address:
+            self._touch(peer).address = address
             self._at[address] = self._at.get(address, 0) + 1
 
     def part(self, peer: PeerId, now: int) -> None:
         """See NoScores."""
         score = self.get(peer)
         self.leave(peer)
+        self._active.pop(peer, None)
         standing = self._standings.pop(peer, None)
         if standing is None:
             return
@@ -180,7 +201,7 @@ class Scores(NoScores):
 
     def join(self, peer: PeerId, now: int) -> None:
         """See NoScores."""
-        standing = self._standings[peer]
+        standing = self._touch(peer)
         standing.grafted_at, standing.mesh_time = now, 0
 
     def leave(self, peer: PeerId) -> None:
@@ -192,27 +213,26 @@ class Scores(NoScores):
 
     def on_first(self, peer: PeerId) -> None:
         """See NoScores."""
-        standing, score = self._standings[peer], self._score
+        standing, score = self._touch(peer), self._score
         more = standing.first_message_deliveries + 1
         standing.first_message_deliveries = min(more, score.first_message_deliveries_cap)
         self.on_duplicate(peer, 0)
 
     def on_duplicate(self, peer: PeerId, age: int) -> None:
         """See NoScores. It counts for who is in the mesh, and near the first."""
-        standing, score = self._standings[peer], self._score
+        score = self._score
+        standing = self._standings.get(peer, _NOBODY)
         if standing.grafted_at is not None and age <= score.mesh_message_deliveries_window:
             more = standing.mesh_message_deliveries + 1
             standing.mesh_message_deliveries = min(more, score.mesh_message_deliveries_cap)
 
     def on_invalid(self, peer: PeerId) -> None:
         """See NoScores."""
-        self._standings[peer].invalid_message_deliveries += 1
+        self._touch(peer).invalid_message_deliveries += 1
 
     def on_misbehaviour(self, peer: PeerId) -> None:
         """See NoScores."""
-        standing = self._standings.get(peer)
-        if standing is not None:
-            standing.behaviour_penalty += 1
+        self._touch(peer).behaviour_penalty += 1
 
     def decay(self, now: int) -> None:
         """See NoScores. Counters shrink at each `decay_interval`."""
@@ -220,19 +240,51 @@ class Scores(NoScores):
         if now - self._decayed_at < score.decay_interval:
             return
         self._decayed_at = now
-        for standing in self._standings.values():
-            if standing.grafted_at is not None:
+        idle = []
+        for peer, standing in self._active.items():
+            if _decay(standing, score) and standing.grafted_at is None:
+                idle.append(peer)
+            elif standing.grafted_at is not None:
                 standing.mesh_time = now - standing.grafted_at
-            _decay(standing, score)
+        for peer in idle:
+            del self._active[peer]
 
 
-def _decay(standing: Standing, score: Score) -> None:
-    for name, factor in (
-        ("first_message_deliveries", score.first_message_deliveries_decay),
-        ("mesh_message_deliveries", score.mesh_message_deliveries_decay),
-        ("mesh_failure_penalty", score.mesh_failure_penalty_decay),
-        ("invalid_message_deliveries", score.invalid_message_deliveries_decay),
-        ("behaviour_penalty", score.behaviour_penalty_decay),
-    ):
-        left = getattr(standing, name) * factor
-        setattr(standing, name, left if left >= score.decay_to_zero else 0.0)
+def can_fall(score: Score) -> bool:
+    """Whether anything that a neighbour does takes its score below 0."""
+    return any(
+        (
+            score.mesh_message_deliveries_weight,
+            score.mesh_failure_penalty_weight,
+            score.invalid_message_deliveries_weight,
+            score.app_specific_weight,
+            score.ip_colocation_factor_weight,
+            score.behaviour_penalty_weight,
+        )
+    )
+
+
+def _decay(standing: Standing, score: Score) -> bool:
+    """Shrink every counter; returns whether all are 0."""
+    least = score.decay_to_zero
+    standing.first_message_deliveries = first = _shrink(
+        standing.first_message_deliveries, score.first_message_deliveries_decay, least
+    )
+    standing.mesh_message_deliveries = mesh = _shrink(
+        standing.mesh_message_deliveries, score.mesh_message_deliveries_decay, least
+    )
+    standing.mesh_failure_penalty = failed = _shrink(
+        standing.mesh_failure_penalty, score.mesh_failure_penalty_decay, least
+    )
+    standing.invalid_message_deliveries = invalid = _shrink(
+        standing.invalid_message_deliveries, score.invalid_message_deliveries_decay, least
+    )
+    standing.behaviour_penalty = behaviour = _shrink(
+        standing.behaviour_penalty, score.behaviour_penalty_decay, least
+    )
+    return not (first or mesh or failed or invalid or behaviour)
+
+
+def _shrink(counter: float, factor: float, least: float) -> float:
+    counter *= factor
+    return counter if counter >= least else 0.0

@@ -85,8 +85,8 @@ export class Provider {
       this.#validateRequest(request)
       const { prompt_price: prompt, completion_price: completion } = message
       const { offer } = this.seller
-      if (prompt !== offer.prompt_price || completion !== offer.completion_price) throw new Refusal('price_changed')
-      this.#ordered = { request, prices: offer, terms, voucher, base, maxCost }
+      if (prompt < offer.prompt_price || completion < offer.completion_price) throw new Refusal('price_changed')
+      this.#ordered = { request, prices: { prompt_price: prompt, completion_price: completion }, terms, voucher, base, maxCost }
     } else {
       const { voucher, base } = message
       const terms = this.seller.payee.identify(message.terms, voucher)

@@ -77,6 +77,12 @@ export class Requester {
       this.end = { is: 'Refused', code: 'quote_expired', reason: 'the quote came too late' }
       return []
     }
+    const { offer } = this.purchase
+    const { prompt_price: prompt, completion_price: completion } = this.#quote
+    if (prompt > offer.prompt_price || completion > offer.completion_price) { // EXC-5: nor is anybody here
+      this.end = { is: 'Refused', code: 'price_changed', reason: 'it asks more than was advertised' }
+      return []
+    }
     this.prices = this.#quote
     const quote = sha256(Quote.encode(this.#quote))
     const { terms, due } = this.lane

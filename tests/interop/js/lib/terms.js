@@ -50,10 +50,9 @@ export function judgeQuote (envelope, job, purchase) {
   must(quote.max_tokens === request.max_tokens, 'max_tokens')
   must(quote.epoch === offer.epoch, 'epoch')
   must(equal(quote.payee, ownership.ownership.operator), 'payee')
-  must(quote.prompt_price <= offer.prompt_price, 'prompt_price')
-  must(quote.completion_price <= offer.completion_price, 'completion_price')
   validatePromptTokens(request, quote.prompt_tokens)
-  must(quote.window <= computeWindow(offer, offer, request, quote.prompt_tokens), 'window')
+  const isDearer = quote.prompt_price > offer.prompt_price || quote.completion_price > offer.completion_price
+  must(isDearer || quote.window <= computeWindow(offer, offer, request, quote.prompt_tokens), 'window')
   return quote
 }
 
