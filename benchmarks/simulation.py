@@ -8,7 +8,7 @@ from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario, scale
 from p2p_modelex.simulation.scenario.tables import Scenario
 
-SIZES = (50, 200)
+SIZES = {"market": (50, 200, 1000), "convergence": (50, 200, 500)}
 BARE_EVENTS = 200_000
 TARGET = 50_000
 
@@ -40,8 +40,10 @@ def main() -> None:
     mesh = ["duration=60 s", "settle=0 s"]
     for name, settings in (("market", market), ("convergence", mesh)):
         scenario = read_scenario(list_scenarios()[name], settings)
-        for nodes in SIZES:
-            _measure(scale(scenario, nodes), name, nodes, bare)
+        smallest: float | None = None
+        for nodes in SIZES[name]:
+            rate = _measure(scale(scenario, nodes), name, nodes, bare, smallest)
+            smallest = smallest or rate
 
 
 def _measure_kernel() -> float:
@@ -56,12 +58,20 @@ def _measure_kernel() -> float:
     return rate
 
 
-def _measure(scenario: Scenario, name: str, nodes: int, bare: float) -> None:
+def _measure(
+    scenario: Scenario, name: str, nodes: int, bare: float, smallest: float | None
+) -> float:
+    """Return the events a second. smallest: that of the same scenario with the fewest nodes."""
+    before = resident_mib()
     with Simulation(scenario) as run:
         stop = Stopwatch()
         run.advance(scenario.duration)
         rate = run.kernel.events / stop.read().cpu_s
-        note = f"{run.kernel.events:,} events, {resident_mib():.0f} MiB"
+        times = 1.0 if smallest is None else smallest / rate
+        note = (
+            f"{1e6 / rate:.1f} us an event, {times:.2f} of that of the smallest; "
+            f"{run.kernel.events:,} events, {resident_mib() - before:.0f} MiB more"
+        )
     report(
         Result(
             f"events of the scenario {name}, {nodes} nodes",
@@ -75,6 +85,7 @@ def _measure(scenario: Scenario, name: str, nodes: int, bare: float) -> None:
             note=note,
         )
     )
+    return rate
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli.common import print_table
 from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
@@ -107,19 +108,14 @@ def _run(commit: str, folder: Path, words: Sequence[str], seed: int) -> Path:
 
 
 def _show(one: "Side", other: "Side") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from p2p_modelex.simulation.results.comparing import compare, find_parting
 
     differences = compare(one, other)
     if not differences:
         raise BadInput("the two have no point in common", hint="results of the same sweep")
-    table = Table("at", "measure", one.name, other.name, "difference", "chance")
-    for line in differences:
-        if line.one != line.other or line.chance is not None:
-            table.add_row(*_describe(line))
-    Console().print(table)
+    shown = [line for line in differences if line.one != line.other or line.chance is not None]
+    header = ("at", "measure", one.name, other.name, "difference", "chance")
+    print_table(header, [_describe(line) for line in shown])
     same = sum(line.one == line.other for line in differences)
     click.echo(f"{same} of {len(differences)} measures are equal")
     for side in (one, other):
@@ -140,6 +136,6 @@ def _describe(line: "Difference") -> list[str]:
         line.measure,
         format_number(line.one),
         format_number(line.other),
-        f"{line.other - line.one:+,.6g}{change}",
+        f"{'+' if line.other > line.one else ''}{format_number(line.other - line.one)}{change}",
         "" if line.chance is None else f"{line.chance:.3f}{mark}",
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from p2p_modelex.cli.common import print_table
 from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
@@ -87,13 +88,7 @@ def _tell(
 
 
 def _show(points: "Sequence[Point]", columns: tuple[str, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from p2p_modelex.simulation.results.points import build_table
 
     header, rows = build_table(points, columns)
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    print_table(header, rows)

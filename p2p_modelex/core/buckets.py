@@ -1,12 +1,7 @@
 """Token buckets by peer: how often each may do a thing; bounded, the longest unseen forgotten."""
 
-from itertools import islice
-
 from p2p_modelex.ids import PeerId
 from p2p_modelex.units import UnixMs
-
-# Of those that were seen longest ago, so many are looked at whenever somebody comes.
-_LOOKS = 2
 
 
 class TokenBuckets:
@@ -19,13 +14,20 @@ class TokenBuckets:
         # GCRA (ITU-T I.371): one number a peer, the time at which its bucket would be full again.
         self._full_at: dict[PeerId, int] = {}
 
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._full_at)
+
     def take(self, peer: PeerId, now: UnixMs, tokens: int = 1) -> bool:
         """Take so many tokens, or none; False if there are not as many."""
         full_at = max(self._full_at.pop(peer, 0), now)
         fits = full_at - now <= (self._burst - tokens) * self._interval_ms
         self._full_at[peer] = full_at + tokens * self._interval_ms if fits else full_at
-        # Whose bucket is full again is as one that was never seen.
-        for oldest in list(islice(self._full_at, _LOOKS)):
-            if self._full_at[oldest] <= now or len(self._full_at) > self._peers_max:
-                del self._full_at[oldest]
+        # Whose bucket is full again is as one that was never seen. Two go for one that comes, so
+        # that the table shrinks.
+        for _ in range(min(2, len(self._full_at))):
+            oldest = next(iter(self._full_at))
+            if self._full_at[oldest] > now and len(self._full_at) <= self._peers_max:
+                break
+            del self._full_at[oldest]
         return fits

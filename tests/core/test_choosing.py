@@ -12,7 +12,7 @@ from p2p_modelex.core.effects import OpenStream
 from p2p_modelex.core.inputs import StreamFailed
 from p2p_modelex.core.prefixes import compute_turns
 from p2p_modelex.core.routing.candidate import Want
-from p2p_modelex.core.routing.profile import CHOICES, PROFILES
+from p2p_modelex.core.routing.profile import CHOICES, PROFILES, build_profile
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id
 from p2p_modelex.units import Wei
 from tests.core.exchange.pair import CHAT, NOW, OFFER, build_job
@@ -62,7 +62,7 @@ def test_those_that_come_after_the_point_are_looked_at(mesh: Mesh) -> None:
 
 
 def test_those_whose_load_is_known_are_looked_at_too(mesh: Mesh) -> None:
-    stage = Stage(mesh, "fastest")
+    stage = Stage(mesh, build_profile("pool", "hot_cold", {"latency": 2, "load": 2}))
     known = [peer(number) for number in range(1, 9)]
     for one in known:
         stage.loads.put(one, load(0), NOW)

@@ -57,7 +57,9 @@ def test_many_runs_are_told_by_the_normal_distribution(monkeypatch: pytest.Monke
 
 
 def test_two_runs_part_at_a_sample(tmp_path: Path) -> None:
-    samples: list[dict[str, object]] = [{"at_s": at, "known": 0.5, "nodes": 3} for at in (1, 2, 3)]
+    samples: list[dict[str, object]] = [
+        {"at_s": at, "known": 0.5, "is_complete": False} for at in (1, 2, 3)
+    ]
     one = read_side(write_run(tmp_path / "one", 1, 0.5, samples))
     changed = [samples[0], {**samples[1], "known": 0.75}]
     other = read_side(write_run(tmp_path / "other", 2, 1.0, changed))

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.results import sweep
 from p2p_modelex.simulation.results.points import build_table, gather
 from p2p_modelex.simulation.results.sweep import (
     FILE,
@@ -24,6 +25,7 @@ from p2p_modelex.simulation.results.sweep import (
 from p2p_modelex.simulation.results.workers import DEATHS_MAX, run_here
 from p2p_modelex.simulation.scenario.plugins import PluginFile
 from p2p_modelex.simulation.scenario.recipe import Recipe
+from tests.simulation.test_report import Page
 from tests.simulation.worlds import MESH, play
 
 DEADLY = """
@@ -91,6 +93,13 @@ def test_an_interrupted_sweep_goes_on_behind_what_is_done(tmp_path: Path) -> Non
     assert swept["2"].digest == play(MESH, "seed=2").digest
     assert list(play_all(plan(2, 1), tmp_path)) == ["2", "1"]
     assert file.read_bytes().count(b"\n") == 2
+
+
+def test_runs_of_other_code_are_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    (planned,) = plan(1)
+    monkeypatch.setattr(sweep, "compute_code", lambda: "other")
+    assert plan(1)[0].key != planned.key
+    assert "the code of the package changed" in run_one(planned).broke
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -175,12 +184,13 @@ def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     done = CliRunner().invoke(simulate, [str(file), *swept, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     rows = [line for line in done.output.splitlines() if "events is" in line]
-    assert [[cell.strip() for cell in row.split("│")[1:3]] for row in rows] == [
-        ["3", "4"],
-        ["5", "6"],
-    ]
+    assert [row.split()[:2] for row in rows] == [["3", "4"], ["5", "6"]]
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"sweep.jsonl", "runs.jsonl", "report.html"} <= written
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert not page.open
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert len(page.labels) == 1  # the curve of what --show names
     again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "nothing"])
     assert isinstance(again.exception, BadInput)
     alone = CliRunner().invoke(simulate, [str(file), "--show", "nodes"])

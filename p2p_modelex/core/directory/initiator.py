@@ -67,6 +67,11 @@ class ReconcileInitiator:
         self._empty_batches = 0
         self._question: InitiatorMessage | None = None
 
+    @property
+    def taken(self) -> int:
+        """How many advertisements of the peer's were new."""
+        return self._intake.taken
+
     def step(self, input_: Input, now: UnixMs) -> tuple[Effect, ...]:
         """Take a StreamReady, StreamFailed, FrameReceived or StreamEnded of the stream."""
         try:

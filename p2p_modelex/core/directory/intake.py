@@ -28,6 +28,8 @@ class Intake:
         self._rows: list[RecordRow] = []
         self._penalties: list[Penalize] = []
         self._equivocations = 0
+        self.taken = 0
+        """How many were new until now."""
 
     def take(
         self,
@@ -50,6 +52,7 @@ class Intake:
                 self._rows.append(self._directory.row_of(verdict.peer))
             if check is not None:
                 check(verdict.peer)
+        self.taken += accepted
         return accepted
 
     def _charge(self, verdict: Verdict) -> None:

@@ -145,10 +145,15 @@ class DirectoryMachine:
         effects: tuple[Effect, ...] = ()
         if self._own.has_news and _ANNOUNCE not in self._timers:
             effects += (self._set(_ANNOUNCE, now + self._settings.announce_delay_ms),)
-        under_way = self.completed + self._sessions.comparing()
-        if under_way < self._settings.joining_reconciliations:
+        if self._is_joining():
             effects += self._sessions.begin(peer, Plan(), now)
         return effects
+
+    def _is_joining(self) -> bool:
+        """Whether a new connection is worth a comparison at once."""
+        under_way = self._sessions.fruitful + self._sessions.comparing()
+        is_early = self.completed < self._settings.joining_most
+        return under_way < self._settings.joining_reconciliations and is_early
 
     def _on_timer(self, timer: TimerId, now: UnixMs) -> tuple[Effect, ...]:
         if timer == _RECONCILE:

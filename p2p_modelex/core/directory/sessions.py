@@ -57,6 +57,8 @@ class Sessions:
     ) -> None:
         self.completed = 0
         """How many whole comparisons that we began ran to their end."""
+        self.fruitful = 0
+        """And brought something."""
         self._directory = directory
         self._next_stream = next_stream
         self._settings = settings
@@ -128,7 +130,9 @@ class Sessions:
             outbound = self._outbound[stream]
             effects = outbound.step(input_, now)
             over = outbound.outcome is not None
-            self.completed += outbound.plan.compares and outbound.outcome is Outcome.DONE
+            is_whole = outbound.plan.compares and outbound.outcome is Outcome.DONE
+            self.completed += is_whole
+            self.fruitful += is_whole and outbound.taken > 0
         return (*effects, self._forget(stream) if over else self._arm(stream, now))
 
     def on_timer(self, timer: TimerId) -> tuple[Effect, ...]:

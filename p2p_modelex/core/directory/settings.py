@@ -22,7 +22,10 @@ class DirectorySettings:
     strangers_below: int = 64
     """Only while there are fewer connections than this, since each such dial leaves one."""
     joining_reconciliations: int = 3
-    """A new connection is reconciled with at once until this many succeeded."""
+    """A new connection is reconciled with at once until this many brought something."""
+    joining_most: int = 16
+    """Or until so many succeeded: who hides all others says that there is nothing to bring. More: a
+    newcomer with many hostile neighbours and one honest one is not kept in the dark for long."""
     joining_retry_ms: int = 2_000
     """The pause between rounds until the first reconciliation succeeded."""
     announce_interval_ms: int = 10_000

@@ -24,13 +24,12 @@ READINGS_MAX = 200_000
 
 
 class Version(msgspec.Struct, gc=False):
-    """An advertisement that somebody holds. element: its part of a fingerprint."""
+    """An advertisement that somebody holds. at: which version it is. number: its peer's."""
 
+    at: int
     number: int
     entry: Entry
     row: RecordRow
-    key: PublicKey
-    element: int
 
 
 class Block:
@@ -54,6 +53,8 @@ class Catalogue:
         """By a peer's number, where it stands on the ring."""
         self.blocks = [Block() for _ in range(max(1, nodes // BLOCK_KEYS))]
         self.versions: list[Version] = []
+        self.elements = [0]
+        """By version, what it adds to a fingerprint; 0 is that of none."""
         self._notary = notary
         self._versions: dict[bytes, int] = {}
         self._readings: dict[bytes, Reading | Verdict] = {}
@@ -101,10 +102,10 @@ class Catalogue:
 
     def _add_version(self, entry: Entry) -> int:
         key = public_key_of(entry.peer)
-        element = fingerprint.compute_element(key, entry.advertisement.sequence)
-        number = self.number_of(entry.peer)
-        self.versions.append(Version(number, entry, entry.build_row(), key, element))
-        return len(self.versions)
+        self.elements.append(fingerprint.compute_element(key, entry.advertisement.sequence))
+        at = len(self.versions) + 1
+        self.versions.append(Version(at, self.number_of(entry.peer), entry, entry.build_row()))
+        return at
 
     def _add_peer(self, peer: PeerId) -> int:
         key, number = public_key_of(peer), len(self.peers)

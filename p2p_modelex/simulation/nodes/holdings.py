@@ -7,6 +7,7 @@ test holds both to the same course of events. An entry takes some 30 bytes here 
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import chain, compress
 
 from p2p_modelex.core.directory.entry import Entry
 from p2p_modelex.core.directory.expiries import Expiries
@@ -16,7 +17,7 @@ from p2p_modelex.core.directory.index import CapabilityIndex
 from p2p_modelex.ids import PeerId
 from p2p_modelex.records.reconciliation import Range
 from p2p_modelex.records.rows import RecordRow
-from p2p_modelex.simulation.nodes.catalogue import Catalogue, Version
+from p2p_modelex.simulation.nodes.catalogue import Block, Catalogue, Version
 from p2p_modelex.simulation.nodes.life import START_MS
 from p2p_modelex.units import UnixMs
 
@@ -45,9 +46,11 @@ class SharedIndex:
         """Count one version in the place of another."""
         version = before or after
         assert version is not None
-        at = self._catalogue.blocks_of[version.number]
+        at, elements = self._catalogue.blocks_of[version.number], self._catalogue.elements
         more = (after is not None) - (before is not None)
-        self._totals[at] += (after.element if after else 0) - (before.element if before else 0)
+        self._totals[at] += (elements[after.at] if after else 0) - (
+            elements[before.at] if before else 0
+        )
         self._counts[at] += more
         self._many += more
 
@@ -75,17 +78,26 @@ class SharedIndex:
 
     def scan(self, lower: bytes = b"", upper: bytes = b"") -> Iterator[bytes]:
         """Yield what `keys` returns."""
-        catalogue, held = self._catalogue, self._held
-        for at in self._blocks_between(lower, upper):
-            block = catalogue.blocks[at]
-            if self._counts[at]:
-                cut = _slice(block.keys, lower, upper)
-                for key, number in zip(block.keys[cut], block.numbers[cut], strict=True):
-                    if number < len(held) and held[number]:
-                        yield key
+        self._make_room()
+        return chain.from_iterable(
+            self._scan_block(self._catalogue.blocks[at], lower, upper)
+            for at in self._blocks_between(lower, upper)
+            if self._counts[at]
+        )
+
+    def _scan_block(self, block: Block, lower: bytes, upper: bytes) -> Iterator[bytes]:
+        cut = _slice(block.keys, lower, upper)
+        return compress(block.keys[cut], map(self._held.__getitem__, block.numbers[cut]))
+
+    def _make_room(self) -> None:
+        """Have a place for everybody there is, before they are looked up by their numbers."""
+        missing = len(self._catalogue.peers) - len(self._held)
+        if missing:
+            self._held.frombytes(bytes(4 * missing))
 
     def describe(self, lower: bytes = b"", upper: bytes = b"") -> Range:
         """Return the count and fingerprint from `lower` to before `upper` (empty: to the end)."""
+        self._make_room()
         blocks = self._blocks_between(lower, upper)
         total, count = self._sum(blocks.start, lower, upper)
         if len(blocks) > 1:
@@ -99,15 +111,13 @@ class SharedIndex:
         """Return sum and count of the part of a block that is between two keys."""
         if not self._counts[at]:
             return 0, 0
-        block, versions = self._catalogue.blocks[at], self._catalogue.versions
+        block = self._catalogue.blocks[at]
         cut = _slice(block.keys, lower, upper)
         if cut.stop - cut.start == len(block.keys):
             return self._totals[at], self._counts[at]
-        held = self._held
-        size = len(held)
-        there = [held[number] for number in block.numbers[cut] if number < size]
-        elements = [versions[version - 1].element for version in there if version]
-        return sum(elements), len(elements)
+        versions = list(map(self._held.__getitem__, block.numbers[cut]))
+        total = sum(map(self._catalogue.elements.__getitem__, versions))
+        return total, len(versions) - versions.count(0)
 
     def _blocks_between(self, lower: bytes, upper: bytes) -> range:
         last = self._catalogue.find_block(upper) if upper else len(self._totals) - 1
@@ -215,10 +225,9 @@ class SharedHoldings:
             self._order = array("I", self._list_numbers())
 
     def _make_room(self, number: int) -> None:
-        if number >= len(self._held):
-            more = bytes(4 * (len(self._catalogue.peers) - len(self._held)))
-            for one in (self._held, self._received, self._introducers):
-                one.frombytes(more)
+        for one in (self._held, self._received, self._introducers):
+            if number >= len(one):
+                one.frombytes(bytes(4 * (len(self._catalogue.peers) - len(one))))
 
     def _exchange(self, before: Version | None, after: Version | None) -> None:
         self.index.swap(before, after)

@@ -123,8 +123,8 @@ def find_parting(one: Side, other: Side) -> str:
     return ""
 
 
-def _decode(line: bytes) -> dict[str, float]:
+def _decode(line: bytes) -> dict[str, float | bool]:
     try:
-        return msgspec.json.decode(line, type=dict[str, float])
+        return msgspec.json.decode(line, type=dict[str, float | bool])
     except msgspec.DecodeError as error:
         raise BadInput(f"a line of {SAMPLES} is damaged: {error}", hint=_HINT) from error

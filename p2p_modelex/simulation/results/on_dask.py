@@ -1,15 +1,12 @@
 """The runs of a sweep on other machines: dask.distributed carries them as text, by name."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from threading import Lock
 
 import msgspec
 
 from p2p_modelex.errors import BadInput, SimulationError
+from p2p_modelex.simulation.results.code import compute_code
 from p2p_modelex.simulation.results.sweep import Planned, Swept, run_one
 
 CONNECT_S = 10
@@ -22,17 +19,6 @@ _TURN = Lock()
 
 class OtherCode(SimulationError):
     """A worker has another version of this package: its figures would not be ours."""
-
-
-@cache
-def compute_code() -> str:
-    """Return a digest of this package's sources."""
-    folder = Path(str(resources.files("p2p_modelex")))
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def run_text(planned: str, code: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from p2p_modelex.errors import BadInput, ModelexError
 from p2p_modelex.simulation.opening import open_run
+from p2p_modelex.simulation.results.code import compute_code
 from p2p_modelex.simulation.scenario.recipe import Recipe
 
 RUNS_MAX = 2048
@@ -29,7 +30,7 @@ class Axis(msgspec.Struct, frozen=True):
 
 class Planned(msgspec.Struct, frozen=True):
     """A run to be done. at: the value of each axis, `seed` among them if there are several. key:
-    tells it from any other (Recipe.compute_key).
+    tells it from any other (Recipe.compute_key), and from those of other code.
     """
 
     at: dict[str, str]
@@ -108,7 +109,7 @@ def plan_sweep(recipe: Recipe, axes: Sequence[Axis], *, seeds: int = 1) -> list[
     for values in product(*(axis.values for axis in axes)):
         at = {axis.key: value for axis, value in zip(axes, values, strict=True)}
         changed = recipe.change(*(f"{key}={value}" for key, value in at.items()))
-        planned.append(Planned(at, changed.compute_key(), changed))
+        planned.append(Planned(at, f"{changed.compute_key()}-{compute_code()}", changed))
     return planned
 
 
@@ -117,8 +118,8 @@ def run_sweep(
 ) -> Iterator[Swept]:
     """Run each; yields them as they end, those that stand in the folder's file first.
 
-    What a run is, is told by its settings and plug-ins, not by the package's code: after a change
-    of that, another folder. BadInput if the file is not one of ours.
+    After a change of settings, plug-ins or the package's code a run is another one. BadInput if the
+    file is not one of ours.
     """
     file = None if folder is None else folder / FILE
     done = {} if file is None else {one.key: one for one in read_sweep(file)}
@@ -133,6 +134,8 @@ def run_sweep(
 def run_one(planned: Planned) -> Swept:
     """Run one scenario to its end."""
     at, key = planned.at, planned.key
+    if not key.endswith(compute_code()):
+        return Swept(at, key, "", {}, (), "the code of the package changed while the sweep ran")
     try:
         with open_run(planned.recipe.build()) as run:
             result = run.finish()

@@ -65,11 +65,26 @@ def test_joining_reconciles_with_the_first_neighbours() -> None:
     assert new.machine.completed == 1
     for node in others:
         world.connect(new, node)
-    assert new.machine.completed == 3
+    assert new.machine.completed == 1 + len(others)  # they brought nothing that it lacked
     assert new.machine.knows_enough(world.now)
     rows = [row for effect in new.of(fx.Persist) for row in effect.rows]  # type: ignore[union-attr]
     assert len(rows) == 4
     assert not new.of(fx.Penalize)
+
+
+def test_neighbours_that_have_nothing_do_not_end_joining() -> None:
+    """Who hides everybody says so; the one that does not is asked as it connects."""
+    settings = DirectorySettings(reconcile_interval_ms=10**9, joining_most=6)
+    hiders = [Node(number, settings) for number in range(1, 6)]
+    hub, late, new = Node(7, settings), Node(8, settings), Node(9, settings)
+    world = World(*hiders, hub, late, new)
+    for node in (hub, late):
+        advertise(world, node, "m")
+    for node in (*hiders, hub, late):
+        world.tell(new, inp.PeerConnected(node.peer))
+    assert new.directory.get(hub.peer) is not None
+    assert new.machine.completed == 6
+    assert new.directory.get(late.peer) is None  # six are enough, whatever they brought
 
 
 def test_a_failed_join_is_tried_again_soon() -> None:

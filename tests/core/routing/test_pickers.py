@@ -66,7 +66,7 @@ def test_weighted_gives_the_better_more() -> None:
 
 def fastest(loads: dict[int, tuple[int, int]], seed: int = 1) -> tuple[Scene, list[Candidate]]:
     """A pool of answers: number -> (running, latency in ms)."""
-    scene = Scene("fastest", seed)
+    scene = Scene(profile("hot_cold", latency=2, load=2, record=1), seed)
     for number, (running, latency_ms) in loads.items():
         scene.loads.put(peer(number), load(running, latency_ms=latency_ms), NOW)
     return scene, [candidate(number) for number in loads]

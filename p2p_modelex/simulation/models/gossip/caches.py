@@ -43,7 +43,6 @@ class Seen:
 class _Page:
     """Which routers have seen a message, a byte each, and when the last of them did."""
 
-    first: int
     last: int
     routers: bytearray = field(default_factory=bytearray)
 
@@ -69,7 +68,7 @@ class SeenBook:
         """Remember a message for a router."""
         page = self.pages.get(one)
         if page is None:
-            page = self.pages[one] = _Page(now, now)
+            page = self.pages[one] = _Page(now)
             if len(self.pages) > SEEN_MAX:
                 del self.pages[next(iter(self.pages))]
         page.last = now
@@ -88,7 +87,7 @@ class SeenBook:
 
 
 class SharedSeen(Seen):
-    """One router's part of a book. When a message came first is when anybody had it first."""
+    """One router's part of a book. It cannot say when a message came, which only scores ask."""
 
     __slots__ = ("_book", "_router")
 
@@ -102,10 +101,6 @@ class SharedSeen(Seen):
         return (
             page is not None and self._router < len(page.routers) and page.routers[self._router] > 0
         )
-
-    def get(self, one: MessageId) -> int:
-        """See Seen."""
-        return self._book.pages[one].first
 
     def add(self, one: MessageId, now: int) -> None:
         """See Seen."""

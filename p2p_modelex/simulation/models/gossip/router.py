@@ -121,7 +121,8 @@ class Router:
             self._promises.pop(message.id, None)
         if message.id in self._seen:
             self.tally.duplicates += 1
-            self.scores.on_duplicate(sender, now - self._seen.get(message.id))
+            if self.settings.scores:
+                self.scores.on_duplicate(sender, now - self._seen.get(message.id))
             return
         onward = msgspec.structs.replace(message, hops=message.hops + 1)
         self._remember(onward, now)
