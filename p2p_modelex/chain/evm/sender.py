@@ -120,11 +120,16 @@ class Sender:
                 cap = max(fee_cap, before.fee_cap + before.fee_cap // RAISE_PARTS + 1)
                 raised = replace(before, tip=higher, fee_cap=max(cap, higher))
                 signed = sign_transaction(raised, self._signer)
-                # Refused where the account has too little for it: what was offered stands.
-                with suppress(RpcError):
+                # Noted first: an answer that is lost must not have us take it for another's.
+                sent.versions.append(signed)
+                try:
                     await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
-                    sent.transaction = raised
-                    sent.versions.append(signed)
+                except RpcError as error:
+                    # Where the account has too little for it, what was offered stands.
+                    if not _says(error, _KNOWN + _NONCE_TAKEN):
+                        sent.versions.remove(signed)
+                        continue
+                sent.transaction = raised
 
     async def _price(self, request: dict[str, str]) -> tuple[int, int, int]:
         """Return the gas limit, tip and fee cap for a transaction."""
