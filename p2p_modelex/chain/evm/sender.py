@@ -195,7 +195,9 @@ class Sender:
                     return receipt
                 if trio.current_time() >= repair_at:
                     await self._refuse_replaced(sent)
-                    await self._raise_offers()
+                    # What was offered stands, and may be mined yet.
+                    with suppress(RpcError, ChainUnreachable):
+                        await self._raise_offers()
                     await self.repair()
                     repair_at = trio.current_time() + self._repair_s
                 await trio.sleep(pause)
