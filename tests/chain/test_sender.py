@@ -82,3 +82,22 @@ async def test_who_cannot_read_the_fees_waits_on() -> None:
     sender = Sender(rpc, new_key(), 31337, Abi([]), repair_s=0.01)
     with trio.fail_after(5):
         assert (await sender.send(new_key().address, value=1)).succeeded
+
+
+class Hasty(DearPool):
+    """Mines what is sent at once, and says so only of another for its nonce."""
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """Answer one question."""
+        if method == "eth_sendRawTransaction":
+            self._raws = self._raws or ["", params[0]]
+            raise RpcError(-32000, "nonce too low", b"")
+        return await super().call(method, *params)
+
+
+async def test_what_was_mined_before_its_answer_came_is_not_sent_again() -> None:
+    """With the next nonce it would be done twice."""
+    rpc = cast(Rpc, Hasty(""))
+    sender = Sender(rpc, new_key(), 31337, Abi([]))
+    with trio.fail_after(5):
+        assert (await sender.send(new_key().address, value=1)).succeeded
