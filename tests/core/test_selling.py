@@ -463,6 +463,25 @@ def test_who_starts_looks_at_what_it_redeemed_before() -> None:
     assert fetched(stall.fire(WATCH_TIMER)) == [CHANNEL]
 
 
+def test_channels_that_are_gone_do_not_keep_others_from_being_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LED-9: such as those whose opening a reorg undid as well."""
+    monkeypatch.setattr(redeeming, "WATCHED_AT_ONCE", 1)
+    states = [build_state(build_terms(number)) for number in (1, 2)]
+    stall = Stall(*states, threshold=Wei(1))
+    for state in states:
+        stall.receive(10, channel=state.channel)
+        stall.ledger.note_redeemed(promise(10, channel=state.channel).voucher)
+    stall.selling.start(NOW)
+    seen = []
+    for _ in states:
+        [channel] = fetched(stall.fire(WATCH_TIMER))
+        stall.tell(given.ChannelFetched(ChannelId(channel), None))
+        seen.append(channel)
+    assert seen == [state.channel for state in states]
+
+
 def test_channels_are_watched_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redeeming, "WATCHED_AT_ONCE", 2)
     states = [build_state(build_terms(number)) for number in (1, 2, 3)]
