@@ -142,6 +142,8 @@ class Redeeming:
         state = fetched.state
         rows = self._ledger.note_channel(state) if state is not None else ()
         if state is None or not rows:
+            if fetched.channel in self._unproven:  # the others come first now
+                self._unproven[fetched.channel] = self._unproven.pop(fetched.channel)
             return []
         if self._unproven.get(fetched.channel, UnixMs(now + 1)) <= now:
             del self._unproven[fetched.channel]

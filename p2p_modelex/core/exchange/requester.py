@@ -193,7 +193,10 @@ class RequesterExchange:
         """EXC-9: pay what was earned once it is half the window, and wait for more (EXC-14)."""
         wait: list[Effect] = []
         if self._intake.tokens >= self._due_tokens:
+            # The first alone may take as long: a prompt is read before it.
             self._due_tokens = self._intake.tokens + parameters.PACE_TOKENS
+            if not self._intake.tokens:
+                self._due_tokens = 1
             wait = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
         unpaid = self._owed - self._paid
         if unpaid <= 0 or 2 * unpaid < self._intake.window:

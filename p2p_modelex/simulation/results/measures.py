@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from p2p_modelex.core import effects as fx
-from p2p_modelex.ids import PeerId
+from p2p_modelex.ids import PeerId, public_key_of
 from p2p_modelex.records.rows import RecordRow, Row
 from p2p_modelex.simulation.actors.workload import Customers
 from p2p_modelex.simulation.checks.exposure import Exposure
@@ -33,7 +33,8 @@ MS = 1000
 
 class Sampled(msgspec.Struct, frozen=True):
     """The world at one time. known: the share of directory entries there could be that are there,
-    about. is_complete: whether every node that was looked at knows every advertiser that is up.
+    about. is_complete: whether every node has as many as there are advertisers that are up, and
+    those that were looked at have each of them.
     tokens, paid_ai: of completions, and what honest requesters paid for them, until then.
     sold_ahead_ai, bought_ahead_ai: how far honest providers are ahead of their payers, and honest
     requesters of their providers. asked_ai: for 1,000 completion tokens, by providers in the mean.
@@ -141,11 +142,9 @@ class Measures:
         looked = self._rng.sample(lives, most) if len(lives) > most else lives
         if any(len(life.core.directory) < len(advertisers) for life in lives):
             return False
-        return all(
-            get(peer) is not None
-            for get in (life.core.directory.get for life in looked)
-            for peer in advertisers
-        )
+        keys = [public_key_of(peer) for peer in advertisers]
+        indexes = [life.core.directory.index for life in looked]
+        return all(index.get(key) is not None for index in indexes for key in keys)
 
     def summarise(self) -> dict[str, float]:
         """Return every measure by name; what did not happen is not there."""

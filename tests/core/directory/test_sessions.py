@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.directory import sessions
@@ -76,6 +78,20 @@ def test_a_peer_that_has_too_much_compared_is_reset_and_not_blamed() -> None:
     bounded.admit(inp.StreamOpened(stream, Key(2).peer, RECONCILE_PROTOCOL), later)
     answer, *_ = bounded.feed(inp.FrameReceived(stream, question), later)
     assert isinstance(answer, fx.Send)
+
+
+def test_one_wide_range_counts_for_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """REC-10: to compare all of a full directory costs as much as dozens of narrow ranges."""
+    monkeypatch.setattr(sessions, "_RANGES_BURST", 40)
+    monkeypatch.setattr(sessions, "_HELD_PER_RANGE", 2)
+    own = directory(1)
+    for number in range(18):
+        own.index.put(bytes([number]) * 32, 1)
+    bounded = Sessions(own, lambda: StreamId(2), DirectorySettings())
+    bounded.admit(inp.StreamOpened(StreamId(1), Key(2).peer, RECONCILE_PROTOCOL), NOW)
+    question = codec.encode(Compare((Range(b"", b"", 9, b"x" * 16),)))
+    answers = [bounded.feed(inp.FrameReceived(StreamId(1), question), NOW)[0] for _ in range(5)]
+    assert [type(one) for one in answers] == [fx.Send] * 4 + [fx.ResetStream]
 
 
 def test_outbound_streams_are_bounded() -> None:

@@ -172,12 +172,25 @@ def test_a_drip_without_tokens_is_cut() -> None:
 def test_a_drip_of_tokens_is_silence() -> None:
     """EXC-14: a token just before each timeout would hold a request for hours."""
     buyer = begun()
-    buyer.send(STARTED)
-    for index in range(parameters.PACE_TOKENS - 1):
+    buyer.send(STARTED, Chunk(JOB, 0, "x", 1, ()))
+    for index in range(1, parameters.PACE_TOKENS):
         buyer.now = UnixMs(buyer.now + parameters.IDLE_TIMEOUT_MS // parameters.PACE_TOKENS)
         buyer.send(Chunk(JOB, index, "x", index + 1, ()))
     buyer.fire(buyer.r, "wait")
     assert buyer.now == NOW + parameters.IDLE_TIMEOUT_MS
+    assert buyer.ended().code == "timeout"
+
+
+def test_a_long_prompt_takes_nothing_from_the_pace() -> None:
+    """EXC-14: it is read for almost a minute, and the other tokens come as fast as they must."""
+    buyer = begun()
+    buyer.send(STARTED)
+    buyer.now = UnixMs(NOW + parameters.IDLE_TIMEOUT_MS - 1)
+    buyer.send(Chunk(JOB, 0, "x", 1, ()))
+    buyer.fire(buyer.r, "wait")
+    assert not buyer.requester.is_over
+    buyer.fire(buyer.r, "wait")
+    assert buyer.now == NOW + 2 * parameters.IDLE_TIMEOUT_MS - 1
     assert buyer.ended().code == "timeout"
 
 
