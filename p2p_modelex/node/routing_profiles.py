@@ -44,8 +44,8 @@ class ProfileSettings:
     choices: int = option(
         whole(1, 16, "providers"),
         CHOICES,
-        "How many power_of_d, affinity and cheapest draw and probe. More know more and cost each "
-        "request more probes.",
+        "How many power_of_d and affinity draw and probe; cheapest twice as many. More know more "
+        "and cost each request more probes.",
     )
     latency_bound_ms: int = option(
         whole(1, 600_000, "milliseconds"),

@@ -234,6 +234,27 @@ async def test_a_deposit_that_gets_no_deeper_is_given_up(
             await port.open_channel(new_key().address, Wei(7), port.account)
 
 
+async def test_a_deposit_is_waited_for_where_it_cannot_be_read_once(
+    evm: EvmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told that it failed, the payer would top up once more."""
+    key, _ = await evm.new_account()
+    async with (
+        EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
+        Rpc(evm.url) as rpc,
+    ):
+        read = port.fetch_channel
+
+        async def fail(_: ChannelTerms) -> None:
+            monkeypatch.setattr(port, "fetch_channel", read)
+            await rpc.call("anvil_mine", "0x2", retry=False)
+            raise ChainUnreachable("it starts anew")
+
+        monkeypatch.setattr(port, "fetch_channel", fail)
+        opened = await port.open_channel(new_key().address, Wei(7), port.account)
+        assert opened.deposit == 7
+
+
 async def test_what_the_base_fee_has_left_behind_offers_more(on_anvil: EvmWorld) -> None:
     """Two wait, the later behind the earlier; both come in at the fee of now."""
     key, _ = await on_anvil.new_account()

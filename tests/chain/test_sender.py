@@ -1,4 +1,4 @@
-"""A sender and an endpoint that takes a transaction and loses its answer."""
+"""A sender and an endpoint that loses answers, or has none."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -61,5 +61,43 @@ async def test_a_higher_offer_whose_answer_was_lost_is_found(words: str) -> None
     """Told that another had taken the nonce, the caller would deposit twice."""
     rpc = cast(Rpc, DearPool(words))
     sender = Sender(rpc, new_key(), 31337, Abi([]), repair_s=0.01)
+    with trio.fail_after(5):
+        assert (await sender.send(new_key().address, value=1)).succeeded
+
+
+class Moody(DearPool):
+    """Tells the fees once; what was sent is mined by the time that they are asked for again."""
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """Answer one question."""
+        if method == "eth_feeHistory" and self._raws:
+            self._raws = ["", self._raws[-1]]
+            raise RpcError(-32603, "internal error", b"")
+        return await super().call(method, *params)
+
+
+async def test_who_cannot_read_the_fees_waits_on() -> None:
+    """Told that it failed, the caller would deposit twice."""
+    rpc = cast(Rpc, Moody(""))
+    sender = Sender(rpc, new_key(), 31337, Abi([]), repair_s=0.01)
+    with trio.fail_after(5):
+        assert (await sender.send(new_key().address, value=1)).succeeded
+
+
+class Hasty(DearPool):
+    """Mines what is sent at once, and says so only of another for its nonce."""
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """Answer one question."""
+        if method == "eth_sendRawTransaction":
+            self._raws = self._raws or ["", params[0]]
+            raise RpcError(-32000, "nonce too low", b"")
+        return await super().call(method, *params)
+
+
+async def test_what_was_mined_before_its_answer_came_is_not_sent_again() -> None:
+    """With the next nonce it would be done twice."""
+    rpc = cast(Rpc, Hasty(""))
+    sender = Sender(rpc, new_key(), 31337, Abi([]))
     with trio.fail_after(5):
         assert (await sender.send(new_key().address, value=1)).succeeded

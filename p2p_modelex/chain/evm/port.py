@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import trio
@@ -20,7 +21,7 @@ from p2p_modelex.chain.evm.search import find_terms
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_quantity
 from p2p_modelex.chain.redemption import find_payee
-from p2p_modelex.errors import ChainUnreachable, Reverted, TransactionFailed
+from p2p_modelex.errors import ChainError, ChainUnreachable, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
@@ -325,9 +326,10 @@ class EvmChain(Chain):
             return latest
         with trio.move_on_after(CONFIRMING_TIMEOUT_S):
             while True:
-                state = await self.fetch_channel(terms)
-                if state is not None and state.deposit >= latest.deposit:
-                    return state
+                with suppress(ChainError):  # it is made, and can be read yet
+                    state = await self.fetch_channel(terms)
+                    if state is not None and state.deposit >= latest.deposit:
+                        return state
                 await trio.sleep(self._poll_s)
         raise TransactionFailed(
             f"a deposit is not {self._confirmations} blocks deep after {CONFIRMING_TIMEOUT_S:g} s",

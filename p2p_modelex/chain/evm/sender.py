@@ -156,16 +156,17 @@ class Sender:
             for _ in range(NONCE_ATTEMPTS):
                 nonce = await self._take_nonce()
                 transaction = build(nonce)
-                signed = sign_transaction(transaction, self._signer)
+                sent = Sent(transaction, [sign_transaction(transaction, self._signer)])
                 try:
-                    await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
+                    await self._rpc.call("eth_sendRawTransaction", to_hex(sent.newest.raw))
                 except RpcError as error:
-                    if _says(error, _NONCE_TAKEN):
-                        continue
-                    if not _says(error, _KNOWN):
+                    if not _says(error, _KNOWN + _NONCE_TAKEN):
                         raise await self._refusal(error) from error
+                    # It is ours, if the answer was lost and a block came before it was sent again.
+                    if _says(error, _NONCE_TAKEN) and await self._fetch_receipt(sent) is None:
+                        continue
                 self._nonce = nonce + 1
-                return self._keep(Sent(transaction, [signed]))
+                return self._keep(sent)
         raise TransactionFailed(
             f"the nonce was taken {NONCE_ATTEMPTS} times over",
             hint="is another program sending from the same key? one node, one key",
@@ -195,7 +196,9 @@ class Sender:
                     return receipt
                 if trio.current_time() >= repair_at:
                     await self._refuse_replaced(sent)
-                    await self._raise_offers()
+                    # What was offered stands, and may be mined yet.
+                    with suppress(RpcError, ChainUnreachable):
+                        await self._raise_offers()
                     await self.repair()
                     repair_at = trio.current_time() + self._repair_s
                 await trio.sleep(pause)
