@@ -200,6 +200,13 @@ replays: setup ## Do by the contracts, on anvil, what simulated runs did on thei
 	$(BIN)/python -m tests.chain.replay censorship --set fault.0.share=0.995
 	$(BIN)/python -m tests.chain.replay jobs
 
+LIMIT ?= 900
+ONLY ?=
+
+.PHONY: results
+results: setup ## Run every scenario as it stands, LIMIT=900 seconds each; write simulations/results/scenarios.md
+	$(BIN)/python -m benchmarks.results --limit $(LIMIT) --only $(ONLY)
+
 .PHONY: agreement
 agreement: setup ## Do STEPS random acts on the ledgers in memory and on anvil, and compare (3 minutes)
 	MODELEX_AGREEMENT_STEPS=$(STEPS) $(BIN)/python -m pytest tests/chain/test_agreement.py -q

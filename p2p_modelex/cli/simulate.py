@@ -141,6 +141,8 @@ def simulate(
         raise click.UsageError("--dask and --show are for a sweep: give --sweep or --seeds.")
     many = workers or os.cpu_count() or 1
     wanted = again.parse_wanted(events, node)
+    if wanted is not None and trace is None and replay is None and out is None:
+        raise click.UsageError("--events and --node go with --trace, --out or --replay.")
     if scenario is None:
         _do_without(compare, replay, wanted, trace, is_shown=not quiet)
         return

@@ -47,7 +47,8 @@ def run(
             raise
     _tell(result, time.monotonic() - began, recipe, out, command)
     if result.unmet:
-        raise SimulationError("; ".join(result.unmet), hint=f"it is seed {result.seed}")
+        hint = f"--seed {result.seed} repeats it, and --shrink makes it small"
+        raise SimulationError("; ".join(result.unmet), hint=hint)
 
 
 def _tell(

@@ -31,6 +31,7 @@ def sweep(
     SimulationError if a run broke; KeyboardInterrupt goes on when those that ended are shown.
     """
     from p2p_modelex.simulation.results.sweep import parse_axis, plan_sweep, run_sweep
+    from p2p_modelex.simulation.scenario.explaining import find_nearest
 
     planned = plan_sweep(recipe, [parse_axis(one) for one in sweeps], seeds=seeds)
     columns = show or tuple(dict.fromkeys(one.measure for one in planned[0].recipe.build().hold))
@@ -48,7 +49,7 @@ def sweep(
     known = dict.fromkeys(name for one in ended for name in one.measures)
     for name in show:
         if known and name not in known:
-            raise BadInput(f"no run has a measure {name!r}", hint="known: " + ", ".join(known))
+            raise BadInput(f"no run has a measure {name!r}", hint=find_nearest(name, known))
     broken = [_label(one) for one in ended if one.broke]
     if broken:
         raise SimulationError(f"broke at {'; '.join(broken)}", hint=ended[0].broke)

@@ -20,6 +20,7 @@ from p2p_modelex.core.effects import (
     RunStarted,
     RunText,
     StreamId,
+    TimerId,
 )
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.inputs import (
@@ -35,9 +36,9 @@ from p2p_modelex.core.inputs import (
     TimerFired,
 )
 from p2p_modelex.core.ledger.payer import PayerLedger
-from p2p_modelex.core.ordering import Ordering
+from p2p_modelex.core.ordering import LATE_DEPOSIT, Ordering
 from p2p_modelex.core.outcomes import Outcomes
-from p2p_modelex.core.racing import DEADLINE, LATE, LINE, Racing, stop, tell
+from p2p_modelex.core.racing import DEADLINE, DEPOSITS, LATE, LINE, Racing, stop, tell
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.retries import RetryBudget
 from p2p_modelex.core.runs import Attempt, Run
@@ -185,6 +186,8 @@ class Buying:
     def _order(self, run: Run, now: UnixMs, *, is_funded: bool = False) -> list[Effect]:
         assert run.payable is not None
         ordered = self._ordering.order(run, run.payable, now, is_funded=is_funded)
+        if run.payable is not None:  # a deposit comes first
+            return [*ordered, *self._racing.wait(run, now)]
         return [*ordered, *self._racing.watch(run, now)]
 
     def _on_opened(self, opened: ChannelOpened, now: UnixMs) -> list[Effect]:
@@ -338,7 +341,7 @@ class Buying:
 
     def _close(self, run: Run, last: RunFinished | RunFailed) -> list[Effect]:
         del self._runs[run.job]
-        return [*stop(run, LINE, LATE, DEADLINE), Emit(last)]
+        return [*stop(run, LINE, LATE, DEADLINE, DEPOSITS), Emit(last)]
 
     def _cancel(self, job: JobId, code: str, reason: str, now: UnixMs) -> list[Effect]:
         """End a run early: who serves it, or is nearest to it, is cancelled, others withdrawn."""
@@ -363,4 +366,17 @@ class Buying:
             return []
         if name[2] == DEADLINE:
             return self._cancel(job, "deadline", "no whole answer in time", now)
+        run.timers.pop(TimerId("/".join(name)), None)
+        if name[2] == DEPOSITS:
+            return self._stop_waiting(run, now)
         return self._racing.on_timer(run, name[2], now)
+
+    def _stop_waiting(self, run: Run, now: UnixMs) -> list[Effect]:
+        """A run has waited for deposits long enough: it goes on where it can pay at once, or fails.
+        A deposit under way goes on, for those that come later (RTE-50).
+        """
+        self._ordering.leave(run.job)
+        run.patience_ms = 0
+        run.tried += 1
+        run.last = run.build_failure("no_channel", LATE_DEPOSIT)
+        return self._try_next(run, now)

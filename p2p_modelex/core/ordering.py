@@ -34,6 +34,7 @@ from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
+LATE_DEPOSIT = "the deposit for it is not in yet, and may still be made: ask again in a few minutes"
 RIVALS_LOOKED_AT = 4
 """Candidates of which the first that can be paid at once is ordered at beside another."""
 
@@ -98,6 +99,8 @@ class Ordering:
             return [*again, *self._begin(run, candidate, offer, lane, Wei(ceiling), now)]
         if is_funded:
             raise PaymentError("the channel has too little left even after the deposit for it")
+        if run.patience_ms <= 0:
+            raise PaymentError(LATE_DEPOSIT)
         if self._splits.paused_until:
             raise PaymentError(
                 "no channel has enough left, and transfers are paused for a split until block "

@@ -19,7 +19,7 @@ LINE_MS = Millis(25)
 known of its load is up to a tenth of a second old: without the pause one in ten of such orders
 would start at both (`python -m benchmarks balance`)."""
 
-LINE, LATE, DEADLINE = "line", "late", "deadline"
+LINE, LATE, DEADLINE, DEPOSITS = "line", "late", "deadline", "deposits"
 _PREFIX = "run"
 
 
@@ -40,9 +40,19 @@ class Racing:
         run.until = UnixMs(now + run.wanted.deadline_ms)
         return [_set(run, DEADLINE, run.until)]
 
+    def wait(self, run: Run, now: UnixMs) -> list[Effect]:
+        """A run waits for a deposit, or for the next one (RTE-50)."""
+        if run.waits_from is not None:
+            return []
+        run.waits_from = now
+        return [_set(run, DEPOSITS, UnixMs(now + run.patience_ms))]
+
     def watch(self, run: Run, now: UnixMs) -> list[Effect]:
-        """An order was made, if a deposit did not come first: say when another may be."""
-        effects: list[Effect] = []
+        """An order was made: say when another may be."""
+        effects = stop(run, DEPOSITS)
+        if run.waits_from is not None:
+            run.patience_ms -= now - run.waits_from
+            run.waits_from = None
         profile, hedge, model = self._router.profile, run.wanted.hedge, run.wanted.request.model
         for attempt in run.attempts:
             late_ms = LINE_MS if attempt.was_full else self._starts.compute_late_ms(model)
@@ -55,7 +65,6 @@ class Racing:
 
     def on_timer(self, run: Run, name: str, now: UnixMs) -> list[Effect]:
         """Order beside what is late, unless two are at it: RTE-40, RTE-41."""
-        run.timers.pop(_name(run, name), None)
         is_left = run.tried < run.wanted.attempts and run.order
         if run.winner is not None or len(run.attempts) != 1 or not is_left:
             return []

@@ -14,7 +14,7 @@ from p2p_modelex.core.wants import continue_request
 from p2p_modelex.ids import ChannelId, JobId, PeerId
 from p2p_modelex.records.advertisement import Offer
 from p2p_modelex.records.job import Request, features_of
-from p2p_modelex.units import Epoch, UnixMs, Wei, rescale
+from p2p_modelex.units import Epoch, Millis, UnixMs, Wei, rescale
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +42,13 @@ class Attempt:
         return self.candidate.peer
 
 
+DEPOSITS_MS = Millis(120_000)
+"""How long a run waits for deposits in all. On mainnet one is in, and as deep as its payee wants
+it, after about a minute; a transaction that offers too little is given up after three, and a run
+that waited so long at each provider in turn would say nothing for many.
+"""
+
+
 @dataclass(slots=True)
 class Run:
     """A request's way. tried: providers tried in vain or now. orders: exchanges begun, of which a
@@ -49,10 +56,12 @@ class Run:
     deposit. attempts: orders under way that may still serve; winner: the one that had text first.
     lost: those that may still cost something. cancelled: what it ends with if nothing was begun,
     once nobody wants it. spent: wei in the split epoch `epoch`, which is that
-    of the newest order. until: when nobody waits any more. is_looking, has_looked: whether it
-    waits, or has waited, for the chain's word on the epoch. timers: those that are set. said: the
-    text so far, of said_tokens tokens, where another may go on from it; is_continued: whether one
-    does; base_tokens: of those, the tokens of providers before this one.
+    of the newest order. until: when nobody waits any more. patience_ms: how much longer it
+    waits for deposits in all; waits_from: since when it does, that is not in it yet.
+    is_looking, has_looked: whether it waits, or has waited, for the chain's word on the epoch.
+    timers: those that are set. said: the text so far, of said_tokens tokens, where another may go
+    on from it; is_continued: whether one does; base_tokens: of those, the tokens of providers
+    before this one.
     """
 
     wanted: RunRequested
@@ -71,6 +80,8 @@ class Run:
     spent: int = 0
     epoch: Epoch = Epoch(0)  # noqa: RUF009  # a NewType of int
     until: UnixMs | None = None
+    patience_ms: int = DEPOSITS_MS
+    waits_from: UnixMs | None = None
     is_looking: bool = False
     has_looked: bool = False
     timers: dict[TimerId, None] = field(default_factory=dict)

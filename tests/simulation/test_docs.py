@@ -23,6 +23,14 @@ def test_the_scenario_is_read() -> None:
     assert parse_scenario(block("toml")).nodes == 25
 
 
+@pytest.mark.slow
+def test_the_scenario_holds(tmp_path: Path) -> None:
+    scenario = tmp_path / "flash.toml"
+    scenario.write_text(block("toml"), encoding="utf-8")
+    done = CliRunner().invoke(simulate, [str(scenario), "--quiet"])
+    assert done.exit_code == 0, done.output + repr(done.exception)
+
+
 def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block("python"), "docs/simulation.md", "exec"), {})
     assert 0.0 < float(capsys.readouterr().out) <= 1.0

@@ -28,6 +28,7 @@ def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None
         (_HEAD + "[links]\njiter = 1.0\n", "line 8: unknown key `jiter`", "`jitter`"),
         (_HEAD + '[links]\nlatency = "5 MB"\n', 'line 8: `links.latency`: "MB" is no unit', ""),
         (_HEAD + '[links]\nlatency = "5 AI"\n', '"AI" is an amount of money; expected a time', ""),
+        (_HEAD + "[[links]]\nloss = 0.1\n", "line 7: `links`", "[links], in one pair of brackets"),
         (_HEAD + "[links]\nlatency = 5\n", 'expected a time with its unit, such as "30 s"', ""),
         (_HEAD + "[links]\nloss = 0.9\n", "line 8: `links.loss`", ""),
         (_HEAD.replace("count = 2", "count = 0"), "line 5: `population.0.count`", ""),

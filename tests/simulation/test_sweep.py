@@ -191,7 +191,10 @@ def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     assert not page.open
     assert all(link.startswith(("#", "data:")) for link in page.links)
     assert len(page.labels) == 1  # the curve of what --show names
-    again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "nothing"])
+    again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "evnts"])
     assert isinstance(again.exception, BadInput)
+    assert "did you mean `events`?" in str(again.exception.hint)
     alone = CliRunner().invoke(simulate, [str(file), "--show", "nodes"])
     assert "are for a sweep" in alone.output
+    kept = CliRunner().invoke(simulate, [str(file), "--events", "1..2"])
+    assert "go with --trace" in kept.output

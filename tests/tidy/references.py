@@ -7,6 +7,7 @@ from pathlib import Path
 from p2p_modelex import errors
 from p2p_modelex.node.configuration import LISTS, Configuration
 from p2p_modelex.node.options import meaning_of
+from tests.tidy.scenarios import render_scenarios
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -98,7 +99,11 @@ def _rows(kind: type[errors.ModelexError], depth: int) -> list[str]:
     return rows
 
 
-PAGES = {"configuration.md": render_configuration, "errors.md": render_errors}
+PAGES = {
+    "configuration.md": render_configuration,
+    "errors.md": render_errors,
+    "scenarios.md": render_scenarios,
+}
 
 if __name__ == "__main__":
     for name, render in PAGES.items():

@@ -2,16 +2,25 @@
 
 import inspect
 
+import msgspec
 import pytest
 
 from p2p_modelex import errors
 from tests.tidy.references import DOCS, PAGES
+from tests.tidy.scenarios import list_structs, split_meanings
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_generated_page_is_fresh(name: str) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == PAGES[name](), "run `python -m tests.tidy.references`"
+
+
+@pytest.mark.parametrize("kind", list_structs(), ids=lambda kind: kind.__name__)
+def test_every_key_of_a_scenario_has_a_meaning(kind: type[msgspec.Struct]) -> None:
+    prose, meanings = split_meanings(kind)
+    assert prose
+    assert [name for name in kind.__struct_fields__ if not meanings.get(name)] == []
 
 
 def test_every_error_says_when_it_is_raised_and_has_its_familys_exit_code() -> None:

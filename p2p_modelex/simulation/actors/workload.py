@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import msgspec
 
 from p2p_modelex.core import effects as fx
+from p2p_modelex.core.exchange.parameters import (
+    IDLE_TIMEOUT_MS,
+    REQUEST_TIMEOUT_MS,
+    START_TIMEOUT_MS,
+)
 from p2p_modelex.core.inputs import CancelRun, RunRequested
+from p2p_modelex.core.runs import DEPOSITS_MS
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.job import Request
@@ -25,8 +31,10 @@ from p2p_modelex.units import Wei
 
 RUNNING_MAX = 100_000
 """Requests in hand at once, in the whole world."""
-QUIET_US = 180_000_000
-"""Longer than the time-outs of a queue, a deposit and a silent provider, one after the other."""
+QUIET_US = 1000 * (DEPOSITS_MS + REQUEST_TIMEOUT_MS + START_TIMEOUT_MS + IDLE_TIMEOUT_MS)
+"""Longer than a run may say nothing: 120 s for deposits, 15 s for a quote, 60 s in a queue and 60 s
+until a provider is silent; an order after one that failed is told.
+"""
 PROMPT_MAX = 30_000
 """Words of a prompt: 150 kB, under the limit of a frame."""
 _WORD_BYTES = 5

@@ -1,6 +1,6 @@
 """The report of a run, or of a sweep: one HTML file that asks nobody for anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -27,14 +27,16 @@ class Held(msgspec.Struct, frozen=True):
     is_met: bool
 
 
-def list_held(holds: Sequence[Expectation], result: Result) -> list[Held]:
-    """Return each thing that the scenario asks, and whether it got it."""
+def list_held(
+    holds: Sequence[Expectation], measures: Mapping[str, float], *, is_whole: bool
+) -> list[Held]:
+    """Return each thing that the scenario asks, and whether it got it. is_whole: as of Result."""
     found = []
     for one in holds:
         bounds = ((one.at_least, "at least"), (one.at_most, "at most"))
         told = " and ".join(f"{word} {number:g}" for number, word in bounds if number is not None)
-        value = result.measures.get(one.measure)
-        is_met = result.is_whole and find_unmet(one, result.measures) is None
+        value = measures.get(one.measure)
+        is_met = is_whole and find_unmet(one, measures) is None
         found.append(Held(f"{one.measure} {told}", value, is_met))
     return found
 
@@ -49,7 +51,7 @@ def build_report(result: Result, origin: Origin, plots: Sequence[Plot]) -> str:
         result=result,
         about=scenario.about,
         nodes=scenario.nodes,
-        held=list_held(scenario.hold, result),
+        held=list_held(scenario.hold, result.measures, is_whole=result.is_whole),
         origin=origin,
     )
 

@@ -17,6 +17,7 @@ _UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 _CHOICE = re.compile(r"Invalid enum value '(.*?)'")
 _MANY = "Expected `array`, got `object`"
+_ONE = "Expected `object`, got `array`"
 
 
 def find_nearest(name: str, known: Iterable[str]) -> str:
@@ -43,12 +44,14 @@ class Explainer:
             return self._explain_unknown(steps, unknown[1])
         if missing is not None:
             return self._tell(self._find_line(steps), f"`{missing[1]}` is missing", "add it")
-        hint = "put it right"
+        hint = "docs/scenarios.md says what it may be"
         choice = _CHOICE.search(said)
         if choice is not None:
             hint = find_nearest(choice[1], _list_choices(steps))
         elif said == _MANY:
             hint = f"[[{steps[-1]}]], in two pairs of brackets"
+        elif said == _ONE:
+            hint = f"[{steps[-1]}], in one pair of brackets"
         return self._tell(self._find_line(steps), f"`{'.'.join(steps)}`: {said}", hint)
 
     def _explain_unknown(self, steps: Sequence[str], key: str) -> BadInput:

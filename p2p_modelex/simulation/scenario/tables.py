@@ -48,11 +48,12 @@ PRICING_POLICIES = ("cost-plus", "undercut", "surge")
 class Pricing(Table, frozen=True, kw_only=True):
     """How a provider sets its prices, every so often; what changes is advertised anew.
 
-    cost: of 1,000 completion tokens; nobody sells under it. cost-plus: that and `margin` of it.
-    undercut: `step` of it under the cheapest other that its own directory has, and no more than its
-    engine's price. surge: its engine's price, and `step` of it more for each share of its slots
-    that is taken. Or a plug-in's. Prompt tokens keep their proportion to the engine's completion
-    tokens.
+    policy: `cost-plus` asks the cost and `margin` of it. `undercut` goes `step` under the cheapest
+    other that its own directory has, and no higher than its engine's price. `surge` asks its
+    engine's price, and `step` of it more for each share of its slots that is taken. Or a plug-in's.
+    Prompt tokens keep their proportion to the engine's completion tokens. cost: of 1,000 completion
+    tokens; nobody sells under it. every: time between two looks. margin: for cost-plus, as a share.
+    step: for undercut and surge, as a share.
     """
 
     policy: Label
@@ -63,26 +64,30 @@ class Pricing(Table, frozen=True, kw_only=True):
 
 
 class Population(Table, frozen=True, kw_only=True):
-    """Nodes that are alike. starts, join_over: the first comes then, the others within that time.
+    """Nodes that are alike.
 
-    finds: whom they dial to have at least `neighbours` connections: the bootstrap peers alone, as
-    net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the share behind a
-    NAT that cannot be dialled. session, downtime: mean lengths of being there and away
-    (exponential); always there if it has none. goodbye: how long a node whose session ends goes on
-    with what it has, after saying that it goes; if it has none, it is killed. behaviour: `honest`,
-    or one of behaviours.py. purse: money of each at the start. also: what it sells beside `engine`,
-    on the same machine; resident: how many of these models are loaded at once, all if it is None.
-    farm: the one that all are members of, by weights as their slots; populations may share it.
-    routing: the policy they buy by: one of the scenario's own, of core/routing's profiles, or a
-    plug-in's.
-    rates: whether they put ratings of providers on chain: what they saw themselves, or all for
-    liars and nothing for the honest. believes: whose ratings they read, populations by name.
+    name: other tables call it so. count: how many nodes. role: what its nodes do; a router is a
+    node without a core, and then all populations are routers. behaviour: `honest` or how they lie.
+    routing: the policy they buy by: one of the scenario's own, a profile, or a plug-in's. starts:
+    when the first comes. join_over: the others come within that time after it. neighbours:
+    connections that each wants to have at least. finds: whom they dial for that: the bootstrap
+    peers alone, as net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the
+    share behind a NAT that cannot be dialled. session: mean length of being there (exponential),
+    100 ms at least; always there if it has none. downtime: mean length of being away. goodbye: how
+    long a node whose session ends goes on with what it has, after saying that it goes; if it has
+    none, it is killed. up: bandwidth of each node's link from it; 1 kbit/s at least. down: and to
+    it. engine: what a provider sells, `{}` for the defaults; one without sells nothing. pricing:
+    how its price changes; the engine's, always, if it has none. also: what it sells beside
+    `engine`, on the same machine. resident: how many of these models are loaded at once, all if it
+    has none. purse: money of each at the start. deposit: what a payer puts into a channel. farm:
+    the one that all are members of, by weights as their slots; populations may share it. rates:
+    whether they put ratings of providers on chain: what they saw themselves, or all for liars and
+    nothing for the honest. believes: whose ratings they read, populations by name.
 
-    role `router`: a gossip router without a core; then all populations are routers, and behaviours
-    are those of gossipers.py. dials: the populations that a router dials, all if empty. addresses:
-    IP addresses that the population shares, one each if 0. turns: when a router that misbehaves
-    begins to. victims: the population whose messages a censor keeps back, and that is measured
-    apart.
+    dials: of routers: the populations that one dials, all if empty. addresses: of routers: IP
+    addresses that the population shares, one each if 0. turns: of routers: when one that misbehaves
+    begins to. victims: of routers: the population whose messages a censor keeps back, and that is
+    measured apart.
     """
 
     name: Label
@@ -121,22 +126,29 @@ class Population(Table, frozen=True, kw_only=True):
 
 
 class Workload(Table, frozen=True, kw_only=True):
-    """Requests of each node of a population, `every` apart on average.
+    """Requests of each node of a population.
 
-    arrivals: `poisson`; `bursty`, with `cv` as the coefficient of variation of the pauses, which
-    are Gamma (BurstGPT, arXiv 2401.17644: 1.4); `diurnal`, a rate that swings by a share within
-    `day`, from the middle of its rise on. trace: a recorded workload instead (recorded.py), whose
-    requests its nodes share out; `every` and lengths are the record's then.
-    prompt_tokens, completion_tokens: medians of log-normal lengths; spread: their sigma. lengths:
-    those of a published trace instead (models/lengths.toml). hourly: what a node may spend in an
-    hour of the run; it asks for nothing once that is gone. reserve: the most it gives for 1,000
-    completion tokens, as a median; reserve_spread: its sigma from request to request.
-    cancelled: the share whose caller goes away in the middle. window: the most to be ahead. farm:
-    whose members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes
-    on after `think`, also in the mean, with all before in the prompt, while that is within
-    `context` tokens. system_tokens: of a system prompt, the same for all. deadline: how soon an
-    answer must begin, or nobody wants it. continues: whether another provider may go on from the
-    text of one that failed.
+    population: who asks. model: what for; some engine must sell it. every: time between two
+    requests of a node, on average; 1 ms at least. arrivals: `poisson`; `bursty`, with pauses that
+    are Gamma (BurstGPT, arXiv 2401.17644: a `cv` of 1.4); `diurnal`, a rate that swings within a
+    `day`, from the middle of its rise on. cv: the coefficient of variation of bursty pauses. day:
+    the period of a diurnal rate. swing: how far it goes from its mean, as a share. trace: a
+    recorded workload instead (recorded.py), a path from where you run it, whose requests its nodes
+    share out; `every` and lengths are the record's then. lengths: those of a published trace
+    (models/lengths.toml), instead of the three of log-normal ones. hourly: what a node may spend in
+    an hour of the run; it asks for nothing once that is gone. reserve: the most it gives for 1,000
+    completion tokens, as a median. reserve_spread: its sigma from request to request. starts: when
+    the first may come. lasts: for how long; to the time the run settles if it has no end.
+    prompt_tokens: the median of log-normal lengths. completion_tokens: likewise. spread: the sigma
+    of both. max_tokens: the longest completion that is asked for. attempts: providers that a
+    request goes to, one after another, before it has failed. cancelled: the share whose caller goes
+    away in the middle. quoted: the share that asks for a signed quote first. window: the most that
+    a buyer is ahead with its payment. max_cost: the most that a request may cost. farm: whose
+    members alone are asked. turns: of a conversation, in the mean: whoever has an answer goes on
+    after `think` with all before in the prompt, while that is within `context` tokens. think: in
+    the mean. context: of tokens. system_tokens: of a system prompt, the same for all. deadline: how
+    soon an answer must begin, or nobody wants it. continues: whether another provider may go on
+    from the text of one that failed.
     """
 
     population: Label
@@ -174,14 +186,16 @@ class Workload(Table, frozen=True, kw_only=True):
 class Fault(Table, frozen=True, kw_only=True):
     """Something that happens to some nodes, `share` of them all or of a population, or the chain.
 
-    partition: what crosses the border of the share waits until it is over; longer than a
-    keepalive, connections die. `symmetric = false` cuts only what leaves the share. clog: their
-    links deliver nothing meanwhile. crash: their processes are killed and start again when it is
-    over. outage: the chain is out of reach. congestion: others' traffic on it is `factor` times the
-    usual. censorship: that share of the blocks' builders leave out the transactions of a
-    population, or of everybody. closing: operators begin to close all channels that their nodes
-    opened, and take the rest as soon as they may. antagonist: another process `takes` so
-    much of their machines, and their engines have the rest.
+    kind: `partition`: what crosses the border of the share waits until it is over; longer than a
+    keepalive, connections die. `clog`: their links deliver nothing meanwhile. `crash`: their
+    processes are killed and start again when it is over. `outage`: the chain is out of reach.
+    `congestion`: others' traffic on it is `factor` times the usual. `censorship`: that share of the
+    blocks' builders leave out the transactions of a population, or of everybody. `closing`:
+    operators begin to close all channels that their nodes opened, and take the rest as soon as they
+    may. `antagonist`: another process `takes` so much of their machines, and their engines have the
+    rest. at: when it begins. lasts: how long it goes on. share: of the nodes, or of the builders.
+    population: whose nodes; all if it has none. symmetric: whether a partition cuts both ways; if
+    not, only what leaves the share. factor: of a congestion. takes: of an antagonist, as a share.
     """
 
     kind: FaultKind
@@ -197,8 +211,11 @@ class Fault(Table, frozen=True, kw_only=True):
 class Policy(Table, frozen=True, kw_only=True):
     """A routing policy of the scenario's own: a picker and scorers of core/routing.
 
-    weights: by the names of scorers. choices: how many are drawn, where the picker draws.
-    late_binding, hedge: as in a profile of a node's configuration.
+    name: what `routing` calls it. picker: who is taken of those that the scorers have scored.
+    weights: by the names of scorers, such as `{ price = 2, load = 1 }`. choices: how many are
+    drawn, where the picker draws. late_binding: whether a request with no free slot stands in two
+    queues, and keeps who starts first. hedge: whether a second one is asked where the first word is
+    late; both as in a profile of a node's configuration.
     """
 
     name: Label
@@ -221,7 +238,11 @@ class Policy(Table, frozen=True, kw_only=True):
 
 
 class Expectation(Table, frozen=True, kw_only=True):
-    """A measure of the summary that must not be over, or under, a number."""
+    """What must hold when the run ends, or it fails with code 16.
+
+    measure: a row of the table that a run prints. at_most: it must not be over that. at_least: it
+    must not be under that.
+    """
 
     measure: Label
     at_most: float | None = None
@@ -229,8 +250,10 @@ class Expectation(Table, frozen=True, kw_only=True):
 
 
 class Plugins(Table, frozen=True, kw_only=True):
-    """Files that add behaviours, routing policies, measures and checkers (plugin.py): paths from
-    the scenario's folder.
+    """What a researcher's own code adds: behaviours, routing policies, measures and checkers
+    (plugin.py).
+
+    files: paths from the scenario's folder.
     """
 
     files: Annotated[
@@ -240,13 +263,19 @@ class Plugins(Table, frozen=True, kw_only=True):
 
 
 class Scenario(Table, frozen=True, kw_only=True):
-    """One experiment. duration: virtual time. settle: the last part of it, without new requests,
-    sessions ending or faults, after which everything must have come to rest.
+    """One experiment: these keys come first in the file, above every table.
 
-    crypto: `real`, or `stub` (cryptography.py). codec: `bytes` decodes each message as a node
-    does; `objects` decodes equal bytes once for all nodes. registers: providers put an anchor of
-    themselves into the registry. entries_max: advertisements that a directory has room for.
-    messages, shards: where there are routers alone.
+    name: of the files that are written; letters, digits, -, _, . and spaces. about: what it asks.
+    duration: virtual time, 30 days at most. settle: the last part of it, without new requests,
+    sessions ending or faults, after which everything must have come to rest. seed: what all random
+    numbers come from. crypto: signatures: `real`, or `stub` (cryptography.py). codec: `bytes`
+    decodes each message as a node does; `objects` decodes equal bytes once for all nodes.
+    registers: whether providers put an anchor of themselves into the registry on chain.
+    entries_max: advertisements that a directory has room for. measure_every: time between two
+    samples, 1 ms at least. links: the network. gossip: GossipSub. messages: where there are routers
+    alone. shards: likewise. chain: needed where somebody pays. cpu: what things cost. plugin: your
+    own code. population: who is there; one at least. workload: who asks for what. fault: what
+    fails. policy: routing of the scenario's own. hold: what must hold.
     """
 
     name: Label

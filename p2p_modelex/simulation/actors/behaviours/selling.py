@@ -53,7 +53,7 @@ def inflate_tokens(life: "Life", effect: fx.Effect) -> fx.Effect | None:
     return fx.Send(effect.stream, codec.encode(more))
 
 
-def _make_up(text: str, tokens: int, pause_us: int) -> Behaviour:
+def _make_up(meaning: str, text: str, tokens: int, pause_us: int) -> Behaviour:
     """Return a provider with no engine: it makes answers up, pieces of `text` billed as `tokens`
     each, `pause_us` apart, and signs for them as its core does for an engine's.
     """
@@ -72,12 +72,25 @@ def _make_up(text: str, tokens: int, pause_us: int) -> Behaviour:
         life.kernel.at(at + pieces * pause_us, life, end)
         return None
 
+    make_up.__doc__ = meaning  # docs/scenarios.md is made of it
     return make_up
 
 
-sell_blanks = _make_up(BLANK, 1, _QUICK_US)
-"""Whitespace, at once, with a right signature: no engine costs anything."""
-pad_tokens = _make_up("word0 ", 2, _PACE_US)
-"""Half an answer at the pace of a whole one, each of its tokens billed twice."""
-drip = _make_up("word0 ", 1, _DRIP_US)
-"""A token a minute, just before the buyer would give up: it holds a request for hours."""
+sell_blanks = _make_up(
+    "Sell whitespace, at once, with a right signature: no engine costs anything.",
+    BLANK,
+    1,
+    _QUICK_US,
+)
+pad_tokens = _make_up(
+    "Send half an answer at the pace of a whole one, each of its tokens billed twice.",
+    "word0 ",
+    2,
+    _PACE_US,
+)
+drip = _make_up(
+    "Send a token a minute, just before the buyer would give up, and hold a request for hours.",
+    "word0 ",
+    1,
+    _DRIP_US,
+)
