@@ -368,7 +368,9 @@ class Buying:
             return self._cancel(job, "deadline", "no whole answer in time", now)
         run.timers.pop(TimerId("/".join(name)), None)
         if name[2] == DEPOSITS:
-            return self._stop_waiting(run, now)
+            # It may have fired just before it was cancelled, while the disk was being written.
+            is_due = run.waits_from is not None and now - run.waits_from >= run.patience_ms
+            return self._stop_waiting(run, now) if is_due else []
         return self._racing.on_timer(run, name[2], now)
 
     def _stop_waiting(self, run: Run, now: UnixMs) -> list[Effect]:

@@ -83,7 +83,7 @@ class Vendor:
             (),
             bytes(32),
         )
-        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 60_000), self.key.peer, 1)
+        self.entry = Entry(self.key.peer, said, b"", NOW, UnixMs(NOW + 600_000), self.key.peer, 1)
 
     @property
     def account(self) -> Address:

@@ -10,6 +10,11 @@ from tests.core.test_buying import CEILING
 
 
 def stop_waiting(buyer: Buyer, job: JobId) -> None:
+    buyer.now = UnixMs(buyer.now + DEPOSITS_MS)
+    fire(buyer, job)
+
+
+def fire(buyer: Buyer, job: JobId) -> None:
     buyer.tell(given.TimerFired(fx.TimerId(f"run/{job.hex()}/deposits")))
 
 
@@ -51,3 +56,22 @@ def test_deposits_are_waited_for_so_long_in_all() -> None:
     buyer.now = UnixMs(buyer.now + 10_000)
     buyer.refuse("busy")
     assert fx.SetTimer(began.timer, UnixMs(buyer.now + DEPOSITS_MS - 50_000)) in buyer.effects
+
+
+def test_a_timer_that_was_too_late_to_be_cancelled_is_passed_over() -> None:
+    """It waited for the disk behind the input that ended the wait."""
+    buyer = Buyer(2)
+    job = buyer.request()
+    buyer.make()
+    fire(buyer, job)
+    assert not buyer.effects, "it has ordered"
+
+
+def test_a_timer_of_an_earlier_wait_ends_no_later_one() -> None:
+    """RTE-50."""
+    buyer = Buyer(3)
+    job = buyer.request()
+    buyer.make()
+    buyer.refuse("busy")
+    fire(buyer, job)
+    assert not buyer.effects, "it has not waited for so long"
