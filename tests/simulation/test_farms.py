@@ -1,5 +1,9 @@
 """Farms in a world: their owners' certificates, whom requesters find, what holds the money."""
 
+import pytest
+
+from p2p_modelex.core.ledger.lines import Lines
+from p2p_modelex.errors import SimulationError
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import FARM, build, play
 
@@ -8,6 +12,22 @@ OUTSIDER = """
 name = "outsiders"
 count = 2
 engine = { prompt_price = "0 AI", completion_price = "0 AI" }
+"""
+OVERSPENDER = """
+[[population]]
+name = "overspenders"
+role = "requester"
+behaviour = "overspender"
+count = 1
+join_over = "0 s"
+purse = "0.1 AI"
+deposit = "0.1 AI"
+
+[[workload]]
+population = "overspenders"
+every = "1 s"
+starts = "10 s"
+farm = "harvest"
 """
 
 
@@ -34,3 +54,24 @@ def test_a_member_that_is_killed_is_a_member_again() -> None:
     result = play(FARM + crash + 'population = "sellers"\n')
     assert result.measures["finished"] > result.measures["restarted"]
     assert result.measures["finished_share"] > 0.5
+
+
+def test_one_deposit_is_not_spent_at_all_members_at_once() -> None:
+    with Simulation(build(FARM + OVERSPENDER)) as run:
+        result = run.finish()
+        assert run.chain is not None
+        deposits = [channel.deposit for channel in run.chain.ledger._channels.values()]
+        promised = [sum(lanes.values()) for lanes in run.checkers._promises.values()]
+        spent = min(deposits)
+    assert max(one for one in promised if one <= spent) > spent / 2  # it was tried
+    assert result.measures["finished_share"] == 1.0
+    assert result.measures["owed_ai"] == result.measures["lost_ai"] == 0.0
+
+
+def test_members_that_each_count_on_all_of_a_deposit_are_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So the overspender has teeth, and the checker of deposits eyes."""
+    monkeypatch.setattr(Lines, "get_line", lambda _self, state, _seat: state.deposit)
+    with pytest.raises(SimulationError, match="over the deposit"):
+        play(FARM + OVERSPENDER)

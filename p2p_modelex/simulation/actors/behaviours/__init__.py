@@ -14,6 +14,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "free-rider": buying.withhold_payment,
     "last-voucher": buying.pay_one_late,
     "double-spender": buying.spend_twice,
+    "overspender": buying.spend_over,
     "replayer": buying.replay,
     "no-receipt": selling.withhold_receipts,
     "no-chunks": selling.withhold_chunks,
@@ -31,5 +32,12 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 """By the name that a population gives. A colluder lies on chain alone (raters.py)."""
 
-BUYERS = ("colluder", "free-rider", "last-voucher", "double-spender", "replayer")
+BUYERS = (
+    "colluder",
+    "free-rider",
+    "last-voucher",
+    "double-spender",
+    "overspender",
+    "replayer",
+)
 """Those that lie to who sells to them, or of them: requesters."""
