@@ -11,6 +11,10 @@ REQUEST_TIMEOUT_MS = Millis(15_000)
 START_TIMEOUT_MS = Millis(60_000)
 """From Ask or Order to the answer. It covers the engine's queue, so it is generous."""
 
+ANSWER_TIMEOUT_MS = Millis(START_TIMEOUT_MS - 5_000)
+"""A provider refuses what it has not started by then: its requester would give it up as silent
+soon after, and five seconds are for both ways. An honest seller with a long queue was banned."""
+
 IDLE_TIMEOUT_MS = Millis(60_000)
 """Between two signs of life of a running job, on either side."""
 

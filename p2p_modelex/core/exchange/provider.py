@@ -105,6 +105,7 @@ class ProviderExchange:
         self._early: Order | None = None
         # When the requester no longer waits for the start, if ever.
         self._until: UnixMs | None = None
+        self._answer_by = UnixMs(0)
         self._is_shutting_down = False
 
     @property
@@ -203,11 +204,12 @@ class ProviderExchange:
             case Ask(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
+                self._note_patience(now)
                 return self._count(Sale(JobId(job), request, find_ware(self._seller, request)), now)
             case Order(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
-                self._note_patience(message, now)
+                self._note_patience(now, message.deadline_ms)
                 self._terms = self._till.identify(message.terms, message.voucher)
                 if is_ahead(self._seller, message):
                     self._early = message
@@ -216,7 +218,7 @@ class ProviderExchange:
             case Accept():
                 assert self._sale is not None
                 self._refuse_leaving()
-                self._note_patience(message, now)
+                self._note_patience(now, message.deadline_ms)
                 self._terms = self._till.identify(message.terms, message.voucher)
                 self._sale.take_accept(message, now)
                 return self._open(now)
@@ -226,16 +228,16 @@ class ProviderExchange:
                 assert self._serving is not None
                 return self._serving.on_message(message, now)
 
-    def _note_patience(self, message: Order | Accept, now: UnixMs) -> None:
-        if message.deadline_ms:
-            self._until = UnixMs(now + message.deadline_ms)
+    def _note_patience(self, now: UnixMs, deadline_ms: int = 0) -> None:
+        """The answer is due from here on, whatever the job waits for meanwhile (EXC-14)."""
+        self._answer_by = UnixMs(now + parameters.ANSWER_TIMEOUT_MS)
+        if deadline_ms:
+            self._until = UnixMs(now + deadline_ms)
 
     def _wait(self, now: UnixMs) -> list[Effect]:
         """Wait for what leads to the start, and no longer than the requester does (EXC-32)."""
-        left = parameters.START_TIMEOUT_MS
-        if self._until is not None:
-            left = Millis(min(left, max(self._until - now, 0)))
-        return self._deadline.move(now, left)
+        due = self._answer_by if self._until is None else min(self._answer_by, self._until)
+        return self._deadline.move(now, Millis(max(due - now, 0)))
 
     def _claim(self, job: JobId) -> None:
         self._refuse_leaving()

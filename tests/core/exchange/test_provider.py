@@ -229,6 +229,19 @@ def test_silence_before_the_start_ends() -> None:
     assert slow.provider.step(given.ShutDown(), slow.now) == []
 
 
+def test_the_answer_is_due_from_the_order_on() -> None:
+    """EXC-14: what the job waited for meanwhile does not put it off."""
+    counter = Counter()
+    counter.carry(counter.p, counter.r, counter.provider.start(counter.now))
+    due = counter.now + parameters.ANSWER_TIMEOUT_MS
+    counter.to_provider(given.FrameReceived(P_STREAM, codec.encode(build_order())))
+    counter.now = UnixMs(counter.now + 50_000)
+    counter.provider.step(given.TokensCounted(JOB, 4), counter.now)
+    wait = given.TimerFired(counter.provider._deadline.timer)
+    refused = counter.provider.step(wait, UnixMs(due))
+    assert any(isinstance(one, fx.CloseStream) for one in refused)
+
+
 @pytest.mark.parametrize("is_in_line", [True, False])
 def test_a_job_is_withdrawn_before_it_starts(is_in_line: bool) -> None:
     """EXC-31."""
