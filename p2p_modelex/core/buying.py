@@ -375,7 +375,7 @@ class Buying:
 
     def _stop_waiting(self, run: Run, now: UnixMs) -> list[Effect]:
         """A run has waited for deposits long enough: it goes on where it can pay at once, or fails.
-        A deposit under way goes on, for those that come later (RTE-50).
+        A deposit under way goes on, for those that come later (RTE-51).
         """
         self._ordering.leave(run.job)
         run.patience_ms = 0

@@ -41,7 +41,7 @@ class Racing:
         return [_set(run, DEADLINE, run.until)]
 
     def wait(self, run: Run, now: UnixMs) -> list[Effect]:
-        """A run waits for a deposit, or for the next one (RTE-50)."""
+        """A run waits for a deposit, or for the next one (RTE-51)."""
         if run.waits_from is not None:
             return []
         run.waits_from = now

@@ -19,7 +19,7 @@ def fire(buyer: Buyer, job: JobId) -> None:
 
 
 def test_a_deposit_is_not_waited_for_for_ever() -> None:
-    """RTE-50: it may still be made, and whoever asks then is served."""
+    """RTE-51: it may still be made, and whoever asks then is served."""
     buyer = Buyer(2)
     job = buyer.request()
     first = buyer.vendor()
@@ -33,7 +33,7 @@ def test_a_deposit_is_not_waited_for_for_ever() -> None:
 
 
 def test_who_waited_too_long_goes_on_where_it_can_pay_at_once() -> None:
-    """RTE-50."""
+    """RTE-51."""
     buyer = Buyer(2)
     job = buyer.request()
     rich = next(one for one in buyer.vendors if one is not buyer.vendor())
@@ -43,7 +43,7 @@ def test_who_waited_too_long_goes_on_where_it_can_pay_at_once() -> None:
 
 
 def test_deposits_are_waited_for_so_long_in_all() -> None:
-    """RTE-50: the time at a provider does not count, and what failed before does."""
+    """RTE-51: the time at a provider does not count, and what failed before does."""
     buyer = Buyer(3)
     buyer.request(1)
     [began] = [one for one in buyer.effects if isinstance(one, fx.SetTimer)]
@@ -68,7 +68,7 @@ def test_a_timer_that_was_too_late_to_be_cancelled_is_passed_over() -> None:
 
 
 def test_a_timer_of_an_earlier_wait_ends_no_later_one() -> None:
-    """RTE-50."""
+    """RTE-51."""
     buyer = Buyer(3)
     job = buyer.request()
     buyer.make()
