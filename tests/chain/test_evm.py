@@ -89,9 +89,10 @@ async def test_a_nonce_taken_by_another_program_is_read_again(evm: EvmWorld) -> 
     to = new_key().address
     await port.transfer(to, Wei(1))
     async with evm.port(key, evm.deployment) as other:
-        await other.transfer(to, Wei(1))
-    await port.transfer(to, Wei(1))
-    assert await port.fetch_balance(to) == 3
+        await other.transfer(to, Wei(2))
+    # Another amount: the same bytes of the same key would be the same transaction.
+    await port.transfer(to, Wei(3))
+    assert await port.fetch_balance(to) == 6
 
 
 async def test_a_revert_in_the_block_is_explained(evm: EvmWorld) -> None:
