@@ -77,12 +77,7 @@ class Simulation:
         self._scanned = 0
         self.chain = self._build_chain()
         self.world = World(scenario, self.kernel, self.notary, self.chain, self._watch)
-        self.checkers = Checkers(
-            self.world.by_peer,
-            self.notary,
-            self.chain,
-            links_hold=not any(one.kind in ("partition", "clog") for one in scenario.fault),
-        )
+        self.checkers = Checkers(self.world.by_peer, self.notary, self.chain)
         self.customers = Customers(
             scenario.workload,
             self.kernel,

@@ -38,15 +38,8 @@ class Checkers:
     """Money, forgeries, directories, blame; exposure.py has the rest."""
 
     def __init__(
-        self,
-        machines: Mapping[PeerId, Machine],
-        notary: Notary,
-        chain: ChainModel | None,
-        *,
-        links_hold: bool,
+        self, machines: Mapping[PeerId, Machine], notary: Notary, chain: ChainModel | None
     ) -> None:
-        """links_hold: whether no link is cut or clogged in this world."""
-        self._links_hold = links_hold
         self._machines = machines
         self._notary = notary
         self.chain = chain
@@ -119,9 +112,7 @@ class Checkers:
             raise breach(life, f"it blames honest node {blamed.number} for {said}")
 
     def on_ban(self, life: Life, peer: PeerId) -> None:
-        """Honest nodes keep no honest ones away, unless ten jobs with one died of its link."""
-        if not self._links_hold:
-            return
+        """Honest nodes keep no honest ones away."""
         banned = self._machines.get(peer)
         if banned is not None and banned.is_honest and self._machines[life.peer].is_honest:
             raise breach(life, f"it keeps honest node {banned.number} away")
