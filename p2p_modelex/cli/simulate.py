@@ -141,6 +141,8 @@ def simulate(
         raise click.UsageError("--dask and --show are for a sweep: give --sweep or --seeds.")
     many = workers or os.cpu_count() or 1
     wanted = again.parse_wanted(events, node)
+    if (sweeps or seeds > 1 or shrink) and (trace is not None or wanted is not None):
+        raise click.UsageError("--trace, --events and --node are of one run.")
     if wanted is not None and trace is None and replay is None and out is None:
         raise click.UsageError("--events and --node go with --trace, --out or --replay.")
     if scenario is None:

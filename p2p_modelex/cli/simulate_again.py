@@ -68,6 +68,9 @@ def run_traced(
     except SimulationError as error:
         _keep(path, recorder.conclude(run, find_code(), broke=str(error)))
         raise
+    except KeyboardInterrupt:
+        _keep(path, recorder.conclude(run, find_code(), broke="interrupted"))
+        raise
     _keep(path, recorder.conclude(run, find_code(), unmet=result.unmet))
     return result
 

@@ -183,6 +183,8 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
         assert isinstance(run("newcomer", "--events", span).exception, BadInput), span
     assert "Give a scenario" in run().output
     assert "give no other" in run("newcomer", "--replay", "trace").output
+    for more in (("--seeds", "2"), ("--sweep", "seed=1,2"), ("--shrink",)):
+        assert "of one run" in run("newcomer", "--trace", "t", *more).output, more
     file = tmp_path / "mesh.toml"
     file.write_text(MESH, encoding="utf-8")
     done = run(file, "--set", "duration=6 s", "--set", "settle=0 s", "--trace", tmp_path / "no/t")

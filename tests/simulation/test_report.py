@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from p2p_modelex.cli.simulate import simulate
+from p2p_modelex.simulation.repeat.trace_file import read_trace
 from p2p_modelex.simulation.results import drawing, files
 from p2p_modelex.simulation.results.distributions import find_percentile
 from p2p_modelex.simulation.results.drawing import render_png, render_svg
@@ -188,6 +189,7 @@ def test_an_interrupted_run_sums_up_and_ends_with_130(
     text = (tmp_path / "out" / "report.html").read_text()
     assert "Interrupted at 50 s" in text
     assert '<td class="good">' not in text
+    assert read_trace(tmp_path / "out" / "trace.jsonl").end.broke == "interrupted"
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

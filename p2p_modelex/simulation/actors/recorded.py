@@ -14,6 +14,7 @@ import msgspec
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import MIB
 from p2p_modelex.simulation.models.lengths import LENGTH_MAX, Lengths
+from p2p_modelex.simulation.scenario.texts import read_text
 
 FILE_BYTES = 64 * MIB
 TIME_MAX_S = 30 * 86_400.0
@@ -31,17 +32,7 @@ class Request(NamedTuple):
 def read_requests(path: str) -> tuple[Request, ...]:
     """Read a record, by its suffix: .csv or .jsonl. BadInput names the file and the line."""
     file = Path(path)
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(FILE_BYTES + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        hint = "a path is taken from where the command runs"
-        raise BadInput(f"cannot read {path}: {error.strerror}", hint=hint) from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
-    if len(content) > FILE_BYTES:
-        raise BadInput(f"{path} is over {FILE_BYTES // MIB} MiB", hint="cut it into parts")
+    text = read_text(file, FILE_BYTES, hint="a path is taken from where the command runs")
     rows = _read_csv(text, path) if file.suffix == ".csv" else _read_lines(text, path)
     found: list[Request] = []
     for line, values in rows:

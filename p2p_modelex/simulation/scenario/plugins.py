@@ -15,6 +15,7 @@ import msgspec
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import KIB
 from p2p_modelex.simulation.plugin import loading
+from p2p_modelex.simulation.scenario.texts import read_text
 
 FILE_BYTES = 256 * KIB
 
@@ -32,22 +33,11 @@ _LOADED: dict[str, str] = {}
 
 def read_plugins(names: Iterable[str], folder: Path) -> tuple[PluginFile, ...]:
     """Read files, relative to a folder; BadInput if one cannot be read."""
-    found = []
-    for name in names:
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                content = file.read(FILE_BYTES + 1)
-            text = content.decode("utf-8")
-        except OSError as error:
-            hint = "a path from the folder of the scenario, or of the command"
-            raise BadInput(f"cannot read plug-in {path}: {error.strerror}", hint=hint) from error
-        except UnicodeDecodeError as error:
-            raise BadInput(f"plug-in {path} is not UTF-8 text", hint="save it as UTF-8") from error
-        if len(content) > FILE_BYTES:
-            raise BadInput(f"plug-in {path} is over {FILE_BYTES} bytes", hint="check the path")
-        found.append(PluginFile(name, text))
-    return tuple(found)
+    hint = "a path from the folder of the scenario, or of the command"
+    return tuple(
+        PluginFile(name, read_text(folder / name, FILE_BYTES, hint=hint, what="plug-in"))
+        for name in names
+    )
 
 
 def list_loaded(names: Iterable[str]) -> tuple[PluginFile, ...]:

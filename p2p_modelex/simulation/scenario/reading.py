@@ -16,6 +16,7 @@ from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin, rea
 from p2p_modelex.simulation.scenario.quantities import read_quantity
 from p2p_modelex.simulation.scenario.sense import validate_scenario
 from p2p_modelex.simulation.scenario.tables import PLUGINS_MAX, Plugins, Scenario
+from p2p_modelex.simulation.scenario.texts import read_text
 
 FILE_BYTES = 256 * KIB
 
@@ -25,25 +26,14 @@ def read_scenario(path: Path, settings: Sequence[str] = ()) -> Scenario:
 
     BadInput names file, line and remedy.
     """
-    text = read_text(path)
+    text = read_scenario_text(path)
     plugins = read_plugins(list_plugins(text, path.name, settings), path.parent)
     return parse_scenario(text, source=path.name, settings=settings, plugins=plugins)
 
 
-def read_text(path: Path) -> str:
+def read_scenario_text(path: Path) -> str:
     """Return the text of a scenario's file; BadInput."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        hint = find_nearest(str(path), list_scenarios())
-        raise BadInput(f"cannot read {path}: {error.strerror}", hint=hint) from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
-    if len(content) > FILE_BYTES:
-        raise BadInput(f"{path} is over {FILE_BYTES} bytes", hint="check the path")
-    return text
+    return read_text(path, FILE_BYTES, hint=find_nearest(str(path), list_scenarios()))
 
 
 def list_scenarios() -> dict[str, Path]:

@@ -10,7 +10,7 @@ from p2p_modelex.simulation.scenario.plugins import PluginFile, read_plugins
 from p2p_modelex.simulation.scenario.reading import (
     list_plugins,
     parse_scenario,
-    read_text,
+    read_scenario_text,
     scale,
 )
 from p2p_modelex.simulation.scenario.tables import Scenario
@@ -52,7 +52,7 @@ def read_recipe(
     plugins: Sequence[str] = (),
 ) -> Recipe:
     """Read a scenario's file and its plug-ins, and those of other paths; BadInput."""
-    text = read_text(path)
+    text = read_scenario_text(path)
     own = read_plugins(list_plugins(text, path.name, settings), path.parent)
     more = read_plugins(dict.fromkeys(plugins), Path())
     return Recipe(text, path.name, tuple(settings), nodes, (*own, *more))
