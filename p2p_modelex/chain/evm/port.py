@@ -28,7 +28,13 @@ from p2p_modelex.chain.evm.search import find_terms
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_quantity
 from p2p_modelex.chain.redemption import find_payee
-from p2p_modelex.errors import ChainError, ChainUnreachable, Reverted, TransactionPending
+from p2p_modelex.errors import (
+    ChainError,
+    ChainUnreachable,
+    Reverted,
+    TransactionFailed,
+    TransactionPending,
+)
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
@@ -159,10 +165,10 @@ class EvmChain(Chain):
         salt: Digest | None = None,
         outbox: Outbox | None = None,
     ) -> ChannelState:
-        is_new = salt is None
+        may_be_there = salt is not None and not (outbox is not None and outbox.signed)
         salt = salt or build_salt(secrets.token_bytes(32))
         terms = ChannelTerms(self.account, payee, signer, salt)
-        if not is_new:
+        if may_be_there:
             found = await self._fetch_channel(terms, "latest")
             if found is not None:
                 return await self._wait_confirmed(terms)
@@ -335,7 +341,10 @@ class EvmChain(Chain):
         """Return a channel once its deposit is as deep as its payee wants it, if that is as careful
         as we are: it would refuse an order before.
         """
-        latest = await self._fetch_latest(terms)
+        try:
+            latest = await self._fetch_latest(terms)
+        except TransactionFailed as error:  # of the reading
+            raise TransactionPending(f"a deposit was made and cannot be read: {error}") from error
         if not self._confirmations:
             return latest
         with trio.move_on_after(CONFIRMING_TIMEOUT_S):

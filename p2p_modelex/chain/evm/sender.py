@@ -179,7 +179,8 @@ class Sender:
             try:
                 await self._rpc.call("eth_sendRawTransaction", raw)
             except (RpcError, ChainUnreachable) as error:
-                if isinstance(error, RpcError) and _says(error, _KNOWN + _NONCE_TAKEN):
+                is_known = isinstance(error, RpcError) and _says(error, _KNOWN)
+                if is_known or await self._fetch_receipt(sent) is not None:
                     raise
                 raise sent.doubt(f"may have arrived: {error}") from error
 
