@@ -10,7 +10,6 @@ from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import Outbox
 from p2p_modelex.chain.evm.abi import Abi
-from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.transaction import read_transaction
@@ -21,12 +20,9 @@ from p2p_modelex.errors import (
     TransactionFailed,
     TransactionPending,
 )
-from p2p_modelex.ids import Digest
-from p2p_modelex.records.channel import ChannelState, ChannelTerms
-from p2p_modelex.units import AI, Wei
-from tests.chain.worlds import EvmWorld, World, new_key
+from tests.chain.worlds import new_key
 
-TO, SALT = new_key().address, Digest(b"\5" * 32)
+TO = new_key().address
 
 
 class Disk:
@@ -260,67 +256,3 @@ async def test_what_cannot_be_kept_is_not_sent() -> None:
     with pytest.raises(StoreError):
         await scene.start().send(TO, value=1, outbox=scene.disk.open())
     assert not scene.endpoint.pool
-
-
-# Both ports.
-
-
-async def test_a_top_up_whose_answer_was_lost_is_not_done_twice(world: World) -> None:
-    key, payer = await world.new_account()
-    channel = await payer.open_channel(new_key().address, Wei(AI), payer.account)
-    disk = Disk()
-    topped = await payer.top_up(channel.terms, Wei(AI), disk.open())
-    assert topped.deposit == 2 * AI
-    assert await payer.top_up(channel.terms, Wei(AI), disk.open()) == topped
-    async with world.port(key, world.deployment) as later:
-        assert await later.top_up(channel.terms, Wei(AI), disk.open()) == topped
-        another = await later.top_up(channel.terms, Wei(AI), Disk().open())
-    assert another.deposit == 3 * AI
-
-
-@pytest.mark.parametrize("is_opening", [True, False])
-async def test_a_deposit_that_was_made_and_cannot_be_read_has_not_failed(
-    evm: EvmWorld, monkeypatch: pytest.MonkeyPatch, is_opening: bool
-) -> None:
-    key, other = await evm.new_account()
-    payee, disk = new_key().address, Disk()
-    there = await other.open_channel(payee, Wei(AI), other.account)
-    async with EvmChain(evm.url, evm.deployment, key, poll_s=0.01) as port:
-
-        async def deposit() -> ChannelState:
-            if is_opening:
-                return await port.open_channel(payee, Wei(AI), key.address, SALT, disk.open())
-            return await port.top_up(there.terms, Wei(AI), disk.open())
-
-        async def refuse(terms: ChannelTerms, block: str) -> None:
-            if disk.signed:
-                raise TransactionFailed("a read was refused: out of gas")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(port, "_fetch_channel", refuse)
-            for _ in range(2):
-                with pytest.raises(TransactionPending, match="cannot be read"):
-                    await deposit()
-        assert (await deposit()).deposit == (AI if is_opening else 2 * AI)
-        assert await port.fetch_balance(key.address) == 98 * AI
-
-
-async def test_an_opening_with_an_outbox_is_done_once(world: World) -> None:
-    _, payer = await world.new_account()
-    payee, disk = new_key().address, Disk()
-    opened = await payer.open_channel(payee, Wei(AI), payer.account, SALT, disk.open())
-    assert disk.signed
-    assert await payer.open_channel(payee, Wei(AI), payer.account, SALT, disk.open()) == opened
-    assert await payer.fetch_balance(payer.account) == 99 * AI
-
-
-async def test_a_port_sends_no_deposit_that_it_cannot_keep(world: World) -> None:
-    _, payer = await world.new_account()
-    channel = await payer.open_channel(new_key().address, Wei(AI), payer.account)
-    disk = Disk()
-    disk.is_full = True
-    with pytest.raises(StoreError):
-        await payer.top_up(channel.terms, Wei(AI), disk.open())
-    with pytest.raises(StoreError):
-        await payer.open_channel(new_key().address, Wei(AI), payer.account, SALT, disk.open())
-    assert await payer.fetch_balance(payer.account) == 99 * AI
