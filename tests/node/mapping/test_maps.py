@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,27 @@ async def test_a_member_killed_and_one_joining_change_nothing_but_who_answers(
         rest = {bytes.fromhex(result.receipt or "") for result in got} - sold
         dead = {bytes(receipt.job) for receipt in await read_receipts(world, 2)}
         assert rest <= dead
+
+
+@pytest.mark.slow
+async def test_a_dead_member_costs_nothing_more_when_its_circuit_allows_a_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2p_modelex.core.routing.circuits.REST_MS", 10)
+    monkeypatch.setattr("p2p_modelex.core.routing.loads.FRESH_MS", 200)
+    monkeypatch.setattr("p2p_modelex.core.mapping.members.FAULT_PAUSE_MS", 400)
+    monkeypatch.setattr("p2p_modelex.node.mapping.spreading.SURVEY_S", 0.02)
+    async with market(1, 2) as (world, cast), buyer(world, 1, 2) as exchange:
+        async with exchange.map(TEMPLATE, repeat({"headline": "h"})) as results:
+            assert await results.take() is not None
+            cast.kill(2)
+            with trio.move_on_after(1.5):
+                while await results.take() is not None:
+                    pass
+            results.leave()
+            await collect(results)
+            tally = await results.tally()
+        assert tally.jobs - tally.results <= 4 + tally.extras
 
 
 @pytest.mark.slow
