@@ -270,11 +270,24 @@ async def test_a_receipt_in_another_home_s_books_is_none(tmp_path: Path) -> None
             assert (await results.tally()).receipts == 3
 
 
+class Halting(MemoryEngine):
+    """Says a word of each answer, and the rest when it is told to go on."""
+
+    def __init__(self, model: str, *, slots: int) -> None:
+        super().__init__(model, slots=slots)
+        self.goes_on = trio.Event()
+
+    async def _step(self, fault: Fault | None, pieces: int) -> None:
+        if pieces:
+            await self.goes_on.wait()
+
+
 async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> None:
     """A buyer that is killed in the midst of jobs pays no more than was on the way."""
     journal = tmp_path / "journal"
     async with market() as (world, cast):
-        await cast.join(1, MemoryEngine(MODEL, slots=2, delay_s=0.02))
+        engine = Halting(MODEL, slots=2)
+        await cast.join(1, engine)
         with trio.CancelScope() as killed:
             async with buyer(world, 1) as exchange:
                 async with trio.open_nursery() as nursery:
@@ -288,6 +301,7 @@ async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> N
                     with suppress(trio.Cancelled):
                         async with exchange.map(TEMPLATE, headlines(6), journal=journal) as results:
                             await collect(results)
+        engine.goes_on.set()
         async with buyer(world, 1) as exchange:
             async with exchange.map(TEMPLATE, headlines(6), journal=journal) as results:
                 check(await collect(results), 6)
@@ -296,6 +310,21 @@ async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> N
             assert tally.paid_kept == 6 * COST
             # What the seller did of the four that were cut off is its due, and later orders pay it.
             assert 0 <= await paid_out(world) - tally.paid <= 4 * COST
+
+
+async def test_a_map_may_be_left_while_it_is_cancelled() -> None:
+    """Nothing of it runs any more, and the task that would say so has yet to go on."""
+    async with market(1) as (world, _), buyer(world, 1) as exchange:
+        for _ in range(20):  # in each the scheduler may let that one go first
+            with trio.CancelScope() as cut_off:
+                async with exchange.map(TEMPLATE, headlines(6)) as results:
+                    while not results.progress.in_hand:
+                        await trio.sleep(0.001)
+                    cut_off.cancel()
+                    nursery = results._spreading._nursery
+                    with trio.CancelScope(shield=True):
+                        while nursery is not None and nursery.child_tasks:
+                            await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize(
