@@ -273,6 +273,8 @@ class _Watch:
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
+            fx.OpenChannel: (checkers.on_deposit,),
+            fx.TopUpChannel: (checkers.on_deposit,),
             fx.Emit: (run.customers.on_emit, run.raters.on_emit, run.bills.on_emit),
         }
         self._inputs = {
