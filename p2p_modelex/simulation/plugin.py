@@ -255,6 +255,11 @@ def _find(kind: str, owners: Sequence[str]) -> list[Plugged]:
     ]
 
 
+def list_plugged_measures(owners: Sequence[str]) -> list[str]:
+    """Return the names of what these files measure, and a program itself."""
+    return [one.name for one in _find("measure", owners)]
+
+
 def take_measures(run: "Simulation", own: Container[str]) -> dict[str, float]:
     """Return the measures of a run's plug-ins. WrongAnswer if one is not a finite number, or named
     as one of the run's own.

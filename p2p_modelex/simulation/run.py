@@ -3,7 +3,6 @@
 The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -237,9 +236,7 @@ def find_unmet(wanted: Expectation, measures: Mapping[str, float]) -> str | None
     """Return how a measure falls short of what is asked of it, None if it does not."""
     value = measures.get(wanted.measure)
     if value is None:
-        near = difflib.get_close_matches(wanted.measure, measures, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        return f"{wanted.measure} was not measured{meant}"
+        return f"{wanted.measure} was not measured"
     if wanted.at_most is not None and value > wanted.at_most:
         return f"{wanted.measure} is {value:g}, over {wanted.at_most:g}"
     if wanted.at_least is not None and value < wanted.at_least:

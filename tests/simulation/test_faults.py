@@ -135,12 +135,12 @@ def test_results_that_cannot_be_written_are_known_before_the_run(tmp_path: Path)
 def test_an_expectation_that_does_not_hold_fails_the_command(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
     hold = '[[hold]]\nmeasure = "events"\nat_most = 1.0\n'
-    hold += '[[hold]]\nmeasure = "beauty"\nat_least = 1.0\n'
+    hold += '[[hold]]\nmeasure = "offence_flood"\nat_most = 1.0\n'
     file.write_text(MESH + hold, encoding="utf-8")
     done = CliRunner().invoke(simulate, [str(file), "--quiet"])
     assert done.exit_code == 1
     assert "events is" in str(done.exception)
-    assert "beauty was not measured" in str(done.exception)
+    assert "offence_flood was not measured" in str(done.exception)
 
 
 def test_who_says_goodbye_is_not_sold_from_any_more() -> None:

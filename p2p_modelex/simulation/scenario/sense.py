@@ -13,6 +13,7 @@ from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
 from p2p_modelex.simulation.plugin import PRICING, ROUTING
 from p2p_modelex.simulation.scenario.amounts import Nonsense, validate_amounts
 from p2p_modelex.simulation.scenario.explaining import find_nearest
+from p2p_modelex.simulation.scenario.measures import list_measures, list_taken, suggest_measure
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
 from p2p_modelex.simulation.scenario.tables import (
@@ -61,11 +62,18 @@ def validate_scenario(scenario: Scenario) -> None:
         _validate_workload(scenario, workload, ("workload", at))
     for at, fault in enumerate(scenario.fault):
         _validate_fault(scenario, fault, names, ("fault", at))
+    for name in list_taken(scenario):
+        why = f"a run has a measure {name!r} of its own"
+        raise Nonsense(("plugin", None), "files", why, "give the plug-in's another name")
     for at, expected in enumerate(scenario.hold):
-        _validate_hold(expected, ("hold", at))
+        _validate_hold(scenario, expected, ("hold", at))
 
 
-def _validate_hold(expected: Expectation, place: Place) -> None:
+def _validate_hold(scenario: Scenario, expected: Expectation, place: Place) -> None:
+    name = expected.measure
+    if name not in list_measures(scenario):
+        hint = suggest_measure(name, scenario)
+        raise Nonsense(place, "measure", f"no run of it has a measure {name!r}", hint)
     least, most = expected.at_least, expected.at_most
     if least is None and most is None:
         raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")

@@ -240,8 +240,8 @@ class Policy(Table, frozen=True, kw_only=True):
 class Expectation(Table, frozen=True, kw_only=True):
     """What must hold when the run ends, or it fails with code 16.
 
-    measure: a row of the table that a run prints. at_most: it must not be over that. at_least: it
-    must not be under that.
+    measure: one of those at the end of docs/scenarios.md, or a plug-in's. at_most: it must not be
+    over that. at_least: it must not be under that.
     """
 
     measure: Label
