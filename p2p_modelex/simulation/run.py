@@ -60,6 +60,18 @@ class Result(msgspec.Struct, frozen=True):
     is_whole: bool = True
 
 
+@contextmanager
+def explaining(kernel: Kernel) -> Iterator[None]:
+    """Turn whatever breaks a run into a SimulationError that says when and where."""
+    try:
+        yield
+    except SimulationError:
+        raise
+    except (Exception, SystemExit) as error:  # a bug, or a plug-in's
+        at, place = seconds(kernel.now), find_place(error)
+        raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
+
+
 class Simulation:
     """One run of a scenario. Use as a context manager: it stands in for the signatures meanwhile,
     so one is entered at a time.
@@ -130,18 +142,8 @@ class Simulation:
 
     def advance(self, until_us: int) -> None:
         """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
-        with self._explaining():
+        with explaining(self.kernel):
             self.kernel.run(min(until_us, self.scenario.duration))
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        try:
-            yield
-        except SimulationError:
-            raise
-        except (Exception, SystemExit) as error:  # a bug, or a plug-in's: say where
-            at, place = seconds(self.kernel.now), find_place(error)
-            raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
@@ -156,7 +158,7 @@ class Simulation:
     def sum_up(self) -> Result:
         """Sum up what was measured until now, once; the run is over then."""
         measures = self.measures.summarise() | self.exposure.losses.summarise()
-        with self._explaining():
+        with explaining(self.kernel):
             measures |= take_measures(self, measures)
         return Result(
             self.scenario.name,

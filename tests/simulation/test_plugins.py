@@ -14,7 +14,6 @@ from p2p_modelex.simulation.scenario import plugins
 from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin
 from p2p_modelex.simulation.scenario.reading import list_scenarios, parse_scenario, read_scenario
 from p2p_modelex.simulation.scenario.recipe import Recipe, read_recipe
-from tests.simulation.test_routers import ROUTERS
 from tests.simulation.worlds import MARKET, MESH
 
 HEAD = "from p2p_modelex.simulation.plugin import *\n"
@@ -222,7 +221,5 @@ def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
         (tmp_path / "x.py").write_bytes(content)
         with pytest.raises(BadInput, match=message):
             read_scenario(file)
-    with pytest.raises(BadInput, match="plug-ins are for whole nodes"):
-        Recipe(ROUTERS, plugins=(PluginFile("mine.py", "X = 1"),)).build()
     with pytest.raises(BadInput, match="no routing policy 'defalt'"):
         parse_scenario(MESH, settings=["population.1.routing=defalt"])

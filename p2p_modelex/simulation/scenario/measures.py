@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 from p2p_modelex.net.reputation import OFFENCES
 from p2p_modelex.records.job import FailureCode, RefusalCode
 from p2p_modelex.simulation.models.transactions import NAMES
-from p2p_modelex.simulation.plugin import list_plugged_measures
+from p2p_modelex.simulation.plugin import list_plugged
 from p2p_modelex.simulation.scenario.tables import Scenario
 
 
@@ -200,7 +200,7 @@ def list_taken(scenario: Scenario) -> list[str]:
 
 
 def _list_plugged(scenario: Scenario) -> list[str]:
-    return list_plugged_measures(scenario.plugin.files)
+    return list_plugged("measure", scenario.plugin.files)
 
 
 def _fill(name: str, families: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

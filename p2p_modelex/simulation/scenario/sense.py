@@ -10,7 +10,7 @@ from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
-from p2p_modelex.simulation.plugin import PRICING, ROUTING
+from p2p_modelex.simulation.plugin import GOSSIP, PRICING, ROUTING
 from p2p_modelex.simulation.scenario.amounts import Nonsense, validate_amounts
 from p2p_modelex.simulation.scenario.explaining import find_nearest
 from p2p_modelex.simulation.scenario.measures import list_measures, list_taken, suggest_measure
@@ -104,8 +104,6 @@ def _validate_routers(scenario: Scenario) -> None:
         if scenario.messages is not None or scenario.shards != Shards():
             raise Nonsense(TOP, "name", "[messages] and [shards] are for routers", "remove them")
         return
-    if scenario.plugin.files:
-        raise Nonsense(("plugin", None), "files", "plug-ins are for whole nodes", "remove them")
     if scenario.messages is None:
         raise Nonsense(TOP, "name", "routers alone, and nothing is said", "add [messages]")
     if not scenario.messages.every:
@@ -117,9 +115,8 @@ def _validate_routers(scenario: Scenario) -> None:
         hint = "each <= count"
         raise Nonsense(("shards", None), "each", "a node in more shards than there are", hint)
     for at, one in enumerate(scenario.population):
-        if one.session is not None or one.hidden:
-            place = ("population", at)
-            raise Nonsense(place, "name", "routers alone neither leave nor hide", "remove it")
+        if one.hidden:
+            raise Nonsense(("population", at), "hidden", "routers alone do not hide", "remove it")
 
 
 def _validate_population(
@@ -127,7 +124,7 @@ def _validate_population(
 ) -> None:
     if names.count(population.name) > 1:
         raise Nonsense(place, "name", f"two populations {population.name!r}", "rename one")
-    behaviours = BEHAVIOURS if scenario.has_cores else GOSSIPERS
+    behaviours = [*BEHAVIOURS] if scenario.has_cores else [*GOSSIPERS, *GOSSIP]
     if population.behaviour not in behaviours:
         hint = find_nearest(population.behaviour, behaviours)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)
