@@ -28,7 +28,21 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
             raise BadInput(
                 f"cannot make {folder}: {error.strerror}", hint="give another --out"
             ) from error
+        _check_writable(folder, "--out")
     return folder
+
+
+def _check_trace(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        _check_writable(path.parent, "--trace")
+    return path
+
+
+def _check_writable(folder: Path, option: str) -> None:
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}", hint=f"make it, or give another {option}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(f"cannot write into {folder}", hint=f"give another {option}")
 
 
 @click.command()
@@ -94,6 +108,7 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
 @click.option(
     "--trace",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_check_trace,
     help="Write a trace of the run, to be replayed; with --out there is one in its directory.",
 )
 @click.option(

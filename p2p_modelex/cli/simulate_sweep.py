@@ -82,7 +82,7 @@ def _tell(
     out: Path | None,
     command: str,
 ) -> None:
-    from p2p_modelex.cli.simulate_again import find_code
+    from p2p_modelex.cli.simulate_again import find_code, writing
     from p2p_modelex.simulation.results.files import write_sweep
     from p2p_modelex.simulation.results.points import gather
     from p2p_modelex.simulation.results.report import Origin
@@ -90,7 +90,9 @@ def _tell(
     points = gather(ended)
     _show(points, columns)
     if out is not None:
-        for path in write_sweep(points, columns, out, Origin(recipe, command, find_code())):
+        with writing(out):
+            written = write_sweep(points, columns, out, Origin(recipe, command, find_code()))
+        for path in written:
             click.echo(f"wrote {path}")
 
 
