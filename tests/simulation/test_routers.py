@@ -270,7 +270,8 @@ def test_what_breaks_in_a_plugin_of_routers_says_where() -> None:
     text = "from p2p_modelex.simulation.plugin import gossiper\n"
     text += '@gossiper("odd")\ndef act(router, peer, rpc, now):\n    return 3\n'
     plugins = (PluginFile("odd.py", text),)
-    recipe = Recipe(ROUTERS, "s", ("population.0.behaviour=odd",), plugins=plugins)
+    text = ROUTERS + SYBILS.replace('"drop"', '"odd"')
+    recipe = Recipe(text, "s", plugins=plugins)
     with (
         open_run(recipe.build()) as opened,
         pytest.raises(SimulationError, match=r"odd.py, line 2, act broke: .*no Rpc and not None"),
@@ -293,6 +294,7 @@ def test_what_breaks_in_a_plugin_of_routers_says_where() -> None:
         (ROUTERS.replace("500 ms", "0 ms"), "messages without a pause"),
         (ROUTERS + "[chain]\n", "routers alone have no chain"),
         (ROUTERS + "[shards]\ncount = 2\neach = 3\n", "in more shards than there are"),
+        (ROUTERS + 'behaviour = "mute"\n', "no router is honest"),
         (ROUTERS + "hidden = 0.5\n", "routers alone do not hide"),
         (ROUTERS + 'behaviour = "silent"\n', "no behaviour 'silent'"),
         (ROUTERS.replace('["honest"]', '["honst"]'), "no population 'honst'"),

@@ -56,12 +56,20 @@ def validate_scenario(scenario: Scenario) -> None:
     names = [one.name for one in scenario.population]
     for at, population in enumerate(scenario.population):
         _validate_population(scenario, population, names, ("population", at))
+    is_honest = any(one.behaviour == "honest" for one in scenario.population)
+    if not scenario.has_cores and not is_honest:
+        why = "no router is honest, and what honest ones hear is measured"
+        raise Nonsense(("population", 0), "behaviour", why, "add an honest population")
     for at, policy in enumerate(scenario.policy):
         _validate_policy(policy, ("policy", at))
     for at, workload in enumerate(scenario.workload):
         _validate_workload(scenario, workload, ("workload", at))
     for at, fault in enumerate(scenario.fault):
         _validate_fault(scenario, fault, names, ("fault", at))
+    _validate_measures(scenario)
+
+
+def _validate_measures(scenario: Scenario) -> None:
     for name in list_taken(scenario):
         why = f"a run has a measure {name!r} of its own"
         raise Nonsense(("plugin", None), "files", why, "give the plug-in's another name")
