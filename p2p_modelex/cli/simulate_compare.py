@@ -53,11 +53,14 @@ def compare_commits(recipe: "Recipe", one: str, other: str, *, seeds: int, worke
             drawn = range(first, first + seeds)
             asked.append([pool.submit(_run, commit, folder, words, seed) for seed in drawn])
         sides = []
-        for commit, runs in zip((one, other), asked, strict=True):
-            results = [run.result() for run in runs]
-            summaries = [read_summary(result / SUMMARY) for result in results]
-            samples = (results[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
-            sides.append(build_side(commit, summaries, samples))
+        try:
+            for commit, runs in zip((one, other), asked, strict=True):
+                results = [run.result() for run in runs]
+                summaries = [read_summary(result / SUMMARY) for result in results]
+                samples = (results[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
+                sides.append(build_side(commit, summaries, samples))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, or a run that broke
     _show(*sides)
 
 

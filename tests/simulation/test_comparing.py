@@ -1,6 +1,7 @@
 """Two results side by side."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from p2p_modelex.simulation.results.comparing import (
 )
 from p2p_modelex.simulation.results.files import Summary
 from p2p_modelex.simulation.results.ranks import compute_chance
+from p2p_modelex.simulation.scenario.recipe import Recipe
 from tests.simulation.worlds import MESH
 
 
@@ -165,3 +167,23 @@ def test_why_a_commit_gave_no_result(code: int, said: str, message: str, hint: s
     error = simulate_compare._explain("HEAD, seed 1", done, 1)
     assert message in str(error)
     assert hint in error.hint
+
+
+def test_after_an_interruption_no_further_run_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def run(commit: str, folder: Path, words: object, seed: int) -> Path:
+        begun.append(seed)
+        time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    def export(commit: str, folder: Path) -> None:
+        folder.mkdir()
+
+    monkeypatch.setattr(simulate_compare, "_run", run)
+    monkeypatch.setattr(simulate_compare, "_export", export)
+    with pytest.raises(KeyboardInterrupt):
+        simulate_compare.compare_commits(Recipe(MESH), "a", "b", seeds=50, workers=1)
+    assert len(begun) < 50
