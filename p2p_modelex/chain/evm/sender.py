@@ -6,12 +6,12 @@ One Sender owns a key inside a process: eight tasks that each read the nonce fro
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import trio
 
 from p2p_modelex.chain.abc import Outbox
 from p2p_modelex.chain.evm.abi import Abi
+from p2p_modelex.chain.evm.fees import FEE_BLOCKS, TIP_MAX, compute_fees
 from p2p_modelex.chain.evm.refusals import explain_refusal, find_lack_of_coin
 from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
 from p2p_modelex.chain.evm.sent import Sent, take_up
@@ -25,11 +25,6 @@ from p2p_modelex.records.eip712 import AccountSigner
 # zero to non-zero under it. What is not used is refunded.
 GAS_MARGIN_PERCENT = 30
 GAS_MAX = 16_777_216  # EIP-7825, since Osaka
-FEE_BLOCKS = 5
-TIP_MIN = 10**6  # native wei a gas: 0.001 gwei, the least that layer-2 sequencers take
-# The tip is paid as offered, and a lying endpoint could have us offer all we hold. Polygon wants 25
-# gwei at least; of the base fee no more is paid than the block's.
-TIP_MAX = 500 * 10**9
 NONCE_ATTEMPTS = 3
 RECEIPT_TIMEOUT_S = 180.0  # fifteen of mainnet's blocks
 REPAIR_S = 6.0
@@ -276,20 +271,6 @@ class Sender:
             return await explain_refusal(self._rpc, self._errors, error.reason, would)
         lack = find_lack_of_coin(error.text, self._signer.address)
         return lack or TransactionFailed(f"the endpoint refused it: {error.text}")
-
-
-def compute_fees(history: Any) -> tuple[int, int]:
-    """Return (tip, fee cap) from an `eth_feeHistory` answer: cap = 2 x next base fee + tip.
-
-    Twice the base fee stays enough for five full blocks in a row (each raises it by an eighth).
-    """
-    try:
-        base = read_quantity(history["baseFeePerGas"][-1])
-        rewards = sorted(read_quantity(row[0]) for row in history.get("reward") or () if row)
-    except (TypeError, LookupError, AttributeError) as error:
-        raise ChainUnreachable("the endpoint sent a malformed fee history") from error
-    tip = min(TIP_MAX, max(TIP_MIN, rewards[len(rewards) // 2] if rewards else 0))
-    return tip, 2 * base + tip
 
 
 def _says(error: RpcError, phrases: tuple[str, ...]) -> bool:
