@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from p2p_modelex.chain.abc import Outbox
+from p2p_modelex.chain.evm.rpc import INTERNAL_ERROR, RpcError
 from p2p_modelex.chain.evm.transaction import (
     SignedTransaction,
     Transaction,
@@ -10,8 +11,11 @@ from p2p_modelex.chain.evm.transaction import (
     sign_transaction,
 )
 from p2p_modelex.chain.evm.wire import to_hex
-from p2p_modelex.errors import TransactionPending
+from p2p_modelex.errors import ChainError, TransactionPending
 from p2p_modelex.records.eip712 import AccountSigner
+
+_KNOWN = ("already known", "already imported", "known transaction")
+_TAKEN = ("nonce too low", "replacement transaction underpriced", "nonce is too low")
 
 
 @dataclass(slots=True)
@@ -50,3 +54,23 @@ def take_up(outbox: Outbox) -> Sent:
     """Return what an earlier call, or an earlier process, sent."""
     versions = [read_transaction(raw) for raw in outbox.signed]
     return Sent(versions[-1][0], [signed for _, signed in versions], outbox)
+
+
+def is_known(error: ChainError) -> bool:
+    """Whether an endpoint says that it has this very transaction."""
+    return _says(error, _KNOWN)
+
+
+def is_taken(error: ChainError) -> bool:
+    """Whether an endpoint says that a transaction with this nonce waits or is mined."""
+    return _says(error, _TAKEN)
+
+
+def is_lost(error: ChainError) -> bool:
+    """Whether there was no answer to what was sent, or one that does not say what became of it."""
+    is_answer = isinstance(error, RpcError) and error.code != INTERNAL_ERROR
+    return not (is_answer or is_known(error) or is_taken(error))
+
+
+def _says(error: ChainError, phrases: tuple[str, ...]) -> bool:
+    return isinstance(error, RpcError) and any(phrase in error.text.lower() for phrase in phrases)
