@@ -139,6 +139,18 @@ async def test_a_nonce_is_taken_once_no_reorg_gives_it_back() -> None:
     assert (await later.send(TO, value=1, outbox=scene.disk.open())).succeeded
 
 
+async def test_what_another_key_signed_is_not_paid_for_again() -> None:
+    """A higher offer, signed by the new key, would be a second deposit."""
+    scene = Scene()
+    with pytest.raises(TransactionPending):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    scene.key, before = new_key(), scene.disk.signed
+    scene.endpoint.base_fee *= 10
+    with pytest.raises(TransactionFailed, match="another account"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    assert scene.disk.signed == before
+
+
 async def test_a_refusal_at_once_is_one() -> None:
     scene = Scene()
     scene.endpoint.refuses = "txpool is full"

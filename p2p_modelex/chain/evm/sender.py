@@ -182,7 +182,7 @@ class Sender:
                     raise sent.doubt(f"may have arrived: {error}") from error
 
     def _take_up(self, outbox: Outbox) -> Sent:
-        sent = take_up(outbox)
+        sent = take_up(outbox, self._signer.address)
         kept = self._kept.get(sent.transaction.nonce)
         if kept is None:
             return self._keep(sent)

@@ -8,10 +8,12 @@ from p2p_modelex.chain.evm.transaction import (
     SignedTransaction,
     Transaction,
     read_transaction,
+    recover_sender,
     sign_transaction,
 )
 from p2p_modelex.chain.evm.wire import to_hex
-from p2p_modelex.errors import ChainError, TransactionPending
+from p2p_modelex.errors import ChainError, TransactionFailed, TransactionPending
+from p2p_modelex.ids import Address, format_address
 from p2p_modelex.records.eip712 import AccountSigner
 
 _KNOWN = ("already known", "already imported", "known transaction")
@@ -50,8 +52,16 @@ class Sent:
         )
 
 
-def take_up(outbox: Outbox) -> Sent:
-    """Return what an earlier call, or an earlier process, sent."""
+def take_up(outbox: Outbox, account: Address) -> Sent:
+    """Return what an earlier call, or an earlier process, sent. TransactionFailed if it had another
+    key: a higher offer, signed by ours, would be paid for by our account as well.
+    """
+    sender = recover_sender(outbox.signed[-1])
+    if sender != account:
+        raise TransactionFailed(
+            f"it was signed for by another account, {format_address(sender)}",
+            hint="was the home's key changed? what that account has deposited is its own",
+        )
     versions = [read_transaction(raw) for raw in outbox.signed]
     return Sent(versions[-1][0], [signed for _, signed in versions], outbox)
 
