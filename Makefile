@@ -46,7 +46,8 @@ test: setup $(NPM_STAMP) ## Lint, check types, run every test: what must pass be
 
 .PHONY: test-python
 test-python: setup $(NPM_STAMP) ## Run every Python test; branch coverage of core/ and records/ must be 100%
-	$(BIN)/python -m pytest --cov -n auto --maxprocesses 4 --dist loadfile
+	@# In the tree's order: by number of tests, files with one long test come last, and cores idle.
+	$(BIN)/python -m pytest --cov -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-contracts
 test-contracts: setup $(NPM_STAMP) ## Run the contracts' unit, fuzz and invariant tests under forge

@@ -22,6 +22,10 @@ from p2p_modelex.core.inputs import (
     ChannelFetched,
     ChannelOpened,
     ChannelOpenFailed,
+    EngineFailed,
+    EngineFinished,
+    EngineProduced,
+    EngineStarted,
     FrameReceived,
     GossipArrived,
     Input,
@@ -189,10 +193,15 @@ class NodeCore:
         match happened:
             case StreamOpened(stream, _, protocol):
                 return self._accept(stream, protocol, happened, now)
-            case StreamReady(stream) | StreamFailed(stream) | FrameReceived(stream):
+            case (
+                FrameReceived(stream)
+                | StreamReady(stream)
+                | StreamFailed(stream)
+                | StreamEnded(stream)
+            ):
                 return self._step_stream(stream, happened, now)
-            case StreamEnded(stream):
-                return self._step_stream(stream, happened, now)
+            case EngineProduced() | EngineStarted() | EngineFinished() | EngineFailed():
+                return self._selling.step(happened, now) if self._selling else []
             case TimerFired(timer):
                 return self._on_timer(timer.split("/"), happened, now)
             case RegistryRead() | RegistryChanged() | RegistryLost() | AnchorPut() | AnchorFailed():

@@ -124,6 +124,8 @@ class Selling:
     def step(self, happened: Input, now: UnixMs) -> list[Effect]:
         """Take one input."""
         match happened:
+            case _ if isinstance(happened, EngineAnswer):
+                return self._on_engine(happened, now)
             case StreamOpened(protocol=protocol) if protocol == MEMBERS_PROTOCOL:
                 return self._share(happened, now)
             case TimerFired(timer) if timer.startswith(MEMBERS_TIMERS):
@@ -139,8 +141,6 @@ class Selling:
             case ShutDown():
                 self._is_leaving = True
                 return self._step_exchanges(self._all(), happened, now)
-            case _ if isinstance(happened, EngineAnswer):
-                return self._on_engine(happened, now)
             case _:
                 return self._redeeming.step(happened, now)
 

@@ -37,7 +37,7 @@ from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms,
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.records.voucher import SignedVoucher, Voucher
-from p2p_modelex.units import AI, Epoch, UnixMs, Wei, rescale
+from p2p_modelex.units import AI, SPLITS_MAX, Epoch, UnixMs, Wei, rescale
 from tests.chain.worlds import CHALLENGE_S, NOTICE, PAUSE, EvmWorld, MemoryWorld, World, new_key
 
 T = TypeVar("T")
@@ -351,11 +351,18 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from([0, NOTICE, NOTICE + PAUSE]))
     def announce_split(self, number: int) -> None:
-        """And go into its pause, or past it, or neither."""
-        if not self.fetch_split(self.memory).splits_at:
+        """And go into its pause, or past it, or neither. After the last one there is no other."""
+        split = self.fetch_split(self.memory)
+        if split.splits_at:
+            return
+        if split.epoch == SPLITS_MAX:
             for world in self.ports:
-                self.portal.run(world.announce_split)
-            self.pass_blocks(number)
+                with pytest.raises(Reverted, match="NoMoreSplits"):
+                    self.portal.run(world.announce_split)
+            return
+        for world in self.ports:
+            self.portal.run(world.announce_split)
+        self.pass_blocks(number)
 
     # What always holds.
 

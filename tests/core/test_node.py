@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 
 from p2p_modelex.core import effects as fx
@@ -82,6 +83,17 @@ def test_a_node_that_buys_sells_nothing_and_is_idle() -> None:
     assert core.step(given.TimerFired(TimerId("selling/settle")), NOW) == []
     assert core.step(given.ChannelFetched(CHANNEL, STATE), NOW) == []
     assert core.step(given.ShutDown(), NOW) == []
+
+
+def test_what_is_stocked_is_advertised_from_then_on() -> None:
+    core = build()
+    core.advertise(["/memory/1"], [OWNERSHIP], NOW)
+    dearer = msgspec.structs.replace(OFFER, completion_price=Wei(99))
+    core.stock(Shop(build_seller(dearer), (dearer,), 2), NOW)
+    core.advertise(["/memory/1"], [OWNERSHIP], UnixMs(NOW + 1))
+    entry = core.directory.get(core.directory.own)
+    assert entry is not None
+    assert [offer.completion_price for offer in entry.advertisement.offers] == [99]
 
 
 @pytest.mark.parametrize("sells", [True, False])

@@ -1,5 +1,6 @@
 """The worker process: what happens to jobs when it dies, stalls or loses its parent."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,11 +15,14 @@ from p2p_modelex.engine.abc import Started
 from p2p_modelex.engine.process import ProcessEngine
 from p2p_modelex.engine.spec import EngineSpec
 from p2p_modelex.errors import BadInput, EngineCrashed, ModelRejected, Unsupported
+from p2p_modelex.limits import TOP_LOGPROBS_MAX
 from p2p_modelex.records.job import Request
 from tests.engine.asking import ask, make_request
 from tests.engine.tiny import write_tiny
 
-LONG = make_request("the quick", max_tokens=480)
+LONG = make_request("a", max_tokens=480, logprobs=1 + TOP_LOGPROBS_MAX)
+PAGE = 4096
+"""Bytes; the worker's frames for LONG are 24 times as many."""
 
 
 def strike(engine: ProcessEngine, signal_number: int) -> int:
@@ -28,6 +32,16 @@ def strike(engine: ProcessEngine, signal_number: int) -> int:
     return engine.pid
 
 
+def hold_back(engine: ProcessEngine) -> None:
+    """Let the worker be only pages ahead of us: however late we are, LONG has not ended when it has
+    just begun.
+    """
+    assert engine._child is not None
+    stdout = engine._child._process.stdout
+    assert isinstance(stdout, trio.lowlevel.FdStream)
+    fcntl.fcntl(stdout.fileno(), fcntl.F_SETPIPE_SZ, PAGE)
+
+
 def engine_of(path: Path, **settings: float) -> ProcessEngine:
     return ProcessEngine(EngineSpec("ctransformers", "m", path, **settings))  # type: ignore[arg-type]
 
@@ -35,6 +49,7 @@ def engine_of(path: Path, **settings: float) -> ProcessEngine:
 @pytest.mark.parametrize("signal_number", [signal.SIGSEGV, signal.SIGKILL])
 async def test_a_crash_costs_the_job_and_the_next_one_works(tiny: Path, signal_number: int) -> None:
     async with engine_of(tiny) as engine:
+        hold_back(engine)
         waiting: list[str] = []
 
         async def ask_next() -> None:
@@ -56,12 +71,15 @@ async def test_a_crash_costs_the_job_and_the_next_one_works(tiny: Path, signal_n
 
 
 async def test_a_stalled_worker_is_killed(tiny: Path) -> None:
-    async with engine_of(tiny, stall_s=0.5) as engine, aclosing(engine.generate(LONG)) as stream:
-        await anext(stream)
-        strike(engine, signal.SIGSTOP)
-        with trio.fail_after(5), pytest.raises(EngineCrashed, match=r"no sign of life.*SIGKILL"):
-            async for _ in stream:
-                pass
+    async with engine_of(tiny, stall_s=0.5) as engine:
+        hold_back(engine)
+        async with aclosing(engine.generate(LONG)) as stream:
+            await anext(stream)
+            strike(engine, signal.SIGSTOP)
+            match = r"no sign of life.*SIGKILL"
+            with trio.fail_after(5), pytest.raises(EngineCrashed, match=match):
+                async for _ in stream:
+                    pass
 
 
 async def test_an_idle_worker_may_be_silent(tiny: Path) -> None:
@@ -120,11 +138,13 @@ async def test_text_that_is_none_is_refused(tiny: Path) -> None:
 
 
 async def test_prompts_are_counted_while_a_job_runs(tiny: Path) -> None:
-    async with engine_of(tiny) as engine, aclosing(engine.generate(LONG)) as stream:
-        await anext(stream)
-        with trio.fail_after(5):
-            assert await engine.count_tokens(make_request("ab")) > 0
-        assert engine.statistics().running == 1
+    async with engine_of(tiny) as engine:
+        hold_back(engine)
+        async with aclosing(engine.generate(LONG)) as stream:
+            await anext(stream)
+            with trio.fail_after(5):
+                assert await engine.count_tokens(make_request("ab")) > 0
+            assert engine.statistics().running == 1
 
 
 PARENT = """

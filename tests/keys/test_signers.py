@@ -3,14 +3,12 @@
 import pickle
 
 import pytest
-from eth_account import Account
-from eth_keys.datatypes import Signature
 from nacl.signing import VerifyKey
 
 from p2p_modelex.errors import BadInput
-from p2p_modelex.ids import Digest, NetworkId, format_address
+from p2p_modelex.ids import NetworkId, format_address
 from p2p_modelex.keys.signers import Ed25519Signer, KeyRing
-from p2p_modelex.records import eip712, envelope
+from p2p_modelex.records import envelope
 from p2p_modelex.records.signers import EvmSigner
 
 SEED = bytes(range(32))
@@ -33,30 +31,6 @@ def test_a_sealed_envelope_verifies() -> None:
     VerifyKey(Ed25519Signer(SEED).public_key)
 
 
-def test_the_account_is_the_one_that_wallets_show() -> None:
-    assert format_address(EvmSigner(KEY).address) == Account.from_key(KEY).address.lower()
-
-
-@pytest.mark.parametrize("number", range(8))
-def test_account_signatures_recover_and_have_a_low_s(number: int) -> None:
-    signer = EvmSigner(KEY)
-    digest = Digest(bytes([number]) * 32)
-    signature = signer.sign_digest(digest)
-    assert len(signature) == 65
-    assert signature[64] in (27, 28)
-    assert eip712.recover(digest, signature) == signer.address
-    theirs = Signature(signature[:64] + bytes([signature[64] - 27]))
-    assert theirs.recover_public_key_from_msg_hash(digest).to_canonical_address() == signer.address
-    assert signer.sign_digest(digest) == signature, "deterministic"
-
-
-@pytest.mark.parametrize("key", [b"", b"\1" * 31, bytes(32), b"\xff" * 32])
-def test_a_bad_account_key_is_refused_without_quoting_it(key: bytes) -> None:
-    with pytest.raises(BadInput) as caught:
-        EvmSigner(key)
-    assert caught.value.__cause__ is None
-
-
 def test_a_bad_seed_is_refused() -> None:
     with pytest.raises(BadInput, match="32 bytes"):
         Ed25519Signer(b"short")
@@ -71,7 +45,6 @@ def test_no_text_form_holds_a_secret() -> None:
     assert format_address(ring.account.address) in repr(ring)
 
 
-@pytest.mark.parametrize("signer", [Ed25519Signer(SEED), EvmSigner(KEY)])
-def test_a_key_is_not_pickled_into_another_process(signer: object) -> None:
+def test_a_key_is_not_pickled_into_another_process() -> None:
     with pytest.raises(TypeError, match="does not leave"):
-        pickle.dumps(signer)
+        pickle.dumps(Ed25519Signer(SEED))

@@ -33,10 +33,12 @@ def list_small(seed: int) -> dict[str, Scenario]:
     return found | {f"chance-{at}": draw_scenario(seed * 100 + at) for at in CHANCE}
 
 
+def digest_all(seed: int) -> dict[str, str]:
+    return {name: digest(scenario) for name, scenario in list_small(seed).items()}
+
+
 def main() -> None:
-    seed = int(sys.argv[1])
-    found = {name: digest(scenario) for name, scenario in list_small(seed).items()}
-    sys.stdout.buffer.write(msgspec.json.encode(found))
+    sys.stdout.buffer.write(msgspec.json.encode(digest_all(int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

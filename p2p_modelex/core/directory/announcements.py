@@ -117,15 +117,15 @@ class PendingFetches:
             self._heap = [(one.due, key) for key, one in self._pending.items()]
             heapq.heapify(self._heap)
 
-    def _is_current(self, due: UnixMs, key: bytes) -> bool:
-        one = self._pending.get(key)
-        return one is not None and one.due == due
-
     def next_due(self) -> UnixMs | None:
         """When `take_due` has something."""
-        while self._heap and not self._is_current(*self._heap[0]):
+        while self._heap:
+            due, key = self._heap[0]
+            one = self._pending.get(key)
+            if one is not None and one.due == due:
+                return due
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return None
 
     def take_due(
         self, now: UnixMs, held: Callable[[bytes], int | None], retry_at: UnixMs

@@ -269,19 +269,21 @@ class DirectoryMachine:
     def _settle(self, now: UnixMs) -> tuple[Effect, ...]:
         """Set the timers that what just happened calls for."""
         effects: list[Effect] = []
-        for timer, due, earliest in (
-            (_EXPIRE, self.directory.next_expiry(), now + _EXPIRE_PAUSE_MS),
-            (_FETCH, self._pending.next_due(), now),
-        ):
-            known = self._timers.get(timer)
-            if due is not None and (known is None or known > max(due, earliest)):
-                effects.append(self._set(timer, max(due, earliest)))
+        expiry, fetch = self.directory.next_expiry(), self._pending.next_due()
+        if expiry is not None:
+            effects += self._bring_forward(_EXPIRE, max(expiry, now + _EXPIRE_PAUSE_MS))
+        if fetch is not None:
+            effects += self._bring_forward(_FETCH, max(fetch, now))
         if not self._own.is_current():
             # Someone else holds our key, or we did before a crash: outdo it, but not in a race.
             at = now + self._settings.announce_interval_ms
             if self._timers.get(_REFRESH, at + 1) > at:
                 effects.append(self._set(_REFRESH, at))
         return tuple(effects)
+
+    def _bring_forward(self, timer: TimerId, at: int) -> tuple[SetTimer, ...]:
+        known = self._timers.get(timer)
+        return (self._set(timer, at),) if known is None or known > at else ()
 
     def _set(self, timer: TimerId, at: int) -> SetTimer:
         self._timers[timer] = UnixMs(at)

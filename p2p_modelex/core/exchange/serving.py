@@ -193,14 +193,15 @@ class Serving:
         """EXC-9: never let what was delivered and not paid exceed the window."""
         effects: list[Effect] = []
         job = self._sale.job
-        while True:
+        while not self._output.is_empty:
             allowance = self._sale.compute_allowance(self._till.get_paid(job))
             taken = self._output.take(allowance)
             if taken is None:
-                return effects
+                break
             text, tokens, shown = taken
             self._till.earn(job, self._sale.earned)
             effects.append(self._send(Chunk(job, self._output.chunks - 1, text, tokens, shown)))
+        return effects
 
     def _send_receipt(self, finish: Finish, now: UnixMs) -> list[Effect]:
         """EXC-13: the receipt is durable before it goes out."""

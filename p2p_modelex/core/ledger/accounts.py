@@ -70,7 +70,10 @@ class ChannelAccount:
 
     def get_lane(self, lane: int) -> LaneAccount:
         """The lane, made empty if it is new."""
-        return self.lanes.setdefault(lane, LaneAccount(Epoch(0)))
+        known = self.lanes.get(lane)
+        if known is None:
+            known = self.lanes[lane] = LaneAccount(Epoch(0))
+        return known
 
     @property
     def is_unused(self) -> bool:

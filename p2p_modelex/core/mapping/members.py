@@ -9,7 +9,7 @@ from p2p_modelex.limits import LANES_MAX
 from p2p_modelex.units import UnixMs
 
 MEMBERS_MAX = 64
-"""Members at once: each is probed every second or two."""
+"""Members at once: each is probed every second or two. And those who left after they had failed."""
 SLOTS_UNKNOWN = 1
 FAULT_PAUSE_MS = 2_000
 """Longer than it takes to see who is there."""
@@ -25,7 +25,7 @@ UNPAID_PAUSE_MS = 30_000
 class Member:
     """limit: orders that it may have in hand now. rests_until: it is not asked before.
     unpaid: why it could not be paid, until it could. strikes: how often it had to rest since it
-    served one.
+    served one. is_silent: it has answered probes, and the last one it has not.
     """
 
     seen: Sighting
@@ -35,6 +35,7 @@ class Member:
     rests_until: UnixMs = UnixMs(0)  # noqa: RUF009  # a NewType of int
     unpaid: str = ""
     strikes: int = 0
+    is_silent: bool = False
 
     @property
     def slots(self) -> int:
@@ -49,6 +50,11 @@ class Member:
         return min(2 * self.slots, LANES_MAX)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it is likely dead: an order would only show what a probe has shown."""
+        return self.strikes > 0 and self.is_silent
+
+    @property
     def load(self) -> float:
         """Orders in hand for each slot."""
         return len(self.orders) / self.slots
@@ -56,6 +62,7 @@ class Member:
     def see(self, sighting: Sighting) -> None:
         """It is here. What it does not say this time is as it was."""
         is_grown = self.limit >= self.goal
+        self.is_silent = sighting.slots is None and self.seen.slots is not None
         slots = self.seen.slots if sighting.slots is None else sighting.slots
         self.seen, self.is_here = replace(sighting, slots=slots), True
         self.limit = self.goal if is_grown else min(self.limit, self.goal)
@@ -82,32 +89,45 @@ class Member:
         else it has in hand may fail with that, and counts once.
         """
         self.limit = 1
-        if now >= self.rests_until:
+        if not self.strikes or now >= self.rests_until:
             self.rest(now + (FAULT_PAUSE_MS << min(self.strikes, DOUBLINGS_MAX)))
             self.strikes += 1
 
 
 class Members:
-    """Those that were seen; who has left is kept for as long as something is in hand there."""
+    """Those that were seen; who has left is kept for as long as something is in hand there, and who
+    had failed is remembered, so that it is tried with one order if it comes back.
+    """
 
     def __init__(self) -> None:
         self._members: dict[PeerId, Member] = {}
+        self._struck: dict[PeerId, Member] = {}
 
     def see(self, sightings: Iterable[Sighting]) -> None:
         """Take these and no others."""
         for member in self._members.values():
             member.is_here = False
         for sighting in sightings:
-            known = self._members.get(sighting.peer)
-            if known is not None:
-                known.see(sighting)
-            elif len(self._members) < MEMBERS_MAX:
-                member = self._members[sighting.peer] = Member(sighting, 0)
+            peer = sighting.peer
+            if peer not in self._members and len(self._members) >= MEMBERS_MAX:
+                continue
+            known = self._members.get(peer) or self._struck.pop(peer, None)
+            if known is None:
+                member = self._members[peer] = Member(sighting, 0)
                 member.limit = member.goal
-        gone = [one.seen.peer for one in self._members.values() if not one.is_here]
-        for peer in gone:
-            if not self._members[peer].orders:
-                del self._members[peer]
+            else:
+                self._members[peer] = known
+                known.see(sighting)
+        for member in [*self._members.values()]:
+            if not member.is_here and not member.orders:
+                self._part(member)
+
+    def _part(self, member: Member) -> None:
+        del self._members[member.seen.peer]
+        if member.strikes:
+            self._struck[member.seen.peer] = member
+            if len(self._struck) > MEMBERS_MAX:
+                del self._struck[next(iter(self._struck))]
 
     @property
     def here(self) -> list[Member]:
@@ -126,7 +146,8 @@ class Members:
         the cheapest. busy_with: who is at it already. Who has failed at it is asked again only if
         all that are here have.
         """
-        here = [member for member in self.here if member.seen.peer not in busy_with]
+        asked = (member for member in self.here if not member.is_lost)
+        here = [member for member in asked if member.seen.peer not in busy_with]
         untried = [member for member in here if member.seen.peer not in tried]
         free = [member for member in untried or here if member.has_room(now)]
         return min(free, key=_order, default=None)

@@ -113,7 +113,7 @@ class Spreading:
         self._ready: dict[int, bytes] = {}
         self._next = 0
         self._error: ModelexError | None = None
-        self._is_over = False
+        self._is_ending = self._is_over = False
         self._changed = trio.Event()
         self._feeding = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -151,7 +151,11 @@ class Spreading:
                 nursery.start_soon(self._watch_members)
                 nursery.start_soon(self._watch_time)
                 nursery.start_soon(self._feed)
-                await self.wait_until(lambda: self._machine.is_done and not self._running)
+                try:
+                    await self.wait_until(lambda: self._machine.is_done and not self._running)
+                finally:
+                    # Where it was cancelled, the nursery may end before this task goes on.
+                    self._is_ending = True
                 nursery.cancel_scope.cancel()
         finally:
             # Also where it was cancelled: the node ends then what is in hand.
@@ -160,7 +164,7 @@ class Spreading:
 
     def leave(self, *, at_once: bool) -> None:
         """Order nothing more; at_once: and cancel what is in hand, which is paid for what came."""
-        if not self._is_over:
+        if not self._is_ending:
             self._tell(Leave(at_once))
 
     async def take(self) -> bytes | None:

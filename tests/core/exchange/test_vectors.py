@@ -112,3 +112,12 @@ def test_receipts_from_the_future_and_of_any_size(monkeypatch: pytest.MonkeyPatc
         encode_receipt_file(row)
     with pytest.raises(VerificationFailed, match=r"^file: too large"):
         decode_receipt_file(content)
+
+
+def test_an_amount_in_a_receipt_file_is_a_decimal_string() -> None:
+    """EXC-18."""
+    shown = json.loads(encode_receipt_file(build_row()))
+    for wrong in (5, "05", "0x5"):
+        shown["receipt"]["receipt"]["price"] = wrong
+        with pytest.raises(VerificationFailed, match=r"^file: malformed: .*\(EXC-18\)"):
+            decode_receipt_file(json.dumps(shown).encode())

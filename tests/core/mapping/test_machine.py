@@ -20,7 +20,7 @@ from p2p_modelex.core.mapping.acts import (
     Woke,
 )
 from p2p_modelex.core.mapping.machine import ATTEMPTS, PATIENCE_MS, READY, MappingMachine
-from p2p_modelex.core.mapping.members import FAULT_PAUSE_MS, MEMBERS_MAX
+from p2p_modelex.core.mapping.members import FAULT_PAUSE_MS, MEMBERS_MAX, Members
 from p2p_modelex.core.mapping.pace import SEEN_MIN
 from p2p_modelex.units import UnixMs, Wei
 from tests.core.mapping.floor import COST, START, failure, machine, peer, sighting
@@ -174,6 +174,58 @@ def test_a_rest_is_longer_each_time_and_forgotten_once_one_is_served() -> None:
     assert len(desk.done(6)) == 3  # its answer, and two more
     desk.fail(7, "stream", is_fault=True)
     assert desk.wake_at() == 4 * FAULT_PAUSE_MS
+
+
+def test_what_is_served_while_others_fail_hides_no_failure() -> None:
+    desk = Desk()
+    desk.see(sighting(1))
+    for number in range(3):
+        desk.task(number)
+    desk.fail(1, "stream", is_fault=True)
+    desk.now = 500
+    desk.done(2)
+    assert desk.fail(3, "stream", is_fault=True) == []
+    assert desk.wake_at() == 500 + FAULT_PAUSE_MS
+    desk.now += FAULT_PAUSE_MS
+    assert desk.see(sighting(1, slots=None)) == []
+
+
+def test_one_that_died_gets_nothing_until_it_answers_and_then_one() -> None:
+    desk = Desk()
+    desk.see(sighting(1))
+    for number in range(5):
+        desk.task(number)
+    for order in range(1, 5):
+        desk.fail(order, "stream", is_fault=True)
+    # It is out of sight for a while, as its circuit is open, and then stands in line for a trial.
+    desk.see(why="it rests")
+    desk.now = 30_000
+    assert desk.see(sighting(1, slots=None)) == []
+    assert desk.tell(Woke()) == []
+    desk.now += 100
+    assert desk.see(sighting(1)) == [begin(5, 3)]
+    assert len(desk.done(5)) == 3  # its answer, and two more
+
+
+def test_a_member_that_never_answers_probes_is_tried_again_after_its_rest() -> None:
+    desk = Desk()
+    desk.see(sighting(1, slots=None))
+    desk.task()
+    desk.fail(1, "stream", is_fault=True)
+    desk.now = FAULT_PAUSE_MS
+    assert desk.see(sighting(1, slots=None)) == [begin(2)]
+
+
+def test_a_prompt_waits_for_nobody_who_is_dead() -> None:
+    desk = Desk()
+    desk.see(sighting(1), sighting(2, price=9))
+    desk.task()
+    desk.task(1)
+    assert desk.fail(1, "stream", is_fault=True) == [begin(3, at=2, cost=90)]
+    desk.now = FAULT_PAUSE_MS
+    desk.see(sighting(1, slots=None), sighting(2, price=9))
+    # The other has failed at it too, and is asked again all the same.
+    assert desk.fail(3) == [begin(4, at=2, cost=90)]
 
 
 def test_a_budget_is_never_exceeded_and_what_is_left_of_it_is_used() -> None:
@@ -371,3 +423,13 @@ def test_members_are_bounded() -> None:
     desk = Desk()
     desk.see(*(sighting(number) for number in range(MEMBERS_MAX + 1)))
     assert desk.machine.members == MEMBERS_MAX
+
+
+def test_who_failed_and_left_longest_ago_is_forgotten_first() -> None:
+    members = Members()
+    for number in range(MEMBERS_MAX + 1):
+        members.see([sighting(number)])
+        members.here[0].strike(START)
+        members.see([])
+    members.see([sighting(1), sighting(0)])
+    assert [(one.strikes, one.limit) for one in members.here] == [(1, 1), (0, 4)]

@@ -1,174 +1,34 @@
 """Maps over whole nodes in memory: complete, in order, each paid once by the books of both ends."""
 
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
-from p2p_modelex.engine.abc import Engine
 from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import BadInput, NoProvider, PaymentError
-from p2p_modelex.ids import format_peer_id
 from p2p_modelex.node.aliases import AliasSettings
 from p2p_modelex.node.exchange import Exchange
 from p2p_modelex.node.mapping import journal as books
 from p2p_modelex.node.mapping.journal import Journal
 from p2p_modelex.node.mapping.maps import Map
-from p2p_modelex.node.mapping.results import MapResult
 from p2p_modelex.node.mapping.template import Template
-from p2p_modelex.node.node import Node
 from p2p_modelex.node.request import Terms
-from p2p_modelex.records.receipt import Finish, Receipt
+from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei
-from tests.node.world import MODEL, PRICE, World, peer_of, wait_for_sellers
-
-BUYER = 99
-TEMPLATE = Template(model=MODEL, text="Rate {headline}", max_tokens=4)
-COST = Wei(PRICE * (2 + 2 + 4))
-"""Two words and two tokens of the chat's form, and four to answer."""
-
-
-def headlines(many: int) -> list[dict[str, object]]:
-    return [{"headline": f"h{number}", "id": f"n{number}"} for number in range(many)]
-
-
-class Cast:
-    """Providers that may come and go while others work."""
-
-    def __init__(self, world: World, nursery: trio.Nursery) -> None:
-        self._world = world
-        self._nursery = nursery
-        self._scopes: dict[int, trio.CancelScope] = {}
-        self.nodes: dict[int, Node] = {}
-
-    async def join(self, number: int, engine: Engine | None = None) -> None:
-        quick = MemoryEngine(MODEL, slots=2, delay_s=0.002)
-        await self._nursery.start(self._live, number, engine or quick)
-
-    async def _live(self, number: int, engine: Engine, *, task_status: Any) -> None:
-        friends = [other for other in self._scopes if other != number][:1]
-        with trio.CancelScope() as self._scopes[number]:
-            async with self._world.provider(number, engine, friends=friends) as node:
-                self.nodes[number] = node
-                task_status.started()
-                await trio.sleep_forever()
-
-    def kill(self, number: int) -> None:
-        """End it in the midst of whatever it does."""
-        self._scopes[number].cancel()
-
-    async def wait_paid(self, number: int, amount: int) -> None:
-        """Wait until its vouchers are worth that much, the last of which may be on the way."""
-        with trio.fail_after(5):
-            while await self._count_paid(number) != amount:
-                await trio.sleep(0.02)
-
-    async def _count_paid(self, number: int) -> int:
-        rows = await self._world.stores[number].received_vouchers()
-        return sum(row.signed.voucher.amount for row in rows)
-
-
-@asynccontextmanager
-async def market(*numbers: int) -> AsyncGenerator[tuple[World, Cast], None]:
-    """A world with these providers in it."""
-    world = World()
-    async with trio.open_nursery() as nursery:
-        cast = Cast(world, nursery)
-        for number in numbers:
-            await cast.join(number)
-        yield world, cast
-        nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def buyer(world: World, *friends: int, **limits: Any) -> AsyncGenerator[Exchange, None]:
-    async with world.requester(BUYER, friends=friends, **limits) as exchange:
-        await wait_for_sellers(exchange, len(friends))
-        yield exchange
-
-
-async def collect(results: Map) -> list[MapResult]:
-    return [result async for result in results]
-
-
-async def read_receipts(world: World, seller: int) -> list[Receipt]:
-    """The receipts that a provider has signed."""
-    rows = await world.stores[seller].receipts(limit=10_000)
-    return [row.receipt.receipt for row in rows if row.is_provider]
-
-
-async def paid_out(world: World) -> int:
-    """What the buyer's vouchers promise, all of it."""
-    rows = await world.stores[BUYER].issued_vouchers()
-    return sum(row.signed.voucher.amount for row in rows)
-
-
-def check(results: list[MapResult], many: int) -> None:
-    """They are whole, in order, and each other's answer is not its own."""
-    assert [result.index for result in results] == list(range(many))
-    assert [result.id for result in results] == [f"n{number}" for number in range(many)]
-    assert all(result.error is None and result.text for result in results)
-    assert len({result.receipt for result in results}) == many
-
-
-@pytest.mark.slow
-async def test_a_member_killed_and_one_joining_change_nothing_but_who_answers(
-    tmp_path: Path,
-) -> None:
-    many = 1_000
-    async with market(1, 2, 3, 4) as (world, cast), buyer(world, 1, 2, 3, 4) as exchange:
-        async with exchange.map(TEMPLATE, headlines(many), journal=tmp_path / "j") as results:
-            got: list[MapResult] = []
-            async for result in results:
-                got.append(result)
-                if len(got) == 200:
-                    cast.kill(2)
-                if len(got) == 400:
-                    await cast.join(5)
-            tally = await results.tally()
-        check(got, many)
-        assert (tally.results, tally.receipts) == (many, many)
-        # The books of both ends: the receipts that were kept, one for each prompt, and for what
-        # the dead one had in hand a window at most.
-        assert tally.paid_kept == many * COST
-        assert tally.jobs - many <= 4 + tally.extras
-        assert tally.paid_failed <= 4 * 8 * COST
-        assert await paid_out(world) == tally.paid
-        sold: set[bytes] = set()
-        for number in (1, 3, 4, 5):
-            receipts = await read_receipts(world, number)
-            assert receipts
-            await cast.wait_paid(number, sum(receipt.price for receipt in receipts))
-            sold |= {receipt.job for receipt in receipts}
-        # Every result is of one receipt, and those of the dead one are its own.
-        rest = {bytes.fromhex(result.receipt or "") for result in got} - sold
-        dead = {bytes(receipt.job) for receipt in await read_receipts(world, 2)}
-        assert rest <= dead
-
-
-@pytest.mark.slow
-async def test_slow_members_get_less_and_hung_ones_are_overtaken() -> None:
-    many = 60
-    async with market() as (world, cast):
-        await cast.join(1, MemoryEngine(MODEL, slots=2, delay_s=0.05))
-        await cast.join(2, MemoryEngine(MODEL, slots=2, delay_s=0.15))
-        await cast.join(3, MemoryEngine(MODEL, slots=2, fault=Fault("hang", 0, jobs=10**6)))
-        async with buyer(world, 1, 2, 3) as exchange:
-            async with exchange.map(TEMPLATE, headlines(many)) as results:
-                with trio.fail_after(30):
-                    got = await collect(results)
-                tally = await results.tally()
-            check(got, many)
-            by = {n: sum(r.provider == format_peer_id(peer_of(n)) for r in got) for n in (1, 2, 3)}
-            assert by[1] > 1.5 * by[2] > 0
-            assert by[3] == 0
-            assert 4 <= tally.extras <= 11
-            # What never began to be answered costs no more than its prompt.
-            assert tally.paid_extra + tally.paid_failed <= 6 * COST
+from tests.node.mapping.market import (
+    COST,
+    TEMPLATE,
+    buyer,
+    check,
+    collect,
+    headlines,
+    market,
+    paid_out,
+)
+from tests.node.world import MODEL
 
 
 async def test_an_interrupted_map_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -248,11 +108,24 @@ async def test_a_receipt_in_another_home_s_books_is_none(tmp_path: Path) -> None
             assert (await results.tally()).receipts == 3
 
 
+class Halting(MemoryEngine):
+    """Says a word of each answer, and the rest when it is told to go on."""
+
+    def __init__(self, model: str, *, slots: int) -> None:
+        super().__init__(model, slots=slots)
+        self.goes_on = trio.Event()
+
+    async def _step(self, fault: Fault | None, pieces: int) -> None:
+        if pieces:
+            await self.goes_on.wait()
+
+
 async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> None:
     """A buyer that is killed in the midst of jobs pays no more than was on the way."""
     journal = tmp_path / "journal"
     async with market() as (world, cast):
-        await cast.join(1, MemoryEngine(MODEL, slots=2, delay_s=0.02))
+        engine = Halting(MODEL, slots=2)
+        await cast.join(1, engine)
         with trio.CancelScope() as killed:
             async with buyer(world, 1) as exchange:
                 async with trio.open_nursery() as nursery:
@@ -266,6 +139,7 @@ async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> N
                     with suppress(trio.Cancelled):
                         async with exchange.map(TEMPLATE, headlines(6), journal=journal) as results:
                             await collect(results)
+        engine.goes_on.set()
         async with buyer(world, 1) as exchange:
             async with exchange.map(TEMPLATE, headlines(6), journal=journal) as results:
                 check(await collect(results), 6)
@@ -274,6 +148,21 @@ async def test_a_job_cut_off_without_an_answer_is_run_again(tmp_path: Path) -> N
             assert tally.paid_kept == 6 * COST
             # What the seller did of the four that were cut off is its due, and later orders pay it.
             assert 0 <= await paid_out(world) - tally.paid <= 4 * COST
+
+
+async def test_a_map_may_be_left_while_it_is_cancelled() -> None:
+    """Nothing of it runs any more, and the task that would say so has yet to go on."""
+    async with market(1) as (world, _), buyer(world, 1) as exchange:
+        for _ in range(20):  # in each the scheduler may let that one go first
+            with trio.CancelScope() as cut_off:
+                async with exchange.map(TEMPLATE, headlines(6)) as results:
+                    while not results.progress.in_hand:
+                        await trio.sleep(0.001)
+                    cut_off.cancel()
+                    nursery = results._spreading._nursery
+                    with trio.CancelScope(shield=True):
+                        while nursery is not None and nursery.child_tasks:
+                            await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize(
