@@ -126,6 +126,12 @@ class TransactionFailed(ChainError):
     """A transaction was mined and reverted, or was refused; the message has the decoded reason."""
 
 
+class TransactionPending(ChainError):
+    """A transaction was sent, or may have been, and whether it is mined is not known: not in time,
+    or not from an endpoint that answers. The message has its hash.
+    """
+
+
 class Reverted(TransactionFailed):
     """A contract refuses. `name`, `arguments`: of its custom error, `""` if it is unknown."""
 

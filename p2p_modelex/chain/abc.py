@@ -2,11 +2,12 @@
 
 All amounts are wei in the stated split epoch. Everything that sends returns after the receipt, and
 what deposits when its payee sees it as well.
-Errors: ChainUnreachable, WrongNetwork, TransactionFailed, PaymentError (refused before sending).
+Errors: ChainUnreachable, WrongNetwork, TransactionFailed, PaymentError (refused before sending),
+TransactionPending (sent, and nobody knows yet).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +61,22 @@ class Deployment:
     @property
     def registry_domain(self) -> Digest:
         return compute_domain(self.chain_id, self.registry)
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What was signed for one deposit: all of one nonce, so that one at most is mined. persist:
+    makes it durable. Where it is given again, after a lost answer or a crash, what is in it is
+    waited for, and sent again if it must be: the deposit is made once.
+    """
+
+    signed: tuple[bytes, ...]
+    persist: Callable[[tuple[bytes, ...]], Awaitable[None]]
+
+    async def put(self, *signed: bytes) -> None:
+        """Replace what is in it; nothing of it may be sent before this returns."""
+        await self.persist(signed)
+        self.signed = signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +184,28 @@ class Chain(ABC):
 
     @abstractmethod
     async def open_channel(
-        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+        self,
+        payee: Address,
+        deposit: Wei,
+        signer: Address,
+        salt: Digest | None = None,
+        outbox: Outbox | None = None,
     ) -> ChannelState:
         """Open a channel from our account in one transaction (transferAndCall).
 
         signer: whose vouchers count, PAYER_SIGNS for our account. salt: makes the channel's id
         with the other terms, None for a random one. If a channel of this id is there, from an
         opening whose answer was lost, it is returned as it is.
+
+        outbox: of this deposit. Once something is in it, only TransactionFailed says that the
+        deposit is not made, and never will be.
         """
 
     @abstractmethod
-    async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState: ...
+    async def top_up(
+        self, terms: ChannelTerms, amount: Wei, outbox: Outbox | None = None
+    ) -> ChannelState:
+        """Add to a channel. outbox: as in `open_channel`."""
 
     @abstractmethod
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:

@@ -1,5 +1,6 @@
 """A complete chain in this process: one MemoryLedger, shared by the MemoryChain of each account."""
 
+import secrets
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Self
 
@@ -10,6 +11,7 @@ from p2p_modelex.chain.abc import (
     Chain,
     ChannelEvent,
     Deployment,
+    Outbox,
     Redemption,
     RegistryPage,
 )
@@ -91,12 +93,27 @@ class MemoryChain(Chain):
         return None if state is None else state.terms
 
     async def open_channel(
-        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+        self,
+        payee: Address,
+        deposit: Wei,
+        signer: Address,
+        salt: Digest | None = None,
+        outbox: Outbox | None = None,
     ) -> ChannelState:
-        return (await self._reach()).open_channel(self._account, payee, deposit, signer, salt)
+        ledger = await self._reach()
+        if outbox is not None and not outbox.signed:
+            await outbox.put(secrets.token_bytes(32))
+        return ledger.open_channel(self._account, payee, deposit, signer, salt)
 
-    async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
-        return (await self._reach()).top_up(self._account, terms, amount)
+    async def top_up(
+        self, terms: ChannelTerms, amount: Wei, outbox: Outbox | None = None
+    ) -> ChannelState:
+        ledger = await self._reach()
+        if outbox is None:
+            return ledger.top_up(self._account, terms, amount)
+        if not outbox.signed:
+            await outbox.put(secrets.token_bytes(32))
+        return ledger.top_up(self._account, terms, amount, outbox.signed)
 
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:
         find_payee(claims)

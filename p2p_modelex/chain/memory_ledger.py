@@ -67,6 +67,7 @@ class MemoryLedger:
         self.registry = MemoryRegistry(self._mine_numbered)
         self.authorizations = MemoryAuthorizations(deployment)
         self._block = 0
+        self._done: set[tuple[bytes, ...]] = set()  # top-ups, by what was signed for them
         self.history: History[ChannelEvent] = History()
 
     @property
@@ -127,17 +128,19 @@ class MemoryLedger:
             self._token.save(),
             self.registry.save(),
             self.authorizations.save(),
+            set(self._done),
         )
         return Saved(self._block, tables, self.history.length)
 
     def restore(self, saved: Saved) -> None:
         """Go back to an earlier state, as a reorg does; what happened since is told as undone."""
-        channels, lanes, unpaid, closed, token, registry, authorizations = saved.tables
+        channels, lanes, unpaid, closed, token, registry, authorizations, done = saved.tables
         self._channels, self._lanes = dict(channels), dict(lanes)
         self._unpaid, self._closed = dict(unpaid), set(closed)
         self._token.restore(token)
         self.registry.restore(registry)
         self.authorizations.restore(authorizations)
+        self._done = set(done)
         self._block = saved.block
         self.history.undo_since(saved.told)
 
@@ -176,13 +179,24 @@ class MemoryLedger:
         state = ChannelState(channel, payer, payee, signer, salt, deposit, Wei(0), self._epoch, 0)
         return self._commit(state, "opened")
 
-    def top_up(self, sender: Address, terms: ChannelTerms, amount: Wei) -> ChannelState:
+    def has_done(self, signed: tuple[bytes, ...]) -> bool:
+        """Whether the top-up was made for which this was signed."""
+        return signed in self._done
+
+    def top_up(
+        self, sender: Address, terms: ChannelTerms, amount: Wei, signed: tuple[bytes, ...] = ()
+    ) -> ChannelState:
+        """signed: what was, if it is to be made once."""
+        if self.has_done(signed):
+            return self._channels[self.deployment.channel_id(terms)]
         self._token.validate_transfer(sender, amount, self._next)
         state = self._move(self._get_open(terms))
         first = self._lanes.get((ChannelId(state.channel), 0), (0, self._epoch))
         held = state.deposit - state.claimed + self._token.read(first, self._next)
         self._validate_amount(amount, held)
         self._token.transfer(sender, self.deployment.channels, amount, self._next)
+        if signed:
+            self._done.add(signed)
         return self._commit(replace(state, deposit=Wei(state.deposit + amount)), "topped_up")
 
     def redeem(self, batch: Sequence[Claim]) -> Redemption:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from p2p_modelex.cli import simulate_again as again
+from p2p_modelex.cli.common import print_table
 from p2p_modelex.errors import BadInput
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.repeat.recorder import Wanted
     from p2p_modelex.simulation.scenario.recipe import Recipe
+    from p2p_modelex.simulation.scenario.tables import Scenario
 
 SEEDS_MAX = 256
 
@@ -26,7 +28,21 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
             raise BadInput(
                 f"cannot make {folder}: {error.strerror}", hint="give another --out"
             ) from error
+        _check_writable(folder, "--out")
     return folder
+
+
+def _check_trace(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        _check_writable(path.parent, "--trace")
+    return path
+
+
+def _check_writable(folder: Path, option: str) -> None:
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}", hint=f"make it, or give another {option}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(f"cannot write into {folder}", hint=f"give another {option}")
 
 
 @click.command()
@@ -80,6 +96,9 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
     help="A column of a sweep's table, instead of those the scenario holds to. Repeatable.",
 )
 @click.option(
+    "--measures", is_flag=True, help="List what the scenario's runs measure, and run nothing."
+)
+@click.option(
     "--compare",
     nargs=2,
     metavar="A B",
@@ -89,6 +108,7 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path | None) -> 
 @click.option(
     "--trace",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_check_trace,
     help="Write a trace of the run, to be replayed; with --out there is one in its directory.",
 )
 @click.option(
@@ -124,6 +144,7 @@ def simulate(
     workers: int | None,
     dask: str | None,
     show: tuple[str, ...],
+    measures: bool,
     compare: tuple[str, str] | None,
     trace: Path | None,
     replay: Path | None,
@@ -152,6 +173,9 @@ def simulate(
         raise click.UsageError("--replay has its scenario in the trace: give no other.")
     changed = (*settings, *(() if seed is None else (f"seed={seed}",)))
     recipe = _read(scenario, changed, nodes, plugins)
+    if measures:
+        _show_measures(recipe.build())
+        return
     if compare is not None:
         from p2p_modelex.cli.simulate_compare import compare_commits
 
@@ -209,6 +233,16 @@ def _read(
 
     path = list_scenarios().get(name, Path(name))
     return read_recipe(path, settings, nodes=nodes, plugins=plugins)
+
+
+def _show_measures(scenario: "Scenario") -> None:
+    from p2p_modelex.simulation.scenario.measures import list_declared, list_families
+
+    declared = list_declared(scenario)
+    print_table(("measure", "unit", "meaning"), [list(one) for one in declared])
+    for family, names in list_families(scenario).items():
+        if any(f"{{{family}}}" in one.name for one in declared):
+            click.echo(f"{{{family}}}: {', '.join(names)}")
 
 
 def _repeat(

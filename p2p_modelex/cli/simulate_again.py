@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import click
 from p2p_modelex.errors import BadInput, SimulationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from p2p_modelex.simulation.opening import Run
     from p2p_modelex.simulation.repeat.failure import Failure
@@ -78,11 +79,19 @@ def run_traced(
 def _keep(path: Path, trace: "TraceFile") -> None:
     from p2p_modelex.simulation.repeat.trace_file import write_trace
 
-    try:
+    with writing(path):
         write_trace(path, trace)
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}", hint="another place") from error
     click.echo(f"wrote {path}")
+
+
+@contextmanager
+def writing(path: Path) -> "Iterator[None]":
+    """Turn what keeps results from the disk into BadInput."""
+    try:
+        yield
+    except OSError as error:
+        said = f"cannot write {error.filename or path}: {error.strerror}"
+        raise BadInput(said, hint="free space, or another place") from error
 
 
 def replay_trace(path: Path, wanted: "Wanted | None", kept: Path | None, *, is_shown: bool) -> None:

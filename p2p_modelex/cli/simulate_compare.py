@@ -53,11 +53,14 @@ def compare_commits(recipe: "Recipe", one: str, other: str, *, seeds: int, worke
             drawn = range(first, first + seeds)
             asked.append([pool.submit(_run, commit, folder, words, seed) for seed in drawn])
         sides = []
-        for commit, runs in zip((one, other), asked, strict=True):
-            results = [run.result() for run in runs]
-            summaries = [read_summary(result / SUMMARY) for result in results]
-            samples = (results[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
-            sides.append(build_side(commit, summaries, samples))
+        try:
+            for commit, runs in zip((one, other), asked, strict=True):
+                results = [run.result() for run in runs]
+                summaries = [read_summary(result / SUMMARY) for result in results]
+                samples = (results[0] / SAMPLES).read_bytes().splitlines() if seeds == 1 else ()
+                sides.append(build_side(commit, summaries, samples))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, or a run that broke
     _show(*sides)
 
 
@@ -87,6 +90,9 @@ def _write_recipe(recipe: "Recipe", folder: Path) -> list[str]:
     file.write_text(recipe.text, encoding="utf-8")
     words = [str(file)]
     words += [word for setting in recipe.settings for word in ("--set", setting)]
+    for number, workload in enumerate(recipe.build().workload):
+        if workload.trace is not None:
+            words += ["--set", f"workload.{number}.trace={workload.trace}"]
     words += [] if recipe.nodes is None else ["--nodes", str(recipe.nodes)]
     names = []
     for number, plugin in enumerate(recipe.plugins):
@@ -102,9 +108,21 @@ def _run(commit: str, folder: Path, words: Sequence[str], seed: int) -> Path:
     command += ["--seed", str(seed), "--quiet", "--out", str(out)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if not (out / "summary.json").exists():  # what does not hold ends with an error as well
-        said = done.stderr.strip() or "it wrote no summary"
-        raise SimulationError(f"{commit}, seed {seed}: {said}", hint="a later commit")
+        raise _explain(f"{commit}, seed {seed}", done, seed)
     return out
+
+
+def _explain(run: str, done: "subprocess.CompletedProcess[str]", seed: int) -> SimulationError:
+    """Say whether a commit's code refused the scenario, or broke as it ran it."""
+    said = done.stderr.strip().partition("\n  try: ")[0].removeprefix("error: ")
+    if done.returncode == SimulationError.exit_code:
+        hint = f"at that commit, --seed {seed} repeats it and --shrink makes it small"
+        return SimulationError(f"{run} broke: {said}", hint=hint)
+    if done.returncode < 0:
+        hint = "fewer --workers, or --nodes, if it had too little memory"
+        return SimulationError(f"{run}: signal {-done.returncode} ended it", hint=hint)
+    said = said or "it wrote no summary"
+    return SimulationError(f"{run} does not run it: {said}", hint="a later commit")
 
 
 def _show(one: "Side", other: "Side") -> None:

@@ -59,7 +59,9 @@ def _tell(
         from p2p_modelex.simulation.results.files import write_result
         from p2p_modelex.simulation.results.report import Origin
 
-        for path in write_result(result, out, Origin(recipe, command, again.find_code())):
+        with again.writing(out):
+            written = write_result(result, out, Origin(recipe, command, again.find_code()))
+        for path in written:
             click.echo(f"wrote {path}")
 
 

@@ -31,9 +31,9 @@ def sweep(
     SimulationError if a run broke; KeyboardInterrupt goes on when those that ended are shown.
     """
     from p2p_modelex.simulation.results.sweep import parse_axis, plan_sweep, run_sweep
-    from p2p_modelex.simulation.scenario.explaining import find_nearest
 
     planned = plan_sweep(recipe, [parse_axis(one) for one in sweeps], seeds=seeds)
+    _validate_columns(show, planned)
     columns = show or tuple(dict.fromkeys(one.measure for one in planned[0].recipe.build().hold))
     found: dict[str, Swept] = {}
     try:
@@ -46,13 +46,19 @@ def sweep(
         ended = [found[one.key] for one in planned if one.key in found]
         if ended:
             _tell(ended, columns, recipe, out, command)
-    known = dict.fromkeys(name for one in ended for name in one.measures)
-    for name in show:
-        if known and name not in known:
-            raise BadInput(f"no run has a measure {name!r}", hint=find_nearest(name, known))
     broken = [_label(one) for one in ended if one.broke]
     if broken:
         raise SimulationError(f"broke at {'; '.join(broken)}", hint=ended[0].broke)
+
+
+def _validate_columns(show: Sequence[str], planned: "Sequence[Planned]") -> None:
+    """What no run measures is known before hours of them; BadInput."""
+    from p2p_modelex.simulation.scenario.measures import list_measures, suggest_measure
+
+    for name in show:
+        if not any(name in list_measures(one.recipe.build()) for one in planned):
+            hint = suggest_measure(name, planned[0].recipe.build())
+            raise BadInput(f"no run has a measure {name!r}", hint=hint)
 
 
 def _label(swept: "Swept") -> str:
@@ -76,7 +82,7 @@ def _tell(
     out: Path | None,
     command: str,
 ) -> None:
-    from p2p_modelex.cli.simulate_again import find_code
+    from p2p_modelex.cli.simulate_again import find_code, writing
     from p2p_modelex.simulation.results.files import write_sweep
     from p2p_modelex.simulation.results.points import gather
     from p2p_modelex.simulation.results.report import Origin
@@ -84,7 +90,9 @@ def _tell(
     points = gather(ended)
     _show(points, columns)
     if out is not None:
-        for path in write_sweep(points, columns, out, Origin(recipe, command, find_code())):
+        with writing(out):
+            written = write_sweep(points, columns, out, Origin(recipe, command, find_code()))
+        for path in written:
             click.echo(f"wrote {path}")
 
 

@@ -1,6 +1,6 @@
 """Buying: each local request's way from candidates over orders to a receipt.
 
-A run goes choose -> probe -> order (ordering.py, and a second order beside it: racing.py) ->
+A run goes choose -> probe -> order (trying.py, and a second order beside it: racing.py) ->
 finished, or the next order.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from p2p_modelex.core.choosing import Choosing, Look
+from p2p_modelex.core.choosing import Choosing
 from p2p_modelex.core.effects import (
     Effect,
     Emit,
@@ -16,7 +16,6 @@ from p2p_modelex.core.effects import (
     RunEvent,
     RunFailed,
     RunFinished,
-    RunRouted,
     RunStarted,
     RunText,
     StreamId,
@@ -36,22 +35,20 @@ from p2p_modelex.core.inputs import (
     TimerFired,
 )
 from p2p_modelex.core.ledger.payer import PayerLedger
-from p2p_modelex.core.ordering import LATE_DEPOSIT, Ordering
+from p2p_modelex.core.ordering import Ordering
 from p2p_modelex.core.outcomes import Outcomes
-from p2p_modelex.core.racing import DEADLINE, DEPOSITS, LATE, LINE, Racing, stop, tell
+from p2p_modelex.core.racing import DEADLINE, DEPOSITS, Racing, tell
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.retries import RetryBudget
 from p2p_modelex.core.runs import Attempt, Run
 from p2p_modelex.core.split_watch import SplitWatch
+from p2p_modelex.core.trying import Trying
 from p2p_modelex.core.wants import build_want
-from p2p_modelex.errors import PaymentError
-from p2p_modelex.ids import Address, ChannelId, Digest, JobId, NetworkId
+from p2p_modelex.ids import ChannelId, Digest, JobId, NetworkId
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import UnixMs
 
-RANKED_TOLD = 8
-"""Candidates in a RunRouted."""
 RUNS_MAX = 1024
 """Local requests in hand; a caller that wants more waits for some to end."""
 
@@ -80,6 +77,9 @@ class Buying:
         self._outcomes = Outcomes(self._ordering, circuits, choosing.router)
         self._racing = Racing(self._ordering, choosing.router, self._retries)
         self._runs: dict[JobId, Run] = {}
+        self._trying = Trying(
+            self._runs, choosing, self._ordering, self._racing, self._retries, splits
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -92,11 +92,12 @@ class Buying:
         self._ordering.restore(rows)
 
     def start(self) -> list[Effect]:
-        """Look at our channels on chain: a deposit may have been made that we did not live to
-        note, and a channel be closed from beside us.
+        """Look at our channels on chain, which may have been closed from beside us; and have the
+        deposits looked after that we did not live to see the end of.
         """
         channels = self._ledger.get_channels()
-        return [self._ordering.fetch(ChannelId(state.channel)) for state in channels]
+        looks = [self._ordering.fetch(ChannelId(state.channel)) for state in channels]
+        return [*looks, *self._ordering.resume()]
 
     def owns(self, stream: StreamId) -> bool:
         """Whether inputs about this stream belong here."""
@@ -111,10 +112,10 @@ class Buying:
                 return self._cancel(job, "cancelled", "by the caller", now)
             case TimerFired(timer):
                 return self._on_timer(timer.split("/"), now)
-            case ChannelOpened(payee):
-                return self._on_opened(happened, now)
-            case ChannelOpenFailed(payee, reason):
-                return self._on_deposit(payee, reason, now)
+            case ChannelOpened():
+                return self._trying.on_opened(happened, now)
+            case ChannelOpenFailed():
+                return self._trying.on_failed(happened, now)
             case ChannelFetched(_, state):
                 return self._on_fetched(state)
             case SplitFetched():
@@ -135,20 +136,8 @@ class Buying:
             if self._choosing.is_past(run.look, now):
                 effects += self._select(run, now)
             else:
-                effects += [*self._rank(run, run.look, now), *self._try_next(run, now)]
+                effects += self._trying.begin(run, run.look, now)
         return effects
-
-    def _rank(self, run: Run, look: Look, now: UnixMs) -> list[Effect]:
-        """Order those found; whoever asks for it is told why so (RTE-47)."""
-        if not run.wanted.explains:
-            want = build_want(run.wanted, self._splits.epoch)
-            run.order = list(self._choosing.rank(look, want, now))
-            return []
-        decision = self._choosing.explain(look, now)
-        run.order = [one.candidate for one in decision.ranked]
-        ranked = tuple((one.candidate.peer, one.total) for one in decision.ranked[:RANKED_TOLD])
-        told = RunRouted(run.job, decision.profile, decision.picker, ranked, decision.why)
-        return [Emit(told)]
 
     def _choose(self, run: Run, now: UnixMs) -> list[Effect]:
         if len(self._runs) >= RUNS_MAX or run.job in self._runs:
@@ -162,65 +151,9 @@ class Buying:
         if not look.selection.kept:
             if look.is_behind and not run.has_looked:
                 return self._look(run, now)
-            return self._end(run, run.build_failure("no_provider", look.selection.why_none))
-        run.look = look
-        run.is_probing = True
+            return self._trying.end(run, run.build_failure("no_provider", look.selection.why_none))
+        run.look, run.is_probing = look, True
         return [*self._choosing.ask(look, now), *self.after_probes(now)]
-
-    def _try_next(self, run: Run, now: UnixMs) -> list[Effect]:
-        """Order at the next candidate that can be paid. Passing one over is no attempt."""
-        may_try = self._may_try(run)
-        while may_try and run.order:
-            run.payable = run.order.pop(0)
-            try:
-                return self._order(run, now)
-            except PaymentError as error:
-                run.last = run.build_failure("no_channel", str(error))
-        return self._end(run, run.last or run.build_failure("no_provider", "none is left"))
-
-    def _may_try(self, run: Run) -> bool:
-        """Whether the run has attempts left, and all runs together have one to spare (RTE-25)."""
-        is_left = bool(run.order) and run.tried < run.wanted.attempts
-        return is_left and (not run.tried or self._retries.spend())
-
-    def _order(self, run: Run, now: UnixMs, *, is_funded: bool = False) -> list[Effect]:
-        assert run.payable is not None
-        ordered = self._ordering.order(run, run.payable, now, is_funded=is_funded)
-        if run.payable is not None:  # a deposit comes first
-            return [*ordered, *self._racing.wait(run, now)]
-        return [*ordered, *self._racing.watch(run, now)]
-
-    def _on_opened(self, opened: ChannelOpened, now: UnixMs) -> list[Effect]:
-        try:
-            rows = self._ordering.note_opened(opened.state)
-        except PaymentError as error:
-            return self._on_deposit(opened.payee, str(error), now)
-        return [Persist(rows), *self._on_deposit(opened.payee, "", now)]
-
-    def _on_deposit(self, payee: Address, failure: str, now: UnixMs) -> list[Effect]:
-        """A deposit was made, or failed: those who waited for it go on, the asker first.
-
-        The asker is served or fails, so each deposit brings at least one run on.
-        """
-        deposit = self._ordering.settle(payee)
-        if deposit is None:
-            return []
-        effects: list[Effect] = []
-        if failure and deposit.channel:
-            effects.append(self._ordering.fetch(deposit.channel))
-        for job in deposit.waiting:
-            run = self._runs[job]
-            try:
-                if failure:
-                    raise PaymentError(failure)
-                # A split halves what was asked for before it.
-                is_funded = job == deposit.asker and deposit.epoch == self._splits.epoch
-                effects += self._order(run, now, is_funded=is_funded)
-            except PaymentError as error:
-                run.tried += 0 if self._splits.paused_until else 1
-                run.last = run.build_failure("no_channel", str(error))
-                effects += self._try_next(run, now)
-        return effects
 
     def _look(self, run: Run, now: UnixMs) -> list[Effect]:
         """Somebody knows a later split epoch than we: ask the chain, and then choose again."""
@@ -283,7 +216,7 @@ class Buying:
             case RunFinished():
                 won = self._win(run, attempt, now)
                 paid = self._outcomes.finish(run, attempt, event)
-                return [*won, *self._close(run, msgspec.structs.replace(event, paid=paid))]
+                return [*won, *self._trying.close(run, msgspec.structs.replace(event, paid=paid))]
             case _:
                 assert isinstance(event, RunFailed)
                 return self._on_failed(run, attempt, event, now)
@@ -325,7 +258,8 @@ class Buying:
             return effects + tell(run)
         run.winner = None
         if run.cancelled is not None:
-            return effects + self._end(run, run.cancelled if failed.code == "cancelled" else failed)
+            last = run.cancelled if failed.code == "cancelled" else failed
+            return effects + self._trying.end(run, last)
         if failed.code == "wrong_epoch" and not run.has_looked:
             run.tried -= 1
             return effects + self._look(run, now)
@@ -334,14 +268,7 @@ class Buying:
             run.debtor_of = attempt.peer
             run.order.insert(0, attempt.candidate)
             run.tried -= 1
-        return effects + self._try_next(run, now)
-
-    def _end(self, run: Run, failed: RunFailed) -> list[Effect]:
-        return self._close(run, run.build_end(failed))
-
-    def _close(self, run: Run, last: RunFinished | RunFailed) -> list[Effect]:
-        del self._runs[run.job]
-        return [*stop(run, LINE, LATE, DEADLINE, DEPOSITS), Emit(last)]
+        return effects + self._trying.try_next(run, now)
 
     def _cancel(self, job: JobId, code: str, reason: str, now: UnixMs) -> list[Effect]:
         """End a run early: who serves it, or is nearest to it, is cancelled, others withdrawn."""
@@ -353,7 +280,7 @@ class Buying:
         started = [one for one in run.attempts if one.started is not None]
         nearest = run.winner or next(iter(started or run.attempts), None)
         if nearest is None:
-            return self._end(run, run.cancelled)
+            return self._trying.end(run, run.cancelled)
         others = [one for one in run.attempts if one is not nearest]
         effects = self._drop(run, others, now)
         cancelled = nearest.exchange.step(CancelRun(nearest.exchange.job), now)
@@ -368,17 +295,5 @@ class Buying:
             return self._cancel(job, "deadline", "no whole answer in time", now)
         run.timers.pop(TimerId("/".join(name)), None)
         if name[2] == DEPOSITS:
-            # It may have fired just before it was cancelled, while the disk was being written.
-            is_due = run.waits_from is not None and now - run.waits_from >= run.patience_ms
-            return self._stop_waiting(run, now) if is_due else []
+            return self._trying.on_patience(run, now)
         return self._racing.on_timer(run, name[2], now)
-
-    def _stop_waiting(self, run: Run, now: UnixMs) -> list[Effect]:
-        """A run has waited for deposits long enough: it goes on where it can pay at once, or fails.
-        A deposit under way goes on, for those that come later (RTE-51).
-        """
-        self._ordering.leave(run.job)
-        run.patience_ms = 0
-        run.tried += 1
-        run.last = run.build_failure("no_channel", LATE_DEPOSIT)
-        return self._try_next(run, now)

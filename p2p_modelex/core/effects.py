@@ -13,7 +13,7 @@ from p2p_modelex.records.job import Request
 from p2p_modelex.records.logprobs import TokenLogprob
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import ReceiptRow, Row
-from p2p_modelex.units import UnixMs, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 
 StreamId = NewType("StreamId", int)
 """A stream, numbered by whoever opened it: the driver uses odd numbers, the core even ones."""
@@ -113,20 +113,27 @@ class OpenChannel(msgspec.Struct, frozen=True, gc=False):
     """Open a channel from our account. Answer: ChannelOpened or ChannelOpenFailed.
 
     salt: names the channel. Asked again with the same one, after a crash or a lost answer, the
-    channel that is there already is the answer, and nothing is deposited twice.
+    channel that is there already is the answer, and nothing is deposited twice. epoch: of the
+    deposit. signed: what was for it before a restart (DepositRow); nothing else may be sent then.
     """
 
     payee: Address
     deposit: Wei
     salt: Digest
+    epoch: Epoch = Epoch(0)
+    signed: tuple[bytes, ...] = ()
 
 
 class TopUpChannel(msgspec.Struct, frozen=True, gc=False):
-    """Add to our channel to this payee. Answer: ChannelOpened or ChannelOpenFailed."""
+    """Add to our channel to this payee. Answer: ChannelOpened or ChannelOpenFailed. epoch, signed:
+    as of OpenChannel.
+    """
 
     payee: Address
     terms: ChannelTerms
     amount: Wei
+    epoch: Epoch = Epoch(0)
+    signed: tuple[bytes, ...] = ()
 
 
 class Redeem(msgspec.Struct, frozen=True, gc=False):

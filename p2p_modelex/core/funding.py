@@ -1,6 +1,6 @@
 """Funding: finds a job a channel with enough left, or has one opened or topped up for it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from p2p_modelex.core.effects import Effect, OpenChannel, TopUpChannel
@@ -10,14 +10,16 @@ from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import envelope
-from p2p_modelex.records.channel import ChannelState, build_salt
-from p2p_modelex.records.rows import ChannelRow, Row, SettingRow
+from p2p_modelex.records.channel import ChannelState, ChannelTerms, build_salt
+from p2p_modelex.records.rows import ChannelRow, DepositRow, Row, SettingRow
 from p2p_modelex.units import Epoch, Wei, format_ai, rescale
 
 SALT_SEED = "funding/seed"
 """The setting that our channels' salts are made from. A home that lost its database has another
 one, so that it never meets a channel of whose vouchers it knows nothing.
 """
+
+LATE_DEPOSIT = "the deposit for it is not in yet, and may still be made: ask again in a few minutes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,31 @@ class Budget:
 @dataclass(slots=True)
 class Deposit:
     """A deposit under way: `amount` wei in split epoch `epoch`. channel: the one topped up, None
-    for a new one. asker: the job it was made for. waiting: the jobs that want to go on after it, in
-    order, the asker among them.
+    for a new one. asker: the job it was made for, None after a restart. waiting: the jobs that want
+    to go on after it, in order, the asker among them. signed: what was for it before a restart.
+    is_late: nobody can say whether it will be mined, so nobody waits for it.
     """
 
     channel: ChannelId | None
     amount: Wei
     epoch: Epoch
-    asker: JobId
+    asker: JobId | None
     waiting: dict[JobId, None]
+    signed: tuple[bytes, ...] = ()
+    is_late: bool = False
+
+
+def build_row(
+    asked: OpenChannel | TopUpChannel,
+    signed: tuple[bytes, ...],
+    name: Callable[[ChannelTerms], ChannelId],
+) -> DepositRow:
+    """Return what whoever carries out `asked` keeps before any of `signed` is sent (LED-14). name:
+    gives a channel's id.
+    """
+    if isinstance(asked, OpenChannel):
+        return DepositRow(asked.payee, None, asked.deposit, asked.epoch, signed)
+    return DepositRow(asked.payee, name(asked.terms), asked.amount, asked.epoch, signed)
 
 
 class Funding:
@@ -58,12 +76,27 @@ class Funding:
         self._opened: dict[Address, dict[ChannelId, None]] = {}
 
     def restore(self, rows: Iterable[Row]) -> None:
-        """Take over SALT_SEED and our ChannelRows; other rows are skipped."""
+        """Take over SALT_SEED, our ChannelRows and DepositRows; other rows are skipped."""
         for row in rows:
             if isinstance(row, SettingRow) and row.name == SALT_SEED:
                 self._seed = row.value
             elif isinstance(row, ChannelRow) and row.is_payer:
                 self.note_opened(row.state)
+            elif isinstance(row, DepositRow) and row.signed:
+                self._deposits[row.payee] = Deposit(
+                    row.channel, row.amount, Epoch(row.epoch), None, {}, row.signed
+                )
+
+    def resume(self) -> list[Effect]:
+        """Have those that a restart left in doubt looked after."""
+        return [self._request(payee, deposit) for payee, deposit in self._deposits.items()]
+
+    def _request(self, payee: Address, deposit: Deposit) -> Effect:
+        amount, epoch, signed = deposit.amount, deposit.epoch, deposit.signed
+        if deposit.channel is None:
+            return OpenChannel(payee, amount, self._make_salt(payee), epoch, signed)
+        terms = self._ledger.get_terms(deposit.channel)
+        return TopUpChannel(payee, terms, amount, epoch, signed)
 
     def note_opened(self, state: ChannelState) -> None:
         """A channel of ours is on record: the next one to its payee gets another name."""
@@ -97,20 +130,21 @@ class Funding:
         """Have a deposit made for the job, or let it wait for the one under way.
 
         A channel that has too little left is topped up: less gas than a new one, and the lanes in
-        use stay few. PaymentError if the budget forbids it.
+        use stay few. PaymentError if the budget forbids it, or where one is in doubt: a second one
+        might be mined as well as the first (LED-14).
         """
         under_way = self._deposits.get(payee)
         if under_way is not None:
+            if under_way.is_late:
+                raise PaymentError(LATE_DEPOSIT)
             under_way.waiting[job] = None
             return []
         channels = self._ledger.get_channels(payee, seat)
         channel = ChannelId(channels[0].channel) if channels else None
         least = ceiling if channel is None else self._find_lack(channel, epoch, seat, ceiling)
         amount = self._choose_amount(least, epoch)
-        self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
-        if channel is None:
-            return [OpenChannel(payee, amount, self._make_salt(payee))]
-        return [TopUpChannel(payee, channels[0].terms, amount)]
+        deposit = self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
+        return [self._request(payee, deposit)]
 
     def _find_lack(self, channel: ChannelId, epoch: Epoch, seat: Seat, ceiling: Wei) -> Wei:
         """What a channel must be topped up by. A member that says that its part is used up has the
@@ -145,9 +179,25 @@ class Funding:
             raise PaymentError(f"no channel has enough left, and max_deposits is {most}")
         return Wei(max(least, min(auto_deposit, room)))
 
-    def settle(self, payee: Address) -> Deposit | None:
-        """The deposit for a payee is made or failed; None if none was under way."""
-        return self._deposits.pop(payee, None)
+    def settle(self, payee: Address) -> tuple[Deposit | None, tuple[Row, ...]]:
+        """The deposit for a payee is made or failed; returns it, None if none was under way, and
+        what to persist.
+        """
+        deposit = self._deposits.pop(payee, None)
+        if deposit is None:
+            return None, ()
+        return deposit, (DepositRow(payee, deposit.channel, deposit.amount, deposit.epoch, ()),)
+
+    def delay(self, payee: Address) -> list[JobId]:
+        """Nobody can say whether a deposit will be mined: it counts on, and its waiters, which are
+        returned, wait no longer (LED-14).
+        """
+        deposit = self._deposits.get(payee)
+        if deposit is None:
+            return []
+        deposit.is_late = True
+        waiting, deposit.waiting = list(deposit.waiting), {}
+        return waiting
 
     def forget(self, job: JobId) -> None:
         """This job no longer waits. A deposit under way goes on: it cannot be taken back."""

@@ -145,10 +145,13 @@ class ChannelOpened(msgspec.Struct, frozen=True, gc=False):
 
 
 class ChannelOpenFailed(msgspec.Struct, frozen=True, gc=False):
-    """Answers OpenChannel and TopUpChannel."""
+    """Answers OpenChannel and TopUpChannel. is_pending: the deposit may still be made, and another
+    answer comes once that is known.
+    """
 
     payee: Address
     reason: str
+    is_pending: bool = False
 
 
 class Redeemed(msgspec.Struct, frozen=True, gc=False):

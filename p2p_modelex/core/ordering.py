@@ -17,7 +17,7 @@ from p2p_modelex.core.effects import (
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import Purchase
-from p2p_modelex.core.funding import Budget, Deposit, Funding
+from p2p_modelex.core.funding import LATE_DEPOSIT, Budget, Deposit, Funding
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.ledger.reserved import ReservedLane
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
@@ -34,7 +34,6 @@ from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import Row
 from p2p_modelex.units import Epoch, UnixMs, Wei
 
-LATE_DEPOSIT = "the deposit for it is not in yet, and may still be made: ask again in a few minutes"
 RIVALS_LOOKED_AT = 4
 """Candidates of which the first that can be paid at once is ordered at beside another."""
 
@@ -176,9 +175,17 @@ class Ordering:
         self._funding.note_opened(state)
         return rows
 
-    def settle(self, payee: Address) -> Deposit | None:
-        """A deposit was made, or failed; return who waits for it."""
+    def resume(self) -> list[Effect]:
+        """Have the deposits that a restart left in doubt looked after."""
+        return self._funding.resume()
+
+    def settle(self, payee: Address) -> tuple[Deposit | None, tuple[Row, ...]]:
+        """A deposit was made, or failed; return who waits for it, and what to persist."""
         return self._funding.settle(payee)
+
+    def delay(self, payee: Address) -> list[JobId]:
+        """A deposit is in doubt; return who no longer waits for it."""
+        return self._funding.delay(payee)
 
     def leave(self, job: JobId) -> None:
         """A run no longer waits for a deposit."""

@@ -18,6 +18,10 @@ LINE_MS = Millis(25)
 """How long a provider that seemed full may take to start before a second line is entered. What was
 known of its load is up to a tenth of a second old: without the pause one in ten of such orders
 would start at both (`python -m benchmarks balance`)."""
+START_MS = Millis(2_000)
+"""How long a provider that seemed free may take to start, until enough is known to say when others
+do. A dial and an order around the world take less; without it a newcomer stood for a minute in the
+line of whoever only claimed to be idle (`modelex simulate loadliars`)."""
 
 LINE, LATE, DEADLINE, DEPOSITS = "line", "late", "deadline", "deposits"
 _PREFIX = "run"
@@ -55,12 +59,13 @@ class Racing:
             run.waits_from = None
         profile, hedge, model = self._router.profile, run.wanted.hedge, run.wanted.request.model
         for attempt in run.attempts:
-            late_ms = LINE_MS if attempt.was_full else self._starts.compute_late_ms(model)
-            if profile.binds_late and late_ms is not None:
+            if profile.binds_late:
+                usual_ms = self._starts.compute_late_ms(model) or START_MS
+                late_ms = LINE_MS if attempt.was_full else usual_ms
                 effects.append(_set(run, LINE, UnixMs(now + late_ms)))
-            late_ms = self._firsts.compute_late_ms(model)
-            if (profile.hedges if hedge is None else hedge) and late_ms is not None:
-                effects.append(_set(run, LATE, UnixMs(now + late_ms)))
+            first_ms = self._firsts.compute_late_ms(model)
+            if (profile.hedges if hedge is None else hedge) and first_ms is not None:
+                effects.append(_set(run, LATE, UnixMs(now + first_ms)))
         return effects
 
     def on_timer(self, run: Run, name: str, now: UnixMs) -> list[Effect]:

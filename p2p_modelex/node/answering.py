@@ -14,7 +14,13 @@ from p2p_modelex.chain.contracts.questions import NOTHING, Kind, Terms, fill_tem
 from p2p_modelex.chain.contracts.token import Token
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.engine.abc import Engine, Piece
-from p2p_modelex.errors import BadInput, ChainUnreachable, EngineError, TransactionFailed
+from p2p_modelex.errors import (
+    BadInput,
+    ChainUnreachable,
+    EngineError,
+    TransactionFailed,
+    TransactionPending,
+)
 from p2p_modelex.ids import Digest
 from p2p_modelex.node.request import build_request
 from p2p_modelex.units import Wei
@@ -122,7 +128,7 @@ class Answering:
             answer = text if isinstance(output, str) else output
             signed = await self._hub.sign(asked.id, answer, asked.ask.share)
             sent = await self._hub.answer(asked.ask, [signed], text)
-        except (BadInput, EngineError, TransactionFailed) as error:
+        except (BadInput, EngineError, TransactionFailed, TransactionPending) as error:
             return Outcome(asked.id, None, error.message)
         is_final = any(event.name == "Answered" for event in sent.events)
         return Outcome(asked.id, output, is_final=is_final)

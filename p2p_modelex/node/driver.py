@@ -265,7 +265,7 @@ class Driver:
         for protocol, limit in limits.items():
             self._network.handle(protocol, streams.serve, frame_limit=limit)
         jobs = Jobs(self._engines, self.tell, nursery)
-        money = Money(self._chain, self.tell, nursery)
+        money = Money(self._chain, self._store, self.tell, nursery)
         registry = Registry(self._chain, self.tell, nursery)
         self._carry = {
             fx.OpenStream: streams.open,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
-from p2p_modelex.chain.abc import Chain
+from p2p_modelex.chain.abc import Chain, Outbox
 from p2p_modelex.core.effects import (
     FetchChannel,
     FetchSplit,
@@ -14,6 +14,7 @@ from p2p_modelex.core.effects import (
     Redeem,
     TopUpChannel,
 )
+from p2p_modelex.core.funding import build_row
 from p2p_modelex.core.inputs import (
     ChannelFetched,
     ChannelOpened,
@@ -23,13 +24,22 @@ from p2p_modelex.core.inputs import (
     RedeemFailed,
     SplitFetched,
 )
-from p2p_modelex.errors import ChainError, ChainUnreachable, PaymentError
+from p2p_modelex.errors import (
+    ChainError,
+    ChainUnreachable,
+    ModelexError,
+    PaymentError,
+    TransactionFailed,
+)
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
+from p2p_modelex.store.abc import Store
 from p2p_modelex.units import Epoch, Wei, format_ai
 
 log = structlog.get_logger(__name__)
 READS_AT_ONCE = 8
 """Channels read from the chain at the same time; strangers can make us read many."""
+DOUBT_PAUSE_S = 10.0
+"""Before it is asked again what became of a deposit: an endpoint restarts in less."""
 
 Tell = Callable[[Input], Awaitable[None]]
 
@@ -37,8 +47,11 @@ Tell = Callable[[Input], Awaitable[None]]
 class Money:
     """Carries out the chain effects of a core. A node without a chain fails each of them."""
 
-    def __init__(self, chain: Chain | None, tell: Tell, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, chain: Chain | None, store: Store, tell: Tell, nursery: trio.Nursery
+    ) -> None:
         self._chain = chain
+        self._store = store
         self._tell = tell
         self._nursery = nursery
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
@@ -94,27 +107,50 @@ class Money:
         self._epoch = epoch
 
     async def _deposit(self, effect: OpenChannel | TopUpChannel) -> None:
-        try:
-            state = await self._send_deposit(effect)
-        except PaymentError as error:
-            log.info("deposit_not_made", reason=str(error))
-            await self._tell(ChannelOpenFailed(effect.payee, str(error)))
-        except ChainError as error:
-            log.warning("deposit_failed", reason=str(error))
-            await self._tell(ChannelOpenFailed(effect.payee, str(error)))
-        else:
-            log.info("deposited", channel="0x" + state.channel.hex(), wei=state.deposit)
-            await self._tell(ChannelOpened(effect.payee, state))
+        """Make a deposit, and stay at it until it is known how it ended (LED-14)."""
+        outbox = Outbox(effect.signed, lambda signed: self._keep(effect, signed))
+        while True:
+            try:
+                state = await self._send_deposit(effect, outbox)
+            except (PaymentError, TransactionFailed) as error:
+                await self._fail(effect, error, is_pending=False)
+                return
+            except ChainError as error:
+                await self._fail(effect, error, is_pending=bool(outbox.signed))
+                if not outbox.signed:
+                    return
+                await trio.sleep(DOUBT_PAUSE_S)
+            else:
+                log.info("deposited", channel="0x" + state.channel.hex(), wei=state.deposit)
+                await self._tell(ChannelOpened(effect.payee, state))
+                return
 
-    async def _send_deposit(self, effect: OpenChannel | TopUpChannel) -> ChannelState:
+    async def _fail(
+        self, effect: OpenChannel | TopUpChannel, error: ModelexError, *, is_pending: bool
+    ) -> None:
+        if isinstance(error, PaymentError):
+            log.info("deposit_not_made", reason=str(error))
+        else:
+            log.warning("deposit_in_doubt" if is_pending else "deposit_failed", reason=str(error))
+        await self._tell(ChannelOpenFailed(effect.payee, str(error), is_pending))
+
+    async def _keep(self, effect: OpenChannel | TopUpChannel, signed: tuple[bytes, ...]) -> None:
+        name = self._get_chain().deployment.channel_id
+        await self._store.apply((build_row(effect, signed, name),))
+
+    async def _send_deposit(
+        self, effect: OpenChannel | TopUpChannel, outbox: Outbox
+    ) -> ChannelState:
         chain = self._get_chain()
         if isinstance(effect, TopUpChannel):
-            await self._check_possible(chain, effect.amount)
-            return await chain.top_up(effect.terms, effect.amount)
+            if not outbox.signed:
+                await self._check_possible(chain, effect.amount)
+            return await chain.top_up(effect.terms, effect.amount, outbox)
         terms = ChannelTerms(chain.account, effect.payee, PAYER_SIGNS, effect.salt)
-        if await chain.fetch_channel(terms) is None:
+        if not outbox.signed and await chain.fetch_channel(terms) is None:
             await self._check_possible(chain, effect.deposit)
-        return await chain.open_channel(effect.payee, effect.deposit, PAYER_SIGNS, effect.salt)
+        deposit, salt = effect.deposit, effect.salt
+        return await chain.open_channel(effect.payee, deposit, PAYER_SIGNS, salt, outbox)
 
     async def _check_possible(self, chain: Chain, deposit: Wei) -> None:
         """Raise PaymentError instead of sending what would revert."""

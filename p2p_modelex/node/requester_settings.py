@@ -42,7 +42,8 @@ class RequesterSettings:
     max_deposits: Wei = option(
         AMOUNT,
         Wei(100 * AI),
-        "Most that may lie in all channels together by automatic deposits.",
+        "Most that may lie in all channels together by automatic deposits. One of which it is not "
+        "known whether it was made counts.",
     )
     section: str = option(
         choice(*SECTIONS),

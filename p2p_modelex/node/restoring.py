@@ -33,6 +33,7 @@ async def restore(core: NodeCore, parts: Parts, configuration: Configuration) ->
         *await store.issued_vouchers(),
         *await store.received_vouchers(),
         *await store.redeemed(),
+        *await store.deposits(),
         *await store.loans(),
         *await store.jobs(without=FINAL_STATES),
         await _keep_seed(store),

@@ -5,7 +5,7 @@ A row replaces the older one with the same key (named in each docstring).
 
 import msgspec
 
-from p2p_modelex.ids import ChannelId, JobId, PeerId, PublicKey
+from p2p_modelex.ids import Address, ChannelId, JobId, PeerId, PublicKey
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Request
@@ -66,6 +66,22 @@ class RedeemedRow(
     channel: ChannelId
     lane: int
     amount: Wei
+
+
+class DepositRow(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
+    """A deposit that was signed and may be mined, `amount` wei of split epoch `epoch`. Key: payee.
+
+    channel: the one topped up, None for a new one. signed: the transactions, all with one nonce and
+    durable before one of them is sent; empty once it is known how the deposit ended.
+    """
+
+    payee: Address
+    channel: ChannelId | None
+    amount: Wei
+    epoch: U16
+    signed: tuple[bytes, ...]
 
 
 class LoanRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -158,6 +174,7 @@ Row = (
     | IssuedVoucherRow
     | ReceivedVoucherRow
     | RedeemedRow
+    | DepositRow
     | LoanRow
     | ReceiptRow
     | JobRow

@@ -1,4 +1,4 @@
-"""What a plug-in says, by decorators: behaviours, policies, measures and checkers.
+"""What a plug-in says, by decorators: behaviours, gossipers, policies, measures and checkers.
 
     from p2p_modelex.simulation.plugin import behaviour
 
@@ -23,14 +23,17 @@ from p2p_modelex.core.routing.filters import Sight
 from p2p_modelex.core.routing.profile import FILTERS, PICKERS, PROFILES, Profile, build_profile
 from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.errors import BadInput
+from p2p_modelex.ids import PeerId
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
+from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
+from p2p_modelex.simulation.models.gossip import Router, Rpc
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import PRICING_POLICIES, Pricing
 from p2p_modelex.units import AI
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.nodes.life import Life
-    from p2p_modelex.simulation.run import Simulation
+    from p2p_modelex.simulation.opening import Run
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -39,6 +42,7 @@ WEIGHT_MAX = 1000
 """Of a scorer in a profile."""
 SIGNATURES = {
     "behaviour": ("life", "effect"),
+    "gossiper": ("router", "peer", "rpc", "now"),
     "scorer": ("candidates", "want", "sight"),
     "profile": (),
     "pricing": ("life", "engine", "pricing"),
@@ -49,12 +53,15 @@ SIGNATURES = {
 
 ROUTING: dict[str, Profile] = dict(PROFILES)
 """Routing policies by the name that a population gives."""
+GOSSIP: dict[str, Callable[[Router, PeerId, Rpc, int], Rpc | None]] = {}
+"""How routers of plug-ins gossip, by name."""
 PRICING: dict[str, Callable[["Life", Engine, Pricing], int]] = {}
 """Pricing policies of plug-ins, by name."""
 PRICE_MAX = 10**6 * AI
 """For 1,000 tokens: a price that no budget bears is a mistake."""
 _TAKEN: dict[str, Container[str]] = {
     "behaviour": BEHAVIOURS,
+    "gossiper": GOSSIPERS,
     "profile": ROUTING,
     "pricing": PRICING_POLICIES,
 }
@@ -106,6 +113,28 @@ def behaviour(name: str) -> Callable[[_Function], _Function]:
             return found
 
         BEHAVIOURS[name] = act
+        return function
+
+    return register
+
+
+def gossiper(name: str) -> Callable[[_Function], _Function]:
+    """Register an adversary among routers alone: `function(router, peer, rpc, now)` returns what
+    goes to a neighbour in place of an Rpc, None for nothing; now is in microseconds.
+    """
+    _validate_name("gossiper", name)
+
+    def register(function: _Function) -> _Function:
+        plugged = _plug("gossiper", name, function)
+
+        def act(router: Router, peer: PeerId, rpc: Rpc, now: int) -> Rpc | None:
+            found = function(router, peer, rpc, now)
+            if found is not None and not isinstance(found, Rpc):
+                message = f"it returned {found!r:.80}, which is no Rpc and not None"
+                raise WrongAnswer(plugged.place, message)
+            return found
+
+        GOSSIP[name] = act
         return function
 
     return register
@@ -255,7 +284,12 @@ def _find(kind: str, owners: Sequence[str]) -> list[Plugged]:
     ]
 
 
-def take_measures(run: "Simulation", own: Container[str]) -> dict[str, float]:
+def list_plugged(kind: str, owners: Sequence[str]) -> list[str]:
+    """Return the names of a kind that these files register, or a program itself."""
+    return [one.name for one in _find(kind, owners)]
+
+
+def take_measures(run: "Run", own: Container[str]) -> dict[str, float]:
     """Return the measures of a run's plug-ins. WrongAnswer if one is not a finite number, or named
     as one of the run's own.
     """
@@ -270,7 +304,7 @@ def take_measures(run: "Simulation", own: Container[str]) -> dict[str, float]:
     return found
 
 
-def find_wrong(run: "Simulation") -> str:
+def find_wrong(run: "Run") -> str:
     """Return what the first of a run's checkers finds wrong, empty if none does."""
     for one in _find("checker", run.scenario.plugin.files):
         wrong = one.function(run)

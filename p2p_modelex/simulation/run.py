@@ -3,7 +3,6 @@
 The Python interface: `with Simulation(scenario) as run: run.advance(...); result = run.finish()`.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -58,6 +57,18 @@ class Result(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     network: Network = Network()
     is_whole: bool = True
+
+
+@contextmanager
+def explaining(kernel: Kernel) -> Iterator[None]:
+    """Turn whatever breaks a run into a SimulationError that says when and where."""
+    try:
+        yield
+    except SimulationError:
+        raise
+    except (Exception, SystemExit) as error:  # a bug, or a plug-in's
+        at, place = seconds(kernel.now), find_place(error)
+        raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
 
 class Simulation:
@@ -130,18 +141,8 @@ class Simulation:
 
     def advance(self, until_us: int) -> None:
         """Let virtual time pass. SimulationError if a checker finds a breach, or a node breaks."""
-        with self._explaining():
+        with explaining(self.kernel):
             self.kernel.run(min(until_us, self.scenario.duration))
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        try:
-            yield
-        except SimulationError:
-            raise
-        except (Exception, SystemExit) as error:  # a bug, or a plug-in's: say where
-            at, place = seconds(self.kernel.now), find_place(error)
-            raise SimulationError(f"at {at:.6f} s {place} broke: {error!r}") from error
 
     def finish(self) -> Result:
         """Run to the end, check what must hold there, and sum up."""
@@ -157,7 +158,7 @@ class Simulation:
     def sum_up(self) -> Result:
         """Sum up what was measured until now, once; the run is over then."""
         measures = self.measures.summarise() | self.exposure.losses.summarise()
-        with self._explaining():
+        with explaining(self.kernel):
             measures |= take_measures(self, measures)
         return Result(
             self.scenario.name,
@@ -206,9 +207,7 @@ def find_unmet(wanted: Expectation, measures: Mapping[str, float]) -> str | None
     """Return how a measure falls short of what is asked of it, None if it does not."""
     value = measures.get(wanted.measure)
     if value is None:
-        near = difflib.get_close_matches(wanted.measure, measures, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        return f"{wanted.measure} was not measured{meant}"
+        return f"{wanted.measure} was not measured"
     if wanted.at_most is not None and value > wanted.at_most:
         return f"{wanted.measure} is {value:g}, over {wanted.at_most:g}"
     if wanted.at_least is not None and value < wanted.at_least:
@@ -242,6 +241,8 @@ class _Watch:
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
+            fx.OpenChannel: (checkers.on_deposit,),
+            fx.TopUpChannel: (checkers.on_deposit,),
             fx.Emit: (run.customers.on_emit, run.raters.on_emit, run.bills.on_emit),
         }
         self._inputs = {

@@ -11,6 +11,7 @@ from typing import Self
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    DepositRow,
     FarmRow,
     IssuedVoucherRow,
     JobRow,
@@ -60,6 +61,10 @@ class Store(ABC):
     @abstractmethod
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         """What the chain has credited, ordered by channel and lane."""
+
+    @abstractmethod
+    async def deposits(self) -> tuple[DepositRow, ...]:
+        """The last deposit signed for each payee, ordered by payee."""
 
     @abstractmethod
     async def loans(self) -> tuple[LoanRow, ...]:

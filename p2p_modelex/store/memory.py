@@ -9,6 +9,7 @@ from p2p_modelex import limits
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    DepositRow,
     FarmRow,
     IssuedVoucherRow,
     JobRow,
@@ -62,6 +63,9 @@ class MemoryStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return self._all(RedeemedRow)
+
+    async def deposits(self) -> tuple[DepositRow, ...]:
+        return self._all(DepositRow)
 
     async def loans(self) -> tuple[LoanRow, ...]:
         return self._all(LoanRow)

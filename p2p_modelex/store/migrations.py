@@ -51,6 +51,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE loan (channel BLOB, peer BLOB, body BLOB NOT NULL,"
         " PRIMARY KEY (channel, peer)) WITHOUT ROWID",
     ),
+    ("CREATE TABLE deposit (payee BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",),
 )
 _SALTED = 2
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -22,6 +22,7 @@ from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import JobId, NetworkId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    DepositRow,
     FarmRow,
     IssuedVoucherRow,
     JobRow,
@@ -92,6 +93,9 @@ class SqliteStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return await self._run(self._select, RedeemedRow, "ORDER BY channel, lane")
+
+    async def deposits(self) -> tuple[DepositRow, ...]:
+        return await self._run(self._select, DepositRow, "ORDER BY payee")
 
     async def loans(self) -> tuple[LoanRow, ...]:
         return await self._run(self._select, LoanRow, "ORDER BY channel, peer")

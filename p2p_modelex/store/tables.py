@@ -16,6 +16,7 @@ from p2p_modelex.errors import LocalProtocolError, RemoteProtocolError, StoreErr
 from p2p_modelex.records import codec
 from p2p_modelex.records.rows import (
     ChannelRow,
+    DepositRow,
     FarmRow,
     IssuedVoucherRow,
     JobRow,
@@ -59,6 +60,7 @@ _TABLES: dict[type[msgspec.Struct], Table] = {
     IssuedVoucherRow: Table("issued_voucher", _LANE, (), _lane_of),
     ReceivedVoucherRow: Table("received_voucher", _LANE, (), _lane_of),
     RedeemedRow: Table("redeemed", _LANE, (), lambda row: (row.channel, row.lane)),
+    DepositRow: Table("deposit", ("payee",), (), lambda row: (row.payee,)),
     LoanRow: Table("loan", ("channel", "peer"), (), lambda row: (row.channel, row.peer)),
     ReceiptRow: Table(
         "receipt",

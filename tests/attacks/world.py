@@ -7,6 +7,7 @@ order, so that a channel's identifier is the same in all of them. Nothing in a t
 from collections.abc import Sequence
 from pathlib import Path
 
+from p2p_modelex.chain.abc import Outbox
 from p2p_modelex.chain.memory import MemoryChain
 from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.ids import Address, Digest
@@ -40,9 +41,14 @@ class MirroredChain(MemoryChain):
     """A chain whose channels are numbered in the order of their opening, whatever salt is asked."""
 
     async def open_channel(
-        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+        self,
+        payee: Address,
+        deposit: Wei,
+        signer: Address,
+        salt: Digest | None = None,
+        outbox: Outbox | None = None,
     ) -> ChannelState:
-        return await super().open_channel(payee, deposit, signer)
+        return await super().open_channel(payee, deposit, signer, None, outbox)
 
 
 def terms_of(number: int) -> ChannelTerms:

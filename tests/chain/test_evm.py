@@ -21,7 +21,13 @@ from p2p_modelex.chain.evm.rpc import Rpc
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
 from p2p_modelex.chain.evm.wire import TransactionReceipt, to_hex
-from p2p_modelex.errors import BadInput, ChainUnreachable, TransactionFailed, WrongNetwork
+from p2p_modelex.errors import (
+    BadInput,
+    ChainUnreachable,
+    TransactionFailed,
+    TransactionPending,
+    WrongNetwork,
+)
 from p2p_modelex.ids import Address, ChannelId, Digest, format_address
 from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
@@ -172,7 +178,7 @@ async def test_a_transaction_that_is_never_mined_is_given_up(on_anvil: EvmWorld)
         sender = Sender(rpc, key, 31337, Abi([]), receipt_timeout_s=0.1)
         await rpc.call("evm_setAutomine", False, retry=False)
         try:
-            with pytest.raises(TransactionFailed, match=r"was not mined in 0\.1 s"):
+            with pytest.raises(TransactionPending, match=r"was not mined in 0\.1 s"):
                 await sender.send(new_key().address, value=1)
         finally:
             await rpc.call("anvil_dropAllTransactions", retry=False)
@@ -231,7 +237,7 @@ async def test_a_deposit_that_gets_no_deeper_is_given_up(
     monkeypatch.setattr(port_module, "CONFIRMING_TIMEOUT_S", 0.1)
     key, _ = await evm.new_account()
     async with EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port:
-        with pytest.raises(TransactionFailed, match="not 2 blocks deep"):
+        with pytest.raises(TransactionPending, match="not 2 blocks deep"):
             await port.open_channel(new_key().address, Wei(7), port.account)
 
 

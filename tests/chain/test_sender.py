@@ -25,7 +25,7 @@ class DearPool:
         self._words = words
         self._raws: list[str] = []
 
-    async def call(self, method: str, *params: Any) -> Any:
+    async def call(self, method: str, *params: Any, retry: bool = True) -> Any:
         """Answer one question."""
         await trio.lowlevel.checkpoint()
         match method:
@@ -68,7 +68,7 @@ async def test_a_higher_offer_whose_answer_was_lost_is_found(words: str) -> None
 class Moody(DearPool):
     """Tells the fees once; what was sent is mined by the time that they are asked for again."""
 
-    async def call(self, method: str, *params: Any) -> Any:
+    async def call(self, method: str, *params: Any, retry: bool = True) -> Any:
         """Answer one question."""
         if method == "eth_feeHistory" and self._raws:
             self._raws = ["", self._raws[-1]]
@@ -87,7 +87,7 @@ async def test_who_cannot_read_the_fees_waits_on() -> None:
 class Hasty(DearPool):
     """Mines what is sent at once, and says so only of another for its nonce."""
 
-    async def call(self, method: str, *params: Any) -> Any:
+    async def call(self, method: str, *params: Any, retry: bool = True) -> Any:
         """Answer one question."""
         if method == "eth_sendRawTransaction":
             self._raws = self._raws or ["", params[0]]

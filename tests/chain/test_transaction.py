@@ -4,7 +4,12 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p_modelex.chain.evm.transaction import Transaction, encode_rlp, sign_transaction
+from p2p_modelex.chain.evm.transaction import (
+    Transaction,
+    encode_rlp,
+    read_transaction,
+    sign_transaction,
+)
 from p2p_modelex.ids import Address
 from p2p_modelex.records.signers import EvmSigner
 
@@ -41,6 +46,7 @@ def test_a_signed_transaction_is_byte_for_byte_that_of_eth_account(tx: Transacti
     signed = sign_transaction(tx, EvmSigner(_KEY))
     assert signed.raw == bytes(expected.raw_transaction)
     assert signed.hash == bytes(expected.hash)
+    assert read_transaction(signed.raw) == (tx, signed)
 
 
 def test_rlp_has_the_forms_of_the_yellow_paper() -> None:

@@ -121,6 +121,7 @@ class Buyer:
     def __init__(
         self, vendors: int = 2, budget: Budget = BUDGET, profile: Profile = PROFILES["default"]
     ) -> None:
+        self.budget = budget
         self.vendors = [Vendor(number) for number in range(vendors)]
         self.by_peer = {vendor.key.peer: vendor for vendor in self.vendors}
         self.circuits = Circuits()

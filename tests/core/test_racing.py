@@ -10,7 +10,7 @@ from p2p_modelex import limits
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as given
 from p2p_modelex.core.effects import TimerId
-from p2p_modelex.core.racing import LINE_MS
+from p2p_modelex.core.racing import LINE_MS, START_MS
 from p2p_modelex.core.routing import delays, retries
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.core.routing.delays import Delays
@@ -46,7 +46,9 @@ def test_a_second_line_is_entered_only_where_the_first_seemed_full_and_did_not_s
     """RTE-40."""
     free = Fair()
     free.request()
-    assert not free.timers
+    free.stands[-1].ready().start()
+    free.fire("line")
+    assert len(free.stands) == 1
     soon = Fair().fill()
     soon.request()
     (at,) = soon.timers.values()
@@ -59,14 +61,17 @@ def test_a_second_line_is_entered_only_where_the_first_seemed_full_and_did_not_s
     assert not strict.timers
 
 
-def test_who_seemed_free_and_does_not_start_has_a_rival_too() -> None:
-    """RTE-40."""
+@pytest.mark.parametrize(
+    ("known", "late_ms"), [(delays.KEPT_MIN, 300), (delays.KEPT_MIN - 1, START_MS)]
+)
+def test_who_seemed_free_and_does_not_start_has_a_rival_too(known: int, late_ms: int) -> None:
+    """RTE-40: also for who has not ordered enough to know when others start."""
     fair = Fair()
-    for _ in range(delays.KEPT_MIN):
+    for _ in range(known):
         fair.buying._racing._starts.note(MODEL, 300)
     fair.request()
     (at,) = fair.timers.values()
-    assert at == fair.now + 300
+    assert at == fair.now + late_ms
     silent = fair.stands[-1].ready()
     fair.fire("line")
     fair.stands[-1].ready().start().speak().finish()
@@ -150,7 +155,7 @@ def test_a_request_says_whether_it_is_hedged(hedge: bool | None, is_set: bool) -
     """RTE-41."""
     fair = Fair().teach()
     fair.request(hedge=hedge)
-    assert bool(fair.timers) is is_set
+    assert any(timer.endswith("/late") for timer in fair.timers) is is_set
     untaught = Fair(profile=HEDGING)
     untaught.request()
     assert not untaught.timers

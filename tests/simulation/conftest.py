@@ -16,6 +16,7 @@ def _plugins_as_before() -> Iterator[None]:
         BEHAVIOURS,  # type: ignore[assignment]
         plugin.ROUTING,
         plugin.PRICING,
+        plugin.GOSSIP,
         plugin._PLUGGED,
         plugins._LOADED,
     )

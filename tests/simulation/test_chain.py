@@ -11,10 +11,11 @@ from p2p_modelex.chain.evm import port, sender
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.ids import Address, ChannelId, Digest
+from p2p_modelex.node.money import DOUBT_PAUSE_S
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms
 from p2p_modelex.records.eip712 import word
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.models import blocks
+from p2p_modelex.simulation.models import blocks, chain
 from p2p_modelex.simulation.models.chain import ChainEffect, ChainModel
 from p2p_modelex.simulation.models.fees import FEE_MIN, GWEI, TIP, FeeMarket
 from p2p_modelex.simulation.models.transactions import (
@@ -62,6 +63,7 @@ def test_what_a_node_does_about_fees_is_what_the_port_does() -> None:
     history = {"baseFeePerGas": ["0x1", hex(3 * GWEI)], "reward": []}
     assert sender.compute_fees(history) == (TIP, market.bid())
     assert blocks.RESENT_US == port.REGISTRY_POLL_S * S
+    assert chain.DOUBT_US == DOUBT_PAUSE_S * S
 
 
 def test_ten_times_the_traffic_makes_the_fee_ten_times_as_high_and_back() -> None:

@@ -10,9 +10,11 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.directory.directory import Directory
 from p2p_modelex.core.exchange.sale import Sale
+from p2p_modelex.core.funding import Funding
 from p2p_modelex.core.node import NodeCore
 from p2p_modelex.core.racing import Racing
 from p2p_modelex.errors import SimulationError
+from p2p_modelex.ids import Address, JobId
 from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.records import codec, envelope
 from p2p_modelex.records.envelope import Envelope
@@ -96,6 +98,17 @@ def _spread(row: Row) -> tuple[Row, ...]:
     vouchers = (msgspec.structs.replace(voucher, lane=lane) for lane in lanes)
     signed = (msgspec.structs.replace(row.signed, voucher=voucher) for voucher in vouchers)
     return tuple(msgspec.structs.replace(row, signed=one) for one in signed)
+
+
+def test_a_deposit_that_is_made_again(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Funding, "delay", _forget)
+    fails = MARKET.replace("[chain]", '[chain]\nfails = 0.4\nblock = "30 s"')
+    assert_found("deposits again while OpenChannel.* waits for a block", fails)
+
+
+def _forget(funding: Funding, payee: Address) -> list[JobId]:
+    deposit = funding._deposits.pop(payee, None)
+    return list(deposit.waiting) if deposit else []
 
 
 def test_a_provider_that_works_on_without_vouchers(monkeypatch: Patch) -> None:

@@ -1,13 +1,16 @@
 """Two results side by side."""
 
+import subprocess
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
+from p2p_modelex.cli import simulate_compare
 from p2p_modelex.cli.simulate import simulate
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, SimulationError
 from p2p_modelex.simulation.results import ranks
 from p2p_modelex.simulation.results.comparing import (
     build_side,
@@ -17,6 +20,7 @@ from p2p_modelex.simulation.results.comparing import (
 )
 from p2p_modelex.simulation.results.files import Summary
 from p2p_modelex.simulation.results.ranks import compute_chance
+from p2p_modelex.simulation.scenario.recipe import Recipe
 from tests.simulation.worlds import MESH
 
 
@@ -135,3 +139,51 @@ def test_two_commits_run_by_their_own_code(tmp_path: Path) -> None:
         missing = CliRunner().invoke(simulate, [*words, wrong])
         assert isinstance(missing.exception, BadInput)
         assert f"no commit '{wrong}'" in str(missing.exception)
+
+
+@pytest.mark.slow
+def test_a_run_that_breaks_says_what_broke(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    file.write_text(MESH + '[plugin]\nfiles = ["fussy.py"]\n', encoding="utf-8")
+    text = "from p2p_modelex.simulation.plugin import checker\n"
+    text += '@checker("fussy")\ndef check(run): return "too quiet"\n'
+    (tmp_path / "fussy.py").write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(simulate, [str(file), "--compare", "HEAD", "HEAD", "--seed", "7"])
+    assert isinstance(done.exception, SimulationError)
+    assert str(done.exception).startswith("HEAD, seed 7 broke: at 1.000000 s: fussy")
+    assert "--seed 7 repeats it" in done.exception.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "message", "hint"),
+    [
+        (2, "error: line 3: unknown key `x`\n  try: y\n", "does not run it: line 3: un", "later"),
+        (0, "", "does not run it: it wrote no summary", "later"),
+        (-9, "", "HEAD, seed 1: signal 9 ended it", "memory"),
+    ],
+)
+def test_why_a_commit_gave_no_result(code: int, said: str, message: str, hint: str) -> None:
+    done = subprocess.CompletedProcess([], code, stdout="", stderr=said)
+    error = simulate_compare._explain("HEAD, seed 1", done, 1)
+    assert message in str(error)
+    assert hint in error.hint
+
+
+def test_after_an_interruption_no_further_run_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def run(commit: str, folder: Path, words: object, seed: int) -> Path:
+        begun.append(seed)
+        time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    def export(commit: str, folder: Path) -> None:
+        folder.mkdir()
+
+    monkeypatch.setattr(simulate_compare, "_run", run)
+    monkeypatch.setattr(simulate_compare, "_export", export)
+    with pytest.raises(KeyboardInterrupt):
+        simulate_compare.compare_commits(Recipe(MESH), "a", "b", seeds=50, workers=1)
+    assert len(begun) < 50

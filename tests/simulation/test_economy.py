@@ -7,12 +7,16 @@ from statistics import mean, pstdev
 
 import pytest
 
+from p2p_modelex.cli import simulate_compare
 from p2p_modelex.errors import BadInput
+from p2p_modelex.simulation.actors import recorded
 from p2p_modelex.simulation.actors.arrivals import Drawn, Recorded
 from p2p_modelex.simulation.actors.recorded import read_requests
 from p2p_modelex.simulation.models.lengths import PUBLISHED, Lengths, draw_published
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.quantities import Duration
+from p2p_modelex.simulation.scenario.reading import read_scenario
+from p2p_modelex.simulation.scenario.recipe import read_recipe
 from p2p_modelex.simulation.scenario.tables import Workload
 from tests.simulation.worlds import MARKET, build, play
 
@@ -89,6 +93,27 @@ def test_a_record_is_shared_out_and_comes_when_it_came(tmp_path: Path) -> None:
     text = '{"time_s": 0.5, "prompt_tokens": 10, "completion_tokens": 20}\n'
     lines.write_text(text, encoding="utf-8")
     assert read_requests(str(lines)) == read_requests(str(csv))[:1]
+
+
+def test_a_record_lies_beside_its_scenario_and_tells_runs_apart(tmp_path: Path) -> None:
+    record = tmp_path / "trace.csv"
+    record.write_text("time_s,prompt_tokens,completion_tokens\n1,2,3\n", encoding="utf-8")
+    file = tmp_path / "market.toml"
+    file.write_text(MARKET + 'trace = "trace.csv"\n', encoding="utf-8")
+    assert read_scenario(file).workload[0].trace == str(record)
+    recipe = read_recipe(file)
+    assert recipe.build().workload[0].trace == str(record)
+    assert f"workload.0.trace={record}" in simulate_compare._write_recipe(recipe, tmp_path)
+    before = recipe.compute_key()
+    record.write_text("time_s,prompt_tokens,completion_tokens\n1,2,4\n", encoding="utf-8")
+    for cached in (recorded.read_requests, recorded.digest_record):
+        cached.cache_clear()  # as in another process
+    assert recipe.compute_key() != before
+    record.unlink()
+    recorded.read_requests.cache_clear()
+    recorded.digest_record.cache_clear()
+    with pytest.raises(BadInput, match=f"cannot read {record}"):
+        recipe.compute_key()
 
 
 @pytest.mark.parametrize(

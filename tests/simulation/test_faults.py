@@ -1,6 +1,7 @@
 """Whole worlds under faults."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -132,15 +133,50 @@ def test_results_that_cannot_be_written_are_known_before_the_run(tmp_path: Path)
     assert done.output == ""
 
 
+@pytest.mark.parametrize("option", ["--out", "--trace"])
+def test_where_nothing_can_be_written_is_known_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    file = tmp_path / "mesh.toml"
+    file.write_text(MESH, encoding="utf-8")
+    place = tmp_path / "there" if option == "--out" else tmp_path / "there" / "trace.jsonl"
+    (tmp_path / "there").mkdir()
+    refused = os.W_OK | os.X_OK  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != refused)
+    done = CliRunner().invoke(simulate, [str(file), option, str(place)])
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == f"cannot write into {tmp_path / 'there'}"
+    gone = CliRunner().invoke(simulate, [str(file), "--trace", str(tmp_path / "no" / "t.jsonl")])
+    assert f"there is no folder {tmp_path / 'no'}" in str(gone.exception)
+
+
+def test_a_full_disk_is_no_bug_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    file.write_text(MESH, encoding="utf-8")
+    words = [str(file), "--quiet", "--set", "population.1.count=2"]
+    full = CliRunner().invoke(simulate, [*words, "--trace", "/dev/full"])
+    assert isinstance(full.exception, BadInput)
+    assert "cannot write /dev/full: No space left" in str(full.exception)
+    out = tmp_path / "out"
+    (out / ".summary.json.part").mkdir(parents=True)
+    broken = CliRunner().invoke(simulate, [*words, "--out", str(out)])
+    assert "cannot write" in str(broken.exception)
+    assert "digest" in broken.output  # what was measured is told all the same
+    (out / "sweep.jsonl").mkdir()
+    swept = CliRunner().invoke(simulate, [*words, "--out", str(out), "--seeds", "2"])
+    assert isinstance(swept.exception, BadInput)
+    assert "cannot read" in str(swept.exception)
+
+
 def test_an_expectation_that_does_not_hold_fails_the_command(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
     hold = '[[hold]]\nmeasure = "events"\nat_most = 1.0\n'
-    hold += '[[hold]]\nmeasure = "beauty"\nat_least = 1.0\n'
+    hold += '[[hold]]\nmeasure = "offence_flood"\nat_most = 1.0\n'
     file.write_text(MESH + hold, encoding="utf-8")
     done = CliRunner().invoke(simulate, [str(file), "--quiet"])
     assert done.exit_code == 1
     assert "events is" in str(done.exception)
-    assert "beauty was not measured" in str(done.exception)
+    assert "offence_flood was not measured" in str(done.exception)
 
 
 def test_who_says_goodbye_is_not_sold_from_any_more() -> None:

@@ -3,9 +3,9 @@
 import random
 from itertools import pairwise
 
-from p2p_modelex.ids import ChannelId, PeerId, PublicKey
+from p2p_modelex.ids import Address, ChannelId, PeerId, PublicKey
 from p2p_modelex.records.envelope import Envelope
-from p2p_modelex.records.rows import LoanRow, MemberRow, MembershipRow, SettingRow
+from p2p_modelex.records.rows import DepositRow, LoanRow, MemberRow, MembershipRow, SettingRow
 from p2p_modelex.simulation.models.links import HEADER_BYTES, Cut, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.scenario.quantities import ByteRate
@@ -61,8 +61,15 @@ def test_a_core_is_restored_from_all_that_a_node_is() -> None:
     disk.apply(
         [
             MemberRow(channel, 1, peer),
+            DepositRow(Address(b"a" * 20), channel, Wei(1), 0, (b"",)),
             LoanRow(channel, peer, Wei(1), Wei(0), 0),
             MembershipRow(PublicKey(b"f" * 32), 1, Envelope(b"f" * 32, b"", b"s" * 64)),
         ]
     )
-    assert {type(row) for row in disk.read()} == {MemberRow, LoanRow, MembershipRow, SettingRow}
+    assert {type(row) for row in disk.read()} == {
+        MemberRow,
+        DepositRow,
+        LoanRow,
+        MembershipRow,
+        SettingRow,
+    }

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, SimulationError
 from p2p_modelex.simulation.opening import open_run
 from p2p_modelex.simulation.repeat.recorder import Recorder
 from p2p_modelex.simulation.repeat.replay import replay
 from p2p_modelex.simulation.results.files import write_result
 from p2p_modelex.simulation.results.report import Origin
 from p2p_modelex.simulation.routers.run import RouterRun
+from p2p_modelex.simulation.routers.world import peer_of
 from p2p_modelex.simulation.run import Result, Simulation
+from p2p_modelex.simulation.scenario.plugins import PluginFile
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 from p2p_modelex.simulation.scenario.recipe import Recipe
 from tests.simulation.worlds import MESH, build
@@ -186,6 +188,99 @@ def test_more_than_a_node_takes_of_all_together_is_lost() -> None:
     assert split["delivered_share"] == 1.0
 
 
+CHURN = 'session = "8 s"\ndowntime = "2 s"\n'
+
+
+@pytest.mark.parametrize("shards", ["", "[shards]\ncount = 3\neach = 2\n"])
+def test_who_stays_hears_all_though_others_come_and_go(shards: str) -> None:
+    with open_run(build(ROUTERS + CHURN + shards, "duration=80 s", "settle=12 s")) as opened:
+        assert isinstance(opened, RouterRun)
+        routers = opened.routers
+        opened.advance(40_000_000)
+        assert any(node.is_away for node in routers.nodes)
+        result = opened.finish()
+    assert all(node.is_up for node in routers.nodes)  # nobody is away when it settles
+    lives = {id(node.place): node.up_from for node in routers.nodes}
+    assert sum(begun > 10_000_000 for begun in lives.values()) > 15
+    assert len({(id(node.place), node.up_from) for node in routers.nodes}) == len(lives)
+    for node in routers.nodes:
+        for peer in node.connected:
+            other = routers.find(peer)
+            assert peer_of(node) in other.connected
+            assert (peer in node.dialled) != (peer_of(node) in other.dialled)
+        assert set(node.router.neighbours) == set(node.connected)
+        pool = routers.joined[node.population, node.shard]
+        assert pool[node.slot] is node
+    inbound = sum(node.inbound for node in routers.nodes)
+    assert inbound == sum(routers._from.values()) == sum(len(x.dialled) for x in routers.nodes)
+    assert result.measures["delivered_share"] == 1.0
+    assert result.measures["gossip_deliveries"] > 0
+
+
+def test_who_leaves_at_once_is_not_counted_on() -> None:
+    stays = run(ROUTERS, "duration=60 s").measures
+    leaves = run(ROUTERS + CHURN, "duration=60 s", "population.0.session=100 ms").measures
+    assert leaves["gossip_deliveries"] < stays["gossip_deliveries"] / 2
+    assert stays["delivered_share"] == 1.0
+
+
+def test_a_loss_delays_what_routers_say() -> None:
+    clear, lossy = (run(ROUTERS, f"links.loss={loss}").measures for loss in (0.0, 0.2))
+    assert lossy["gossip_delay_ms_max"] > 1.2 * clear["gossip_delay_ms_max"]
+    assert lossy["delivered_share"] == 1.0
+
+
+PLUGIN = """
+import msgspec
+from p2p_modelex.simulation.plugin import checker, gossiper, measure
+
+@gossiper("hoarder")
+def hoard(router, peer, rpc, now):
+    return msgspec.structs.replace(rpc, messages=()) if rpc.messages else rpc
+
+@measure("crowd")
+def count(run):
+    return len(run.routers.nodes)
+
+@checker("patience")
+def check(run):
+    return "enough" if run.kernel.now > 35_000_000 else None
+"""
+
+
+def test_a_plugin_gossips_measures_and_checks() -> None:
+    hoarders = SYBILS.replace('"drop"', '"hoarder"')
+    settings = "duration=34 s", "population.0.count=10"
+    plugins = (PluginFile("mine.py", PLUGIN),)
+    recipe = Recipe(ROUTERS + hoarders, "s", settings, plugins=plugins)
+    with open_run(recipe.build()) as opened:
+        found = opened.finish().measures
+    assert found["crowd"] == 50
+    assert found["delivered_share"] < 1.0
+    with open_run(recipe.change("population.1.turns=34 s").build()) as opened:
+        assert opened.finish().measures["delivered_share"] == 1.0
+    with (
+        open_run(recipe.change("duration=40 s").build()) as opened,
+        pytest.raises(SimulationError, match=r"at 36.0+ s: patience \(plug-in mine.py, .*: enough"),
+    ):
+        opened.finish()
+
+
+def test_what_breaks_in_a_plugin_of_routers_says_where() -> None:
+    text = "from p2p_modelex.simulation.plugin import gossiper\n"
+    text += '@gossiper("odd")\ndef act(router, peer, rpc, now):\n    return 3\n'
+    plugins = (PluginFile("odd.py", text),)
+    text = ROUTERS + SYBILS.replace('"drop"', '"odd"')
+    recipe = Recipe(text, "s", plugins=plugins)
+    with (
+        open_run(recipe.build()) as opened,
+        pytest.raises(SimulationError, match=r"odd.py, line 2, act broke: .*no Rpc and not None"),
+    ):
+        opened.finish()
+    with pytest.raises(BadInput, match="no behaviour 'odd'"):
+        Recipe(MESH, "s", ("population.1.behaviour=odd",), plugins=plugins).build()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -199,7 +294,8 @@ def test_more_than_a_node_takes_of_all_together_is_lost() -> None:
         (ROUTERS.replace("500 ms", "0 ms"), "messages without a pause"),
         (ROUTERS + "[chain]\n", "routers alone have no chain"),
         (ROUTERS + "[shards]\ncount = 2\neach = 3\n", "in more shards than there are"),
-        (ROUTERS + 'session = "1 min"\n', "neither leave nor hide"),
+        (ROUTERS + 'behaviour = "mute"\n', "no router is honest"),
+        (ROUTERS + "hidden = 0.5\n", "routers alone do not hide"),
         (ROUTERS + 'behaviour = "silent"\n', "no behaviour 'silent'"),
         (ROUTERS.replace('["honest"]', '["honst"]'), "no population 'honst'"),
         (ROUTERS + 'victims = "nobody"\n', "no population 'nobody'"),

@@ -95,6 +95,21 @@ def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None
             "",
         ),
         (_HEAD + '[[hold]]\nmeasure = "known"\n', "line 8: no number", "at_least or at_most"),
+        (
+            _HEAD + '[[hold]]\nmeasure = "honest_knwon"\nat_least = 1.0\n',
+            "line 8: no run of it has a measure 'honest_knwon'",
+            "did you mean `honest_known`?",
+        ),
+        (
+            _HEAD + '[[hold]]\nmeasure = "failed_busy"\nat_most = 1.0\n',
+            "line 8: no run of it has a measure 'failed_busy'",
+            "a workload would have it",
+        ),
+        (
+            _HEAD + '[[hold]]\nmeasure = "xyzzy"\nat_least = 1.0\n',
+            "line 8: no run of it has a measure 'xyzzy'",
+            "--measures lists them",
+        ),
         ("name = ", "is not TOML", ""),
         # Found by trying odd ones: each of these hung, or ran, or broke without its line.
         ('measure_every = "0 s"\n' + _HEAD, "line 1: 0 s, and 0.001 s at least", ""),

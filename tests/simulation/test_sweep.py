@@ -194,6 +194,7 @@ def test_the_command_compares_the_runs(tmp_path: Path) -> None:
     again = CliRunner().invoke(simulate, [str(file), *swept, "--show", "evnts"])
     assert isinstance(again.exception, BadInput)
     assert "did you mean `events`?" in str(again.exception.hint)
+    assert "measure" not in again.output  # it was known before a run
     alone = CliRunner().invoke(simulate, [str(file), "--show", "nodes"])
     assert "are for a sweep" in alone.output
     kept = CliRunner().invoke(simulate, [str(file), "--events", "1..2"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from p2p_modelex.simulation.run import Result, Simulation
+from p2p_modelex.simulation.scenario.measures import list_measures
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 from p2p_modelex.simulation.scenario.tables import Scenario
 
@@ -67,4 +68,6 @@ def play(text: str, *settings: str, meddle: Callable[[Simulation], None] | None 
     with Simulation(build(text, *settings)) as run:
         if meddle is not None:
             meddle(run)
-        return run.finish()
+        result = run.finish()
+    assert result.measures.keys() <= set(list_measures(run.scenario))
+    return result

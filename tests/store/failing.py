@@ -9,6 +9,7 @@ from p2p_modelex.errors import StoreError
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.rows import (
     ChannelRow,
+    DepositRow,
     FarmRow,
     IssuedVoucherRow,
     JobRow,
@@ -82,6 +83,9 @@ class FailingStore(Store):
 
     async def redeemed(self) -> tuple[RedeemedRow, ...]:
         return await self.inner.redeemed()
+
+    async def deposits(self) -> tuple[DepositRow, ...]:
+        return await self.inner.deposits()
 
     async def loans(self) -> tuple[LoanRow, ...]:
         return await self.inner.loans()

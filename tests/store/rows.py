@@ -1,6 +1,6 @@
 """Rows to store, and how to make many of them."""
 
-from p2p_modelex.ids import ChannelId, JobId, PeerId, PublicKey, peer_id_of
+from p2p_modelex.ids import Address, ChannelId, JobId, PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.envelope import Envelope
 from p2p_modelex.records.job import Message, Request
@@ -8,6 +8,7 @@ from p2p_modelex.records.ownership import Ownership, SignedOwnership
 from p2p_modelex.records.receipt import Finish, Receipt, SignedReceipt
 from p2p_modelex.records.rows import (
     ChannelRow,
+    DepositRow,
     FarmRow,
     IssuedVoucherRow,
     JobRow,
@@ -56,6 +57,11 @@ def redeemed(amount: int, *, lane: int = 0) -> RedeemedRow:
 
 def loan(number: int, *, given: int = 0, taken: int = 0) -> LoanRow:
     return LoanRow(CHANNEL, peer(number), Wei(given), Wei(taken), 0)
+
+
+def deposit(number: int, amount: int = 7, *, signed: tuple[bytes, ...] = ()) -> DepositRow:
+    payee = Address(number.to_bytes(20, "big"))
+    return DepositRow(payee, CHANNEL if number % 2 else None, Wei(amount), 0, signed)
 
 
 def job(number: int, *, state: str = "streaming", at: int = 1, provider: bool = True) -> JobRow:

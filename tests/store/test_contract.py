@@ -48,6 +48,8 @@ async def test_every_row_comes_back_as_it_was(store: Store) -> None:
             rows.issued(10),
             rows.received(20, earned=25),
             rows.redeemed(15),
+            rows.deposit(4),
+            rows.deposit(3, signed=(b"one", b"two")),
             rows.loan(2, taken=4),
             rows.loan(1, given=3),
             account,
@@ -65,6 +67,7 @@ async def test_every_row_comes_back_as_it_was(store: Store) -> None:
     assert await store.issued_vouchers() == (rows.issued(10),)
     assert await store.received_vouchers() == (rows.received(20, earned=25),)
     assert await store.redeemed() == (rows.redeemed(15),)
+    assert await store.deposits() == (rows.deposit(3, signed=(b"one", b"two")), rows.deposit(4))
     assert await store.loans() == (rows.loan(1, given=3), rows.loan(2, taken=4))
     assert await store.receipts() == (account,)
     assert await store.jobs() == (rows.job(3),)

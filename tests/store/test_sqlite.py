@@ -260,7 +260,7 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
 
 def _make_earlier(raw: sqlite3.Connection) -> None:
     """Make a database what the first version left behind."""
-    for table in ("member", "farm", "membership", "loan"):
+    for table in ("member", "farm", "membership", "loan", "deposit"):
         raw.execute(f"DROP TABLE {table}")
     raw.execute("PRAGMA user_version = 1")
 

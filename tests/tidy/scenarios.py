@@ -17,6 +17,7 @@ from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES
+from p2p_modelex.simulation.scenario.measures import FAMILIES, GROUPS
 from p2p_modelex.simulation.scenario.quantities import ByteRate, Duration, Money, write_quantity
 from p2p_modelex.simulation.scenario.tables import Scenario
 from p2p_modelex.simulation.scenario.writing import get_default
@@ -29,8 +30,8 @@ _OURS = "p2p_modelex."
 _HEAD = """\
 # Tables of a scenario
 
-Made from `p2p_modelex/simulation/scenario/tables.py` and `settings.py`; do not edit
-(`python -m tests.tidy.references`).
+Made from `tables.py`, `settings.py` and `measures.py` of `p2p_modelex/simulation/scenario/`; do not
+edit (`python -m tests.tidy.references`).
 
 [simulation.md](simulation.md) has a whole scenario and says how to run it.
 A scenario is a file of TOML: first the keys that belong to no table, then tables, `[links]` once
@@ -45,6 +46,13 @@ A key may be left out unless its default is *must be given*.
 - A share is a number: 0.3, not 30.
 
 What does not fit together is refused too, such as requests where there is no chain to pay on.
+"""
+
+_MEASURES = """\
+What `measure` of a `[[hold]]`, `--show` and the tables name; `modelex simulate NAME --measures`
+lists those of a scenario, its plug-ins' too.
+What did not happen in a run, such as a failure, is not measured in it, and no `[[hold]]` of it
+holds.
 """
 
 _KINDS = {
@@ -64,7 +72,7 @@ def render_scenarios() -> str:
     parts = [_HEAD]
     for title, kind in _list_tables():
         parts += _section(title, kind)
-    return "\n".join([*parts, *_list_names()])
+    return "\n".join([*parts, *_list_names(), *_list_measures()])
 
 
 def split_meanings(kind: type) -> tuple[str, dict[str, str]]:
@@ -214,6 +222,23 @@ def _list_names() -> Iterator[str]:
         yield f"\n| {key} | what it is |\n| --- | --- |"
         for name, made in names.items():
             yield f"| `{name}` | {_capitalize(_read_first_line(made))} |"
+    yield ""
+
+
+def _list_measures() -> Iterator[str]:
+    """Yield what runs measure; plug-ins add to it."""
+    yield "## Measures\n"
+    yield _MEASURES
+    said = {"at": "what half, 90% and 99% of the values are not above, and the greatest"}
+    yield "| in braces | what it stands for |\n| --- | --- |"
+    for family, names in FAMILIES.items():
+        known = ", ".join(f"`{name}`" for name in names)
+        yield f"| `{{{family}}}` | {known}{': ' + said[family] if family in said else ''} |"
+    yield "| `{population}` | each population, by its name |"
+    for group in GROUPS:
+        yield f"\n| {group.title} | unit | meaning |\n| --- | --- | --- |"
+        for one in group.measures:
+            yield f"| `{one.name}` | {one.unit} | {one.meaning} |"
     yield ""
 
 

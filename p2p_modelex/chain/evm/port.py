@@ -9,7 +9,14 @@ import trio
 from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
-from p2p_modelex.chain.abc import Chain, ChannelEvent, Deployment, Redemption, RegistryPage
+from p2p_modelex.chain.abc import (
+    Chain,
+    ChannelEvent,
+    Deployment,
+    Outbox,
+    Redemption,
+    RegistryPage,
+)
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
 from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
@@ -21,7 +28,13 @@ from p2p_modelex.chain.evm.search import find_terms
 from p2p_modelex.chain.evm.sender import Sender
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_header, read_quantity
 from p2p_modelex.chain.redemption import find_payee
-from p2p_modelex.errors import ChainError, ChainUnreachable, Reverted, TransactionFailed
+from p2p_modelex.errors import (
+    ChainError,
+    ChainUnreachable,
+    Reverted,
+    TransactionFailed,
+    TransactionPending,
+)
 from p2p_modelex.ids import Address, ChannelId, Digest, PublicKey, format_address
 from p2p_modelex.records.authorization import AuthorizedTransfer
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, Claim, build_salt
@@ -145,21 +158,28 @@ class EvmChain(Chain):
         return await find_terms(self._rpc, self._deployment, self._contracts.channels, channel)
 
     async def open_channel(
-        self, payee: Address, deposit: Wei, signer: Address, salt: Digest | None = None
+        self,
+        payee: Address,
+        deposit: Wei,
+        signer: Address,
+        salt: Digest | None = None,
+        outbox: Outbox | None = None,
     ) -> ChannelState:
-        is_new = salt is None
+        may_be_there = salt is not None and not (outbox is not None and outbox.signed)
         salt = salt or build_salt(secrets.token_bytes(32))
         terms = ChannelTerms(self.account, payee, signer, salt)
-        if not is_new:
+        if may_be_there:
             found = await self._fetch_channel(terms, "latest")
             if found is not None:
                 return await self._wait_confirmed(terms)
-        await self._deposit(deposit, encode_opening(terms))
+        await self._deposit(deposit, encode_opening(terms), outbox)
         return await self._wait_confirmed(terms)
 
-    async def top_up(self, terms: ChannelTerms, amount: Wei) -> ChannelState:
+    async def top_up(
+        self, terms: ChannelTerms, amount: Wei, outbox: Outbox | None = None
+    ) -> ChannelState:
         channel = self._deployment.channel_id(terms)
-        await self._deposit(amount, encode_top_up(channel))
+        await self._deposit(amount, encode_top_up(channel), outbox)
         return await self._wait_confirmed(terms)
 
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:
@@ -311,7 +331,7 @@ class EvmChain(Chain):
         state = await self._fetch_channel(terms, "latest")
         if state is None:
             channel = self._deployment.channel_id(terms)
-            raise TransactionFailed(
+            raise TransactionPending(
                 f"channel 0x{channel.hex()} is gone after its transaction: a reorg undid it",
                 hint="look at the channel again in a few blocks",
             )
@@ -321,7 +341,10 @@ class EvmChain(Chain):
         """Return a channel once its deposit is as deep as its payee wants it, if that is as careful
         as we are: it would refuse an order before.
         """
-        latest = await self._fetch_latest(terms)
+        try:
+            latest = await self._fetch_latest(terms)
+        except TransactionFailed as error:  # of the reading
+            raise TransactionPending(f"a deposit was made and cannot be read: {error}") from error
         if not self._confirmations:
             return latest
         with trio.move_on_after(CONFIRMING_TIMEOUT_S):
@@ -331,15 +354,15 @@ class EvmChain(Chain):
                     if state is not None and state.deposit >= latest.deposit:
                         return state
                 await trio.sleep(self._poll_s)
-        raise TransactionFailed(
+        raise TransactionPending(
             f"a deposit is not {self._confirmations} blocks deep after {CONFIRMING_TIMEOUT_S:g} s",
             hint="does the chain make blocks? it will be found when the channel is looked at again",
         )
 
-    async def _deposit(self, amount: Wei, form: bytes) -> TransactionReceipt:
+    async def _deposit(self, amount: Wei, form: bytes, outbox: Outbox | None) -> TransactionReceipt:
         channels = format_address(self._deployment.channels)
         payload = self._contracts.token.encode_call("transferAndCall", channels, amount, form)
-        return await self._sender.send(self._deployment.token, payload)
+        return await self._sender.send(self._deployment.token, payload, outbox=outbox)
 
     async def _send_to_registry(self, function: str, *arguments: Any) -> Digest:
         payload = self._contracts.registry.encode_call(function, *arguments)

@@ -4,17 +4,18 @@ One Sender owns a key inside a process: eight tasks that each read the nonce fro
 9 of 40 transactions accepted; through one lock and a local nonce all 40 are.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import trio
 
+from p2p_modelex.chain.abc import Outbox
 from p2p_modelex.chain.evm.abi import Abi
 from p2p_modelex.chain.evm.refusals import explain_refusal, find_lack_of_coin
 from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
-from p2p_modelex.chain.evm.transaction import SignedTransaction, Transaction, sign_transaction
+from p2p_modelex.chain.evm.sent import Sent, take_up
+from p2p_modelex.chain.evm.transaction import Transaction
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_quantity, read_receipt, to_hex
 from p2p_modelex.errors import ChainUnreachable, TransactionFailed
 from p2p_modelex.ids import Address, format_address
@@ -44,18 +45,6 @@ _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_TAKEN = ("nonce too low", "replacement transaction underpriced", "nonce is too low")
 
 
-@dataclass(slots=True)
-class Sent:
-    """What was sent for one nonce: each version does the same, and the last offers the most."""
-
-    transaction: Transaction
-    versions: list[SignedTransaction]
-
-    @property
-    def newest(self) -> SignedTransaction:
-        return self.versions[-1]
-
-
 class Sender:
     """Sends from one account. Safe for several tasks at once; only one Sender may own a key."""
 
@@ -81,15 +70,23 @@ class Sender:
         self._kept: dict[int, Sent] = {}
 
     async def send(
-        self, to: Address | None, payload: bytes = b"", value: int = 0
+        self,
+        to: Address | None,
+        payload: bytes = b"",
+        value: int = 0,
+        outbox: Outbox | None = None,
     ) -> TransactionReceipt:
-        """Send and wait until mined. TransactionFailed if refused, reverted or too late."""
+        """Send and wait until mined. TransactionFailed if refused or reverted, TransactionPending
+        if it may still be mined. outbox: if something is in it, that is waited for.
+        """
         request = {"from": format_address(self._signer.address), "data": to_hex(payload)}
         request |= {"value": hex(value)} | ({"to": format_address(to)} if to else {})
-        gas, tip, fee_cap = await self._price(request)
-        sent = await self._broadcast_next(
-            lambda nonce: Transaction(self._chain_id, nonce, tip, fee_cap, gas, to, value, payload)
-        )
+        if outbox is not None and outbox.signed:
+            sent = self._take_up(outbox)
+        else:
+            gas, tip, cap = await self._price(request)
+            form = Transaction(self._chain_id, 0, tip, cap, gas, to, value, payload)
+            sent = await self._broadcast_next(form, outbox)
         receipt = await self._wait(sent)
         if not receipt.succeeded:
             raise await self._find_reason(request, receipt)
@@ -119,9 +116,7 @@ class Sender:
             if is_behind and len(sent.versions) <= RAISES_MAX and higher <= TIP_MAX:
                 cap = max(fee_cap, before.fee_cap + before.fee_cap // RAISE_PARTS + 1)
                 raised = replace(before, tip=higher, fee_cap=max(cap, higher))
-                signed = sign_transaction(raised, self._signer)
-                # Noted first: an answer that is lost must not have us take it for another's.
-                sent.versions.append(signed)
+                signed = await sent.sign(raised, self._signer)
                 try:
                     await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
                 except RpcError as error:
@@ -151,14 +146,15 @@ class Sender:
         tip, fee_cap = compute_fees(fees)
         return min(GAS_MAX, gas + gas * GAS_MARGIN_PERCENT // 100), tip, fee_cap
 
-    async def _broadcast_next(self, build: Callable[[int], Transaction]) -> Sent:
+    async def _broadcast_next(self, form: Transaction, outbox: Outbox | None) -> Sent:
+        """Send it with the next nonce."""
         async with self._lock:
             for _ in range(NONCE_ATTEMPTS):
                 nonce = await self._take_nonce()
-                transaction = build(nonce)
-                sent = Sent(transaction, [sign_transaction(transaction, self._signer)])
+                sent = Sent(replace(form, nonce=nonce), [], outbox)
+                await sent.sign(sent.transaction, self._signer)
                 try:
-                    await self._rpc.call("eth_sendRawTransaction", to_hex(sent.newest.raw))
+                    await self._broadcast(sent)
                 except RpcError as error:
                     if not _says(error, _KNOWN + _NONCE_TAKEN):
                         raise await self._refusal(error) from error
@@ -171,6 +167,30 @@ class Sender:
             f"the nonce was taken {NONCE_ATTEMPTS} times over",
             hint="is another program sending from the same key? one node, one key",
         )
+
+    async def _broadcast(self, sent: Sent) -> None:
+        """Hand it to the endpoint. RpcError if that refuses it, TransactionPending if an answer was
+        lost: a pool may have it then, whatever is said when it is sent again.
+        """
+        raw = to_hex(sent.newest.raw)
+        try:
+            await self._rpc.call("eth_sendRawTransaction", raw, retry=False)
+        except ChainUnreachable:
+            try:
+                await self._rpc.call("eth_sendRawTransaction", raw)
+            except (RpcError, ChainUnreachable) as error:
+                is_known = isinstance(error, RpcError) and _says(error, _KNOWN)
+                if is_known or await self._fetch_receipt(sent) is not None:
+                    raise
+                raise sent.doubt(f"may have arrived: {error}") from error
+
+    def _take_up(self, outbox: Outbox) -> Sent:
+        sent = take_up(outbox)
+        kept = self._kept.get(sent.transaction.nonce)
+        if kept is None:
+            return self._keep(sent)
+        # Of another that has taken its nonce in the pool, the other stays kept.
+        return kept if kept.outbox is outbox else sent
 
     async def _take_nonce(self) -> int:
         """Return the next nonce and forget it: any error from here on has it read again."""
@@ -187,27 +207,29 @@ class Sender:
         return sent
 
     async def _wait(self, sent: Sent) -> TransactionReceipt:
+        why = f"was not mined in {self._receipt_timeout_s:g} s"
+        try:
+            with trio.move_on_after(self._receipt_timeout_s):
+                return await self._find_mined(sent)
+        except (RpcError, ChainUnreachable) as error:
+            why = f"may be mined: {error}"
+        raise sent.doubt(why)
+
+    async def _find_mined(self, sent: Sent) -> TransactionReceipt:
+        """Return its receipt, once there is one. TransactionFailed if there never will be."""
         pause = POLL_MIN_S
         repair_at = trio.current_time() + self._repair_s
-        with trio.move_on_after(self._receipt_timeout_s):
-            while True:
-                receipt = await self._fetch_receipt(sent)
-                if receipt is not None:
-                    return receipt
-                if trio.current_time() >= repair_at:
-                    await self._refuse_replaced(sent)
-                    # What was offered stands, and may be mined yet.
-                    with suppress(RpcError, ChainUnreachable):
-                        await self._raise_offers()
-                    await self.repair()
-                    repair_at = trio.current_time() + self._repair_s
-                await trio.sleep(pause)
-                pause = min(pause * 1.5, POLL_MAX_S)
-        name, waited_s = to_hex(sent.newest.hash), self._receipt_timeout_s
-        raise TransactionFailed(
-            f"transaction {name} was not mined in {waited_s:g} s",
-            hint="it may still be: look for its hash before you repeat it",
-        )
+        while (receipt := await self._fetch_receipt(sent)) is None:
+            if trio.current_time() >= repair_at:
+                await self._refuse_replaced(sent)
+                # What was offered stands, and may be mined yet.
+                with suppress(RpcError, ChainUnreachable):
+                    await self._raise_offers()
+                await self.repair()
+                repair_at = trio.current_time() + self._repair_s
+            await trio.sleep(pause)
+            pause = min(pause * 1.5, POLL_MAX_S)
+        return receipt
 
     async def _fetch_receipt(self, sent: Sent) -> TransactionReceipt | None:
         """Return the receipt of the version that was mined."""
@@ -224,7 +246,8 @@ class Sender:
         nonce = sent.transaction.nonce
         taken = await self._count("latest") > nonce
         if taken and await self._fetch_receipt(sent) is None:
-            self._kept.pop(nonce, None)
+            if self._kept.get(nonce) is sent:
+                del self._kept[nonce]
             raise TransactionFailed(
                 f"another transaction took nonce {nonce} from {to_hex(sent.newest.hash)}",
                 hint="is another program sending from the same key? one node, one key",

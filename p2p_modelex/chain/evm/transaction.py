@@ -6,6 +6,7 @@ to it. Formats: EIP-1559, EIP-2718, and RLP as in the Ethereum yellow paper, app
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
@@ -58,6 +59,43 @@ def sign_transaction(transaction: Transaction, signer: AccountSigner) -> SignedT
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     raw = _TYPE + encode_rlp([*fields, parity, r, s])
     return SignedTransaction(raw, Digest(keccak(raw)), transaction.nonce)
+
+
+def read_transaction(raw: bytes) -> tuple[Transaction, SignedTransaction]:
+    """Read what `sign_transaction` made."""
+    fields, _ = _read_item(raw, len(_TYPE))
+    chain_id, nonce, tip, fee_cap, gas, to, value, payload = fields[:8]
+    transaction = Transaction(
+        int.from_bytes(chain_id),
+        int.from_bytes(nonce),
+        int.from_bytes(tip),
+        int.from_bytes(fee_cap),
+        int.from_bytes(gas),
+        Address(to) if to else None,
+        int.from_bytes(value),
+        payload,
+    )
+    return transaction, SignedTransaction(raw, Digest(keccak(raw)), transaction.nonce)
+
+
+def _read_item(raw: bytes, at: int) -> tuple[Any, int]:
+    """Read bytes, or a list of items; returns where it ends too."""
+    head = raw[at]
+    if head < 0x80:
+        return raw[at : at + 1], at + 1
+    is_list = head >= 0xC0
+    length, at = head - (0xC0 if is_list else 0x80), at + 1
+    if length > 55:
+        digits, at = raw[at : at + length - 55], at + length - 55
+        length = int.from_bytes(digits)
+    end = at + length
+    if not is_list:
+        return raw[at:end], end
+    items = []
+    while at < end:
+        item, at = _read_item(raw, at)
+        items.append(item)
+    return items, end
 
 
 def encode_rlp(item: RlpItem) -> bytes:

@@ -4,6 +4,7 @@ The header is `time_s,prompt_tokens,completion_tokens`, and a line is such as `4
 """
 
 import csv
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,7 @@ class Request(NamedTuple):
 def read_requests(path: str) -> tuple[Request, ...]:
     """Read a record, by its suffix: .csv or .jsonl. BadInput names the file and the line."""
     file = Path(path)
-    text = read_text(file, FILE_BYTES, hint="a path is taken from where the command runs")
+    text = read_text(file, FILE_BYTES, hint="a path from the folder of the scenario")
     rows = _read_csv(text, path) if file.suffix == ".csv" else _read_lines(text, path)
     found: list[Request] = []
     for line, values in rows:
@@ -43,6 +44,12 @@ def read_requests(path: str) -> tuple[Request, ...]:
     if not found:
         raise BadInput(f"{path} has no requests", hint="a line for each, after the header")
     return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def digest_record(path: str) -> str:
+    """Return what tells a record from another; BadInput as read_requests."""
+    return hashlib.sha256(repr(read_requests(path)).encode()).hexdigest()
 
 
 def _read_csv(text: str, path: str) -> Iterator[tuple[int, tuple[object, ...]]]:

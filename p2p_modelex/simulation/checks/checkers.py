@@ -17,6 +17,7 @@ from p2p_modelex.records.advertisement import DOMAIN
 from p2p_modelex.records.rows import ReceiptRow, ReceivedVoucherRow, RecordRow, Row
 from p2p_modelex.simulation.models.chain import DEPLOYMENT, ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary
+from p2p_modelex.simulation.models.transactions import Deposit, get_signed
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.scenario.quantities import seconds
@@ -101,6 +102,18 @@ class Checkers:
         digest = receipt.compute_digest(row.receipt.receipt, DEPLOYMENT.registry_domain)
         if not self._notary.account_has_signed(row.ownership.ownership.delegate, digest):
             raise breach(life, "it keeps a receipt that its provider never signed")
+
+    def on_deposit(self, life: Life, effect: Deposit) -> None:
+        """An honest payer has one deposit for a payee under way at most (LED-14). One that a reorg
+        undid was under way before.
+        """
+        if self.chain is None or not self._machines[life.peer].is_honest:
+            return
+        waiting = self.chain.blocks.find_deposit(life.account, effect.payee)
+        if waiting is None or waiting.paid:
+            return
+        if get_signed(waiting.effect) != effect.signed:
+            raise breach(life, f"it deposits again while {waiting.effect} waits for a block")
 
     def on_penalize(self, life: Life, effect: fx.Penalize) -> None:
         """Honest nodes do not blame honest ones for what only a liar, or a bug, does."""

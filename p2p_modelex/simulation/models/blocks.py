@@ -12,7 +12,14 @@ from p2p_modelex.ids import Address
 from p2p_modelex.simulation.models.branch import Branch
 from p2p_modelex.simulation.models.fees import FeeMarket
 from p2p_modelex.simulation.models.tally import Tally
-from p2p_modelex.simulation.models.transactions import Done, Transaction, fail, transact
+from p2p_modelex.simulation.models.transactions import (
+    Deposit,
+    Done,
+    Transaction,
+    fail,
+    get_signed,
+    transact,
+)
 from p2p_modelex.simulation.scenario.settings import Chain
 
 PATIENCE_US = int(RECEIPT_TIMEOUT_S * 1_000_000)
@@ -53,12 +60,15 @@ class Blocks:
         self.weather = Weather()
         self.record: list[Done] | None = None
         """What the blocks that stand took, in order, where somebody wants it."""
+        self.refused: dict[tuple[bytes, ...], None] = {}
+        """What was signed for deposits that came to nothing."""
         self._settings = settings
         self._ledger = ledger
         self._rng = open_stream("blocks")
         self._tell = tell
         self._note = note
         self._pool: dict[int, Transaction] = {}
+        self._deposits: dict[tuple[Address, Address], Transaction] = {}
         self._last = 0
         self._reorg_depth = settings.reorg_depth if settings.reorgs else 0
         self.branch = Branch(ledger, max(self._reorg_depth, settings.confirmations))
@@ -72,6 +82,12 @@ class Blocks:
         """Let a transaction wait for a block."""
         self._last += 1
         self._pool[self._last] = one
+        if isinstance(one.effect, Deposit):
+            self._deposits[one.account, one.effect.payee] = one
+
+    def find_deposit(self, account: Address, payee: Address) -> Transaction | None:
+        """Return the newest deposit of an account for a payee that waits for a block."""
+        return self._deposits.get((account, payee))
 
     def seal(self, height: int, now_us: int) -> bool:
         """Make the block of this height; returns whether anything is to be done in the next."""
@@ -126,7 +142,7 @@ class Blocks:
             if is_barred or one.gas > room or not self._takes(one, chance, now_us):
                 passed.add(one.account)
                 continue
-            del self._pool[index]
+            self._take_out(index)
             room -= one.gas
             is_done = self._execute(one, now_us)
             if is_done:
@@ -134,6 +150,13 @@ class Blocks:
             if self.record is not None:
                 self.record.append(Done(height, one.account, one.effect, is_done))
         return tuple(mined)
+
+    def _take_out(self, index: int) -> None:
+        one = self._pool.pop(index)
+        if isinstance(one.effect, Deposit):
+            key = one.account, one.effect.payee
+            if self._deposits.get(key) is one:
+                del self._deposits[key]
 
     def _takes(self, one: Transaction, chance: float, now_us: int) -> bool:
         """Whether it pays enough, and is lucky where too many do."""
@@ -149,25 +172,27 @@ class Blocks:
 
     def _execute(self, one: Transaction, now_us: int) -> bool:
         """Do it. What would revert is refused, as by an estimate, and costs nothing."""
-        answer = fail(one.effect)
         try:
-            done = transact(self._ledger, one.account, one.effect)
+            answer = transact(self._ledger, one.account, one.effect)
         except (ChainError, PaymentError):
             is_done = False
+            answer = fail(one.effect, is_known=True)
+            if signed := get_signed(one.effect):
+                self.refused[signed] = None
         else:
             is_done = True
             one.paid = one.gas * self.market.compute_price(one.cap)
             self.tally.add(one, now_us)
-            self._note(one, done)
-            if now_us >= self.weather.down_until:
-                answer = done
+            self._note(one, answer)
+        if now_us < self.weather.down_until:
+            answer = fail(one.effect)
         if one.is_awaited:
             one.is_awaited = False
             self._tell(one, answer)
         return is_done
 
     def _give_up(self, now_us: int) -> None:
-        """Who has waited too long is told that it failed; it may still be mined."""
+        """Who has waited too long is told so; it may still be mined."""
         for one in self._pool.values():
             if one.is_awaited and now_us - one.sent_us >= PATIENCE_US:
                 one.is_awaited = False

@@ -23,12 +23,14 @@ from p2p_modelex.simulation.models.blocks import Blocks
 from p2p_modelex.simulation.models.transactions import (
     Caller,
     Deed,
+    Deposit,
     FinishClose,
     StartClose,
     Transaction,
     compute_gas,
     fail,
     find_done,
+    get_signed,
 )
 from p2p_modelex.simulation.scenario.settings import Chain
 
@@ -37,6 +39,8 @@ CALLS_MAX = 1_000_000
 DEPLOYMENT = Deployment(
     "simulation", 31337, Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20)
 )
+DOUBT_US = 10_000_000
+"""Before a node asks again what became of a deposit (node/money.py: DOUBT_PAUSE_S)."""
 NUMBER = -2
 """The chain's number in the trace."""
 _READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry, fx.ReadRatings)
@@ -45,11 +49,12 @@ ChainEffect = fx.FetchChannel | fx.FetchSplit | fx.ReadRegistry | fx.ReadRatings
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """A read or a transaction reaches the endpoint."""
+    """A read or a transaction reaches the endpoint. is_first: it was never sent before."""
 
     index: int
     caller: int
     effect: msgspec.Struct
+    is_first: bool
 
 
 class Confirmed(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +62,7 @@ class Confirmed(msgspec.Struct, frozen=True, gc=False):
 
     index: int
     caller: int
-    payee: Address
+    effect: msgspec.Struct
     state: ChannelState
 
 
@@ -113,13 +118,16 @@ class ChainModel:
         """The entry that a node begins with."""
         return self.ledger.registry.get(peer, caller.account)  # type: ignore[arg-type]
 
-    def call(self, caller: Caller, effect: ChainEffect, at: int) -> None:
-        """Carry out a core's effect: its answer comes to `caller` as an input."""
+    def call(self, caller: Caller, effect: ChainEffect, at: int, *, is_first: bool = True) -> None:
+        """Carry out a core's effect: its answer comes to `caller` as an input. is_first: False for
+        a deposit that may have been sent before.
+        """
         if len(self._calls) + self.blocks.waiting >= CALLS_MAX:
             raise SimulationError(f"over {CALLS_MAX} calls wait for the chain", hint="fewer nodes")
         index = self._last = self._last + 1
         self._calls[index] = caller
-        self._kernel.at(at + self._settings.read, self, Call(index, caller.number, effect))
+        event = Call(index, caller.number, effect, is_first)
+        self._kernel.at(at + self._settings.read, self, event)
 
     def receive(self, event: Call | Confirmed | Sealing) -> None:
         """Take a call, or make a block."""
@@ -141,51 +149,65 @@ class ChainModel:
             height = self._kernel.now // self._settings.block + 1
             self._kernel.at(height * self._settings.block, self, Sealing(height))
 
-    def _answer(self, caller: Caller, answer: inp.Input | None) -> None:
-        if answer is not None and not caller.is_over:
-            self._kernel.at(self._kernel.now + self._settings.read, caller, answer)
+    def _answer(self, caller: Caller, effect: ChainEffect, answer: inp.Input | None) -> None:
+        """Tell a node; what became of a deposit in doubt it asks again."""
+        if answer is None or caller.is_over:
+            return
+        self._kernel.at(self._kernel.now + self._settings.read, caller, answer)
+        if isinstance(answer, inp.ChannelOpenFailed) and answer.is_pending:
+            self.call(caller, effect, self._kernel.now + DOUBT_US, is_first=False)
 
-    def _confirm(self, caller: Caller, answer: inp.Input | None) -> None:
+    def _confirm(self, caller: Caller, effect: ChainEffect, answer: inp.Input | None) -> None:
         """Answer a transaction; one that made a deposit when its payee sees it as well."""
         wait = self._settings.confirmations * self._settings.block
         if not wait or not isinstance(answer, inp.ChannelOpened):
-            self._answer(caller, answer)
+            self._answer(caller, effect, answer)
             return
         index = self._last = self._last + 1
         self._calls[index] = caller
-        event = Confirmed(index, caller.number, answer.payee, answer.state)
+        event = Confirmed(index, caller.number, effect, answer.state)
         self._kernel.at(self._kernel.now + wait + self._settings.read, self, event)
 
     def _on_confirmed(self, event: Confirmed) -> None:
-        caller = self._calls.pop(event.index)
+        caller, effect = self._calls.pop(event.index), event.effect
+        assert isinstance(effect, Deposit)
         state = self._fetch_channel(ChannelId(event.state.channel))
-        if state is None or state.deposit < event.state.deposit:
-            self._answer(caller, inp.ChannelOpenFailed(event.payee, "a reorg undid it"))
+        if state is None or state.deposit < event.state.deposit:  # a reorg undid it
+            self._answer(caller, effect, fail(effect))
         else:
-            self._answer(caller, inp.ChannelOpened(event.payee, state))
+            self._answer(caller, effect, inp.ChannelOpened(effect.payee, state))
 
     # Transactions.
 
     def _on_call(self, event: Call) -> None:
         caller = self._calls.pop(event.index)
+        if caller.is_over and not event.is_first:
+            return  # its next life asks for itself
         effect: ChainEffect = event.effect  # type: ignore[assignment]
         luck, fails = self._rng.random(), self._settings.fails
         if self._kernel.now < self.blocks.weather.down_until or luck < fails:
-            self._answer(caller, fail(effect))
+            self._answer(caller, effect, fail(effect, is_known=event.is_first))
             return
         is_lost = luck < 2 * fails
         if isinstance(effect, _READS):
             answer: inp.Input | None = self._read(caller, effect)
         else:
             answer = find_done(self.ledger, caller.account, effect)
+            if answer is None and get_signed(effect) in self.blocks.refused:
+                answer = fail(effect, is_known=True)
             if answer is None:
                 self._submit(caller, effect, is_awaited=not is_lost)
         if answer is not None or is_lost:
-            self._confirm(caller, fail(effect) if is_lost else answer)
+            self._confirm(caller, effect, fail(effect) if is_lost else answer)
 
     def _submit(self, caller: Caller, effect: Deed, *, is_awaited: bool) -> None:
         if isinstance(effect, fx.PayOut) and not self.ledger.unpaid(effect.payee):
             return
+        if isinstance(effect, Deposit) and effect.signed:
+            waiting = self.blocks.find_deposit(caller.account, effect.payee)
+            if waiting is not None and get_signed(waiting.effect) == effect.signed:
+                waiting.resume(caller, self._kernel.now, is_awaited=is_awaited)
+                return
         gas = compute_gas(self.ledger, caller.account, effect)
         now, bid = self._kernel.now, self.blocks.market.bid()
         self.blocks.submit(Transaction(caller, effect, gas, bid, now, now, is_awaited))
@@ -193,7 +215,7 @@ class ChainModel:
 
     def _tell(self, one: Transaction, answer: inp.Input | None) -> None:
         """A transaction has its receipt, or its sender gives up."""
-        self._confirm(one.caller, answer)
+        self._confirm(one.caller, one.effect, answer)
 
     def _note(self, one: Transaction, done: inp.Input | None) -> None:
         """A transaction is mined."""

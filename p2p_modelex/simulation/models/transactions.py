@@ -87,11 +87,19 @@ class Caller(Protocol):
     def receive(self, event: msgspec.Struct) -> None: ...
 
 
+Deposit = fx.OpenChannel | fx.TopUpChannel
+
+
+def get_signed(effect: msgspec.Struct) -> tuple[bytes, ...]:
+    """Return what was signed for a deposit, if it is one."""
+    return effect.signed if isinstance(effect, Deposit) else ()
+
+
 @dataclass(slots=True, eq=False)
 class Transaction:
     """One that waits or is in a block. cap: the most it offers for a gas, in wei. sent, bid, from
     (microseconds): when it was sent, when its cap was set, before which no block takes it.
-    is_awaited: whether its sender waits for the receipt.
+    is_awaited: whether its sender waits for the receipt. paid: wei for the gas, once it was mined.
     """
 
     caller: Caller
@@ -108,6 +116,11 @@ class Transaction:
     def account(self) -> Address:
         """Whose nonce it has."""
         return self.caller.account
+
+    def resume(self, caller: Caller, now_us: int, *, is_awaited: bool) -> None:
+        """It was sent before, and its sender, or that one's next life, is back at it."""
+        if not caller.is_over:
+            self.caller, self.sent_us, self.is_awaited = caller, now_us, is_awaited
 
 
 class Done(NamedTuple):
@@ -135,6 +148,10 @@ def find_done(ledger: MemoryLedger, account: Address, effect: Deed) -> inp.Input
             terms = ChannelTerms(account, payee, PAYER_SIGNS, salt)
             state = ledger.channel(ledger.deployment.channel_id(terms))
             return None if state is None else inp.ChannelOpened(payee, state)
+        case fx.TopUpChannel(payee, terms) if ledger.has_done(effect.signed):
+            state = ledger.channel(ledger.deployment.channel_id(terms))
+            assert state is not None
+            return inp.ChannelOpened(payee, state)
         case fx.PutAnchor(peer, digest):
             entry = ledger.registry.get(peer, account)
             return inp.AnchorPut() if entry is not None and entry.digest == digest else None
@@ -152,7 +169,8 @@ def transact(ledger: MemoryLedger, account: Address, effect: Deed) -> inp.Input 
             state = ledger.open_channel(account, payee, deposit, PAYER_SIGNS, salt)
             return inp.ChannelOpened(payee, state)
         case fx.TopUpChannel(payee, terms, amount):
-            return inp.ChannelOpened(payee, ledger.top_up(account, terms, amount))
+            state = ledger.top_up(account, terms, amount, effect.signed)
+            return inp.ChannelOpened(payee, state)
         case fx.Redeem(claims):
             return inp.Redeemed(claims, ledger.redeem(claims).credited)
         case fx.PutAnchor(peer, digest, sequence):
@@ -169,8 +187,10 @@ def transact(ledger: MemoryLedger, account: Address, effect: Deed) -> inp.Input 
     return None
 
 
-def fail(effect: msgspec.Struct) -> inp.Input | None:
-    """Return how a core is told that it came to nothing."""
+def fail(effect: msgspec.Struct, *, is_known: bool = False) -> inp.Input | None:
+    """Return how a core is told that it came to nothing. is_known: it did; else a deposit for which
+    something was signed may still be made.
+    """
     why = "the chain is out of reach, or refuses"
     match effect:
         case fx.FetchChannel(channel):
@@ -178,7 +198,7 @@ def fail(effect: msgspec.Struct) -> inp.Input | None:
         case fx.FetchSplit():
             return inp.SplitFetched(None)
         case fx.OpenChannel(payee) | fx.TopUpChannel(payee):
-            return inp.ChannelOpenFailed(payee, why)
+            return inp.ChannelOpenFailed(payee, why, bool(effect.signed) and not is_known)
         case fx.Redeem(claims):
             return inp.RedeemFailed(claims, why)
         case fx.ReadRegistry():

@@ -51,6 +51,7 @@ class Disk:
             *_complete(store.issued_vouchers()),
             *_complete(store.received_vouchers()),
             *_complete(store.redeemed()),
+            *_complete(store.deposits()),
             *_complete(store.loans()),
             *_complete(store.jobs(without=FINAL_STATES)),
         ]

@@ -14,6 +14,7 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.effects import StreamId, TimerId
 from p2p_modelex.core.exchange.parameters import PROTOCOL as EXCHANGE_PROTOCOL
+from p2p_modelex.core.funding import build_row
 from p2p_modelex.core.node import NodeCore
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import Address, PeerId
@@ -22,10 +23,11 @@ from p2p_modelex.net.reputation import Reputation
 from p2p_modelex.records.envelope import PeerSigner
 from p2p_modelex.records.rows import Row
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.models.chain import ChainModel, answer_without_chain
+from p2p_modelex.simulation.models.chain import DEPLOYMENT, ChainModel, answer_without_chain
 from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
 from p2p_modelex.simulation.models.cryptography import Notary
 from p2p_modelex.simulation.models.gossip import Message, Router, Rpc
+from p2p_modelex.simulation.models.transactions import Deposit, get_signed
 from p2p_modelex.simulation.nodes.alarms import Alarms, TimerDue
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.wires import Wires
@@ -391,8 +393,17 @@ class Life:
 
     def _call_chain(self, effect: Any) -> None:
         if self._chain is not None:
-            self._chain.call(self, effect, self._acting_at)
+            is_first = not get_signed(effect)
+            if is_first and isinstance(effect, Deposit):
+                effect = self._sign(effect)
+            self._chain.call(self, effect, self._acting_at, is_first=is_first)
             return
         answer = answer_without_chain(effect)
         if answer is not None:
             self.kernel.at(self._acting_at, self, answer)
+
+    def _sign(self, effect: Deposit) -> Deposit:
+        """Keep what is signed for a deposit before it is sent, as `node/money.py` does."""
+        signed = (self.account + effect.payee + self._acting_at.to_bytes(8, "big"),)
+        self._disk.apply((build_row(effect, signed, DEPLOYMENT.channel_id),))
+        return msgspec.structs.replace(effect, signed=signed)

@@ -148,11 +148,17 @@ def read_sweep(file: Path) -> list[Swept]:
     """Return the runs of a file, none if it is not there; BadInput if it is no sweep."""
     if not file.exists():
         return []
-    if file.stat().st_size > _FILE_BYTES:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_FILE_BYTES + 1)
+    except OSError as error:
+        said = f"cannot read {file}: {error.strerror}"
+        raise BadInput(said, hint="give another --out") from error
+    if len(content) > _FILE_BYTES:
         raise BadInput(f"{file} is over {_FILE_BYTES} bytes", hint="give another --out")
     found = []
     # What follows the last line end was cut off as it was written.
-    for line in file.read_bytes().split(b"\n")[:-1]:
+    for line in content.split(b"\n")[:-1]:
         try:
             found.append(msgspec.json.decode(line, type=Swept))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -161,10 +167,15 @@ def read_sweep(file: Path) -> list[Swept]:
 
 
 def _append(file: Path, swept: Swept) -> None:
-    """Add a line, in place of one that was cut off."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as written:
-        if written.tell():
-            content = file.read_bytes()
-            written.truncate(content.rfind(b"\n") + 1)
-        written.write(msgspec.json.encode(swept) + b"\n")
+    """Add a line, in place of one that was cut off; BadInput if the disk does not take it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as written:
+            if written.tell():
+                content = file.read_bytes()
+                written.truncate(content.rfind(b"\n") + 1)
+            written.write(msgspec.json.encode(swept) + b"\n")
+    except OSError as error:
+        said = f"cannot write {file}: {error.strerror}"
+        hint = "free space, and the same command goes on"
+        raise BadInput(said, hint=hint) from error

@@ -8,13 +8,16 @@ from p2p_modelex.simulation.results.spread import Spread, percentiles
 from p2p_modelex.simulation.routers.node import RouterNode
 from p2p_modelex.simulation.routers.world import Routers, peer_of
 
+HEARING_US = 10_000_000
+"""Who leaves sooner after a message is not counted on to get it: IHAVE tells of it for 3 s."""
+
 
 class GossipMeasures:
     """Counts deliveries to honest routers, and those from and to the victims apart."""
 
     def __init__(self) -> None:
         self.published = 0
-        self.due = self.delivered = 0
+        self.due = self.delivered = self.deliveries = 0
         self.told_due = self.told = self.heard_due = self.heard = 0
         self.delay, self.told_delay, self.hops = Spread(), Spread(), Spread()
         self._world: Routers | None = None
@@ -25,8 +28,9 @@ class GossipMeasures:
         self._world = world
         self._victims = frozenset().union(*world.victims.values())
 
-    def on_published(self, node: RouterNode, audience: list[RouterNode]) -> None:
-        """An honest router publishes, while those are there to hear it."""
+    def on_published(self, node: RouterNode, present: list[RouterNode], now: int) -> None:
+        """An honest router publishes, while those are there."""
+        audience = [one for one in present if _hears(one, now)]
         self.published += 1
         self.due += len(audience)
         if peer_of(node) in self._victims:
@@ -40,6 +44,9 @@ class GossipMeasures:
         if not self._world.is_honest(node):
             return
         delay = at - message.published_us
+        self.deliveries += 1
+        if not _hears(node, message.published_us):
+            return
         self.delivered += 1
         self.delay.add(delay)
         self.hops.add(message.hops + 1)
@@ -68,7 +75,7 @@ class GossipMeasures:
             "routers": len(world.nodes),
             "connections_per_node": sum(len(node.connected) for node in honest) / len(places),
             "messages": self.published,
-            "gossip_deliveries": self.delivered,
+            "gossip_deliveries": self.deliveries,
             "gossip_duplicates": sum(tally.duplicates for tally in tallies),
             "gossip_asked": sum(tally.asked for tally in tallies),
             "sent_bytes_per_node": sum(one.bytes_sent for one in places.values()) / len(places),
@@ -88,6 +95,7 @@ class GossipMeasures:
         """How much of the meshes is honest, and whose mesh is not at all."""
         assert self._world is not None
         world, members, good, eclipsed = self._world, 0, 0, 0
+        honest = [node for node in honest if node.is_up]
         for node in honest:
             mesh = node.router.mesh.members
             honest_here = sum(world.is_honest(world.find(peer)) for peer in mesh)
@@ -95,7 +103,12 @@ class GossipMeasures:
             good += honest_here
             eclipsed += not honest_here
         return {
-            "mesh_size": members / len(honest),
+            "mesh_size": members / max(1, len(honest)),
             "mesh_honest_share": good / max(1, members),
-            "eclipsed_share": eclipsed / len(honest),
+            "eclipsed_share": eclipsed / max(1, len(honest)),
         }
+
+
+def _hears(node: RouterNode, published_us: int) -> bool:
+    """Whether it is there when a message is published, and long enough after to have it."""
+    return node.up_from <= published_us and published_us + HEARING_US <= node.leaves_at

@@ -17,6 +17,20 @@ class Join(msgspec.Struct, frozen=True, gc=False):
     """It starts: it dials whom it is to dial."""
 
 
+class Leave(msgspec.Struct, frozen=True, gc=False):
+    """Its session ends: its process is killed."""
+
+
+class Return(msgspec.Struct, frozen=True, gc=False):
+    """It is there again, with the same key and nothing else of before."""
+
+
+class Gone(msgspec.Struct, frozen=True, gc=False):
+    """A connection broke."""
+
+    peer: PeerId
+
+
 class Met(msgspec.Struct, frozen=True, gc=False):
     """A neighbour has said what it subscribes to."""
 
@@ -34,6 +48,9 @@ class Speak(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
+FOREVER_US = 2**62
+
+
 class RouterNode:
     """A node in one shard. `number` is also its peer id; `population` its place in the scenario."""
 
@@ -44,18 +61,22 @@ class RouterNode:
         "_find",
         "_kernel",
         "_links",
-        "_on_join",
+        "_on_change",
         "_on_message",
         "address",
         "connected",
-        "inbound",
+        "dialled",
+        "is_away",
         "is_up",
+        "leaves_at",
         "number",
-        "outbound",
         "place",
         "population",
         "router",
+        "seeks",
         "shard",
+        "slot",
+        "up_from",
     )
     router: Router
 
@@ -70,26 +91,32 @@ class RouterNode:
         links: LinkModel,
         cost: int,
         find: Callable[[PeerId], "RouterNode"],
-        on_join: Callable[["RouterNode"], None],
+        on_change: Callable[["RouterNode", msgspec.Struct], None],
         on_message: Callable[["RouterNode", Message, int], None],
     ) -> None:
-        """cost: of a gossip message, microseconds of its CPU. on_message: told of each that comes
-        for the first time, and when it is looked at.
+        """cost: of a gossip message, microseconds of its CPU. on_change: takes what is not gossip.
+        on_message: told of each that comes for the first time, and when it is looked at.
         """
         self.number = number
         self.population = population
         self.shard = shard
         self.place = place
         self.address = address
-        self.is_up = False
-        self.inbound = self.outbound = 0
+        self.is_up = self.is_away = self.seeks = False
+        """Whether it has joined, has left since, and will look for neighbours in a moment."""
+        self.up_from, self.leaves_at = 0, FOREVER_US
+        """Its session (microseconds)."""
+        self.slot = 0
+        """Its place among those that may be dialled."""
+        self.dialled: set[PeerId] = set()
+        """The neighbours that it dialled itself."""
         self.connected: dict[PeerId, int] = {}
         """Neighbours, each with when what was sent to it last arrives (microseconds)."""
         self._kernel = kernel
         self._links = links
         self._cost = cost
         self._find = find
-        self._on_join = on_join
+        self._on_change = on_change
         self._on_message = on_message
         self._busy_until = 0
         self._bucket = TokenBucket(GOSSIP_TOTAL_BURST, 0.0)
@@ -98,17 +125,26 @@ class RouterNode:
         """Take an event."""
         router, now = self.router, self._kernel.now
         if type(event) is Rpc:
-            router.take(event, now)
+            if self.is_up:
+                router.take(event, now)
         elif type(event) is Beat:
-            router.heartbeat(now)
+            if self.is_up:
+                router.heartbeat(now)
             self._kernel.at(now + router.settings.heartbeat, self, event)
         elif type(event) is Met:
+            if event.peer not in self.connected:
+                return  # it broke before anything was said
             address = self._find(event.peer).address
             router.add(event.peer, now, is_outbound=event.is_outbound, address=address)
         elif type(event) is Speak:
             router.publish(f"/shard/{self.shard}", event.payload, now)
-        elif type(event) is Join:
-            self._on_join(self)
+        else:
+            self._on_change(self, event)
+
+    @property
+    def inbound(self) -> int:
+        """How many neighbours dialled it."""
+        return len(self.connected) - len(self.dialled)
 
     def send(self, peer: PeerId, rpc: Rpc) -> None:
         """Carry an RPC to a neighbour, behind all that went to it before."""

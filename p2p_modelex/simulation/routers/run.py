@@ -4,12 +4,14 @@ from typing import Self
 
 import msgspec
 
+from p2p_modelex.errors import SimulationError
 from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.plugin import find_wrong, list_plugged, take_measures
 from p2p_modelex.simulation.randomness import open_stream
 from p2p_modelex.simulation.routers.measures import GossipMeasures
 from p2p_modelex.simulation.routers.node import RouterNode, Speak
 from p2p_modelex.simulation.routers.world import Routers, peer_of
-from p2p_modelex.simulation.run import Result, list_unmet
+from p2p_modelex.simulation.run import Result, explaining, list_unmet
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Messages
 from p2p_modelex.simulation.scenario.tables import Scenario
@@ -19,6 +21,10 @@ class Publish(msgspec.Struct, frozen=True, gc=False):
     """It is time for somebody to say something."""
 
     count: int
+
+
+class Look(msgspec.Struct, frozen=True, gc=False):
+    """It is time for a plug-in's checkers to look."""
 
 
 class Press:
@@ -56,7 +62,7 @@ class Press:
         node = self._rng.choice(self._origins)
         if node.is_up:
             audience = [one for one in self._honest[node.shard] if one.is_up and one is not node]
-            self._measures.on_published(node, audience)
+            self._measures.on_published(node, audience, now)
             head = event.count.to_bytes(8, "big")
             self._kernel.at(now, node, Speak(head.ljust(self._messages.size, b"\0")))
         wait = int(self._rng.expovariate(1.0) * self._messages.every)
@@ -66,6 +72,8 @@ class Press:
 class RouterRun:
     """One run. Use it as `Simulation`."""
 
+    number = -1
+
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.kernel = Kernel()
@@ -73,6 +81,8 @@ class RouterRun:
         self.routers = Routers(scenario, self.kernel, self.measures.on_message)
         self.measures.watch(self.routers)
         self.press = Press(scenario, self.kernel, self.routers, self.measures)
+        if list_plugged("checker", scenario.plugin.files):
+            self.kernel.at(scenario.measure_every, self, Look())
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +96,15 @@ class RouterRun:
 
     def advance(self, until_us: int) -> None:
         """Let virtual time pass."""
-        self.kernel.run(min(until_us, self.scenario.duration))
+        with explaining(self.kernel):
+            self.kernel.run(min(until_us, self.scenario.duration))
+
+    def receive(self, event: Look) -> None:
+        """Have a plug-in's checkers look, and plan the next time."""
+        wrong = find_wrong(self)
+        if wrong:
+            raise SimulationError(f"at {seconds(self.kernel.now):.6f} s: {wrong}")
+        self.kernel.at(self.kernel.now + self.scenario.measure_every, self, event)
 
     def finish(self) -> Result:
         """Run to the end, and sum up."""
@@ -103,11 +121,14 @@ class RouterRun:
             "virtual_s": seconds(self.kernel.now),
             "sent_bytes": sum(place.bytes_sent for place in self.routers.places),
         }
+        found |= self.measures.summarise()
+        with explaining(self.kernel):
+            found |= take_measures(self, found)
         return Result(
             self.scenario.name,
             self.scenario.seed,
             self.kernel.trace.compute_digest(),
-            found | self.measures.summarise(),
+            found,
             (),
             (),
             self.measures.list_steps(),

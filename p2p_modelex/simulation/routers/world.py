@@ -6,16 +6,21 @@ more than an idle router has.
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
+
+import msgspec
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.limits import CONNECTIONS_MAX, CONNECTIONS_PER_IP_MAX
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS, Gossiper
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.models.gossip import Message, Router
+from p2p_modelex.simulation.models.gossip import Message, Router, Rpc
 from p2p_modelex.simulation.models.links import CONNECTION_BYTES, REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.wires import DIAL_TRIPS
+from p2p_modelex.simulation.plugin import GOSSIP
 from p2p_modelex.simulation.randomness import derive, open_stream
-from p2p_modelex.simulation.routers.node import Beat, Join, Met, RouterNode
+from p2p_modelex.simulation.routers.node import Beat, Gone, Join, Met, RouterNode
+from p2p_modelex.simulation.routers.sessions import Sessions
 from p2p_modelex.simulation.scenario.tables import Scenario
 
 DRAWS_MAX = 8
@@ -41,9 +46,10 @@ class Routers:
         self._kernel = kernel
         self._links = LinkModel(scenario.links)
         self._on_message = on_message
-        self._draws = self._open_stream("dials")
-        self._routers = self._open_stream("routers")
-        self._ways = self._open_stream("links")
+        self._draws = self.open_stream("dials")
+        self._routers = self.open_stream("routers")
+        self._ways = self.open_stream("links")
+        self._sessions = Sessions(self, kernel, self.open_stream("sessions"))
         self._from: dict[tuple[int, str], int] = {}
         self._dials = [frozenset(one.dials) for one in scenario.population]
         for index in range(len(scenario.population)):
@@ -53,7 +59,8 @@ class Routers:
         for node in self.nodes:
             node.router = self._build_router(node)
 
-    def _open_stream(self, name: str) -> random.Random:
+    def open_stream(self, name: str) -> random.Random:
+        """Return the random numbers of a purpose; a plug-in's has a name of its own."""
         return open_stream(self.scenario.seed, "gossip", name)
 
     def find(self, peer: PeerId) -> RouterNode:
@@ -66,7 +73,7 @@ class Routers:
 
     def _place_all(self, index: int) -> None:
         population, scenario = self.scenario.population[index], self.scenario
-        rng = self._open_stream(f"places/{population.name}")
+        rng = self.open_stream(f"places/{population.name}")
         weights = scenario.links.regions or dict.fromkeys(REGIONS, 1.0)
         names, shares = list(weights), list(weights.values())
         for at in range(population.count):
@@ -96,7 +103,7 @@ class Routers:
             self._links,
             self.scenario.cpu.gossip,
             self.find,
-            self._on_join,
+            self._on_change,
             self._on_message,
         )
         self.nodes.append(node)
@@ -107,12 +114,27 @@ class Routers:
     def _build_router(self, node: RouterNode) -> Router:
         population = self.scenario.population[node.population]
         own = peer_of(node)
-        kind = GOSSIPERS[population.behaviour]
+        kind = GOSSIPERS.get(population.behaviour, Gossiper)
         router = kind(self.scenario.gossip, self._routers, node.send, node.deliver, own)
         if isinstance(router, Gossiper):
             router.turns = population.turns
             router.victims = self.victims.get(population.victims, frozenset())
+        plugged = GOSSIP.get(population.behaviour)
+        if plugged is not None:
+            router.send = partial(self._send_instead, node, plugged)
         return router
+
+    def _send_instead(
+        self,
+        node: RouterNode,
+        act: Callable[[Router, PeerId, Rpc, int], Rpc | None],
+        peer: PeerId,
+        rpc: Rpc,
+    ) -> None:
+        now, turns = self._kernel.now, self.scenario.population[node.population].turns
+        found = rpc if now < turns else act(node.router, peer, rpc, now)
+        if found is not None:
+            node.send(peer, found)
 
     def _find_victims(self) -> dict[str | None, frozenset[PeerId]]:
         populations = self.scenario.population
@@ -125,16 +147,65 @@ class Routers:
 
     # Who connects to whom.
 
-    def _on_join(self, node: RouterNode) -> None:
+    def _on_change(self, node: RouterNode, event: msgspec.Struct) -> None:
+        if type(event) is Join:
+            node.seeks = False
+            if not node.is_away:
+                self.join(node)
+        elif type(event) is Gone:
+            self._on_gone(node, event.peer)
+        else:
+            self._sessions.receive(node, event)
+
+    def join(self, node: RouterNode) -> None:
         """Dial who is missing, now and as long as there are too few to be had."""
         if not node.is_up:
-            node.is_up = True
-            self.joined.setdefault((node.population, node.shard), []).append(node)
-        wanted = self.scenario.population[node.population].neighbours - node.outbound
+            node.is_up, node.up_from = True, self._kernel.now
+            pool = self.joined.setdefault((node.population, node.shard), [])
+            node.slot = len(pool)
+            pool.append(node)
+            self._sessions.begin(node)
+        wanted = self.scenario.population[node.population].neighbours - len(node.dialled)
         for other in self._draw(node, wanted):
             self._connect(node, other)
             wanted -= 1
         if wanted > 0:
+            self._seek(node)
+
+    def _on_gone(self, node: RouterNode, peer: PeerId) -> None:
+        if node.connected.pop(peer, None) is None:
+            return  # it has left too
+        if peer in node.dialled:
+            node.dialled.discard(peer)
+            self._seek(node)
+        else:
+            self._from[node.number, self.find(peer).address] -= 1
+        node.router.remove(peer, self._kernel.now)
+
+    def break_off(self, node: RouterNode) -> None:
+        """Its process is killed: whoever was connected to it hears of it behind all that it said,
+        and what it knew is gone.
+        """
+        node.is_up = False
+        pool = self.joined[node.population, node.shard]
+        last = pool.pop()
+        if last is not node:
+            pool[node.slot], last.slot = last, node.slot
+        for peer, arrives in node.connected.items():
+            other = self.find(peer)
+            hears = self._kernel.now + self._links.get_latency(node.place, other.place)
+            self._kernel.at(max(hears, arrives), other, Gone(peer_of(node)))
+            if peer not in node.dialled:
+                self._from[node.number, other.address] -= 1
+        node.connected.clear()
+        node.dialled.clear()
+        before, node.router = node.router, self._build_router(node)
+        # The numbers of its messages go on, as they are times in libp2p, and so do counts.
+        node.router.sequence, node.router.tally = before.sequence, before.tally
+
+    def _seek(self, node: RouterNode) -> None:
+        if not node.seeks:
+            node.seeks = True
             self._kernel.at(self._kernel.now + PAUSE_US, node, Join())
 
     def _draw(self, node: RouterNode, wanted: int) -> Iterator[RouterNode]:
@@ -152,6 +223,7 @@ class Routers:
             if (
                 other is not node
                 and peer_of(other) not in node.connected
+                and peer_of(node) not in other.connected  # it has not heard that one left
                 and self._admits(other, node)
             ):
                 yield other
@@ -165,8 +237,7 @@ class Routers:
         return node.inbound < CONNECTIONS_MAX and same < CONNECTIONS_PER_IP_MAX
 
     def _connect(self, node: RouterNode, other: RouterNode) -> None:
-        node.outbound += 1
-        other.inbound += 1
+        node.dialled.add(peer_of(other))
         where = other.number, node.address
         self._from[where] = self._from.get(where, 0) + 1
         node.connected[peer_of(other)] = other.connected[peer_of(node)] = 0

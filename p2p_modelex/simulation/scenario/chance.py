@@ -132,7 +132,7 @@ class _Chance:
     def _draw_routers(self) -> tuple[Population, ...]:
         """A world of gossip alone."""
         rng = self._open("routers")
-        honest = Population(name="honest", role="router", count=rng.randint(5, 40))
+        count = rng.randint(5, 40)
         dials = rng.choice(((), ("honest",)))
         liars = tuple(
             Population(
@@ -147,6 +147,10 @@ class _Chance:
             )
             for name in GOSSIPERS
             if name != "honest" and self._has("gossiper", name)
+        )
+        session = rng.choice((None, Duration(5 * _S), Duration(60 * _S)))
+        honest = Population(
+            name="honest", role="router", count=count, session=session, downtime=Duration(5 * _S)
         )
         return (honest, *liars)
 

@@ -15,7 +15,7 @@ from p2p_modelex.simulation.scenario.explaining import Explainer, find_nearest
 from p2p_modelex.simulation.scenario.plugins import PluginFile, load_plugin, read_plugins
 from p2p_modelex.simulation.scenario.quantities import read_quantity
 from p2p_modelex.simulation.scenario.sense import validate_scenario
-from p2p_modelex.simulation.scenario.tables import PLUGINS_MAX, Plugins, Scenario
+from p2p_modelex.simulation.scenario.tables import PLUGINS_MAX, Plugins, Scenario, Workload
 from p2p_modelex.simulation.scenario.texts import read_text
 
 FILE_BYTES = 256 * KIB
@@ -28,7 +28,9 @@ def read_scenario(path: Path, settings: Sequence[str] = ()) -> Scenario:
     """
     text = read_scenario_text(path)
     plugins = read_plugins(list_plugins(text, path.name, settings), path.parent)
-    return parse_scenario(text, source=path.name, settings=settings, plugins=plugins)
+    return parse_scenario(
+        text, source=path.name, settings=settings, plugins=plugins, folder=path.parent
+    )
 
 
 def read_scenario_text(path: Path) -> str:
@@ -66,9 +68,10 @@ def parse_scenario(
     source: str = "scenario",
     settings: Sequence[str] = (),
     plugins: Sequence[PluginFile] = (),
+    folder: Path = Path(),
 ) -> Scenario:
     """Parse the text of a scenario; `source` is its name in messages, `plugins` are all that it
-    names and those besides. BadInput.
+    names and those besides, `folder` is where the paths of its records begin. BadInput.
     """
     table = _parse_table(text, source, settings)
     reader = Explainer(text, source)
@@ -83,12 +86,23 @@ def parse_scenario(
             raise reader.point(place, "files", f"plug-in {name!r} is not here", hint)
     for plugin in plugins:
         load_plugin(plugin)
-    scenario = msgspec.structs.replace(scenario, plugin=Plugins(files=tuple(names)))
+    scenario = msgspec.structs.replace(
+        scenario,
+        plugin=Plugins(files=tuple(names)),
+        workload=tuple(_place(one, folder) for one in scenario.workload),
+    )
     try:
         validate_scenario(scenario)
     except Nonsense as error:
         raise reader.point(error.place, error.key, str(error), error.hint) from error
     return scenario
+
+
+def _place(workload: Workload, folder: Path) -> Workload:
+    """Say where its record is, so that it is found wherever the run is carried out."""
+    if workload.trace is None:
+        return workload
+    return msgspec.structs.replace(workload, trace=str((folder / workload.trace).absolute()))
 
 
 def scale(scenario: Scenario, nodes: int) -> Scenario:

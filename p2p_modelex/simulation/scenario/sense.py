@@ -10,9 +10,10 @@ from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.lengths import PUBLISHED
 from p2p_modelex.simulation.models.links import REGIONS
 from p2p_modelex.simulation.models.pace import DEVICES, SIZES, compute_room
-from p2p_modelex.simulation.plugin import PRICING, ROUTING
+from p2p_modelex.simulation.plugin import GOSSIP, PRICING, ROUTING
 from p2p_modelex.simulation.scenario.amounts import Nonsense, validate_amounts
 from p2p_modelex.simulation.scenario.explaining import find_nearest
+from p2p_modelex.simulation.scenario.measures import list_measures, list_taken, suggest_measure
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Engine, Gossip, Shards
 from p2p_modelex.simulation.scenario.tables import (
@@ -55,17 +56,32 @@ def validate_scenario(scenario: Scenario) -> None:
     names = [one.name for one in scenario.population]
     for at, population in enumerate(scenario.population):
         _validate_population(scenario, population, names, ("population", at))
+    is_honest = any(one.behaviour == "honest" for one in scenario.population)
+    if not scenario.has_cores and not is_honest:
+        why = "no router is honest, and what honest ones hear is measured"
+        raise Nonsense(("population", 0), "behaviour", why, "add an honest population")
     for at, policy in enumerate(scenario.policy):
         _validate_policy(policy, ("policy", at))
     for at, workload in enumerate(scenario.workload):
         _validate_workload(scenario, workload, ("workload", at))
     for at, fault in enumerate(scenario.fault):
         _validate_fault(scenario, fault, names, ("fault", at))
+    _validate_measures(scenario)
+
+
+def _validate_measures(scenario: Scenario) -> None:
+    for name in list_taken(scenario):
+        why = f"a run has a measure {name!r} of its own"
+        raise Nonsense(("plugin", None), "files", why, "give the plug-in's another name")
     for at, expected in enumerate(scenario.hold):
-        _validate_hold(expected, ("hold", at))
+        _validate_hold(scenario, expected, ("hold", at))
 
 
-def _validate_hold(expected: Expectation, place: Place) -> None:
+def _validate_hold(scenario: Scenario, expected: Expectation, place: Place) -> None:
+    name = expected.measure
+    if name not in list_measures(scenario):
+        hint = suggest_measure(name, scenario)
+        raise Nonsense(place, "measure", f"no run of it has a measure {name!r}", hint)
     least, most = expected.at_least, expected.at_most
     if least is None and most is None:
         raise Nonsense(place, "measure", "no number to hold it to", "at_least or at_most")
@@ -96,8 +112,6 @@ def _validate_routers(scenario: Scenario) -> None:
         if scenario.messages is not None or scenario.shards != Shards():
             raise Nonsense(TOP, "name", "[messages] and [shards] are for routers", "remove them")
         return
-    if scenario.plugin.files:
-        raise Nonsense(("plugin", None), "files", "plug-ins are for whole nodes", "remove them")
     if scenario.messages is None:
         raise Nonsense(TOP, "name", "routers alone, and nothing is said", "add [messages]")
     if not scenario.messages.every:
@@ -109,9 +123,8 @@ def _validate_routers(scenario: Scenario) -> None:
         hint = "each <= count"
         raise Nonsense(("shards", None), "each", "a node in more shards than there are", hint)
     for at, one in enumerate(scenario.population):
-        if one.session is not None or one.hidden:
-            place = ("population", at)
-            raise Nonsense(place, "name", "routers alone neither leave nor hide", "remove it")
+        if one.hidden:
+            raise Nonsense(("population", at), "hidden", "routers alone do not hide", "remove it")
 
 
 def _validate_population(
@@ -119,7 +132,7 @@ def _validate_population(
 ) -> None:
     if names.count(population.name) > 1:
         raise Nonsense(place, "name", f"two populations {population.name!r}", "rename one")
-    behaviours = BEHAVIOURS if scenario.has_cores else GOSSIPERS
+    behaviours = [*BEHAVIOURS] if scenario.has_cores else [*GOSSIPERS, *GOSSIP]
     if population.behaviour not in behaviours:
         hint = find_nearest(population.behaviour, behaviours)
         raise Nonsense(place, "behaviour", f"no behaviour {population.behaviour!r}", hint)

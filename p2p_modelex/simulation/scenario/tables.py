@@ -136,8 +136,8 @@ class Workload(Table, frozen=True, kw_only=True):
     are Gamma (BurstGPT, arXiv 2401.17644: a `cv` of 1.4); `diurnal`, a rate that swings within a
     `day`, from the middle of its rise on. cv: the coefficient of variation of bursty pauses. day:
     the period of a diurnal rate. swing: how far it goes from its mean, as a share. trace: a
-    recorded workload instead (recorded.py), a path from where you run it, whose requests its nodes
-    share out; `every` and lengths are the record's then. lengths: those of a published trace
+    recorded workload instead (recorded.py), a path from the scenario's folder, whose requests its
+    nodes share out; `every` and lengths are the record's then. lengths: those of a published trace
     (models/lengths.toml), instead of the three of log-normal ones. hourly: what a node may spend in
     an hour of the run; it asks for nothing once that is gone. reserve: the most it gives for 1,000
     completion tokens, as a median. reserve_spread: its sigma from request to request. starts: when
@@ -243,8 +243,8 @@ class Policy(Table, frozen=True, kw_only=True):
 class Expectation(Table, frozen=True, kw_only=True):
     """What must hold when the run ends, or it fails with code 16.
 
-    measure: a row of the table that a run prints. at_most: it must not be over that. at_least: it
-    must not be under that.
+    measure: one of those at the end of docs/scenarios.md, or a plug-in's. at_most: it must not be
+    over that. at_least: it must not be under that.
     """
 
     measure: Label
