@@ -180,7 +180,10 @@ class _Watch:
     def _on_sent(self, payload: bytes) -> None:
         kind = _NO.get(payload[_TAG_AT]) if len(payload) > _TAG_AT else None
         if kind is not None:
-            said = msgspec.msgpack.decode(payload, type=kind)
+            try:
+                said = msgspec.msgpack.decode(payload, type=kind)
+            except msgspec.MsgspecError:  # a liar's need not be whole
+                return
             self._reach.note("refusals" if kind is Refused else "failures", said.code)
             self._reach.note_rules(said.reason)
 

@@ -107,6 +107,9 @@ class World:
         machine.lives += 1
         machine.joined_us = self.kernel.now
         number = machine.number
+        if machine.lives > 1 and machine.population.changes:
+            changing = self.open_stream("changes", number, machine.lives)
+            machine.edition += changing.random() < machine.population.changes
         proof = machine.build_ownership()
         core = NodeCore(
             machine.build_identity(),
