@@ -1,6 +1,7 @@
 """What an event of the simulator costs as the world grows, against the heap and digest alone.
 
-`python -m benchmarks.simulation --plot FILE.png` takes more sizes and draws them (needs matplotlib).
+`python -m benchmarks.simulation --plot FILE.png` takes more sizes and draws them
+(needs matplotlib).
 """
 
 import argparse

@@ -255,27 +255,27 @@ class _Watch:
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         take = self._inputs.get(type(happened))
         if take is not None:
             take(life, happened)
 
     def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         for take in self._effects.get(type(effect), ()):
             take(life, effect)
 
     def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         for take in self._rows:
             take(life, rows)
 
     def on_ban(self, life: Life, peer: PeerId) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         if self._ban is not None:
             self._ban(life, peer)
 
     def on_gossip(self, life: Life, message: Message) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         if self._gossip is not None:
             self._gossip(life, message)

@@ -24,7 +24,8 @@ from p2p_modelex.records.job import Failed, FailureCode, RefusalCode, Refused
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.gossip import Message
-from p2p_modelex.simulation.nodes.life import Life, Observer
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.nodes.observer import Observer
 from p2p_modelex.simulation.opening import Run
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.options import OPTIONS
