@@ -32,6 +32,14 @@ OFFENCES: dict[str, float] = {
 }
 UNKNOWN_OFFENCE = 10.0
 
+ACCIDENTS = ("unpaid", "stalled")
+"""What jobs die of. All that run over one link die when it is clogged, of one cause, so those of
+ACCIDENT_S count once. By themselves they keep nobody away: what they cost is bounded by debts and
+places. They take the patience with all else.
+"""
+ACCIDENT_S = 60.0
+"""The longest of an exchange's timeouts: what runs as a link is clogged has died within it."""
+
 # A little below: what came a moment ago has decayed a little.
 REFUSED_AT = 95.0
 HOST_PATIENCE = 3.0
@@ -70,6 +78,7 @@ class _Score:
     value: float
     at_s: float
     refused_until_s: float = 0.0
+    accident_until_s: float = 0.0
 
     def decayed(self, now_s: float) -> float:
         return float(self.value * 0.5 ** ((now_s - self.at_s) / HALF_LIFE_S))
@@ -82,12 +91,17 @@ class _Table:
         self._refused_at = refused_at
         self._scores: OrderedDict[Hashable, _Score] = OrderedDict()
 
-    def add(self, key: Hashable, weight: float, now_s: float) -> bool:
+    def add(self, key: Hashable, offence: str, now_s: float) -> bool:
         """Raise a score; True if its owner is now to be kept away."""
         score = self._scores.setdefault(key, _Score(0.0, now_s))
         self._scores.move_to_end(key)
         if len(self._scores) > SCORES_MAX:
             self._scores.popitem(last=False)
+        if offence in ACCIDENTS:
+            if now_s < score.accident_until_s:
+                return False
+            score.accident_until_s = now_s + ACCIDENT_S
+        weight = OFFENCES.get(offence, UNKNOWN_OFFENCE)
         score.value, score.at_s = score.decayed(now_s) + weight, now_s
         if score.value < self._refused_at:
             return False
@@ -119,15 +133,14 @@ class Reputation:
 
     def blame_peer(self, peer: PeerId, offence: str, now_s: float) -> bool:
         """Count an offence against a peer; True if it is now to be kept away."""
-        return self._peers.add(peer, _weigh(offence), now_s)
+        return self._peers.add(peer, offence, now_s)
 
     def blame_host(self, host: str, offence: str, now_s: float) -> bool:
         """Count an offence against an address and its subnet; True if it is to be kept away."""
         if self.is_exempt(host):
             return False
-        weight = _weigh(offence)
-        refused = self._hosts.add(host, weight, now_s)
-        return self._subnets.add(subnet_of(host), weight, now_s) or refused
+        refused = self._hosts.add(host, offence, now_s)
+        return self._subnets.add(subnet_of(host), offence, now_s) or refused
 
     def refuses_peer(self, peer: PeerId, now_s: float) -> bool:
         return self._peers.refuses(peer, now_s)
@@ -143,7 +156,3 @@ class Reputation:
     def score(self, peer: PeerId, now_s: float) -> float:
         """A peer's offences, decayed; 0 is spotless."""
         return self._peers.get(peer, now_s)
-
-
-def _weigh(offence: str) -> float:
-    return OFFENCES.get(offence, UNKNOWN_OFFENCE)

@@ -21,6 +21,7 @@ from p2p_modelex.simulation.actors.workload import Customers
 from p2p_modelex.simulation.checks.bills import Bills
 from p2p_modelex.simulation.checks.checkers import Checkers
 from p2p_modelex.simulation.checks.exposure import Exposure
+from p2p_modelex.simulation.checks.knowledge import check_directories
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubScheme
@@ -38,8 +39,6 @@ from p2p_modelex.simulation.results.settling import Settling
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import Expectation, Scenario
 
-PAIRS_MAX = 2_000_000
-"""Pairs of a node and an advertiser that are looked at in the end."""
 SCANS = 4
 """Directories looked through at each sample, in turn."""
 
@@ -151,7 +150,8 @@ class Simulation:
         found = self.sum_up()
         if self.scenario.settle:
             self.customers.check_ended()
-            self._check_directories()
+            over = self.scenario.duration - self.scenario.settle
+            check_directories(self.world, START_MS + over // 1000)
         unmet = list_unmet(self.scenario, found.measures)
         return msgspec.structs.replace(found, unmet=unmet, is_whole=True)
 
@@ -201,37 +201,6 @@ class Simulation:
         self.measures.forget(life)
         self.customers.forget(life)
         self.exposure.forget(life)
-
-    def _check_directories(self) -> None:
-        """Whoever is honest and was up as the world began to settle knows what every other such
-        node had said by then.
-        """
-        until = START_MS + (self.scenario.duration - self.scenario.settle) // 1000
-        up = [
-            machine.life
-            for machine in self.world.alive.values()
-            if machine.life is not None
-            and machine.is_honest
-            and START_MS + machine.joined_us // 1000 < until
-        ]
-        said: dict[PeerId, int] = {}
-        for life in up:
-            own = life.core.directory.get(life.peer)
-            if own is not None and own.advertisement.sequence < until:
-                said[life.peer] = own.advertisement.sequence
-        most = max(1, PAIRS_MAX // max(1, len(said)))
-        rng = self.world.open_stream("final")
-        for life in rng.sample(up, most) if len(up) > most else up:
-            self._check_known(life, said)
-
-    def _check_known(self, life: Life, said: dict[PeerId, int]) -> None:
-        for peer, sequence in said.items():
-            held = life.core.directory.get(peer)
-            if held is None or held.advertisement.sequence < sequence:
-                other, at = self.world.by_peer[peer].number, (sequence - START_MS) / 1000
-                raise SimulationError(
-                    f"node {life.number} does not know what node {other} said at {at:.3f} s"
-                )
 
 
 def find_unmet(wanted: Expectation, measures: Mapping[str, float]) -> str | None:
@@ -286,27 +255,27 @@ class _Watch:
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         take = self._inputs.get(type(happened))
         if take is not None:
             take(life, happened)
 
     def on_effect(self, life: Life, effect: fx.Effect, _: int) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         for take in self._effects.get(type(effect), ()):
             take(life, effect)
 
     def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         for take in self._rows:
             take(life, rows)
 
     def on_ban(self, life: Life, peer: PeerId) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         if self._ban is not None:
             self._ban(life, peer)
 
     def on_gossip(self, life: Life, message: Message) -> None:
-        """See life.Observer."""
+        """See observer.Observer."""
         if self._gossip is not None:
             self._gossip(life, message)

@@ -4,6 +4,8 @@ import pytest
 
 from p2p_modelex.ids import PeerId
 from p2p_modelex.net.reputation import (
+    ACCIDENT_S,
+    ACCIDENTS,
     HALF_LIFE_S,
     OFFENCES,
     REFUSED_AT,
@@ -16,7 +18,7 @@ from p2p_modelex.net.reputation import (
 PEER, OTHER = PeerId(b"p" * 38), PeerId(b"o" * 38)
 
 
-@pytest.mark.parametrize("offence", sorted(OFFENCES))
+@pytest.mark.parametrize("offence", sorted(set(OFFENCES) - set(ACCIDENTS)))
 def test_so_many_of_each_keep_a_peer_away_for_a_while(offence: str) -> None:
     known = Reputation()
     times = round(REFUSED_AT / OFFENCES[offence])
@@ -25,6 +27,24 @@ def test_so_many_of_each_keep_a_peer_away_for_a_while(offence: str) -> None:
     assert known.refuses_peer(PEER, REFUSED_S - 1)
     assert not known.refuses_peer(PEER, REFUSED_S)
     assert not known.refuses_peer(OTHER, 0.0)
+
+
+def test_what_jobs_die_of_together_counts_once() -> None:
+    known = Reputation()
+    for number in range(100):
+        assert not known.blame_peer(PEER, ACCIDENTS[number % 2], number / 100)
+        assert not known.blame_host("192.0.2.1", ACCIDENTS[number % 2], number / 100)
+    assert known.score(PEER, 1.0) <= OFFENCES[ACCIDENTS[0]]
+    assert not known.refuses_host("192.0.2.1", 1.0)
+    known.blame_peer(PEER, ACCIDENTS[0], ACCIDENT_S)
+    assert known.score(PEER, ACCIDENT_S) > OFFENCES[ACCIDENTS[0]]
+
+
+def test_accidents_take_the_patience_with_all_else_and_keep_nobody_away() -> None:
+    known = Reputation()
+    for second in range(3600):
+        assert not known.blame_peer(PEER, "unpaid", float(second))
+    assert [known.blame_peer(PEER, "protocol", 3600.0) for _ in range(3)] == [False, False, True]
 
 
 def test_offences_are_forgiven_with_time() -> None:

@@ -161,6 +161,17 @@ def test_directories_that_stay_apart() -> None:
     assert_found("does not know what node", meddle=cut)
 
 
+def test_a_node_that_forgot_a_neighbour_though_liars_are_near() -> None:
+    def forget(run: Simulation) -> None:
+        run.advance(99_999_999)
+        forgetful, other = run.world.machines[1], run.world.machines[2]
+        assert forgetful.life is not None
+        forgetful.life.core.directory._held.remove(other.peer)
+
+    liars = '[[population]]\nname = "liars"\ncount = 2\nbehaviour = "eclipser"\n'
+    assert_found("node 1 does not know what node 2", MESH + liars, forget)
+
+
 def test_a_request_that_never_ends(monkeypatch: Patch) -> None:
     take = Life.receive
 

@@ -186,3 +186,19 @@ def test_who_says_goodbye_is_not_sold_from_any_more() -> None:
     polite = play(MARKET, *settings, "population.1.goodbye=15 s").measures
     assert polite["finished"] > 0
     assert polite["restarted"] < killed["restarted"]
+
+
+@pytest.mark.slow
+def test_who_starts_again_may_sell_otherwise() -> None:
+    """In turns with twice the credit, and with the first and other weights."""
+    settings = ("population.1.session=10 s", "population.1.downtime=1 s", "population.1.changes=1")
+    with Simulation(build(MARKET, *settings)) as run:
+        seller, sold = run.world.machines[1], {}
+        while seller.edition < 3:
+            run.advance(run.kernel.now + 100_000)
+            shop = seller.build_shop(seller.build_ownership())
+            assert shop is not None
+            sold[seller.edition] = shop.advertised[0]
+        assert run.finish().measures["finished"] > 0
+    assert [sold[at].credit_tokens for at in range(4)] == [64, 128, 64, 128]
+    assert sold[0].weights == sold[1].weights != sold[2].weights == sold[3].weights

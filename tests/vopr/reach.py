@@ -24,7 +24,8 @@ from p2p_modelex.records.job import Failed, FailureCode, RefusalCode, Refused
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.models.gossip import Message
-from p2p_modelex.simulation.nodes.life import Life, Observer
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.nodes.observer import Observer
 from p2p_modelex.simulation.opening import Run
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.options import OPTIONS
@@ -180,7 +181,10 @@ class _Watch:
     def _on_sent(self, payload: bytes) -> None:
         kind = _NO.get(payload[_TAG_AT]) if len(payload) > _TAG_AT else None
         if kind is not None:
-            said = msgspec.msgpack.decode(payload, type=kind)
+            try:
+                said = msgspec.msgpack.decode(payload, type=kind)
+            except msgspec.MsgspecError:  # a liar's need not be whole
+                return
             self._reach.note("refusals" if kind is Refused else "failures", said.code)
             self._reach.note_rules(said.reason)
 

@@ -34,7 +34,7 @@ class Intake:
         self._told = 0
         self._calls = CallReader() if purchase.request.tools else None
         self.window = 0
-        """How many wei the provider works ahead of vouchers; 0 until the job started."""
+        """How many wei we let the provider work ahead of vouchers; 0 until the job started."""
 
     @property
     def tokens(self) -> int:
@@ -83,7 +83,12 @@ class Intake:
         quote = self._quote
         assert quote is not None
         cost = self._compute_cost(quote.prompt_tokens, quote.max_tokens)
-        return self._explain(quote.window, cost)
+        return self._explain(self._limit_window(quote.window, quote.prompt_tokens), cost)
+
+    def _limit_window(self, window: int, prompt_tokens: int) -> int:
+        """Return as much of a window as was advertised: the credit may have been raised since."""
+        purchase = self._purchase
+        return min(window, pricing.compute_window(purchase.offer, purchase.request, prompt_tokens))
 
     def _explain(self, window: int, cost: int) -> str:
         purchase = self._purchase
@@ -123,8 +128,6 @@ class Intake:
         prompt, completion = quote.prompt_price, quote.completion_price
         if prompt > offer.prompt_price or completion > offer.completion_price:
             raise JobRefused("price_changed", "EXC-5: it asks more than was advertised")
-        if quote.window > pricing.compute_window(offer, purchase.request, quote.prompt_tokens):
-            raise RemoteProtocolError("EXC-5", "the quote's window is not what was agreed")
         if quote.valid_until < now:  # a link or a clock may be slow: nobody is to blame
             raise JobRefused("quote_expired", "EXC-5: the quote came too late")
         self._quote = quote
@@ -141,16 +144,13 @@ class Intake:
         self._check_prompt_tokens(started.prompt_tokens)
         if self._quote is not None and started.prompt_tokens != self._quote.prompt_tokens:
             raise RemoteProtocolError("EXC-17", "not the prompt tokens of the quote")
-        most = pricing.compute_window(purchase.offer, purchase.request, started.prompt_tokens)
-        if self._quote is not None:
-            most = min(most, self._quote.window)
-        if started.window > most:
-            raise RemoteProtocolError("EXC-17", f"a window of {started.window}, at most {most}")
+        if self._quote is not None and started.window > self._quote.window:
+            raise RemoteProtocolError("EXC-17", "a wider window than the quote's")
         cost = self._compute_cost(started.prompt_tokens, purchase.request.max_tokens)
         if cost > purchase.max_cost:
             raise RemoteProtocolError("EXC-6", "the job may cost more than was allowed")
         self._prompt_tokens = started.prompt_tokens
-        self.window = started.window
+        self.window = self._limit_window(started.window, started.prompt_tokens)
 
     def take_chunk(self, chunk: Chunk) -> None:
         """Check a piece of output; RemoteProtocolError EXC-10 or EXC-11."""

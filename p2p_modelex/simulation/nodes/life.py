@@ -6,7 +6,7 @@ written, and inputs that come meanwhile wait. A crash in between loses both.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -30,6 +30,8 @@ from p2p_modelex.simulation.models.gossip import Message, Router, Rpc
 from p2p_modelex.simulation.models.transactions import Deposit, get_signed
 from p2p_modelex.simulation.nodes.alarms import Alarms, TimerDue
 from p2p_modelex.simulation.nodes.disk import Disk
+from p2p_modelex.simulation.nodes.engines import Engines
+from p2p_modelex.simulation.nodes.observer import Observer
 from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.settings import Cpu
@@ -58,26 +60,6 @@ class Banned(msgspec.Struct, frozen=True, gc=False):
 
 
 Step = Callable[[UnixMs], Iterable[fx.Effect]]
-
-
-class Observer(Protocol):
-    """Who watches every step: checkers and measures."""
-
-    def on_input(self, life: "Life", happened: inp.Input) -> None: ...
-
-    def on_effect(self, life: "Life", effect: fx.Effect, at: int) -> None:
-        """An effect, in its order, before it is carried out at a time (microseconds)."""
-        ...
-
-    def on_rows(self, life: "Life", rows: tuple[Row, ...]) -> None:
-        """Rows that are about to become durable."""
-        ...
-
-    def on_gossip(self, life: "Life", message: Message) -> None: ...
-
-    def on_ban(self, life: "Life", peer: PeerId) -> None:
-        """A peer has offended too often, and is kept away."""
-        ...
 
 
 class Life:
@@ -117,7 +99,7 @@ class Life:
         self._cpu = cpu
         self._heartbeat_us = heartbeat_us
         self._twist = twist
-        self._engines: dict[str, EngineModel] = {}
+        self._engines = Engines(kernel, self)
         self._reputation = Reputation()
         self._limiter = GossipLimiter(GossipRates())
         self._busy_until = 0
@@ -133,7 +115,7 @@ class Life:
             Written: self._on_written,
             Rpc: self._on_rpc,
             Heartbeat: self._on_heartbeat,
-            EngineStep: self._on_engine,
+            EngineStep: self._engines.on_step,
             Banned: lambda event: self.wires.drop(event.peer),
         }
 
@@ -146,9 +128,9 @@ class Life:
             fx.ResetStream: lambda e: self.wires.end(e.stream, self._acting_at, clean=False),
             fx.SetTimer: self._set_timer,
             fx.CancelTimer: self._cancel_timer,
-            fx.CountTokens: self._count,
-            fx.Generate: self._generate,
-            fx.StopGenerating: self._stop,
+            fx.CountTokens: lambda effect: self._engines.count(effect, self._acting_at),
+            fx.Generate: lambda effect: self._engines.generate(effect, self._acting_at),
+            fx.StopGenerating: lambda effect: self._engines.stop(effect, self._acting_at),
             fx.Publish: self._publish,
             fx.Penalize: self._penalize,
             fx.Emit: lambda _: None,
@@ -175,7 +157,7 @@ class Life:
 
     def begin(self, engines: dict[str, EngineModel], jitter_us: int) -> None:
         """Come alive: the core's first step, and the first heartbeat within `jitter_us`."""
-        self._engines = engines
+        self._engines.load(engines)
         self._handlers.update(self.wires.handlers)
         self.kernel.at(self.kernel.now + jitter_us, self, Heartbeat())
         self.perform(self.core.start)
@@ -301,30 +283,6 @@ class Life:
         connection = self.wires.streams[stream].connection
         is_ours = connection.opener is self.wires
         return (connection.other if is_ours else connection.opener).peer
-
-    def _count(self, effect: fx.CountTokens) -> None:
-        engine = self._find_engine(effect)
-        if engine is not None:
-            engine.count(effect.job, effect.request, self._acting_at)
-
-    def _generate(self, effect: fx.Generate) -> None:
-        engine = self._find_engine(effect)
-        if engine is not None:
-            engine.generate(effect.job, effect.request, self._acting_at)
-
-    def _find_engine(self, effect: fx.CountTokens | fx.Generate) -> EngineModel | None:
-        engine = self._engines.get(effect.request.model)
-        if engine is None:
-            failed = inp.EngineFailed(effect.job, "unsupported", "it is not loaded", 0)
-            self.kernel.at(self._acting_at, self, failed)
-        return engine
-
-    def _stop(self, effect: fx.StopGenerating) -> None:
-        for engine in self._engines.values():
-            engine.stop(effect.job, self._acting_at)
-
-    def _on_engine(self, event: EngineStep) -> None:
-        self._engines[event.model].step(self.kernel.now)
 
     def _publish(self, effect: fx.Publish) -> None:
         self.router.publish(effect.topic, effect.payload, self._acting_at)

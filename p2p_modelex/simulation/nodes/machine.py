@@ -36,7 +36,9 @@ _OWNED_FOR_MS = 90 * 86_400 * 1000
 
 @dataclass(eq=False)
 class Machine:
-    """lives: how often its process was started. life: the process that runs, if one does."""
+    """lives: how often its process was started. life: the process that runs, if one does.
+    edition: how often its operator has changed what it sells.
+    """
 
     number: int
     population: Population
@@ -47,6 +49,7 @@ class Machine:
     peer: PeerId = field(init=False)
     address: str = field(init=False)
     lives: int = 0
+    edition: int = 0
     life: Life | None = None
     joined_us: int = 0
     asking: Engine | None = None
@@ -117,7 +120,7 @@ class Machine:
             return None
         if self.asking is not None:
             engines = (self.asking, *engines[1:])
-        offers = tuple(build_offer(engine) for engine in engines)
+        offers = tuple(build_offer(engine, self.edition) for engine in engines)
         fingerprint = Digest(hashlib.sha256(b"simulated engine").digest())
         seller = Seller(
             peer_signer=self.peer_signer,
@@ -131,11 +134,15 @@ class Machine:
         return Shop(seller, offers, sum(slots.values()), slots)
 
 
-def build_offer(engine: Engine) -> Offer:
-    """Return what a population's engine is advertised as."""
+def build_offer(engine: Engine, edition: int) -> Offer:
+    """Return what a population's engine is advertised as: each edition has either other weights
+    than the one before, or twice its credit.
+    """
+    swapped, is_trusting = divmod(edition, 2)
+    name = f"{engine.model}/{swapped}" if swapped else engine.model
     return Offer(
         model=engine.model,
-        weights=hashlib.sha256(b"simulated weights/" + engine.model.encode()).digest(),
+        weights=hashlib.sha256(b"simulated weights/" + name.encode()).digest(),
         kinds=("chat", "completion"),
         context_length=engine.context,
         max_tokens=engine.context,
@@ -143,6 +150,6 @@ def build_offer(engine: Engine) -> Offer:
         prompt_price=Wei(engine.prompt_price // PRICE_TOKENS),
         completion_price=Wei(engine.completion_price // PRICE_TOKENS),
         epoch=0,
-        credit_tokens=engine.credit_tokens,
+        credit_tokens=engine.credit_tokens * (1 + is_trusting),
         deferred_discount=0,
     )

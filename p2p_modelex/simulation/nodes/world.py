@@ -20,8 +20,9 @@ from p2p_modelex.simulation.models.host import Host
 from p2p_modelex.simulation.models.links import REGIONS, LinkModel, Place
 from p2p_modelex.simulation.nodes.disk import Disk
 from p2p_modelex.simulation.nodes.farms import found_farms
-from p2p_modelex.simulation.nodes.life import Life, Observer
+from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
+from p2p_modelex.simulation.nodes.observer import Observer
 from p2p_modelex.simulation.nodes.wires import Wires
 from p2p_modelex.simulation.randomness import derive, open_stream
 from p2p_modelex.simulation.scenario.settings import Engine
@@ -107,6 +108,9 @@ class World:
         machine.lives += 1
         machine.joined_us = self.kernel.now
         number = machine.number
+        if machine.lives > 1 and machine.population.changes:
+            changing = self.open_stream("changes", number, machine.lives)
+            machine.edition += changing.random() < machine.population.changes
         proof = machine.build_ownership()
         core = NodeCore(
             machine.build_identity(),

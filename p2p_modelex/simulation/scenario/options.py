@@ -155,6 +155,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "purse": _money(1.2, 5),
         "deposit": _money(0.01, 0.2, 10),
         "resident": (1,),
+        "changes": (0.5, 1.0),
     },
     Pricing: {
         "policy": ("cost-plus", "undercut", "surge"),

@@ -79,10 +79,12 @@ class Population(Table, frozen=True, kw_only=True):
     it. engine: what a provider sells, `{}` for the defaults; one without sells nothing. pricing:
     how its price changes; the engine's, always, if it has none. also: what it sells beside
     `engine`, on the same machine. resident: how many of these models are loaded at once, all if it
-    has none. purse: money of each at the start. deposit: what a payer puts into a channel. farm:
-    the one that all are members of, by weights as their slots; populations may share it. rates:
-    whether they put ratings of providers on chain: what they saw themselves, or all for liars and
-    nothing for the honest. believes: whose ratings they read, populations by name.
+    has none. changes: the chance that a process that starts again sells otherwise: in turns with
+    twice the credit, and with the first and other weights by the old names. purse: money of each at
+    the start. deposit: what a payer puts into a channel. farm: the one that all are members of, by
+    weights as their slots; populations may share it. rates: whether they put ratings of providers
+    on chain: what they saw themselves, or all for liars and nothing for the honest. believes: whose
+    ratings they read, populations by name.
 
     dials: of routers: the populations that one dials, all if empty. addresses: of routers: IP
     addresses that the population shares, one each if 0. turns: of routers: when one that misbehaves
@@ -109,6 +111,7 @@ class Population(Table, frozen=True, kw_only=True):
     pricing: Pricing | None = None
     also: Annotated[tuple[Engine, ...], Meta(max_length=16)] = ()
     resident: Annotated[int, Meta(ge=1, le=16)] | None = None
+    changes: Share = 0.0
     purse: Money = Money(100 * 10**18)
     deposit: Money = Money(10**18)
     dials: Annotated[tuple[Label, ...], Meta(max_length=TABLES_MAX)] = ()

@@ -187,6 +187,7 @@ def to_requester_asked() -> Iterator[Case]:
     yield "quote", "", (build_quote(),)
     yield "cheaper quote", "", (build_quote(prompt_price=Wei(1), completion_price=Wei(9)),)
     yield "late quote", "", (build_quote(valid_until=NOW - 1),)
+    yield "wider quote", "", (build_quote(window=Wei(81)), Started(JOB, 5, Wei(81)))
     yield "dearer prompt", "", (build_quote(prompt_price=Wei(3)),)
     yield "dearer completion", "", (build_quote(completion_price=Wei(11)),)
     yield "another peer's quote", "EXC-5", (build_quote(OTHER_KEY),)
@@ -197,7 +198,6 @@ def to_requester_asked() -> Iterator[Case]:
         "request": bytes(32),
         "weights": bytes(32),
         "max_tokens": 63,
-        "window": Wei(81),
         "payee": STRANGER.address,
     }
     for field, value in changes.items():
@@ -219,7 +219,7 @@ def to_requester_ordered() -> Iterator[Case]:
     yield "refused after start", "EXC-2", (STARTED, refused)
     yield "another job", "EXC-3", (Started(OTHER_JOB, 5, Wei(80)),)
     yield "implausible prompt", "EXC-17", (Started(JOB, 16 + 64 + 1, Wei(80)),)
-    yield "window too large", "EXC-17", (Started(JOB, 5, Wei(81)),)
+    yield "wider window", "", (Started(JOB, 5, Wei(81)),)
     yield "a gap", "EXC-10", (STARTED, CHUNKS[1])
     yield "an empty chunk", "EXC-10", (STARTED, CHUNKS[0], Chunk(JOB, 1, "", 1, ()))
     yield "tokens shrink", "EXC-11", (STARTED, CHUNKS[0], Chunk(JOB, 1, "x", 0, ()))

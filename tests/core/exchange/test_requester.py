@@ -341,6 +341,22 @@ def test_a_provider_that_ignores_a_cancel_gets_one_window() -> None:
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
+def test_of_a_wider_window_than_advertised_no_more_is_counted(is_fast: bool) -> None:
+    """EXC-17: the credit may have been raised since, and a liar gains nothing by saying so."""
+    limit = Wei(2_000 if is_fast else 80)
+    buyer = begun(build_purchase(is_fast=is_fast, max_window=limit))
+    if not is_fast:
+        buyer.send(build_quote(window=Wei(10**6)))
+    buyer.send(Started(JOB, 5, Wei(10**6)), Chunk(JOB, 0, "text", 3, ()))
+    assert [m.voucher.voucher.amount for m in buyer.received() if isinstance(m, Pay)] == [40]
+    buyer.to_requester(given.StreamEnded(R_STREAM, clean=False, reason="lost"))
+    assert buyer.ended().code == "stream"
+    last = [row for row in buyer.r.rows if isinstance(row, JobRow)][-1]
+    assert (last.state, last.paid, last.owed) == ("lost", 40, 40 + 80)
+    assert not buyer.r.penalties
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
 def test_cancelling_before_the_start(is_fast: bool) -> None:
     buyer = begun(build_purchase(is_fast=is_fast))
     buyer.to_requester(given.CancelRun(JOB))
