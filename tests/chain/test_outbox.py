@@ -65,6 +65,19 @@ async def test_a_refusal_after_a_lost_answer_says_nothing(says: str) -> None:
     assert list(scene.endpoint.pool.values()) == list(scene.disk.signed)
 
 
+async def test_a_doubt_says_why_an_endpoint_does_not_take_it_again() -> None:
+    """Its operator can do something about that."""
+    scene = Scene()
+    with pytest.raises(TransactionPending):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    scene.endpoint.pool, scene.endpoint.refuses = {}, "insufficient funds for gas"
+    with pytest.raises(TransactionPending, match="refuses it: insufficient funds for gas"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    scene.endpoint.refuses = ""
+    with pytest.raises(TransactionPending, match=r"was not mined in 0\.05 s$"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+
+
 async def test_a_lost_answer_is_a_doubt_where_receipts_are_not_to_be_had() -> None:
     scene = Scene()
     scene.endpoint.loses, scene.endpoint.refuses = 1, "too many requests"

@@ -92,9 +92,11 @@ class Sender:
     async def repair(self) -> None:
         """Send again what a reorg or a full pool dropped; harmless when nothing was."""
         for sent in await self._find_waiting():
-            # Known already, or refused: then whoever waits for it says so in time.
-            with suppress(RpcError):
+            sent.refusal = ""
+            try:
                 await self._rpc.call("eth_sendRawTransaction", to_hex(sent.newest.raw))
+            except RpcError as error:  # whoever waits for it says so in time
+                sent.refusal = "" if is_known(error) else error.text
 
     async def _find_waiting(self) -> list[Sent]:
         mined = await self._count("latest")

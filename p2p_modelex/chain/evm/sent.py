@@ -23,12 +23,14 @@ _TAKEN = ("nonce too low", "replacement transaction underpriced", "nonce is too 
 @dataclass(slots=True)
 class Sent:
     """What was sent for one nonce: each version does the same, and the last offers the most.
-    outbox: where all versions are kept before they are sent, if they outlive the process.
+    outbox: where all versions are kept before they are sent, if they outlive the process. refusal:
+    what an endpoint said when it was last sent again, if it did not take it.
     """
 
     transaction: Transaction
     versions: list[SignedTransaction]
     outbox: Outbox | None = None
+    refusal: str = ""
 
     @property
     def newest(self) -> SignedTransaction:
@@ -47,7 +49,8 @@ class Sent:
     def doubt(self, why: str) -> TransactionPending:
         """Return the error of whoever cannot say what became of it."""
         return TransactionPending(
-            f"transaction {to_hex(self.newest.hash)} {why}",
+            f"transaction {to_hex(self.newest.hash)} {why}"
+            + (f"; the endpoint refuses it: {self.refusal}" if self.refusal else ""),
             hint="it may still be mined: look for its hash before you repeat it",
         )
 
