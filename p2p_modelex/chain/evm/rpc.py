@@ -33,7 +33,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 # Answers that say "later": HTTP too many requests and server errors, and of EIP-1474 "resource
 # unavailable", with which geth gives up what goes on behind it, and "limit exceeded".
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-_LATER_CODES = frozenset({-32002, -32005})
+_LATER_CODES = (-32002, -32005)  # no set: an endpoint may say a list
 INTERNAL_ERROR = -32603
 """Something broke in the endpoint or behind it, before or after what was asked."""
 
