@@ -67,15 +67,18 @@ class Deployment:
 class Outbox:
     """What was signed for one deposit: all of one nonce, so that one at most is mined. persist:
     makes it durable. Where it is given again, after a lost answer or a crash, what is in it is
-    waited for, and sent again if it must be: the deposit is made once.
+    waited for, and sent again if it must be: the deposit is made once. is_closed: how it ended is
+    known; a higher offer that was on its way is not kept over what has come since.
     """
 
     signed: tuple[bytes, ...]
     persist: Callable[[tuple[bytes, ...]], Awaitable[None]]
+    is_closed: bool = False
 
     async def put(self, *signed: bytes) -> None:
         """Replace what is in it; nothing of it may be sent before this returns."""
-        await self.persist(signed)
+        if not self.is_closed:
+            await self.persist(signed)
         self.signed = signed
 
 

@@ -1,5 +1,6 @@
 """The `modelex` command: parse, call, print. Each command's module is imported when it is used."""
 
+import errno
 import importlib
 import os
 import sys
@@ -10,7 +11,7 @@ import click
 
 from p2p_modelex import __version__
 from p2p_modelex.cli.text import printable
-from p2p_modelex.errors import ModelexError
+from p2p_modelex.errors import BadInput, ModelexError
 
 INTERRUPTED = 130
 """By Ctrl-C: 128 and the number of SIGINT, as shells have it."""
@@ -105,6 +106,9 @@ def _leave(error: BaseException) -> NoReturn:
         # Whoever read our output has gone; the interpreter must not flush into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
+    if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:
+        what = failure.filename or "the output"
+        fail(BadInput(f"cannot write {what}: {failure.strerror}", hint="free space there"))
     if VERBOSE in os.environ:
         raise error
     click.echo(f"error: this is a bug of Modelex: {printable(repr(failure or error))}", err=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 
 from p2p_modelex.cli.common import home_option, print_json, quiet_log, read_home, run_trio, unlock
+from p2p_modelex.cli.doubts import show_doubt, tell_doubt
 from p2p_modelex.cli.text import local_time
 from p2p_modelex.errors import BadInput, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, format_address
@@ -55,7 +56,10 @@ async def _balance(home: Home, as_json: bool) -> None:
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def channels(home: Home, *, as_json: bool) -> None:
-    """List payment channels: what is in them, promised, claimed and owed."""
+    """List payment channels: what is in them, promised, claimed and owed.
+
+    And deposits that were signed, and of which it is not known yet how they ended.
+    """
     run_trio(_channels, home, as_json)
 
 
@@ -77,14 +81,15 @@ class _Line:
 async def _channels(home: Home, as_json: bool) -> None:
     async with _open(home) as books:
         rows = await books.rows()
+        doubts = [row for row in await books.store.deposits() if row.signed]
         epoch = await books.chain.fetch_epoch()
         lines = [
             await _describe(books, row, rows, epoch) for row in rows if isinstance(row, ChannelRow)
         ]
     if as_json:
-        print_json([_show_channel(line) for line in lines])
+        print_json([*map(_show_channel, lines), *map(show_doubt, doubts)])
         return
-    if not lines:
+    if not lines and not doubts:
         click.echo("no channels yet; `modelex run` opens one", err=True)
     for line in lines:
         shown = _show_channel(line)
@@ -103,6 +108,8 @@ async def _channels(home: Home, as_json: bool) -> None:
             + ", ".join(f"{name} {format_ai(amount)}" for name, amount in amounts.items())
             + (f" (split epoch {line.epoch})" if line.epoch else "")
         )
+    for row in doubts:
+        tell_doubt(row)
 
 
 async def _describe(books: Books, row: ChannelRow, rows: list[Row], epoch: Epoch) -> _Line:

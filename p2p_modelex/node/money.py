@@ -112,18 +112,17 @@ class Money:
         while True:
             try:
                 state = await self._send_deposit(effect, outbox)
-            except (PaymentError, TransactionFailed) as error:
-                await self._fail(effect, error, is_pending=False)
-                return
-            except ChainError as error:
-                await self._fail(effect, error, is_pending=bool(outbox.signed))
-                if not outbox.signed:
-                    return
-                await trio.sleep(DOUBT_PAUSE_S)
+            except (PaymentError, ChainError) as error:
+                is_known = isinstance(error, PaymentError | TransactionFailed)
+                outbox.is_closed = is_known or not outbox.signed
+                await self._fail(effect, error, is_pending=not outbox.is_closed)
             else:
+                outbox.is_closed = True
                 log.info("deposited", channel="0x" + state.channel.hex(), wei=state.deposit)
                 await self._tell(ChannelOpened(effect.payee, state))
+            if outbox.is_closed:
                 return
+            await trio.sleep(DOUBT_PAUSE_S)
 
     async def _fail(
         self, effect: OpenChannel | TopUpChannel, error: ModelexError, *, is_pending: bool

@@ -5,7 +5,7 @@ from eth_abi.abi import encode
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.evm.abi import Abi
-from p2p_modelex.chain.evm.sender import TIP_MAX, TIP_MIN, compute_fees
+from p2p_modelex.chain.evm.fees import TIP_MAX, TIP_MIN, compute_fees
 from p2p_modelex.chain.evm.wire import (
     Log,
     read_bytes,

@@ -9,7 +9,7 @@ from p2p_modelex.errors import StoreError, TransactionFailed, TransactionPending
 from p2p_modelex.ids import Digest
 from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.units import AI, Wei
-from tests.chain.test_outbox import Disk
+from tests.chain.pool import Disk
 from tests.chain.worlds import EvmWorld, World, new_key
 
 SALT = Digest(b"\5" * 32)
@@ -53,6 +53,42 @@ async def test_a_deposit_that_was_made_and_cannot_be_read_has_not_failed(
                     await deposit()
         assert (await deposit()).deposit == (AI if is_opening else 2 * AI)
         assert await port.fetch_balance(key.address) == 98 * AI
+
+
+class Behind(EvmChain):
+    """A port to an endpoint whose newest block, asked for a channel, is an old one."""
+
+    stale: ChannelState | None = None
+
+    async def _fetch_channel(self, terms: ChannelTerms, block: str) -> ChannelState | None:
+        return self.stale if block == "latest" else await super()._fetch_channel(terms, block)
+
+
+async def test_a_top_up_is_not_told_of_a_state_before_its_block(evm: EvmWorld) -> None:
+    """One machine of an endpoint may be behind the other, that had the receipt: the payer would top
+    up once more.
+    """
+    key, payer = await evm.new_account()
+    channel = await payer.open_channel(new_key().address, Wei(AI), payer.account)
+    topped = list[ChannelState]()
+    async with (
+        Behind(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
+        Rpc(evm.url) as rpc,
+    ):
+        await rpc.call("anvil_mine", "0x2", retry=False)
+        port.stale = channel
+
+        async def top_up() -> None:
+            topped.append(await port.top_up(channel.terms, Wei(AI), Disk().open()))
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(top_up)
+                while await payer.fetch_channel(channel.terms) == channel:
+                    await trio.sleep(0.01)
+                await trio.sleep(0.1)
+                await rpc.call("anvil_mine", "0x2", retry=False)
+    assert [state.deposit for state in topped] == [2 * AI]
 
 
 async def test_an_opening_with_an_outbox_is_done_once(world: World) -> None:

@@ -14,6 +14,7 @@ from p2p_modelex.chain.evm import search
 from p2p_modelex.chain.evm.abi import Abi
 from p2p_modelex.chain.evm.artifacts import load_contracts
 from p2p_modelex.chain.evm.deploy import deploy
+from p2p_modelex.chain.evm.depth import fetch_deep_block
 from p2p_modelex.chain.evm.plan import Terms
 from p2p_modelex.chain.evm.port import EvmChain
 from p2p_modelex.chain.evm.reader import BlockLogs, BlockReader
@@ -250,14 +251,13 @@ async def test_a_deposit_is_waited_for_where_it_cannot_be_read_once(
         EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
         Rpc(evm.url) as rpc,
     ):
-        read = port.fetch_channel
 
-        async def fail(_: ChannelTerms) -> None:
-            monkeypatch.setattr(port, "fetch_channel", read)
+        async def fail(*_: object) -> None:
+            monkeypatch.setattr(port_module, "fetch_deep_block", fetch_deep_block)
             await rpc.call("anvil_mine", "0x2", retry=False)
             raise ChainUnreachable("it starts anew")
 
-        monkeypatch.setattr(port, "fetch_channel", fail)
+        monkeypatch.setattr(port_module, "fetch_deep_block", fail)
         opened = await port.open_channel(new_key().address, Wei(7), port.account)
         assert opened.deposit == 7
 

@@ -1,122 +1,16 @@
 """A deposit is made once, though its answer is lost or its sender dies: what its outbox is for."""
 
-from collections.abc import Sequence
-from typing import Any, cast
-
 import pytest
 import trio
 import trio.lowlevel
-from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import Outbox
-from p2p_modelex.chain.evm.abi import Abi
-from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
 from p2p_modelex.chain.evm.sender import Sender
-from p2p_modelex.chain.evm.transaction import read_transaction
-from p2p_modelex.chain.evm.wire import to_hex
-from p2p_modelex.errors import (
-    ChainUnreachable,
-    StoreError,
-    TransactionFailed,
-    TransactionPending,
-)
+from p2p_modelex.errors import ChainUnreachable, StoreError, TransactionFailed, TransactionPending
+from tests.chain.pool import Scene
 from tests.chain.worlds import new_key
 
 TO = new_key().address
-
-
-class Disk:
-    """What outlives the process."""
-
-    def __init__(self) -> None:
-        self.signed: tuple[bytes, ...] = ()
-        self.is_full = False
-
-    def open(self) -> Outbox:
-        """The outbox, as a process begins with it."""
-        return Outbox(self.signed, self._write)
-
-    async def _write(self, signed: tuple[bytes, ...]) -> None:
-        await trio.lowlevel.checkpoint()
-        if self.is_full:
-            raise StoreError("the disk is full")
-        self.signed = signed
-
-
-class Endpoint:
-    """An endpoint, and the blocks behind it, of one account. loses: how many of what is sent first
-    get no answer; refuses: what it says after those.
-    """
-
-    def __init__(self) -> None:
-        self.pool: dict[int, bytes] = {}
-        self.mined: list[bytes] = []
-        self.base_fee = 10**9
-        self.is_down = False
-        self.loses = 0
-        self.refuses = ""
-
-    def mine(self) -> None:
-        """Make a block of all that may be in it."""
-        while (raw := self.pool.pop(len(self.mined), None)) is not None:
-            self.mined.append(raw)
-
-    async def call(self, method: str, *params: Any, retry: bool = True) -> Any:
-        """Answer one question."""
-        await trio.lowlevel.checkpoint()
-        if self.is_down:
-            raise ChainUnreachable("nobody answers")
-        match method:
-            case "eth_estimateGas":
-                return hex(21_000)
-            case "eth_feeHistory":
-                return {"baseFeePerGas": [hex(self.base_fee)]}
-            case "eth_getTransactionCount":
-                waiting = len(self.pool) if params[1] == "pending" else 0
-                return hex(len(self.mined) + waiting)
-            case "eth_getTransactionReceipt":
-                return self._find_receipt(params[0])
-        return self._take(bytes.fromhex(params[0][2:]))
-
-    async def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Answer several."""
-        return [await self.call(one.method, *one.params) for one in calls]
-
-    def _take(self, raw: bytes) -> None:
-        if self.loses:
-            self.loses -= 1
-            raise ChainUnreachable("its answer is lost")
-        if self.refuses:
-            raise RpcError(-32000, self.refuses, b"")
-        transaction, _ = read_transaction(raw)
-        if transaction.nonce < len(self.mined):
-            raise RpcError(-32000, "nonce too low", b"")
-        held = self.pool.get(transaction.nonce)
-        if held == raw:
-            raise RpcError(-32000, "already known", b"")
-        if held is not None and read_transaction(held)[0].tip >= transaction.tip:
-            raise RpcError(-32000, "replacement transaction underpriced", b"")
-        self.pool[transaction.nonce] = raw
-
-    def _find_receipt(self, name: str) -> dict[str, Any] | None:
-        if name not in [to_hex(keccak(raw)) for raw in self.mined]:
-            return None
-        numbers = {"blockNumber": "0x1", "gasUsed": "0x1", "status": "0x1"}
-        return {"transactionHash": name, "logs": [], **numbers}
-
-
-class Scene:
-    """A disk, an endpoint, and the key of whoever sends."""
-
-    def __init__(self) -> None:
-        self.disk = Disk()
-        self.endpoint = Endpoint()
-        self.key = new_key()
-
-    def start(self, patience_s: float = 0.05) -> Sender:
-        """Start a process that sends."""
-        rpc = cast(Rpc, self.endpoint)
-        return Sender(rpc, self.key, 31337, Abi([]), receipt_timeout_s=patience_s, repair_s=0.01)
 
 
 async def test_what_was_not_mined_in_time_is_waited_for_and_not_sent_twice() -> None:
@@ -169,6 +63,105 @@ async def test_a_refusal_after_a_lost_answer_says_nothing(says: str) -> None:
     with pytest.raises(TransactionPending, match="was not mined"):
         await sender.send(TO, value=1, outbox=outbox)
     assert list(scene.endpoint.pool.values()) == list(scene.disk.signed)
+
+
+async def test_a_doubt_says_why_an_endpoint_does_not_take_it_again() -> None:
+    """Its operator can do something about that."""
+    scene = Scene()
+    with pytest.raises(TransactionPending):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    scene.endpoint.pool, scene.endpoint.refuses = {}, "insufficient funds for gas"
+    with pytest.raises(TransactionPending, match="refuses it: insufficient funds for gas"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    scene.endpoint.refuses = ""
+    with pytest.raises(TransactionPending, match=r"was not mined in 0\.05 s$"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+
+
+async def test_a_lost_answer_is_a_doubt_where_receipts_are_not_to_be_had() -> None:
+    scene = Scene()
+    scene.endpoint.loses, scene.endpoint.refuses = 1, "too many requests"
+    scene.endpoint.has_no_receipts = True
+    with pytest.raises(TransactionPending, match="may have arrived"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+
+
+async def test_what_broke_in_the_endpoint_may_have_arrived() -> None:
+    """A proxy's internal error may come after what is behind it took the transaction."""
+    scene = Scene()
+    scene.endpoint.breaks = 1
+    sender, outbox = scene.start(patience_s=5), scene.disk.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: sender.send(TO, value=1, outbox=outbox))
+        while not scene.endpoint.pool:
+            await trio.sleep(0.001)
+        scene.endpoint.mine()
+    assert len(scene.endpoint.mined) == 1
+
+
+async def test_a_higher_offer_that_broke_something_may_be_the_one_that_is_mined() -> None:
+    scene = Scene()
+    sender, outbox = scene.start(patience_s=5), scene.disk.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: sender.send(TO, value=1, outbox=outbox))
+        while not scene.endpoint.pool:
+            await trio.sleep(0.001)
+        first = scene.endpoint.pool[0]
+        scene.endpoint.base_fee, scene.endpoint.breaks = 10**10, 1
+        while scene.endpoint.pool[0] == first:
+            await trio.sleep(0.001)
+        scene.endpoint.mine()
+    assert len(scene.endpoint.mined) == 1
+
+
+async def test_what_reverted_has_failed_once_no_reorg_lets_it_succeed() -> None:
+    scene = Scene()
+    sender = scene.start(patience_s=5, confirmations=2)
+    receipts = []
+
+    async def send() -> None:
+        receipts.append(await sender.send(TO, value=1, outbox=scene.disk.open()))
+
+    scene.endpoint.reverts = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        while not scene.endpoint.pool:
+            await trio.sleep(0.001)
+        scene.endpoint.mine()
+        await trio.sleep(0.1)
+        scene.endpoint.undo()
+        scene.endpoint.reverts = False
+        scene.endpoint.mine()
+    assert [receipt.succeeded for receipt in receipts] == [True]
+
+
+async def test_a_nonce_is_taken_once_no_reorg_gives_it_back() -> None:
+    scene = Scene()
+    with pytest.raises(TransactionPending):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    ours = scene.endpoint.pool.pop(0)
+    with pytest.raises(TransactionPending):
+        await scene.start().send(TO, value=2)
+    scene.endpoint.mine()
+    later = scene.start(confirmations=2)
+    with pytest.raises(TransactionPending, match="was not mined"):
+        await later.send(TO, value=1, outbox=scene.disk.open())
+    scene.endpoint.undo()
+    scene.endpoint.pool[0] = ours
+    scene.endpoint.mine()
+    assert (await later.send(TO, value=1, outbox=scene.disk.open())).succeeded
+
+
+async def test_what_another_key_signed_is_not_paid_for_again() -> None:
+    """A higher offer, signed by the new key, would be a second deposit."""
+    scene = Scene()
+    with pytest.raises(TransactionPending):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    scene.key, before = new_key(), scene.disk.signed
+    scene.endpoint.base_fee *= 10
+    with pytest.raises(TransactionFailed, match="another account"):
+        await scene.start().send(TO, value=1, outbox=scene.disk.open())
+    assert scene.disk.signed == before
 
 
 async def test_a_refusal_at_once_is_one() -> None:

@@ -50,11 +50,22 @@ async def test_an_error_has_its_code_text_and_revert_bytes_and_is_not_repeated()
         lambda _: b"",
         lambda _: b"not http\r\n\r\n",
         lambda r: error(r, -32005, "limit exceeded"),
+        lambda r: error(r, -32002, "request timed out"),
         lambda r: http(json.dumps({"id": r["id"]}).encode()),
         lambda r: http(json.dumps({"id": r["id"], "error": 7}).encode()),
         lambda _: http(b"[]"),
     ],
-    ids=["silence", "503", "closed", "noise", "limit", "no-result", "odd-error", "no-answer"],
+    ids=[
+        "silence",
+        "503",
+        "closed",
+        "noise",
+        "limit",
+        "gave-up",
+        "no-result",
+        "odd-error",
+        "no-answer",
+    ],
 )
 async def test_a_failing_endpoint_is_asked_a_bounded_number_of_times(answer: Answer) -> None:
     async with fake_endpoint(answer) as fake, _impatient(fake.url) as rpc:

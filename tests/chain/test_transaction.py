@@ -8,6 +8,7 @@ from p2p_modelex.chain.evm.transaction import (
     Transaction,
     encode_rlp,
     read_transaction,
+    recover_sender,
     sign_transaction,
 )
 from p2p_modelex.ids import Address
@@ -47,6 +48,7 @@ def test_a_signed_transaction_is_byte_for_byte_that_of_eth_account(tx: Transacti
     assert signed.raw == bytes(expected.raw_transaction)
     assert signed.hash == bytes(expected.hash)
     assert read_transaction(signed.raw) == (tx, signed)
+    assert recover_sender(signed.raw) == EvmSigner(_KEY).address
 
 
 def test_rlp_has_the_forms_of_the_yellow_paper() -> None:

@@ -222,6 +222,19 @@ class TestHome:
         assert "\n  try: " in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_output_that_cannot_be_written(self) -> None:
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "p2p_modelex", "--version"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: cannot write the output: No space left on device\n")
+        assert "\n  try: " in done.stderr
+
     def test_a_provider_without_its_model(
         self, modelex: Modelex, mesh: Mesh, tmp_path: Path
     ) -> None:

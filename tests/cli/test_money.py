@@ -9,15 +9,16 @@ from datetime import datetime
 import pytest
 import trio
 
+from p2p_modelex.chain.evm.transaction import Transaction, sign_transaction
 from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
 from p2p_modelex.cli import money
 from p2p_modelex.cli.text import local_time
-from p2p_modelex.ids import Address
+from p2p_modelex.ids import Address, ChannelId, format_address
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books
 from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.rows import ChannelRow, ReceivedVoucherRow
+from p2p_modelex.records.rows import ChannelRow, DepositRow, ReceivedVoucherRow
 from p2p_modelex.records.voucher import Voucher
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import AI, Wei
@@ -98,6 +99,28 @@ def test_after_a_split_amounts_are_those_of_now_and_say_so(modelex: Modelex, clo
     modelex("close", shown["channel"])
     clock.now += CHALLENGE_S
     assert modelex("close", shown["channel"]).out == "closed; 10 AI (split epoch 1) came back\n"
+
+
+@pytest.mark.parametrize("channel", [None, ChannelId(b"\x08" * 32)])
+def test_a_deposit_in_doubt_is_among_the_channels(
+    modelex: Modelex, clock: Clock, channel: ChannelId | None
+) -> None:
+    payee, key = Address(b"\x07" * 20), make_keys(1).account
+    sent = sign_transaction(Transaction(31337, 3, 1, 2, 21_000, payee, 0, b""), key)
+    ended = DepositRow(Address(b"\x09" * 20), None, Wei(AI), 0, ())
+
+    async def keep() -> None:
+        await clock.store.apply([DepositRow(payee, channel, Wei(2 * AI), 0, (sent.raw,)), ended])
+
+    trio.run(keep)
+    said = modelex("channels").out
+    name = f"0x{channel.hex()}" if channel else "a new channel"
+    assert f"\n{name}\n  payer with {format_address(payee)}, in doubt: a deposit of 2 AI\n" in said
+    assert f"\n  transaction 0x{sent.hash.hex()}, nonce 3 of the account\n" in said
+    [_, shown] = json.loads(modelex("channels", "--json").out)
+    assert (shown["state"], shown["deposit_wei"]) == ("in doubt", str(2 * AI))
+    assert (shown["channel"] is None) == (channel is None)
+    assert (shown["transaction"], shown["nonce"]) == (f"0x{sent.hash.hex()}", 3)
 
 
 def test_nothing_to_settle_is_told_to_people_and_programs(modelex: Modelex, clock: Clock) -> None:

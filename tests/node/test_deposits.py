@@ -32,6 +32,7 @@ class Shaky(MemoryChain):
     def __init__(self, ledger: MemoryLedger, *errors: ChainError) -> None:
         super().__init__(ledger, PAYER)
         self.errors = list(errors)
+        self.outboxes: list[Outbox] = []
 
     async def open_channel(
         self,
@@ -52,6 +53,7 @@ class Shaky(MemoryChain):
 
     async def _shake(self, outbox: Outbox | None) -> None:
         assert outbox is not None
+        self.outboxes.append(outbox)
         if not outbox.signed:
             await outbox.put(b"signed")
         if self.errors:
@@ -106,6 +108,18 @@ async def test_a_doubt_may_end_badly(autojump_clock: trio.testing.MockClock) -> 
         given.ChannelOpenFailed(PAYEE, "not in time", is_pending=True),
         given.ChannelOpenFailed(PAYEE, "its nonce was taken"),
     ]
+
+
+@pytest.mark.parametrize("errors", [(), (TransactionFailed("it reverted"),)])
+async def test_what_is_signed_after_the_end_is_not_kept(errors: tuple[ChainError, ...]) -> None:
+    """A higher offer may be on its way, while the payee's next deposit is on the same place."""
+    scene = Scene()
+    chain = Shaky(scene.ledger, *errors)
+    async with scene.live(chain) as money:
+        money.open(OPENING)
+    [outbox], kept = chain.outboxes, await scene.store.deposits()
+    await outbox.put(b"signed", b"more")
+    assert await scene.store.deposits() == kept
 
 
 async def test_what_was_signed_is_on_disk_and_is_enough_for_the_next_life() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from p2p_modelex.chain.evm import port, sender
+from p2p_modelex.chain.evm import fees, port
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.ids import Address, ChannelId, Digest
@@ -61,7 +61,7 @@ def _read(name: str) -> dict[str, str]:
 def test_what_a_node_does_about_fees_is_what_the_port_does() -> None:
     market = FeeMarket(Fees(base_fee=3.0), random.Random(1))
     history = {"baseFeePerGas": ["0x1", hex(3 * GWEI)], "reward": []}
-    assert sender.compute_fees(history) == (TIP, market.bid())
+    assert fees.compute_fees(history) == (TIP, market.bid())
     assert blocks.RESENT_US == port.REGISTRY_POLL_S * S
     assert chain.DOUBT_US == DOUBT_PAUSE_S * S
 

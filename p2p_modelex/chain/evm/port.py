@@ -18,6 +18,7 @@ from p2p_modelex.chain.abc import (
     RegistryPage,
 )
 from p2p_modelex.chain.evm.artifacts import Contracts, load_contracts
+from p2p_modelex.chain.evm.depth import fetch_deep_block, name_deep_block
 from p2p_modelex.chain.evm.events import ChannelWatch
 from p2p_modelex.chain.evm.identify import check_network
 from p2p_modelex.chain.evm.ratings import fetch_ratings
@@ -81,7 +82,10 @@ class EvmChain(Chain):
         self._registry = Registry(
             self._rpc, deployment.registry, self._contracts.registry, self._call
         )
-        self._sender = Sender(self._rpc, signer, deployment.chain_id, self._contracts.errors)
+        errors = self._contracts.errors
+        self._sender = Sender(
+            self._rpc, signer, deployment.chain_id, errors, confirmations=confirmations
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -172,15 +176,15 @@ class EvmChain(Chain):
             found = await self._fetch_channel(terms, "latest")
             if found is not None:
                 return await self._wait_confirmed(terms)
-        await self._deposit(deposit, encode_opening(terms), outbox)
-        return await self._wait_confirmed(terms)
+        receipt = await self._deposit(deposit, encode_opening(terms), outbox)
+        return await self._wait_confirmed(terms, receipt.block)
 
     async def top_up(
         self, terms: ChannelTerms, amount: Wei, outbox: Outbox | None = None
     ) -> ChannelState:
         channel = self._deployment.channel_id(terms)
-        await self._deposit(amount, encode_top_up(channel), outbox)
-        return await self._wait_confirmed(terms)
+        receipt = await self._deposit(amount, encode_top_up(channel), outbox)
+        return await self._wait_confirmed(terms, receipt.block)
 
     async def redeem(self, claims: Sequence[Claim]) -> Redemption:
         payee = format_address(find_payee(claims))
@@ -254,8 +258,7 @@ class EvmChain(Chain):
         self, offset: int, limit: int, block: int | None = None
     ) -> RegistryPage:
         if block is None:
-            head = read_quantity(await self._rpc.call("eth_blockNumber"))
-            block = max(0, head - self._confirmations)
+            block = await fetch_deep_block(self._rpc, self._confirmations)
         return await self._registry.fetch_page(offset, limit, block)
 
     def registry_events(self, since_block: int) -> AsyncGenerator[RegistryEvent, None]:
@@ -287,10 +290,7 @@ class EvmChain(Chain):
                 await trio.sleep(self._poll_s)
 
     async def _confirmed_block(self) -> str:
-        if self._confirmations == 0:
-            return "latest"
-        head = read_quantity(await self._rpc.call("eth_blockNumber"))
-        return hex(max(0, head - self._confirmations))
+        return await name_deep_block(self._rpc, self._confirmations)
 
     async def _ask_token(self, function: str, *arguments: Any) -> tuple[Any, ...]:
         payload = self._contracts.token.encode_call(function, *arguments)
@@ -337,9 +337,10 @@ class EvmChain(Chain):
             )
         return state
 
-    async def _wait_confirmed(self, terms: ChannelTerms) -> ChannelState:
+    async def _wait_confirmed(self, terms: ChannelTerms, since: int = 0) -> ChannelState:
         """Return a channel once its deposit is as deep as its payee wants it, if that is as careful
-        as we are: it would refuse an order before.
+        as we are: it would refuse an order before. since: the block it was made in, which `latest`
+        may lack, of an endpoint of several machines.
         """
         try:
             latest = await self._fetch_latest(terms)
@@ -350,7 +351,8 @@ class EvmChain(Chain):
         with trio.move_on_after(CONFIRMING_TIMEOUT_S):
             while True:
                 with suppress(ChainError):  # it is made, and can be read yet
-                    state = await self.fetch_channel(terms)
+                    deep = await fetch_deep_block(self._rpc, self._confirmations)
+                    state = await self._fetch_channel(terms, hex(deep)) if deep >= since else None
                     if state is not None and state.deposit >= latest.deposit:
                         return state
                 await trio.sleep(self._poll_s)

@@ -30,9 +30,12 @@ NESTING_MAX = 64
 _BRACKETS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 
-# Answers that say "later": HTTP too many requests and server errors, and -32005 (EIP-1474).
+# Answers that say "later": HTTP too many requests and server errors, and of EIP-1474 "resource
+# unavailable", with which geth gives up what goes on behind it, and "limit exceeded".
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-_LIMIT_EXCEEDED = -32005
+_LATER_CODES = (-32002, -32005)  # no set: an endpoint may say a list
+INTERNAL_ERROR = -32603
+"""Something broke in the endpoint or behind it, before or after what was asked."""
 
 
 class RpcError(ChainError):
@@ -196,7 +199,7 @@ def _read_answer(answer: dict[str, Any]) -> Any:
         raise _Later("a malformed error")
     code = error.get("code")
     message = str(error.get("message", ""))[:500]
-    if code == _LIMIT_EXCEEDED:
+    if code in _LATER_CODES:
         raise _Later(message)
     return RpcError(code if isinstance(code, int) else 0, message, _revert_bytes(error.get("data")))
 

@@ -6,15 +6,16 @@ One Sender owns a key inside a process: eight tasks that each read the nonce fro
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import trio
 
 from p2p_modelex.chain.abc import Outbox
 from p2p_modelex.chain.evm.abi import Abi
+from p2p_modelex.chain.evm.depth import name_deep_block
+from p2p_modelex.chain.evm.fees import FEE_BLOCKS, TIP_MAX, compute_fees
 from p2p_modelex.chain.evm.refusals import explain_refusal, find_lack_of_coin
 from p2p_modelex.chain.evm.rpc import Call, Rpc, RpcError
-from p2p_modelex.chain.evm.sent import Sent, take_up
+from p2p_modelex.chain.evm.sent import Sent, is_known, is_lost, is_taken, take_up
 from p2p_modelex.chain.evm.transaction import Transaction
 from p2p_modelex.chain.evm.wire import TransactionReceipt, read_quantity, read_receipt, to_hex
 from p2p_modelex.errors import ChainUnreachable, TransactionFailed
@@ -25,11 +26,6 @@ from p2p_modelex.records.eip712 import AccountSigner
 # zero to non-zero under it. What is not used is refunded.
 GAS_MARGIN_PERCENT = 30
 GAS_MAX = 16_777_216  # EIP-7825, since Osaka
-FEE_BLOCKS = 5
-TIP_MIN = 10**6  # native wei a gas: 0.001 gwei, the least that layer-2 sequencers take
-# The tip is paid as offered, and a lying endpoint could have us offer all we hold. Polygon wants 25
-# gwei at least; of the base fee no more is paid than the block's.
-TIP_MAX = 500 * 10**9
 NONCE_ATTEMPTS = 3
 RECEIPT_TIMEOUT_S = 180.0  # fifteen of mainnet's blocks
 REPAIR_S = 6.0
@@ -40,9 +36,6 @@ RAISE_PARTS = 8
 RAISES_MAX = 32  # a tip of TIP_MIN is then 43 times that, and the base fee has had three minutes
 # Transactions kept for sending again after a reorg dropped them.
 KEPT_MAX = 256
-
-_KNOWN = ("already known", "already imported", "known transaction")
-_NONCE_TAKEN = ("nonce too low", "replacement transaction underpriced", "nonce is too low")
 
 
 class Sender:
@@ -55,14 +48,18 @@ class Sender:
         chain_id: int,
         errors: Abi,
         *,
+        confirmations: int = 0,
         receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
         repair_s: float = REPAIR_S,
     ) -> None:
-        """errors: the custom errors of the contracts that may refuse."""
+        """errors: the custom errors of the contracts that may refuse. confirmations: blocks upon
+        the one that shows that a transaction came to nothing.
+        """
         self._rpc = rpc
         self._signer = signer
         self._chain_id = chain_id
         self._errors = errors
+        self._confirmations = confirmations
         self._receipt_timeout_s = receipt_timeout_s
         self._repair_s = repair_s
         self._lock = trio.Lock()
@@ -95,9 +92,11 @@ class Sender:
     async def repair(self) -> None:
         """Send again what a reorg or a full pool dropped; harmless when nothing was."""
         for sent in await self._find_waiting():
-            # Known already, or refused: then whoever waits for it says so in time.
-            with suppress(RpcError):
+            sent.refusal = ""
+            try:
                 await self._rpc.call("eth_sendRawTransaction", to_hex(sent.newest.raw))
+            except RpcError as error:  # whoever waits for it says so in time
+                sent.refusal = "" if is_known(error) else error.text
 
     async def _find_waiting(self) -> list[Sent]:
         mined = await self._count("latest")
@@ -121,7 +120,7 @@ class Sender:
                     await self._rpc.call("eth_sendRawTransaction", to_hex(signed.raw))
                 except RpcError as error:
                     # Where the account has too little for it, what was offered stands.
-                    if not _says(error, _KNOWN + _NONCE_TAKEN):
+                    if not (is_known(error) or is_taken(error) or is_lost(error)):
                         sent.versions.remove(signed)
                         continue
                 sent.transaction = raised
@@ -156,10 +155,10 @@ class Sender:
                 try:
                     await self._broadcast(sent)
                 except RpcError as error:
-                    if not _says(error, _KNOWN + _NONCE_TAKEN):
+                    if not (is_known(error) or is_taken(error)):
                         raise await self._refusal(error) from error
-                    # It is ours, if the answer was lost and a block came before it was sent again.
-                    if _says(error, _NONCE_TAKEN) and await self._fetch_receipt(sent) is None:
+                    # It may be ours, from an earlier call that had the same to send.
+                    if is_taken(error) and await self._fetch_receipt(sent) is None:
                         continue
                 self._nonce = nonce + 1
                 return self._keep(sent)
@@ -175,17 +174,17 @@ class Sender:
         raw = to_hex(sent.newest.raw)
         try:
             await self._rpc.call("eth_sendRawTransaction", raw, retry=False)
-        except ChainUnreachable:
+        except (RpcError, ChainUnreachable) as first:
+            if not is_lost(first):
+                raise
             try:
                 await self._rpc.call("eth_sendRawTransaction", raw)
             except (RpcError, ChainUnreachable) as error:
-                is_known = isinstance(error, RpcError) and _says(error, _KNOWN)
-                if is_known or await self._fetch_receipt(sent) is not None:
-                    raise
-                raise sent.doubt(f"may have arrived: {error}") from error
+                if not is_known(error) and not await self._is_mined(sent):
+                    raise sent.doubt(f"may have arrived: {error}") from error
 
     def _take_up(self, outbox: Outbox) -> Sent:
-        sent = take_up(outbox)
+        sent = take_up(outbox, self._signer.address)
         kept = self._kept.get(sent.transaction.nonce)
         if kept is None:
             return self._keep(sent)
@@ -219,7 +218,10 @@ class Sender:
         """Return its receipt, once there is one. TransactionFailed if there never will be."""
         pause = POLL_MIN_S
         repair_at = trio.current_time() + self._repair_s
-        while (receipt := await self._fetch_receipt(sent)) is None:
+        while True:
+            receipt = await self._fetch_receipt(sent)
+            if receipt is not None and await self._is_final(sent, receipt):
+                return receipt
             if trio.current_time() >= repair_at:
                 await self._refuse_replaced(sent)
                 # What was offered stands, and may be mined yet.
@@ -229,7 +231,25 @@ class Sender:
                 repair_at = trio.current_time() + self._repair_s
             await trio.sleep(pause)
             pause = min(pause * 1.5, POLL_MAX_S)
-        return receipt
+
+    async def _is_final(self, sent: Sent, receipt: TransactionReceipt) -> bool:
+        """Whether nothing else may become of it. What reverted may be mined again after a reorg and
+        not revert, which matters to who makes another one instead.
+        """
+        return receipt.succeeded or sent.outbox is None or await self._is_past(sent)
+
+    async def _is_past(self, sent: Sent) -> bool:
+        """Whether its nonce is used, and that deep: machines of one endpoint may be behind others,
+        and a reorg gives nonces back.
+        """
+        block = await name_deep_block(self._rpc, self._confirmations)
+        return await self._count(block) > sent.transaction.nonce
+
+    async def _is_mined(self, sent: Sent) -> bool:
+        """Whether it is known to be mined."""
+        with suppress(RpcError, ChainUnreachable):
+            return await self._fetch_receipt(sent) is not None
+        return False
 
     async def _fetch_receipt(self, sent: Sent) -> TransactionReceipt | None:
         """Return the receipt of the version that was mined."""
@@ -244,8 +264,7 @@ class Sender:
     async def _refuse_replaced(self, sent: Sent) -> None:
         """Raise TransactionFailed if another transaction was mined with this one's nonce."""
         nonce = sent.transaction.nonce
-        taken = await self._count("latest") > nonce
-        if taken and await self._fetch_receipt(sent) is None:
+        if await self._is_past(sent) and await self._fetch_receipt(sent) is None:
             if self._kept.get(nonce) is sent:
                 del self._kept[nonce]
             raise TransactionFailed(
@@ -276,21 +295,3 @@ class Sender:
             return await explain_refusal(self._rpc, self._errors, error.reason, would)
         lack = find_lack_of_coin(error.text, self._signer.address)
         return lack or TransactionFailed(f"the endpoint refused it: {error.text}")
-
-
-def compute_fees(history: Any) -> tuple[int, int]:
-    """Return (tip, fee cap) from an `eth_feeHistory` answer: cap = 2 x next base fee + tip.
-
-    Twice the base fee stays enough for five full blocks in a row (each raises it by an eighth).
-    """
-    try:
-        base = read_quantity(history["baseFeePerGas"][-1])
-        rewards = sorted(read_quantity(row[0]) for row in history.get("reward") or () if row)
-    except (TypeError, LookupError, AttributeError) as error:
-        raise ChainUnreachable("the endpoint sent a malformed fee history") from error
-    tip = min(TIP_MAX, max(TIP_MIN, rewards[len(rewards) // 2] if rewards else 0))
-    return tip, 2 * base + tip
-
-
-def _says(error: RpcError, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in error.text.lower() for phrase in phrases)

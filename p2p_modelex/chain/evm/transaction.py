@@ -11,7 +11,7 @@ from typing import Any
 from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.ids import Address, Digest
-from p2p_modelex.records.eip712 import AccountSigner
+from p2p_modelex.records.eip712 import AccountSigner, recover
 
 _TYPE = b"\x02"
 
@@ -76,6 +76,14 @@ def read_transaction(raw: bytes) -> tuple[Transaction, SignedTransaction]:
         payload,
     )
     return transaction, SignedTransaction(raw, Digest(keccak(raw)), transaction.nonce)
+
+
+def recover_sender(raw: bytes) -> Address:
+    """Return the account that signed what `sign_transaction` made."""
+    fields, _ = _read_item(raw, len(_TYPE))
+    *unsigned, parity, r, s = fields
+    signature = r.rjust(32, b"\0") + s.rjust(32, b"\0") + bytes([27 + int.from_bytes(parity)])
+    return recover(Digest(keccak(_TYPE + encode_rlp(unsigned))), signature)
 
 
 def _read_item(raw: bytes, at: int) -> tuple[Any, int]:

@@ -70,7 +70,7 @@ class FeeMarket:
         self.highest = max(self.highest, self.base_fee)
 
     def bid(self) -> int:
-        """Return what a node offers for a gas, at most (chain/evm/sender.py: compute_fees)."""
+        """Return what a node offers for a gas, at most (chain/evm/fees.py: compute_fees)."""
         return 2 * self.base_fee + TIP
 
     def raise_bid(self, cap: int) -> int:
