@@ -19,6 +19,7 @@ PAGE = "scenarios.md"
 PLOTS = "plots"
 PICTURES = {
     "absconders": "exposure",
+    "buyers": "known",
     "doublespenders": "exposure",
     "censorship": "exposure",
     "churn": "known",

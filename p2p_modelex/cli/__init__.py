@@ -103,17 +103,24 @@ def _leave(error: BaseException) -> NoReturn:
     if isinstance(failure, ModelexError):
         fail(failure)
     if isinstance(failure, BrokenPipeError):
-        # Whoever read our output has gone; the interpreter must not flush into the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(BROKEN_PIPE)
     if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:
-        what = failure.filename or "the output"
+        what = failure.filename
+        if what is None:
+            _drop_output()
+            what = "the output"
         fail(BadInput(f"cannot write {what}: {failure.strerror}", hint="free space there"))
     if VERBOSE in os.environ:
         raise error
     click.echo(f"error: this is a bug of Modelex: {printable(repr(failure or error))}", err=True)
     click.echo(f"  try: report it, with what {VERBOSE}=1 adds", err=True)
     sys.exit(ModelexError.exit_code)
+
+
+def _drop_output() -> None:
+    """Nobody takes what is still to be written: the interpreter must not try again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: ModelexError) -> NoReturn:
