@@ -57,9 +57,8 @@ export class Requester {
     switch (message.is) {
       case 'Quoted': return this.#onQuoted(message, now)
       case 'Started':
-        validateStarted(message, this.purchase, this.prices, this.#quote)
+        this.window = validateStarted(message, this.purchase, this.prices, this.#quote)
         this.promptTokens = message.prompt_tokens
-        this.window = message.window
         return this.#payIfDue()
       case 'Chunk':
         takeChunk(message, this.run, this.purchase.request)

@@ -51,22 +51,21 @@ export function judgeQuote (envelope, job, purchase) {
   must(quote.epoch === offer.epoch, 'epoch')
   must(equal(quote.payee, ownership.ownership.operator), 'payee')
   validatePromptTokens(request, quote.prompt_tokens)
-  const isDearer = quote.prompt_price > offer.prompt_price || quote.completion_price > offer.completion_price
-  must(isDearer || quote.window <= computeWindow(offer, offer, request, quote.prompt_tokens), 'window')
   return quote
 }
 
-/** EXC-17 and the last sentence of EXC-6. `quote` is null after an Order. */
+/** EXC-17 and the last sentence of EXC-6; gives the window that counts. `quote` is null after an Order. */
 export function validateStarted (started, purchase, prices, quote) {
   const { offer, request } = purchase
   validatePromptTokens(request, started.prompt_tokens)
   const must = (holds, why) => { if (!holds) throw new Broken('EXC-17', why) }
   must(quote === null || quote.prompt_tokens === started.prompt_tokens, 'prompt_tokens unlike the quote')
-  const window = computeWindow(offer, offer, request, started.prompt_tokens)
-  must(started.window <= window && started.window <= (quote?.window ?? window), 'window')
+  must(quote === null || started.window <= quote.window, 'a wider window than the quote')
   if (computeEarned(prices, started.prompt_tokens, request.max_tokens) > purchase.maxCost) {
     throw new Broken('EXC-6', 'it may cost more than the ceiling')
   }
+  const advertised = computeWindow(offer, offer, request, started.prompt_tokens)
+  return started.window < advertised ? started.window : advertised
 }
 
 /** EXC-10, EXC-11. `run`: {index, text, bytes, tokens} so far; it is updated. */
