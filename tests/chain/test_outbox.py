@@ -13,6 +13,16 @@ from tests.chain.worlds import new_key
 TO = new_key().address
 
 
+async def send_until_mined(scene: Scene) -> None:
+    """Send, and have it mined as soon as the endpoint has it."""
+    sender, outbox = scene.start(patience_s=5), scene.disk.open()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: sender.send(TO, value=1, outbox=outbox))
+        while not scene.endpoint.pool:
+            await trio.sleep(0.001)
+        scene.endpoint.mine()
+
+
 async def test_what_was_not_mined_in_time_is_waited_for_and_not_sent_twice() -> None:
     scene = Scene()
     sender, outbox = scene.start(), scene.disk.open()
@@ -90,12 +100,7 @@ async def test_what_broke_in_the_endpoint_may_have_arrived() -> None:
     """A proxy's internal error may come after what is behind it took the transaction."""
     scene = Scene()
     scene.endpoint.breaks = 1
-    sender, outbox = scene.start(patience_s=5), scene.disk.open()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: sender.send(TO, value=1, outbox=outbox))
-        while not scene.endpoint.pool:
-            await trio.sleep(0.001)
-        scene.endpoint.mine()
+    await send_until_mined(scene)
     assert len(scene.endpoint.mined) == 1
 
 
@@ -174,12 +179,7 @@ async def test_a_refusal_at_once_is_one() -> None:
 async def test_an_answer_that_is_lost_once_is_no_doubt() -> None:
     scene = Scene()
     scene.endpoint.loses = 1
-    sender, outbox = scene.start(patience_s=5), scene.disk.open()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: sender.send(TO, value=1, outbox=outbox))
-        while not scene.endpoint.pool:
-            await trio.sleep(0.001)
-        scene.endpoint.mine()
+    await send_until_mined(scene)
     assert len(scene.endpoint.mined) == 1
 
 
