@@ -94,12 +94,13 @@ class Simulation:
             scenario.duration - scenario.settle,
             self.world.open_stream,
             self._is_honest,
+            self._find_epoch,
         )
         self.raters = Raters(self.world.machines, self.chain)
         self.exposure = Exposure(self._is_honest)
         self.settling = Settling(self.world)
         self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
-        self.bills = Bills()
+        self.bills = Bills(self._find_epoch)
         self._watch.wire(self)
         self.director = Director(
             self.world, self.customers, self.raters, self._sample, self._on_death
@@ -182,6 +183,9 @@ class Simulation:
 
     def _is_honest(self, life: Life) -> bool:
         return self.world.machines[life.number].is_honest
+
+    def _find_epoch(self) -> int:
+        return self.chain.blocks.splits.epoch if self.chain is not None else 0
 
     def _sample(self) -> None:
         self.measures.sample()

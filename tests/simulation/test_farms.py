@@ -4,6 +4,7 @@ import pytest
 
 from p2p_modelex.core.ledger.lines import Lines
 from p2p_modelex.errors import SimulationError
+from p2p_modelex.simulation.models.splits import level
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import FARM, build, play
 
@@ -60,7 +61,8 @@ def test_one_deposit_is_not_spent_at_all_members_at_once() -> None:
     with Simulation(build(FARM + OVERSPENDER)) as run:
         result = run.finish()
         assert run.chain is not None
-        deposits = [channel.deposit for channel in run.chain.ledger._channels.values()]
+        channels = run.chain.ledger.get_channels()
+        deposits = [level(channel.deposit, channel.epoch) for channel in channels]
         promised = [sum(lanes.values()) for lanes in run.checkers._promises.values()]
         spent = min(deposits)
     assert max(one for one in promised if one <= spent) > spent / 2  # it was tried

@@ -27,7 +27,7 @@ from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.results.spread import Spread, SpreadByLoad
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import Workload
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Wei, rescale
 
 RUNNING_MAX = 100_000
 """Requests in hand at once, in the whole world."""
@@ -67,8 +67,10 @@ class Customers:
         until_us: int,
         open_stream: Callable[..., random.Random],
         is_honest: Callable[[Life], bool],
+        find_epoch: Callable[[], int],
     ) -> None:
-        """until_us: nothing is asked after it."""
+        """until_us: nothing is asked after it. find_epoch: the token's split epoch."""
+        self._find_epoch = find_epoch
         self._is_honest = is_honest
         self._workloads = workloads
         self._kernel = kernel
@@ -87,6 +89,7 @@ class Customers:
         self.interrupted = 0
         """Ended with the process of whoever asked."""
         self.paid = 0
+        """Wei of before all splits."""
         self.codes: dict[str, int] = {}
         """How often requests failed, by their code."""
         self.first_text = Spread()
@@ -221,14 +224,16 @@ class Customers:
                 del self._running[event.job]
                 self.finished += 1
                 self.tokens += event.row.receipt.receipt.completion_tokens
-                self.paid += event.paid
-                self._budgets.spend(errand.life.number, event.paid, now)
+                paid = rescale(event.paid, event.row.receipt.receipt.epoch, 0)
+                self.paid += paid
+                self._budgets.spend(errand.life.number, paid, now)
                 self.whole.add(now - errand.asked_us)
                 self.whole_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunFailed():
                 self._conversations.forget(event.job)
                 del self._running[event.job]
-                self._budgets.spend(errand.life.number, event.paid, now)
+                paid = rescale(event.paid, self._find_epoch(), 0)
+                self._budgets.spend(errand.life.number, paid, now)
                 self.failed += 1
                 self.codes[event.code] = self.codes.get(event.code, 0) + 1
 

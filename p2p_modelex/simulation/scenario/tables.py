@@ -35,10 +35,18 @@ Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
 FaultKind = Literal[
-    "partition", "clog", "crash", "outage", "congestion", "censorship", "closing", "antagonist"
+    "partition",
+    "clog",
+    "crash",
+    "outage",
+    "congestion",
+    "censorship",
+    "closing",
+    "antagonist",
+    "split",
 ]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closing")
+ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closing", "split")
 """Those that need a chain."""
 
 
@@ -196,7 +204,10 @@ class Fault(Table, frozen=True, kw_only=True):
     blocks' builders leave out the transactions of a population, or of everybody. `closing`:
     operators begin to close all channels that their nodes opened, and take the rest as soon as they
     may. `antagonist`: another process `takes` so much of their machines, and their engines have the
-    rest. at: when it begins. lasts: how long it goes on. share: of the nodes, or of the builders.
+    rest. `split`: of the token, 2:1, announced as it begins; nothing is transferred for the last
+    `share` of it, and as it ends every amount is worth twice its number. One that begins while
+    another is pending is refused. at: when it begins. lasts: how long it goes on. share: of the
+    nodes, of the builders, or of a split's time.
     population: whose nodes; all if it has none. symmetric: whether a partition cuts both ways; if
     not, only what leaves the share. factor: of a congestion. takes: of an antagonist, as a share.
     """
