@@ -17,10 +17,10 @@ from p2p_modelex.core.inputs import CancelRun, RunRequested
 from p2p_modelex.core.runs import DEPOSITS_MS
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import JobId
-from p2p_modelex.records.job import Request
 from p2p_modelex.simulation.actors.arrivals import Arrivals, Drawn, Recorded
 from p2p_modelex.simulation.actors.budgets import Budgets, draw_reserve
 from p2p_modelex.simulation.actors.conversations import Conversations, Reply
+from p2p_modelex.simulation.actors.requests import build_request
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
@@ -168,23 +168,7 @@ class Customers:
                 return None
         else:
             messages = self._conversations.begin(workload, text)
-        request = Request(
-            model=workload.model,
-            weights=bytes(32),
-            kind="chat",
-            text="",
-            messages=messages,
-            max_tokens=workload.max_tokens,
-            temperature=0.0,
-            top_p=1.0,
-            top_k=0,
-            # The engine model reads the length of its answer here (compute.py).
-            seed=min(completion, 0xFFFF) | rng.getrandbits(40) << 16,
-            stop=(),
-            grammar="",
-            logprobs=0,
-            tools="",
-        )
+        request = build_request(workload, messages, text, completion, rng)
         most, reserve = Wei(2**100), draw_reserve(workload, rng)
         return RunRequested(
             job=JobId(hashlib.sha256(name.encode()).digest()[:16]),

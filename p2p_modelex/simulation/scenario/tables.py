@@ -139,7 +139,8 @@ class Population(Table, frozen=True, kw_only=True):
 class Workload(Table, frozen=True, kw_only=True):
     """Requests of each node of a population.
 
-    population: who asks. model: what for; some engine must sell it. every: time between two
+    population: who asks. model: what for; some engine must sell it. asks: what kind of answer;
+    some engine of the model must give it; embeddings have no `turns`. every: time between two
     requests of a node, on average; 1 ms at least. arrivals: `poisson`; `bursty`, with pauses that
     are Gamma (BurstGPT, arXiv 2401.17644: a `cv` of 1.4); `diurnal`, a rate that swings within a
     `day`, from the middle of its rise on. cv: the coefficient of variation of bursty pauses. day:
@@ -164,6 +165,7 @@ class Workload(Table, frozen=True, kw_only=True):
 
     population: Label
     model: Label = "tiny"
+    asks: Literal["chat", "embedding", "schema", "tools", "logprobs"] = "chat"
     every: Duration
     arrivals: Literal["poisson", "bursty", "diurnal"] = "poisson"
     cv: Annotated[float, Meta(gt=0.0, le=20.0)] = 1.4

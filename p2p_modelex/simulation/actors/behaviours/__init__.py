@@ -28,6 +28,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "load-liar": selling.understate_load,
     "garbage": selling.sell_blanks,
     "padder": selling.pad_tokens,
+    "misshaper": selling.misshape,
     "slow-loris": selling.drip,
     "spammer": mesh.repeat_announcements,
     "corrupt": mesh.corrupt_records,
