@@ -34,10 +34,19 @@ from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import wall_clock
-from p2p_modelex.node.mapping import journal as books
 from p2p_modelex.node.mapping.failures import describe_failure, error_of_stop
 from p2p_modelex.node.mapping.inputs import BATCH, Prompt
-from p2p_modelex.node.mapping.journal import JobEnd, JobNote, Journal, Known, ResultNote, Tally
+from p2p_modelex.node.mapping.journal import Journal
+from p2p_modelex.node.mapping.notes import (
+    EXTRA,
+    FAILED,
+    KEPT,
+    JobEnd,
+    JobNote,
+    Known,
+    ResultNote,
+    Tally,
+)
 from p2p_modelex.node.mapping.results import encode_answer, encode_failure
 from p2p_modelex.node.mapping.resuming import Resuming
 from p2p_modelex.node.node import Node
@@ -317,18 +326,18 @@ class Spreading:
         else:
             ended = describe_failure(begin.order, completion.failed, paid)
         is_spare = begin.order in self._cancelled
-        outcome, body = books.EXTRA if is_spare else books.FAILED, None
+        outcome, body = EXTRA if is_spare else FAILED, None
         for act in self._tell(ended):
             if isinstance(act, Keep):
                 assert row is not None
-                outcome, body = books.KEPT, encode_answer(begin.number, prompt.name, row)
+                outcome, body = KEPT, encode_answer(begin.number, prompt.name, row)
             elif isinstance(act, GiveUp):
                 body = encode_failure(begin.number, prompt.name, act)
         end = JobEnd(job, outcome, completion.paid, epoch)
         if body is None:
             await self._journal.note(end)
             return
-        is_good = outcome == books.KEPT
+        is_good = outcome == KEPT
         await self._journal.note(end, ResultNote(begin.number, prompt.digest, is_good, body))
         self._done, self._failed = self._done + 1, self._failed + (not is_good)
         self._ready[begin.number] = body
