@@ -187,8 +187,8 @@ class Node:
             return list(effects)
 
         await self._steps.perform(ask)
-        await self.wait_until(lambda: self.core.is_ready(looks[0]))
-        return self.core.explain(looks[0], wall_clock())
+        await self.wait_until(lambda: self.core.choosing.is_ready(looks[0]))
+        return self.core.choosing.explain(looks[0], wall_clock())
 
     async def survey(self, wanted: RunRequested, known: Sequence[PeerId]) -> Survey:
         """Say who could serve a run now, and how busy they are; nothing is ordered."""
@@ -202,9 +202,10 @@ class Node:
         await self._steps.perform(ask)
         candidates, why = found[0]
         peers = [candidate.peer for candidate in candidates]
-        await self.wait_until(lambda: not self.core.is_asked(peers))
+        await self.wait_until(lambda: not self.core.choosing.is_waiting(peers))
         now = wall_clock()
-        loads = {peer: load for peer in peers if (load := self.core.get_load(peer, now))}
+        book = self.core.choosing.router.loads
+        loads = {peer: load for peer in peers if (load := book.get(peer, now))}
         return Survey(candidates, loads, why)
 
     async def keep(self, rows: Sequence[Row]) -> None:
