@@ -14,6 +14,7 @@ from p2p_modelex.ids import Address, ChannelId, NetworkId, PublicKey, peer_id_of
 from p2p_modelex.records.envelope import signing_input
 from p2p_modelex.records.farm import CERTIFICATE_DOMAIN, RECORD_DOMAIN, WHOLE
 from p2p_modelex.records.rows import FarmRow, RecordRow, Row
+from p2p_modelex.simulation.actors.behaviours.base import tag_of
 from p2p_modelex.simulation.checks.checkers import breach
 from p2p_modelex.simulation.models.chain import DEPLOYMENT, ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary
@@ -88,10 +89,11 @@ class Memberships:
 
     def on_sent(self, life: Life, effect: fx.Send) -> None:
         """Who pays a farm orders of a member."""
-        if life.speaks_exchange(effect.stream) and self._world.machines[life.number].is_honest:
-            tag, _, *rest = msgspec.msgpack.decode(effect.payload)
-            if tag in (_ORDER, _ACCEPT):
-                self._check_ordered(life, effect, rest[5] if tag == _ORDER else rest[2])
+        tag = tag_of(effect.payload)
+        is_order = tag in (_ORDER, _ACCEPT) and life.speaks_exchange(effect.stream)
+        if is_order and self._world.machines[life.number].is_honest:
+            _, _, *rest = msgspec.msgpack.decode(effect.payload)
+            self._check_ordered(life, effect, rest[5] if tag == _ORDER else rest[2])
 
     def _check_ordered(self, life: Life, effect: fx.Send, signed: list[Any]) -> None:
         state = self._chain.known.get(ChannelId(signed[0][0])) if self._chain else None
