@@ -168,6 +168,12 @@ def test_directories_that_stay_apart() -> None:
     assert_found("does not know what node", meddle=cut)
 
 
+def test_nodes_that_nothing_connects_are_told_from_slow_ones() -> None:
+    bootstraps = MESH.index("[[population]]")
+    alone = MESH[:bootstraps] + MESH[MESH.index("[[population]]", bootstraps + 1) :]
+    assert_found("does not know what node .*: nothing connects them", alone)
+
+
 def test_a_node_that_forgot_a_neighbour_though_liars_are_near() -> None:
     def forget(run: Simulation) -> None:
         run.advance(99_999_999)
