@@ -41,8 +41,7 @@ class Answer:
     async def read_some(self, timeout_s: float) -> bytes:
         """Return what came of the body, nothing at its end; Unreachable after `timeout_s`."""
         with _bounded(timeout_s):
-            event = await self._connection.receive()
-        return bytes(event.data) if isinstance(event, h11.Data) else b""
+            return await self._connection.receive_body()
 
     async def read_all(self, limit: int, timeout_s: float) -> bytes:
         """Return the whole body; EngineError if it is over `limit` bytes."""
