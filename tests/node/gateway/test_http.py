@@ -212,6 +212,29 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
         await stream.aclose()
 
 
+async def test_a_piece_without_bytes_does_not_end_a_body() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
+    ours = await listener.accept()
+    state = h11.Connection(h11.SERVER)
+    state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert isinstance(state.next_event(), h11.Request)
+    wire = http.Wire(ours, state)
+    await wire.begin(http.EVENTS, b"one, ")
+    for piece in (b"two, ", b"", b"three"):
+        await wire.send(piece)
+    await wire.end(b".")
+    reader, body = h11.Connection(h11.CLIENT), b""
+    reader.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
+    reader.receive_data(bytes(await theirs.receive_some(65536)))
+    while not isinstance(event := reader.next_event(), h11.EndOfMessage):
+        body += bytes(event.data) if isinstance(event, h11.Data) else b""
+    assert body == b"one, two, three."
+    assert state.our_state is h11.DONE
+    for stream in (ours, theirs, listener):
+        await stream.aclose()
+
+
 async def test_bytes_that_trickle_in_are_given_up_as_silence_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
