@@ -12,7 +12,6 @@ from p2p_modelex.ids import PeerId, format_peer_id
 from p2p_modelex.node.completion import CompletionPiece
 from p2p_modelex.node.gateway.asking import Asked
 from p2p_modelex.node.gateway.charging.payment import Payment
-from p2p_modelex.node.gateway.http import EVENTS, JSON, Headers, Wire
 from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import (
     Answered,
@@ -23,6 +22,7 @@ from p2p_modelex.node.gateway.rendering import (
 )
 from p2p_modelex.node.gateway.runs import Run, epoch_of, follow, outcome_of
 from p2p_modelex.node.gateway.splice import Diverged, Logprobs, Splice
+from p2p_modelex.node.gateway.wire import EVENTS, JSON, Headers, Wire
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei, rescale
 
