@@ -148,6 +148,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "finds": ("random",),
         "hidden": (0.3,),
         "session": _times(5, 60, 300),
+        "session_shape": (0.38, 3.0),
         "downtime": _times(1, 10),
         "goodbye": _times(0, 1, 15),
         "up": (ByteRate(20_000), ByteRate(1_000_000)),
@@ -199,6 +200,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
     },
     Fault: {
         "share": (0.1, 0.9, 1.0),
+        "regions": (("sydney",), ("dallas", "toronto", "washington")),
         "symmetric": (False,),
         "factor": (2.0, 1000.0),
         "takes": (0.1, 0.99),
