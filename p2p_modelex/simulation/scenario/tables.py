@@ -25,7 +25,7 @@ from p2p_modelex.simulation.scenario.settings import (
 )
 
 NODES_MAX = 100_000
-"""A directory entry takes some hundred bytes in each node that holds it: memory ends sooner."""
+"""Of routers alone; whole nodes end sooner, by what memory they take (amounts.py)."""
 TABLES_MAX = 64
 """Populations, workloads and faults, each."""
 
@@ -124,6 +124,11 @@ class Population(Table, frozen=True, kw_only=True):
     farm: FarmName | None = None
     rates: Literal["never", "honestly", "colluding"] = "never"
     believes: Annotated[tuple[Label, ...], Meta(max_length=8)] = ()
+
+    @property
+    def advertises(self) -> bool:
+        """Whether others are told of each."""
+        return self.role != "requester"
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -319,3 +324,8 @@ class Scenario(Table, frozen=True, kw_only=True):
     def nodes(self) -> int:
         """How many nodes there are in all."""
         return sum(population.count for population in self.population)
+
+    @property
+    def advertisers(self) -> int:
+        """How many of them others are told of."""
+        return sum(one.count for one in self.population if one.advertises)
