@@ -43,6 +43,18 @@ def _money(*amounts: float) -> tuple[Money, ...]:
     return tuple(Money(round(one * _AI)) for one in amounts)
 
 
+TIGHT: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
+    Engine: ("completion_price", "context", "credit_tokens", "prompt_price"),
+    Population: ("deposit", "purse"),
+    Workload: (
+        *("deadline", "hourly", "lengths", "max_cost", "max_tokens", "prompt_tokens"),
+        *("reserve", "spread", "system_tokens", "window"),
+    ),
+}
+"""Each of these may keep buyers from buying, and with a few of them nobody buys: drawn in few
+worlds.
+"""
+
 Options = Mapping[str, tuple[Any, ...]]
 """What a field may be, where it is drawn."""
 
