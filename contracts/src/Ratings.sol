@@ -100,7 +100,10 @@ contract Ratings is IRatings {
         uint256 asked = evaluators.length;
         require(asked <= EVALUATORS_LIMIT, TooManyEvaluators(asked, EVALUATORS_LIMIT));
         bytes32 node = _nodeOf(peer, operator);
-        uint256[3] memory sums;
+        uint256[][3] memory scores;
+        for (uint256 i; i < 3; ++i) {
+            scores[i] = new uint256[](asked);
+        }
         address last;
         for (uint256 i; i < asked; ++i) {
             address evaluator = evaluators[i];
@@ -108,12 +111,16 @@ contract Ratings is IRatings {
             last = evaluator;
             Stored memory rating = _ratings[node][evaluator];
             if (rating.place == 0 || rating.ratedAt < since) continue;
-            ++found.count;
-            sums[0] += rating.accuracy;
-            sums[1] += rating.responseTime;
-            sums[2] += rating.uptime;
+            uint256 n = found.count++;
+            _insert(scores[0], n, rating.accuracy);
+            _insert(scores[1], n, rating.responseTime);
+            _insert(scores[2], n, rating.uptime);
         }
-        if (found.count > 0) found.mean = _mean(sums, found.count);
+        if (found.count > 0) {
+            found.median.accuracy = _median(scores[0], found.count);
+            found.median.responseTime = _median(scores[1], found.count);
+            found.median.uptime = _median(scores[2], found.count);
+        }
     }
 
     /// @inheritdoc IRatings
@@ -174,10 +181,19 @@ contract Ratings is IRatings {
         require(score <= SCORE_LIMIT, ScoreTooHigh(score, SCORE_LIMIT));
     }
 
-    /// @dev Means of 16-bit numbers have 16 bits.
-    function _mean(uint256[3] memory sums, uint256 n) private pure returns (Scores memory) {
+    /// @dev Puts a score in its place among the first `n`, which ascend.
+    function _insert(uint256[] memory scores, uint256 n, uint256 score) private pure {
+        while (n > 0 && scores[n - 1] > score) {
+            scores[n] = scores[n - 1];
+            --n;
+        }
+        scores[n] = score;
+    }
+
+    /// @dev Of the first `n`; of two in the middle their mean, rounded down.
+    function _median(uint256[] memory scores, uint256 n) private pure returns (uint16) {
         // forge-lint: disable-next-line(unsafe-typecast)
-        return Scores(uint16(sums[0] / n), uint16(sums[1] / n), uint16(sums[2] / n));
+        return uint16((scores[(n - 1) / 2] + scores[n / 2]) / 2);
     }
 
     function _nodeOf(bytes32 peer, address operator) private pure returns (bytes32) {

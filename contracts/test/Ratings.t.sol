@@ -6,6 +6,7 @@ import {Ratings} from "../src/Ratings.sol";
 import {INodeRegistry} from "../src/interfaces/INodeRegistry.sol";
 import {IRatings} from "../src/interfaces/IRatings.sol";
 import {Base} from "./Base.sol";
+import {Arrays} from "@openzeppelin/contracts/utils/Arrays.sol";
 
 contract RatingsTest is Base {
     bytes32 private constant _PEER = keccak256("peer");
@@ -53,12 +54,12 @@ contract RatingsTest is Base {
         assertEq(_ratings.count(_PEER, _operator), 2, "two evaluators");
         IRatings.Summary memory found = _summary(_two(), 0);
         assertEq(found.count, 2, "count");
-        assertEq(found.mean.accuracy, 7000, "accuracy");
-        assertEq(found.mean.responseTime, 6500, "responseTime");
-        assertEq(found.mean.uptime, 6000, "uptime");
+        assertEq(found.median.accuracy, 7000, "accuracy");
+        assertEq(found.median.responseTime, 6500, "responseTime");
+        assertEq(found.median.uptime, 6000, "uptime");
         found = _summary(_two(), uint64(block.timestamp));
         assertEq(found.count, 1, "only the fresh one");
-        assertEq(found.mean.accuracy, 9000, "hers");
+        assertEq(found.median.accuracy, 9000, "hers");
     }
 
     function test_rate_refusals() public {
@@ -85,7 +86,7 @@ contract RatingsTest is Base {
         _ratings.retract(_PEER, _operator);
         assertEq(_ratings.count(_PEER, _operator), 1, "one left");
         assertEq(_ratings.ratings(_PEER, _operator, 0, 9)[0].evaluator, _BOB, "his");
-        assertEq(_summary(_two(), 0).mean.accuracy, 5000, "only his counts");
+        assertEq(_summary(_two(), 0).median.accuracy, 5000, "only his counts");
         vm.prank(_BOB);
         _ratings.retract(_PEER, _operator);
         assertEq(_ratings.ratings(_PEER, _operator, 0, 9).length, 0, "none left");
@@ -184,30 +185,48 @@ contract RatingsTest is Base {
         for (uint160 i = 1; i <= 20; ++i) {
             _rate(address(i), 10_000, 10_000, 10_000);
         }
-        assertEq(_summary(_two(), 0).mean.accuracy, 1000, "hers alone");
+        assertEq(_summary(_two(), 0).median.accuracy, 1000, "hers alone");
     }
 
-    function testFuzz_summary_isTheMeanOfTheNewest(uint16[12] memory scores) public {
-        uint256[3] memory newest;
-        bool[3] memory rated;
+    /// @dev Two of five who lie alike move it no further than the honest differ.
+    function test_attack_fewerThanHalfMoveNothing() public {
+        address[] memory believed = new address[](5);
+        for (uint160 i; i < 5; ++i) {
+            believed[i] = address(i + 1);
+            uint16 said = i < 2 ? 0 : 9000 + uint16(i);
+            _rate(believed[i], said, 10_000 - said, said);
+        }
+        IRatings.Scores memory median = _summary(believed, 0).median;
+        assertEq(median.accuracy, 9002, "the least of the honest");
+        assertEq(median.responseTime, 998, "the most of the honest");
+    }
+
+    function testFuzz_summary_isTheMedianOfTheNewest(uint16[12] memory scores) public {
+        uint256[5] memory newest;
+        bool[5] memory rated;
         for (uint256 i; i < scores.length; ++i) {
-            uint256 who = scores[i] % 3;
+            uint256 who = scores[i] % 5;
             uint16 score = uint16(bound(scores[i], 0, 10_000));
             _rate(address(uint160(who + 1)), score, score, score);
             (newest[who], rated[who]) = (score, true);
         }
-        uint256 sum;
         uint256 n;
-        address[] memory all = new address[](3);
-        for (uint256 who; who < 3; ++who) {
+        uint256[] memory kept = new uint256[](5);
+        address[] memory all = new address[](5);
+        for (uint256 who; who < 5; ++who) {
             all[who] = address(uint160(who + 1));
-            if (rated[who]) (sum, n) = (sum + newest[who], n + 1);
+            if (rated[who]) kept[n++] = newest[who];
         }
+        assembly {
+            mstore(kept, n)
+        }
+        kept = Arrays.sort(kept);
+        uint256 median = (kept[(n - 1) / 2] + kept[n / 2]) / 2;
         IRatings.Summary memory found = _summary(all, 0);
         assertEq(found.count, n, "count");
-        assertEq(found.mean.accuracy, sum / n, "accuracy");
-        assertEq(found.mean.responseTime, sum / n, "responseTime");
-        assertEq(found.mean.uptime, sum / n, "uptime");
+        assertEq(found.median.accuracy, median, "accuracy");
+        assertEq(found.median.responseTime, median, "responseTime");
+        assertEq(found.median.uptime, median, "uptime");
         assertEq(_ratings.count(_PEER, _operator), n, "listed once each");
     }
 

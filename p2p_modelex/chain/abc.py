@@ -240,9 +240,9 @@ class Chain(ABC):
     async def fetch_ratings(
         self, nodes: Sequence[tuple[PublicKey, Address]], evaluators: Sequence[Address]
     ) -> tuple[int | None, ...]:
-        """What these evaluators say of each node, a peer and its operator: the mean of their newest
-        ratings' scores, in hundredths of a per cent; None where there is none, as on a network
-        without ratings.
+        """What these evaluators say of each node, a peer and its operator: the mean of the medians
+        of their newest ratings' scores, in hundredths of a per cent; None where there is none, as
+        on a network without ratings.
         """
 
     @abstractmethod

@@ -1,5 +1,6 @@
 """The registry of a MemoryLedger, with the contract's rules (contracts/src/NodeRegistry.sol)."""
 
+import statistics
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -53,10 +54,10 @@ class MemoryRegistry:
     def get_rating(
         self, peer: PublicKey, operator: Address, evaluators: Sequence[Address]
     ) -> int | None:
-        """Return the mean rating of a node by these evaluators, None if none of them rated it."""
+        """Return the median rating of a node by these evaluators, None if none of them rated it."""
         held = self._ratings.get((peer, operator), {})
         found = [held[one] for one in sorted(set(evaluators)) if one in held]
-        return sum(found) // len(found) if found else None
+        return int(statistics.median(found)) if found else None
 
     def page(self, offset: int, limit: int, block: int) -> RegistryPage:
         """Return entries as of a block; ChainUnreachable if its state is gone."""

@@ -52,7 +52,8 @@ class MemoryToken:
 
     def supply(self, block: int) -> int:
         """Wei of all accounts together."""
-        return sum(self.balance(account, block) for account in self._balances)
+        epoch = self.split(block).epoch
+        return sum(rescale(*amount, epoch) for amount in self._balances.values())
 
     def balance(self, account: Address, block: int) -> int:
         """Wei an account holds, in the epoch of the block."""

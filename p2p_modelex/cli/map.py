@@ -27,8 +27,8 @@ from p2p_modelex.units import Epoch, Wei
 
 if TYPE_CHECKING:
     from p2p_modelex.node.mapping.inputs import Prompt
-    from p2p_modelex.node.mapping.journal import Tally
     from p2p_modelex.node.mapping.maps import Map
+    from p2p_modelex.node.mapping.notes import Tally
     from p2p_modelex.node.mapping.template import Template
 
 

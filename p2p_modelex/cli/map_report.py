@@ -10,8 +10,8 @@ import trio
 from p2p_modelex.units import Epoch, format_ai
 
 if TYPE_CHECKING:
-    from p2p_modelex.node.mapping.journal import Tally
     from p2p_modelex.node.mapping.maps import Map
+    from p2p_modelex.node.mapping.notes import Tally
 
 REFRESH_S = 0.25
 SPAN = 40

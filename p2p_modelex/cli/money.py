@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -12,9 +13,9 @@ from p2p_modelex.cli.doubts import show_doubt, tell_doubt
 from p2p_modelex.cli.text import local_time
 from p2p_modelex.errors import BadInput, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, ChannelId, format_address
+from p2p_modelex.node import settling
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books, Settled, open_books
-from p2p_modelex.node.settling import settle as redeem_all
 from p2p_modelex.records.channel import ChannelState, ChannelTerms
 from p2p_modelex.records.rows import ChannelRow, IssuedVoucherRow, ReceivedVoucherRow, Row
 from p2p_modelex.units import Epoch, Wei, format_ai, rescale
@@ -173,9 +174,9 @@ def _show_channel(line: _Line) -> dict[str, str | int]:
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def settle(home: Home, *, as_json: bool) -> None:
-    """Redeem every voucher held that brings anything, in one transaction.
+    """Redeem every voucher held that brings anything.
 
-    That pays one account: where a farm of this home's is owed something too, run it once more. What
+    That is one transaction for each account that is paid, this home's and those of its farms. What
     was redeemed in the pause of a split is paid out by the next run after it.
     """
     run_trio(_settle, home, as_json)
@@ -183,35 +184,47 @@ def settle(home: Home, *, as_json: bool) -> None:
 
 async def _settle(home: Home, as_json: bool) -> None:
     async with _open(home) as books:
-        settled = await redeem_all(books)
-        paid = Wei(0) if settled else await books.chain.pay_out(books.chain.account)
         epoch = await books.chain.fetch_epoch()
+
+        def tell(settled: Settled) -> None:
+            if not as_json:
+                _tell_settled(settled, epoch)
+
+        done = await settling.settle(books, tell=tell)
+        paid = await settling.pay_out(books, done)
     if as_json:
-        print_json(_show_settled(settled, paid, epoch))
+        print_json(_show_settled(done, paid, epoch))
         return
     if paid:
         click.echo(f"paid out     {format_ai(paid, epoch)}, which a split's pause had held up")
-    if settled is None:
+    if not done:
         click.echo("there is nothing to redeem")
-        return
+
+
+def _tell_settled(settled: Settled, epoch: Epoch) -> None:
+    click.echo(f"account      {format_address(settled.payee)}")
     click.echo(f"transaction  0x{settled.transaction.hex()}")
     click.echo(f"vouchers     {settled.vouchers}, skipped {settled.skipped}")
     click.echo(f"credited     {format_ai(settled.credited, epoch)}")
     click.echo(f"gas          {settled.gas_used}")
 
 
-def _show_settled(settled: Settled | None, paid: Wei, epoch: Epoch) -> dict[str, str | int | None]:
-    """A settlement for programs; without a transaction where there was nothing to redeem. paid:
-    what a split's pause had held up.
-    """
+def _show_settled(done: list[Settled], paid: Wei, epoch: Epoch) -> dict[str, Any]:
+    """Settlements for programs. paid: what a split's pause had held up."""
     return {
-        "transaction": "0x" + settled.transaction.hex() if settled else None,
-        "vouchers": settled.vouchers if settled else 0,
-        "skipped": settled.skipped if settled else 0,
-        "credited_wei": str(int(settled.credited)) if settled else "0",
+        "settled": [
+            {
+                "account": format_address(one.payee),
+                "transaction": "0x" + one.transaction.hex(),
+                "vouchers": one.vouchers,
+                "skipped": one.skipped,
+                "credited_wei": str(int(one.credited)),
+                "gas_used": one.gas_used,
+            }
+            for one in done
+        ],
         "paid_out_wei": str(int(paid)),
         "split_epoch": epoch,
-        "gas_used": settled.gas_used if settled else 0,
     }
 
 
@@ -260,11 +273,11 @@ async def _close(home: Home, channel: ChannelId) -> None:
 
 async def _close_as_payee(books: Books, state: ChannelState) -> None:
     """Nothing that we hold is lost: it is redeemed first, and if that fails we do not close."""
-    settled = await redeem_all(books, ChannelId(state.channel))
+    done = await settling.settle(books, ChannelId(state.channel))
     await books.chain.pay_out(books.chain.account)
     closed = await books.chain.close_as_payee(state.terms)
     epoch = await books.chain.fetch_epoch()
-    credited = format_ai(Wei(0) if settled is None else settled.credited, epoch)
+    credited = format_ai(Wei(sum(one.credited for one in done)), epoch)
     click.echo(f"closed; {credited} redeemed, of {format_ai(closed.claimed, epoch)} in all")
 
 

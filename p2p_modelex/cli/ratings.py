@@ -136,7 +136,7 @@ async def show(
     evaluators: tuple[Address, ...],
     since: int,
 ) -> Answer:
-    """Show the mean of the newest ratings by those whom you believe."""
+    """Show the medians of the newest ratings by those whom you believe."""
     believed = evaluators or (_find_own(network),)
     summary = await _ratings(network).summarise(peer, operator, believed, since)
     return {
@@ -144,7 +144,7 @@ async def show(
         "operator": operator,
         "ratings": summary.count,
         "of": len(believed),
-        **(_describe_scores(summary.mean) if summary.count else {}),
+        **(_describe_scores(summary.median) if summary.count else {}),
     }
 
 

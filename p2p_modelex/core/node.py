@@ -47,12 +47,10 @@ from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL
 from p2p_modelex.core.parts import Identity, Policies, Shop
 from p2p_modelex.core.presence import Presence
 from p2p_modelex.core.routing.candidate import Candidate
-from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.core.verdict import Verdict
 from p2p_modelex.core.wants import build_want
 from p2p_modelex.ids import PeerId
-from p2p_modelex.records.job import Load
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.rows import Row
@@ -88,7 +86,7 @@ class NodeCore:
         self._lines = ground.lines
         trade = build_trade(identity, policies, shop, rng, next_stream, ground)
         self.payer, self._ratings, self._probes = trade.payer, trade.ratings, trade.probes
-        self._choosing, self._buying, self._selling = trade.choosing, trade.buying, trade.selling
+        self.choosing, self._buying, self._selling = trade.choosing, trade.buying, trade.selling
         self._presence = Presence(ground, trade.selling, shop, agent)
 
     @property
@@ -152,33 +150,19 @@ class NodeCore:
         return self._presence.withdraw(now)
 
     def look(self, wanted: RunRequested, now: UnixMs) -> tuple[Look, tuple[Effect, ...]]:
-        """Look for providers without ordering; `explain` says whom it would be once `is_ready`."""
-        look = self._choosing.look(build_want(wanted, self.splits.epoch), now)
-        return look, self._choosing.ask(look, now)
-
-    def is_ready(self, look: Look) -> bool:
-        """Whether those who were asked have answered, or did not in time."""
-        return self._choosing.is_ready(look)
-
-    def explain(self, look: Look, now: UnixMs) -> Decision:
-        """Say who would be tried in which order, and why."""
-        return self._choosing.explain(look, now)
+        """Look for providers without ordering; once `choosing.is_ready`, its `explain` says whom it
+        would be.
+        """
+        look = self.choosing.look(build_want(wanted, self.splits.epoch), now)
+        return look, self.choosing.ask(look, now)
 
     def survey(
         self, wanted: RunRequested, known: Sequence[PeerId], now: UnixMs
     ) -> tuple[tuple[Candidate, ...], str, tuple[Effect, ...]]:
         """Return who could serve this, or why nobody could, and what asks all of them for their
-        load; `get_load` has it once `is_asked` no longer holds.
+        load; `choosing.is_waiting` until they have said it.
         """
-        return self._choosing.survey(build_want(wanted, self.splits.epoch), known, now)
-
-    def is_asked(self, peers: Sequence[PeerId]) -> bool:
-        """Whether the load of any of these is still to come."""
-        return self._choosing.is_waiting(peers)
-
-    def get_load(self, peer: PeerId, now: UnixMs) -> Load | None:
-        """Return what a peer said of its load lately."""
-        return self._choosing.router.loads.get(peer, now)
+        return self.choosing.survey(build_want(wanted, self.splits.epoch), known, now)
 
     @property
     def gossip(self) -> Mapping[str, Callable[[PeerId, bytes, UnixMs], Verdict]]:
@@ -315,8 +299,5 @@ class NodeCore:
 __all__ = [
     "ANNOUNCEMENTS_TOPIC",
     "PROTOCOLS",
-    "Identity",
     "NodeCore",
-    "Policies",
-    "Shop",
 ]

@@ -175,7 +175,7 @@ class Selling:
         return effects if is_held else effects + self._step_exchanges(self._all(), fetched, now)
 
     def _get_waiting(self, channel: ChannelId) -> list[Stake]:
-        return [one.stake for one in self._all() if one.awaited == channel]
+        return [one.stake for one in self._all() if one.first_voucher.awaited == channel]
 
     def _open(self, happened: StreamOpened, now: UnixMs) -> list[Effect]:
         stream, peer = happened.stream, happened.peer
@@ -233,7 +233,8 @@ class Selling:
             job = self._crowded_out.pop()
             own_ms = self._admission.compute_retry_ms()
             for exchange in self._find(job):
-                retry_ms = self._sharing.compute_retry_ms(exchange.payee, own_ms, now)
+                payee = exchange.first_voucher.payee
+                retry_ms = self._sharing.compute_retry_ms(payee, own_ms, now)
                 busy = EngineFailed(job, "busy", "EXC-7: others go first", retry_ms)
                 effects += self._step_one(exchange, busy, now)
         # First, as a run promises nothing to anybody: an engine begins while rows are written, and

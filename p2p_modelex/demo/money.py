@@ -62,7 +62,7 @@ async def _is_any_missing(mesh: Mesh) -> bool:
     return missing > 0
 
 
-def show(sums: Sums, settled: Sequence[Settled | None], console: Console) -> None:
+def show(sums: Sums, settled: Sequence[Sequence[Settled]], console: Console) -> None:
     """Print who has what; ModelexError unless it adds up."""
     table = Table(title="Settlement", title_justify="left")
     for column in ("account", "before", "after"):
@@ -70,8 +70,8 @@ def show(sums: Sums, settled: Sequence[Settled | None], console: Console) -> Non
     for name, amount in sums.after.items():
         table.add_row(name, format_ai(sums.before[name]), format_ai(amount))
     console.print(table)
-    for one, result in zip(CAST, settled, strict=True):
-        if result is not None:
+    for one, results in zip(CAST, settled, strict=True):
+        for result in results:
             transaction = "0x" + result.transaction.hex()
             console.print(
                 f"{one.name} redeemed for {result.gas_used:,} gas in {transaction}", soft_wrap=True

@@ -7,7 +7,7 @@ it cannot show is a frame cut in the middle (NET-2), latency, or a frozen peer.
 
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
@@ -123,11 +123,8 @@ class MemoryNetwork(Network):
     def addresses(self) -> tuple[str, ...]:
         return self._addresses
 
-    def run(self) -> AbstractAsyncContextManager[None]:
-        return self._run()
-
     @asynccontextmanager
-    async def _run(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         async with open_flat_nursery() as nursery:
             self._nursery = nursery
             self._addresses = (self._mesh.enter(self),)

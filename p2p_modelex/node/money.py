@@ -109,13 +109,18 @@ class Money:
     async def _deposit(self, effect: OpenChannel | TopUpChannel) -> None:
         """Make a deposit, and stay at it until it is known how it ended (LED-14)."""
         outbox = Outbox(effect.signed, lambda signed: self._keep(effect, signed))
+        doubt = ""
         while True:
             try:
                 state = await self._send_deposit(effect, outbox)
             except (PaymentError, ChainError) as error:
-                is_known = isinstance(error, PaymentError | TransactionFailed)
+                is_known, reason = isinstance(error, PaymentError | TransactionFailed), str(error)
                 outbox.is_closed = is_known or not outbox.signed
-                await self._fail(effect, error, is_pending=not outbox.is_closed)
+                # A doubt may last for hours: it is said when it begins and when it changes.
+                if outbox.is_closed or reason != doubt:
+                    _log_not_made(error, is_pending=not outbox.is_closed)
+                doubt = reason
+                await self._tell(ChannelOpenFailed(effect.payee, reason, not outbox.is_closed))
             else:
                 outbox.is_closed = True
                 log.info("deposited", channel="0x" + state.channel.hex(), wei=state.deposit)
@@ -123,15 +128,6 @@ class Money:
             if outbox.is_closed:
                 return
             await trio.sleep(DOUBT_PAUSE_S)
-
-    async def _fail(
-        self, effect: OpenChannel | TopUpChannel, error: ModelexError, *, is_pending: bool
-    ) -> None:
-        if isinstance(error, PaymentError):
-            log.info("deposit_not_made", reason=str(error))
-        else:
-            log.warning("deposit_in_doubt" if is_pending else "deposit_failed", reason=str(error))
-        await self._tell(ChannelOpenFailed(effect.payee, str(error), is_pending))
 
     async def _keep(self, effect: OpenChannel | TopUpChannel, signed: tuple[bytes, ...]) -> None:
         name = self._get_chain().deployment.channel_id
@@ -194,3 +190,10 @@ class Money:
         else:
             if paid:
                 log.info("paid_out", wei=paid)
+
+
+def _log_not_made(error: ModelexError, *, is_pending: bool) -> None:
+    if isinstance(error, PaymentError):
+        log.info("deposit_not_made", reason=str(error))
+    else:
+        log.warning("deposit_in_doubt" if is_pending else "deposit_failed", reason=str(error))

@@ -83,6 +83,7 @@ class Node:
         self._driver = Driver(
             self.core, parts.network, parts.store, parts.chain, parts.engines, wall_clock
         )
+        self._steps = self._driver.steps
         for topic, judge in self.core.gossip.items():
             parts.network.subscribe(topic, _build_validator(judge))
 
@@ -109,10 +110,10 @@ class Node:
 
     async def leave(self) -> None:
         """Refuse new jobs, take the advertisement back, and let jobs in hand finish for a while."""
-        await self._driver.perform(lambda now: self.core.step(ShutDown(), now))
-        await self._driver.perform(self.core.withdraw)
+        await self._steps.perform(lambda now: self.core.step(ShutDown(), now))
+        await self._steps.perform(self.core.withdraw)
         with trio.move_on_after(SHUTDOWN_GRACE_S):
-            await self._driver.wait_until(lambda: self.core.is_idle)
+            await self._steps.wait_until(lambda: self.core.is_idle)
         # The last vouchers and the withdrawal are still on their way.
         with trio.move_on_after(FLUSH_S):
             await self._driver.wait_quiet()
@@ -124,7 +125,7 @@ class Node:
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the core holds."""
-        await self._driver.wait_until(condition)
+        await self._steps.wait_until(condition)
 
     async def wait_synced(self, timeout_s: float) -> bool:
         """Wait until the directory was reconciled with a peer; False if that takes too long."""
@@ -153,7 +154,7 @@ class Node:
         """
         job = job or JobId(secrets.token_bytes(16))
         events = self._driver.listen(job)
-        await self._driver.tell(build(job))
+        await self._steps.tell(build(job))
         is_over = False
 
         async def until_over() -> AsyncGenerator[RunEvent, None]:
@@ -174,7 +175,7 @@ class Node:
                 await stream.aclose()
                 self._driver.forget(job)
                 if not is_over:
-                    await self._driver.tell(CancelRun(job))
+                    await self._steps.tell(CancelRun(job))
 
     async def explain(self, wanted: RunRequested) -> Decision:
         """Say whom a run would be ordered from, and why, without ordering it."""
@@ -185,9 +186,9 @@ class Node:
             looks.append(look)
             return list(effects)
 
-        await self._driver.perform(ask)
-        await self.wait_until(lambda: self.core.is_ready(looks[0]))
-        return self.core.explain(looks[0], wall_clock())
+        await self._steps.perform(ask)
+        await self.wait_until(lambda: self.core.choosing.is_ready(looks[0]))
+        return self.core.choosing.explain(looks[0], wall_clock())
 
     async def survey(self, wanted: RunRequested, known: Sequence[PeerId]) -> Survey:
         """Say who could serve a run now, and how busy they are; nothing is ordered."""
@@ -198,21 +199,22 @@ class Node:
             found.append((candidates, why))
             return list(effects)
 
-        await self._driver.perform(ask)
+        await self._steps.perform(ask)
         candidates, why = found[0]
         peers = [candidate.peer for candidate in candidates]
-        await self.wait_until(lambda: not self.core.is_asked(peers))
+        await self.wait_until(lambda: not self.core.choosing.is_waiting(peers))
         now = wall_clock()
-        loads = {peer: load for peer in peers if (load := self.core.get_load(peer, now))}
+        book = self.core.choosing.router.loads
+        loads = {peer: load for peer in peers if (load := book.get(peer, now))}
         return Survey(candidates, loads, why)
 
     async def keep(self, rows: Sequence[Row]) -> None:
         """Make rows durable, in the order of the node's own; they are when this returns."""
-        await self._driver.perform(lambda _: [Persist(tuple(rows))])
+        await self._steps.perform(lambda _: [Persist(tuple(rows))])
 
     async def join_farms(self, farms: Farms) -> None:
         """Be a member and the owner of these farms from now on, and of no others."""
-        await self._driver.perform(
+        await self._steps.perform(
             lambda now: self.core.farming.join(farms.certificates, farms.owned, farms.records, now)
         )
 
@@ -221,12 +223,12 @@ class Node:
         has answered, or none did in time.
         """
         machine = self.core.farming.machine
-        await self._driver.perform(lambda now: machine.ask(farm, now))
+        await self._steps.perform(lambda now: machine.ask(farm, now))
         await self.wait_until(lambda: not machine.is_asking(farm))
 
     async def cancel(self, job: JobId) -> None:
         """End a run early; what came is paid, and its events end as those of any other run."""
-        await self._driver.tell(CancelRun(job))
+        await self._steps.tell(CancelRun(job))
 
     async def _join_by_memory(self) -> None:
         if not await self.wait_synced(joining.GRACE_S):
@@ -251,7 +253,7 @@ class Node:
             return
         accounts = (build_ownership(self.parts.keys, self.parts.deployment, wall_clock()),)
         addresses = self._configuration.mesh.announce or self.parts.network.addresses
-        await self._driver.perform(lambda now: self.core.advertise(addresses, accounts, now))
+        await self._steps.perform(lambda now: self.core.advertise(addresses, accounts, now))
 
 
 def _build_validator(judge: Callable[[PeerId, bytes, UnixMs], Judged]) -> Validator:

@@ -87,8 +87,8 @@ class ProfileSettings:
     minimum_rating: int = option(
         whole(0, 100, "per cent"),
         0,
-        "Only providers that the `evaluators` of [requester] rate so high in the mean; 0 takes "
-        "all, rated or not.",
+        "Only providers that the `evaluators` of [requester] rate so high, by the median; 0 "
+        "takes all, rated or not.",
     )
     late_binding: bool = option(
         SWITCH,

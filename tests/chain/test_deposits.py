@@ -47,7 +47,7 @@ async def test_a_deposit_that_was_made_and_cannot_be_read_has_not_failed(
                 raise TransactionFailed("a read was refused: out of gas")
 
         with monkeypatch.context() as patch:
-            patch.setattr(port, "_fetch_channel", refuse)
+            patch.setattr(port._channels, "fetch", refuse)
             for _ in range(2):
                 with pytest.raises(TransactionPending, match="cannot be read"):
                     await deposit()
@@ -55,16 +55,9 @@ async def test_a_deposit_that_was_made_and_cannot_be_read_has_not_failed(
         assert await port.fetch_balance(key.address) == 98 * AI
 
 
-class Behind(EvmChain):
-    """A port to an endpoint whose newest block, asked for a channel, is an old one."""
-
-    stale: ChannelState | None = None
-
-    async def _fetch_channel(self, terms: ChannelTerms, block: str) -> ChannelState | None:
-        return self.stale if block == "latest" else await super()._fetch_channel(terms, block)
-
-
-async def test_a_top_up_is_not_told_of_a_state_before_its_block(evm: EvmWorld) -> None:
+async def test_a_top_up_is_not_told_of_a_state_before_its_block(
+    evm: EvmWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One machine of an endpoint may be behind the other, that had the receipt: the payer would top
     up once more.
     """
@@ -72,11 +65,16 @@ async def test_a_top_up_is_not_told_of_a_state_before_its_block(evm: EvmWorld) -
     channel = await payer.open_channel(new_key().address, Wei(AI), payer.account)
     topped = list[ChannelState]()
     async with (
-        Behind(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
+        EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port,
         Rpc(evm.url) as rpc,
     ):
         await rpc.call("anvil_mine", "0x2", retry=False)
-        port.stale = channel
+        fetch = port._channels.fetch
+
+        async def fetch_behind(terms: ChannelTerms, block: str) -> ChannelState | None:
+            return channel if block == "latest" else await fetch(terms, block)
+
+        monkeypatch.setattr(port._channels, "fetch", fetch_behind)
 
         async def top_up() -> None:
             topped.append(await port.top_up(channel.terms, Wei(AI), Disk().open()))

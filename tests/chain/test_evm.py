@@ -9,7 +9,7 @@ import trio
 
 from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.devnet import TEST_KEYS, fund
-from p2p_modelex.chain.evm import port as port_module
+from p2p_modelex.chain.evm import channels as channels_module
 from p2p_modelex.chain.evm import search
 from p2p_modelex.chain.evm.abi import Abi
 from p2p_modelex.chain.evm.artifacts import load_contracts
@@ -223,7 +223,7 @@ async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(open_channel)
-            while await port._fetch_channel(terms, "latest") is None:
+            while await port._channels.fetch(terms, "latest") is None:
                 await trio.sleep(0.01)
             # Its payee would refuse it still, so we are not told of it either.
             assert await port.fetch_channel(terms) is None
@@ -235,7 +235,7 @@ async def test_confirmations_hold_state_and_events_back(evm: EvmWorld) -> None:
 async def test_a_deposit_that_gets_no_deeper_is_given_up(
     evm: EvmWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(port_module, "CONFIRMING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(channels_module, "CONFIRMING_TIMEOUT_S", 0.1)
     key, _ = await evm.new_account()
     async with EvmChain(evm.url, evm.deployment, key, confirmations=2, poll_s=0.01) as port:
         with pytest.raises(TransactionPending, match="not 2 blocks deep"):
@@ -253,11 +253,11 @@ async def test_a_deposit_is_waited_for_where_it_cannot_be_read_once(
     ):
 
         async def fail(*_: object) -> None:
-            monkeypatch.setattr(port_module, "fetch_deep_block", fetch_deep_block)
+            monkeypatch.setattr(channels_module, "fetch_deep_block", fetch_deep_block)
             await rpc.call("anvil_mine", "0x2", retry=False)
             raise ChainUnreachable("it starts anew")
 
-        monkeypatch.setattr(port_module, "fetch_deep_block", fail)
+        monkeypatch.setattr(channels_module, "fetch_deep_block", fail)
         opened = await port.open_channel(new_key().address, Wei(7), port.account)
         assert opened.deposit == 7
 

@@ -50,6 +50,10 @@ def test_the_walk_works_as_printed(
         names[f"{name.upper()}_PEER"] = format_peer_id(mesh.keys[name].peer.peer)
         names[f"{name.upper()}_ACCOUNT"] = format_address(mesh.keys[name].account.address)
     ada, bert = names["ADA_PEER"], names["BERT_PEER"]
+    for peer in (ada, bert):
+        own = ("run", "Losses", "--model", SENTIMENT, "--kind", "score", "--max-tokens", 1)
+        said = modelex(*own, "--peer", peer, "--home", mesh.homes["client"].path)
+        assert said.code == 0, "what they sell on their own is settled beside the farm's"
     out, wanted = "", ({ada, bert}, set[str]())
     said_by: dict[str, list[str]] = {}
     for line in read_walk():

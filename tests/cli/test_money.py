@@ -14,20 +14,23 @@ from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
 from p2p_modelex.cli import money
 from p2p_modelex.cli.text import local_time
 from p2p_modelex.ids import Address, ChannelId, format_address
+from p2p_modelex.limits import LANES_MAX
 from p2p_modelex.node.home import Home
 from p2p_modelex.node.settling import Books
 from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import ChannelState
-from p2p_modelex.records.rows import ChannelRow, DepositRow, ReceivedVoucherRow
+from p2p_modelex.records.rows import ChannelRow, DepositRow, MembershipRow, ReceivedVoucherRow
 from p2p_modelex.records.voucher import Voucher
 from p2p_modelex.store.memory import MemoryStore
 from p2p_modelex.units import AI, Wei
 from tests.cli.conftest import Modelex
+from tests.core.farm.farms import FARM, PAYEE
 from tests.node.world import DEPLOYMENT, make_keys
 
 # Longer than a whole test run: the command compares with the machine's clock.
 CHALLENGE_S = 3600
 START = int(time.time())
+OURS = make_keys(1).account.address
 
 
 class Clock:
@@ -125,15 +128,8 @@ def test_a_deposit_in_doubt_is_among_the_channels(
 
 def test_nothing_to_settle_is_told_to_people_and_programs(modelex: Modelex, clock: Clock) -> None:
     assert modelex("settle").out == "there is nothing to redeem\n"
-    assert json.loads(modelex("settle", "--json").out) == {
-        "transaction": None,
-        "vouchers": 0,
-        "skipped": 0,
-        "credited_wei": "0",
-        "paid_out_wei": "0",
-        "split_epoch": 0,
-        "gas_used": 0,
-    }
+    nothing = {"settled": [], "paid_out_wei": "0", "split_epoch": 0}
+    assert json.loads(modelex("settle", "--json").out) == nothing
 
 
 def test_a_period_that_is_over_is_not_called_running(modelex: Modelex, clock: Clock) -> None:
@@ -143,16 +139,15 @@ def test_a_period_that_is_over_is_not_called_running(modelex: Modelex, clock: Cl
     assert "\n  could be closed since " in modelex("channels").out
 
 
-def open_to_us(clock: Clock, promised: int) -> str:
-    """Another's channel of 5 AI to this home, which holds one voucher; returns its name."""
+def open_to_us(clock: Clock, promised: int, payee: Address = OURS, lane: int = 0) -> str:
+    """Another's channel of 5 AI, of which this home holds one voucher; returns its name."""
     payer = make_keys(2).account
     clock.ledger.mint(payer.address, Wei(5 * AI))
 
     async def open_one() -> ChannelState:
         chain = MemoryChain(clock.ledger, payer.address)
-        ours = make_keys(1).account.address
-        state = await chain.open_channel(ours, Wei(5 * AI), payer.address)
-        promise = Voucher(state.channel, 0, Wei(promised), 0)
+        state = await chain.open_channel(payee, Wei(5 * AI), payer.address)
+        promise = Voucher(state.channel, lane, Wei(promised), 0)
         signed = voucher.sign(promise, DEPLOYMENT.channels_domain, payer)
         async with clock.store as store:
             rows = [ChannelRow(state, is_payer=False, peer=None)]
@@ -169,6 +164,26 @@ def test_the_payee_closes_at_once_and_loses_no_voucher(modelex: Modelex, clock: 
     assert clock.ledger.balance(make_keys(2).account.address) == 3 * AI
     said = modelex("close", name)
     assert (said.code, said.out) == (0, "it is closed: nothing is left in it\n")
+
+
+def test_all_accounts_that_are_owed_something_are_settled(modelex: Modelex, clock: Clock) -> None:
+    farm, index = Address(PAYEE), 3
+    admitted = FARM.admit(make_keys(1).peer.public_key, payee=farm, index=index)
+
+    async def join() -> None:
+        async with clock.store as store:
+            await store.apply([MembershipRow(FARM.public_key, 1, admitted)])
+
+    trio.run(join)
+    open_to_us(clock, 2 * AI)
+    open_to_us(clock, 3 * AI, farm, index * LANES_MAX)
+    shown = json.loads(modelex("settle", "--json").out)
+    assert {one["account"]: one["credited_wei"] for one in shown["settled"]} == {
+        format_address(OURS): str(2 * AI),
+        format_address(farm): str(3 * AI),
+    }
+    assert clock.ledger.balance(farm) == 3 * AI
+    assert modelex("settle").out == "there is nothing to redeem\n"
 
 
 def test_what_a_split_held_up_is_paid_out_by_the_next_settlement(

@@ -113,11 +113,11 @@ def test_an_explanation_says_who_is_left_of_the_farm() -> None:
     buyer = build(sells=False)
     meet(buyer, build_member(admit()))
     look, effects = buyer.look(msgspec.structs.replace(wanted(JOB), farm="harvest"), AT)
-    assert not buyer.is_ready(look)
-    assert len(buyer.explain(look, AT).ranked) == 1
+    assert not buyer.choosing.is_ready(look)
+    assert len(buyer.choosing.explain(look, AT).ranked) == 1
     answer(buyer, list(effects), FARM.record(revoked=(1,)))
-    assert buyer.is_ready(look)
-    assert buyer.explain(look, AT).why.startswith("RTE-26")
+    assert buyer.choosing.is_ready(look)
+    assert buyer.choosing.explain(look, AT).why.startswith("RTE-26")
 
 
 def test_a_record_by_gossip_ends_a_membership_of_ours() -> None:

@@ -330,8 +330,8 @@ def test_a_choice_is_explained_without_an_order() -> None:
     core = build(sells=False)
     look, effects = core.look(wanted(JobId(bytes(16))), NOW)
     assert effects == ()
-    assert core.is_ready(look)
-    decision = core.explain(look, NOW)
+    assert core.choosing.is_ready(look)
+    decision = core.choosing.explain(look, NOW)
     assert (decision.profile, decision.picker) == ("default", "power_of_d")
     assert decision.why == "no other peer offers anything yet"
     assert core.is_idle
@@ -342,8 +342,8 @@ def test_a_survey_without_peers_says_so_and_asks_nobody() -> None:
     found, why, effects = core.survey(wanted(JobId(bytes(16))), (), NOW)
     assert (found, effects) == ((), ())
     assert why == "no other peer offers anything yet"
-    assert not core.is_asked([PROVIDER_KEY.peer])
-    assert core.get_load(PROVIDER_KEY.peer, NOW) is None
+    assert not core.choosing.is_waiting([PROVIDER_KEY.peer])
+    assert core.choosing.router.loads.get(PROVIDER_KEY.peer, NOW) is None
 
 
 def test_ratings_are_asked_for_at_intervals() -> None:

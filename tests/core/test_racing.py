@@ -317,7 +317,7 @@ def test_an_order_tells_how_long_its_run_has_left() -> None:
     fair.request(deadline_ms=5_000)
     fair.now = UnixMs(fair.now + 1_000)
     fair.stands[-1].ready()
-    until = fair.stands[-1].exchange._until
+    until = fair.stands[-1].exchange._patience.until
     assert until == NOW + 5_000
 
 

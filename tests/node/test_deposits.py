@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from p2p_modelex.chain.abc import Outbox
 from p2p_modelex.chain.memory import MemoryChain, MemoryLedger
@@ -108,6 +109,25 @@ async def test_a_doubt_may_end_badly(autojump_clock: trio.testing.MockClock) -> 
         given.ChannelOpenFailed(PAYEE, "not in time", is_pending=True),
         given.ChannelOpenFailed(PAYEE, "its nonce was taken"),
     ]
+
+
+async def test_a_doubt_is_logged_when_it_begins_changes_and_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A node may stay at it for hours, and looks every ten seconds."""
+    scene = Scene()
+    late, refused = (TransactionPending(why) for why in ("not in time", "the endpoint refuses it"))
+    chain = Shaky(scene.ledger, late, late, refused, refused, late)
+    with capture_logs() as logs:
+        async with scene.live(chain) as money:
+            money.open(OPENING)
+    assert [(line["event"], line.get("reason")) for line in logs] == [
+        ("deposit_in_doubt", "not in time"),
+        ("deposit_in_doubt", "the endpoint refuses it"),
+        ("deposit_in_doubt", "not in time"),
+        ("deposited", None),
+    ]
+    assert len(scene.told) == 6  # the core hears each time
 
 
 @pytest.mark.parametrize("errors", [(), (TransactionFailed("it reverted"),)])

@@ -19,8 +19,9 @@ from p2p_modelex.net.abc import Stream
 from p2p_modelex.net.memory import MemoryMesh, MemoryNetwork
 from p2p_modelex.node import driver as module
 from p2p_modelex.node import streams
-from p2p_modelex.node.driver import Driver, Effects
+from p2p_modelex.node.driver import Driver
 from p2p_modelex.node.exchange import build_request
+from p2p_modelex.node.steps import INPUTS_MAX, Effects
 from p2p_modelex.node.timers import Timers
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.records.rows import Row, SettingRow
@@ -87,7 +88,7 @@ class Bench:
         def found() -> list[Input]:
             return [happened for happened in self.core.told if isinstance(happened, kind)]
 
-        await self.driver.wait_until(lambda: len(found()) >= count)
+        await self.driver.steps.wait_until(lambda: len(found()) >= count)
         return found()
 
     async def open(self, protocol: str = PROTOCOL) -> Stream:
@@ -97,10 +98,10 @@ class Bench:
     @contextmanager
     def stand_still(self) -> Generator[None]:
         """No step is taken meanwhile, as while rows are written."""
-        self.driver._is_open = False
+        self.driver.steps._is_open = False
         yield
-        self.driver._is_open = True
-        self.driver._advance()
+        self.driver.steps._is_open = True
+        self.driver.steps._advance()
 
     def dial(self) -> fx.OpenStream:
         return fx.OpenStream(OURS, self.peer.peer, self.peer.addresses or ("/memory/1",), PROTOCOL)
@@ -115,10 +116,10 @@ async def test_a_store_that_fails_stops_the_node_before_anything_is_said() -> No
     bench = Bench(Script())
     row = SettingRow("x", b"")
     bench.core.answer = once(fx.Persist((row,)), fx.SetTimer(TimerId("t"), UnixMs(0)))
-    bench.driver._store = FullDisk()
+    bench.driver.steps._store = FullDisk()
     with pytest.raises(StoreError, match="disk is full"):
         async with bench.run():
-            await bench.driver.tell(GO)
+            await bench.driver.steps.tell(GO)
             await trio.sleep_forever()
     assert bench.core.told == [GO]
     assert not bench.driver._timers._due
@@ -131,7 +132,7 @@ async def test_a_bug_in_a_step_takes_the_node_down_as_it_is() -> None:
     bench = Bench(Script(fail))
     with pytest.raises(ZeroDivisionError):
         async with bench.run():
-            await bench.driver.tell(GO)
+            await bench.driver.steps.tell(GO)
             await trio.sleep_forever()
 
 
@@ -149,7 +150,7 @@ async def test_a_caller_that_does_not_read_is_cancelled_not_paid_for(
     bench = Bench(Script(once(text, text, text)))
     async with bench.run():
         events = bench.driver.listen(JOB)
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         assert await bench.wait_for(given.CancelRun) == [given.CancelRun(JOB)]
         assert [event async for event in events] == [text.event]
 
@@ -159,7 +160,7 @@ async def test_events_of_a_run_that_nobody_listens_to_are_dropped() -> None:
     async with bench.run():
         bench.driver.listen(JOB)
         bench.driver.forget(JOB)
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         await bench.wait_for(given.ShutDown)
     assert bench.core.told == [GO]
 
@@ -175,7 +176,7 @@ async def test_without_a_chain_every_chain_effect_fails_in_order() -> None:
     )
     bench = Bench(Script(respond))
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         assert await bench.wait_for(given.ChannelFetched) == [given.ChannelFetched(channel, None)]
         await bench.wait_for(given.ChannelOpenFailed, 2)
         await bench.wait_for(given.RedeemFailed)
@@ -206,7 +207,7 @@ async def test_it_is_not_quiet_while_a_stream_is_being_opened() -> None:
 
     bench = Bench(Script(say_goodbye))
     async with bench.run():
-        await bench.driver.perform(lambda now: bench.core.step(GO, now))
+        await bench.driver.steps.perform(lambda now: bench.core.step(GO, now))
         await bench.driver.wait_quiet()
         assert await bench.streams[0].receive_frame() == b"goodbye"
 
@@ -231,7 +232,7 @@ async def test_a_dial_cancelled_before_it_began_opens_nothing() -> None:
     bench = Bench(Script())
     async with bench.run():
         bench.core.answer = once(bench.dial(), fx.CloseStream(OURS))
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         await bench.wait_for(given.ShutDown)
         await trio.testing.wait_all_tasks_blocked()
         assert all(not isinstance(one, given.StreamReady) for one in bench.core.told)
@@ -242,7 +243,7 @@ async def test_a_dial_that_fails_is_said_and_the_node_goes_on() -> None:
     nowhere = fx.OpenStream(OURS, peer_of(9), ("/memory/9",), PROTOCOL)
     bench = Bench(Script(once(nowhere, nowhere)))
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         await bench.wait_for(given.StreamFailed)
 
 
@@ -257,7 +258,7 @@ async def test_a_dial_that_hangs_is_given_up(
     monkeypatch.setattr(bench.network, "dial", hang)
     bench.core.answer = once(fx.OpenStream(OURS, peer_of(2), (), PROTOCOL))
     async with bench.peer.run(), bench.driver.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         [failed] = await bench.wait_for(given.StreamFailed)
     assert failed == given.StreamFailed(OURS, "the peer did not answer in time")
 
@@ -272,7 +273,7 @@ async def test_what_was_queued_goes_out_before_a_close() -> None:
 
     bench.core.answer = answer
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         await trio.testing.wait_all_tasks_blocked()
         await bench.driver.wait_quiet()
         assert [await bench.streams[0].receive_frame() for _ in range(2)] == [b"one", b"two"]
@@ -289,10 +290,10 @@ async def test_frames_wait_for_room_again_and_again() -> None:
 
     bench.core.answer = answer
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         for turn in range(3):
             if turn:
-                await bench.driver.tell(given.TimerFired(TimerId("again")))
+                await bench.driver.steps.tell(given.TimerFired(TimerId("again")))
             await trio.testing.wait_all_tasks_blocked()
             for number in range(8):
                 assert (await bench.streams[0].receive_frame())[:1] == bytes([number])
@@ -309,7 +310,7 @@ async def test_a_peer_that_does_not_read_is_reset_and_told_of() -> None:
 
     bench.core.answer = answer
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         [ended] = await bench.wait_for(given.StreamEnded)
         assert ended == given.StreamEnded(OURS, False, "reset")
 
@@ -327,7 +328,7 @@ async def test_a_peer_that_does_not_read_cannot_hold_a_closed_stream(
     bench.core.answer = answer
     bench.peer.handle(PROTOCOL, bench._keep, frame_limit=100_000)
     async with bench.peer.run(), bench.driver.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         await bench.wait_for(given.StreamReady)
         started_s = trio.current_time()
         await bench.driver.wait_quiet()
@@ -338,9 +339,9 @@ async def test_a_flood_of_frames_is_pushed_back_not_stored() -> None:
     bench = Bench(Script())
     async with bench.run():
         stream = await bench.open()
-        for _ in range(2 * module.INPUTS_MAX):
+        for _ in range(2 * INPUTS_MAX):
             await stream.send_frame(b"x" * 100)
-        await bench.wait_for(given.FrameReceived, 2 * module.INPUTS_MAX)
+        await bench.wait_for(given.FrameReceived, 2 * INPUTS_MAX)
         await stream.aclose()
         [ended] = await bench.wait_for(given.StreamEnded)
         assert isinstance(ended, given.StreamEnded)
@@ -416,7 +417,7 @@ async def test_stopping_a_job_before_it_began_ends_it_cancelled() -> None:
         MemoryEngine(MODEL, delay_s=60),
     )
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         [finished] = await bench.wait_for(given.EngineFinished)
         assert isinstance(finished, given.EngineFinished)
         assert finished.finish is Finish.CANCELLED
@@ -426,7 +427,7 @@ async def test_stopping_a_job_before_it_began_ends_it_cancelled() -> None:
 async def test_a_model_that_is_not_loaded_is_unsupported(effect: fx.Effect) -> None:
     bench = Bench(Script(once(effect)))
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         [failed] = await bench.wait_for(given.EngineFailed)
         assert isinstance(failed, given.EngineFailed)
         assert failed.code == "unsupported"
@@ -435,7 +436,7 @@ async def test_a_model_that_is_not_loaded_is_unsupported(effect: fx.Effect) -> N
 async def test_an_engines_bug_ends_its_job_and_not_the_node() -> None:
     bench = Bench(Script(once(fx.CountTokens(JOB, REQUEST))), Buggy(MODEL))
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         [failed] = await bench.wait_for(given.EngineFailed)
         assert failed == given.EngineFailed(JOB, "engine", "the engine failed unexpectedly", 0)
 
@@ -444,7 +445,7 @@ async def test_an_engine_that_crashes_in_mid_stream_is_a_failed_job() -> None:
     engine = MemoryEngine(MODEL, fault=Fault("crash", after_pieces=2))
     bench = Bench(Script(once(fx.Generate(JOB, REQUEST))), engine)
     async with bench.run():
-        await bench.driver.tell(GO)
+        await bench.driver.steps.tell(GO)
         await bench.wait_for(given.EngineFailed)
         produced = [one for one in bench.core.told if isinstance(one, given.EngineProduced)]
         assert len(produced) == 2

@@ -8,4 +8,4 @@ from tests.node.test_driver import Bench, Script
 
 async def test_every_effect_is_carried_out() -> None:
     async with Bench(Script()).run() as bench:
-        assert {*bench.driver._carry, fx.Persist} == set(get_args(fx.Effect))
+        assert {*bench.driver.steps._carry, fx.Persist} == set(get_args(fx.Effect))

@@ -115,7 +115,7 @@ async def test_a_revoked_member_is_not_chosen_and_its_node_shows_it_no_more() ->
         assert await buy(exchange, only=(peer_of(2),)) == peer_of(2)
         await owner.join_farms(joined(1, write(2)))
         tell = TimerFired(TimerId("farm/tell"))
-        await owner._driver.perform(lambda now: owner.core.step(tell, now))
+        await owner._steps.perform(lambda now: owner.core.step(tell, now))
         with trio.fail_after(5):
             for node in (revoked, exchange.node):
                 await node.wait_until(partial(_has_revoked, node, 2))

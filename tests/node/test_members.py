@@ -45,7 +45,7 @@ async def enter_farm(world: World, stack: AsyncExitStack, **engines: MemoryEngin
         friends = [one for one in MEMBERS if one < number]
         provider = world.provider(number, engines.get(f"of_{number}"), friends=friends)
         nodes.append(await stack.enter_async_context(provider))
-        await nodes[-1]._driver.perform(partial(join, nodes[-1], number))
+        await nodes[-1]._steps.perform(partial(join, nodes[-1], number))
     with trio.fail_after(5):
         for node in nodes:
             await node.wait_until(partial(knows_all, node))
@@ -74,7 +74,7 @@ def knows_all(node: Node) -> bool:
 async def tell(nodes: list[Node]) -> None:
     """Every member tells its fellows, without waiting for the time to come, and hears them."""
     for node in nodes:
-        await node._driver.perform(partial(node.core.step, TimerFired(TELL_TIMER)))
+        await node._steps.perform(partial(node.core.step, TimerFired(TELL_TIMER)))
     await trio.testing.wait_all_tasks_blocked()
 
 

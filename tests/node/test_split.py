@@ -166,7 +166,7 @@ async def gather(done: list[Completion], exchange: Exchange, over: trio.Event) -
 
 async def look(node: Node) -> None:
     """As its timer does once a minute."""
-    await node._driver.perform(node.core.splits.look)
+    await node._steps.perform(node.core.splits.look)
     with trio.fail_after(5):
         await node.wait_until(lambda: node.epoch == 1)
 
@@ -174,7 +174,7 @@ async def look(node: Node) -> None:
 async def redeem(node: Node) -> None:
     """As its timer does: try to take what it holds to the chain."""
     assert node.core._selling is not None
-    await node._driver.perform(node.core._selling.retry)
+    await node._steps.perform(node.core._selling.retry)
 
 
 async def wait_redeemed(node: Node) -> None:
@@ -230,7 +230,7 @@ async def test_a_chain_out_of_reach_is_asked_again_and_nothing_stops() -> None:
         with capture_logs() as logs:
             splits = buyer.node.core.splits
             before = splits._looked_at
-            await buyer.node._driver.perform(splits.look)
+            await buyer.node._steps.perform(splits.look)
             with trio.fail_after(5):
                 await buyer.node.wait_until(
                     lambda: splits._looked_at > before and not splits._is_looking

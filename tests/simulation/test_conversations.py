@@ -45,8 +45,8 @@ def test_a_policy_of_the_scenarios_own_routes() -> None:
         run.advance(20_000_000)
         buyer = run.world.machines[-1].life
         assert buyer is not None
-        assert buyer.core._choosing.router.profile.picker.name == "random"
-        assert not buyer.core._choosing.router.profile.binds_late
+        assert buyer.core.choosing.router.profile.picker.name == "random"
+        assert not buyer.core.choosing.router.profile.binds_late
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import {INodeRegistry} from "./INodeRegistry.sol";
 
 /// @title What independent parties say of nodes; readers choose whom they believe.
 /// @notice As in ERC-8004's reputation registry, anyone may rate and `summary` asks for the
-/// evaluators to count: a mean over everybody would belong to whoever makes the most accounts.
+/// evaluators to count: what everybody says would belong to whoever makes the most accounts.
 /// Unlike there, an evaluator has one rating of a node, its newest, and the scale is fixed.
 /// @dev The digests of evidence and receipt are in the event only, and a rating names its block:
 /// one `eth_getLogs` of that block finds them, and they would cost more to store than all the rest.
@@ -28,10 +28,10 @@ interface IRatings {
         uint64 ratedIn;
     }
 
-    /// @notice Means over `count` ratings; zero if there are none.
+    /// @notice Medians of `count` ratings; zero if there are none.
     struct Summary {
         uint256 count;
-        Scores mean;
+        Scores median;
     }
 
     /// @notice A rating, in place of any earlier one. evidence: digest of what supports it.
@@ -87,8 +87,9 @@ interface IRatings {
         bytes calldata receiptSignature
     ) external;
 
-    /// @notice The means over the newest ratings of these evaluators, ascending and no more than
-    /// 256, that were made at `since` (unix seconds) or later.
+    /// @notice The medians of the newest ratings by these evaluators, ascending and no more than
+    /// 256, that were made at `since` (unix seconds) or later. While fewer than half of them lie, a
+    /// median is among what the honest say.
     function summary(bytes32 peer, address operator, address[] calldata evaluators, uint64 since)
         external
         view

@@ -40,10 +40,10 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Means over `count` ratings, rounded down; zero if there are none."""
+    """Medians of `count` ratings; zero if there are none."""
 
     count: int
-    mean: Scores
+    median: Scores
 
 
 class Ratings(Contract):
@@ -92,14 +92,14 @@ class Ratings(Contract):
         evaluators: Sequence[Address],
         since: int = 0,
     ) -> Summary:
-        """The means over the newest ratings of these evaluators, made at `since` (unix seconds) or
+        """The medians of the newest ratings by these evaluators, made at `since` (unix seconds) or
         later. BadInput for more than EVALUATORS_MAX.
         """
         counted = sorted(set(evaluators))  # the contract wants them ascending, each once
         if len(counted) > EVALUATORS_MAX:
             raise BadInput(f"a summary is over {EVALUATORS_MAX} evaluators at most")
-        count, mean = await self.ask("summary", peer, operator, counted, since)
-        return Summary(count, Scores(*mean))
+        count, median = await self.ask("summary", peer, operator, counted, since)
+        return Summary(count, Scores(*median))
 
     async def fetch_rating(
         self, peer: PublicKey, operator: Address, evaluator: Address

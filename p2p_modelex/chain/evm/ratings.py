@@ -20,7 +20,7 @@ async def fetch_ratings(
     evaluators: Sequence[Address],
     block: str,
 ) -> tuple[int | None, ...]:
-    """Return the mean of each node's ratings, in hundredths of a per cent, None where it has none.
+    """Return each node's rating (Chain.fetch_ratings), None where it has none.
 
     Raises ChainUnreachable, RpcError.
     """
@@ -39,7 +39,7 @@ async def fetch_ratings(
 def _read(abi: Abi, answer: bytes) -> int | None:
     if len(answer) > _ANSWER_BYTES:
         raise ChainUnreachable("the endpoint's answer is longer than any honest one")
-    [(count, mean)] = abi.decode_result("summary", answer)
-    if any(score > SCORE_MAX for score in mean):
+    [(count, medians)] = abi.decode_result("summary", answer)
+    if any(score > SCORE_MAX for score in medians):
         raise ChainUnreachable("the endpoint sent a score that cannot be")
-    return sum(mean) // len(mean) if count else None
+    return sum(medians) // len(medians) if count else None

@@ -1,7 +1,7 @@
 """Why a contract refuses: its custom error by name and arguments, and what to do about it."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,9 @@ from p2p_modelex.chain.evm.wire import Header, read_bytes, read_header, to_hex
 from p2p_modelex.errors import ChainError, Reverted, TransactionFailed
 from p2p_modelex.ids import Address, format_address
 from p2p_modelex.units import format_ai
+
+ReadContract = Callable[[Address, bytes, str], Awaitable[bytes]]
+"""Reads from a contract with a payload, as of a block. Raises as `ask`."""
 
 # A contract's error -> what to do; several where errors of one name differ in their arguments.
 # Fields are the error's arguments, shown as the word after the colon says: `ai` an amount in whole

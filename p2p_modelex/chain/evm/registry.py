@@ -4,10 +4,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import trio
+from eth_abi.abi import encode
+from eth_hash.backends.pysha3 import keccak256 as keccak
 
 from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, URI_BYTES, RegistryPage
 from p2p_modelex.chain.evm.abi import Abi, Event
 from p2p_modelex.chain.evm.reader import BlockReader
+from p2p_modelex.chain.evm.refusals import ReadContract
 from p2p_modelex.chain.evm.rpc import Call, Rpc
 from p2p_modelex.chain.evm.wire import read_bytes, to_hex
 from p2p_modelex.errors import BadInput, ChainUnreachable
@@ -28,8 +31,6 @@ _EVENTS = ("NodeRegistered", "Updated", "Deregistered", "HandedOver", "SectionCh
 _WORD = 32
 # Its place in the list, eight words of which one says where the URI is, the URI's length and bytes.
 _ENTRY_BYTES = _WORD * (1 + 8 + 1) + URI_BYTES
-
-ReadContract = Callable[[Address, bytes, str], Awaitable[bytes]]
 
 
 class Registry:
@@ -95,6 +96,11 @@ class Registry:
                         yield RegistryEvent(change, block.number, block.undone)
             if not blocks:
                 await trio.sleep(poll_s)
+
+
+def compute_agent(peer: PublicKey, operator: Address) -> int:
+    """Return what ERC-8004 knows an entry by (NodeRegistry.agentIdOf)."""
+    return int.from_bytes(keccak(encode(["bytes32", "address"], [peer, format_address(operator)])))
 
 
 def _refuse_long(answer: bytes, *, entries: int) -> None:

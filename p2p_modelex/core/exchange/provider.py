@@ -8,7 +8,6 @@ from p2p_modelex.core.effects import (
     CloseStream,
     CountTokens,
     Effect,
-    FetchChannel,
     FetchSplit,
     Generate,
     Penalize,
@@ -16,9 +15,12 @@ from p2p_modelex.core.effects import (
     Send,
     StreamId,
 )
-from p2p_modelex.core.exchange import parameters, pricing, table
+from p2p_modelex.core.exchange import parameters, table
 from p2p_modelex.core.exchange.deadline import Deadline
+from p2p_modelex.core.exchange.first_voucher import FirstVoucher
+from p2p_modelex.core.exchange.patience import Patience
 from p2p_modelex.core.exchange.ports import Till
+from p2p_modelex.core.exchange.refusing import build_refused, refusal_of
 from p2p_modelex.core.exchange.sale import (
     Sale,
     Stake,
@@ -45,31 +47,18 @@ from p2p_modelex.core.inputs import (
     TokensCounted,
 )
 from p2p_modelex.errors import JobRefused, RemoteProtocolError
-from p2p_modelex.ids import Address, ChannelId, JobId, PeerId
+from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.records import codec
-from p2p_modelex.records.channel import ChannelTerms
 from p2p_modelex.records.job import (
     Accept,
     Ask,
     Cancel,
     Order,
     Quoted,
-    RefusalCode,
-    Refused,
     RequesterMessage,
     Started,
 )
-from p2p_modelex.units import Millis, UnixMs
-
-# Refusals that may mean that the chain knows more than we do.
-_STALE = ("no_channel", "channel_exhausted")
-# Refusals after which asking again a moment later makes sense.
-_RACES = ("lane_in_use", "no_channel", "quote_expired", "wrong_epoch")
-# What a failing engine makes of a job that has not begun.
-_ENGINE_REFUSALS: dict[str, RefusalCode] = {
-    "prompt_too_long": "prompt_too_long",
-    "unsupported": "unsupported",
-}
+from p2p_modelex.units import UnixMs
 
 
 class ProviderExchange:
@@ -89,6 +78,7 @@ class ProviderExchange:
         self.peer = peer
         self.job: JobId | None = None
         """The job this stream is about, once it is in hand."""
+        self.first_voucher = FirstVoucher(till)
         self._named = b""
         self._seller = seller
         self._till = till
@@ -98,14 +88,9 @@ class ProviderExchange:
         self._sale: Sale | None = None
         self._serving: Serving | None = None
         self._is_counting = False
-        self._terms: ChannelTerms | None = None
-        self._fetching: ChannelId | None = None
-        self._has_fetched = False
         # An order of a split epoch that we may not have seen yet, until the chain has its say.
         self._early: Order | None = None
-        # When the requester no longer waits for the start, if ever.
-        self._until: UnixMs | None = None
-        self._answer_by = UnixMs(0)
+        self._patience = Patience()
         self._is_shutting_down = False
 
     @property
@@ -122,18 +107,8 @@ class ProviderExchange:
     def stake(self) -> Stake:
         """What a job that has its first voucher has at stake."""
         assert self._sale is not None
-        assert self._terms is not None
-        return self._sale.build_stake(self._terms)
-
-    @property
-    def payee(self) -> Address | None:
-        """Whom the channel of the order pays, once there is one."""
-        return None if self._terms is None else Address(self._terms.payee)
-
-    @property
-    def awaited(self) -> ChannelId | None:
-        """The channel of which the chain, and others, are to have their say."""
-        return self._fetching
+        assert self.first_voucher.terms is not None
+        return self._sale.build_stake(self.first_voucher.terms)
 
     def sell(self, seller: Seller) -> None:
         """Prices are now these; a job that is in hand keeps its own."""
@@ -172,8 +147,8 @@ class ProviderExchange:
                 return self._on_ended(given, now)
             case TimerFired(timer) if timer == self._deadline.timer:
                 return self._on_deadline(now)
-            case ChannelFetched(channel) if channel == self._fetching:
-                self._fetching = None
+            case ChannelFetched(channel) if channel == self.first_voucher.awaited:
+                self.first_voucher.awaited = None
                 return self._open(now)
             case SplitFetched() if self._early is not None:
                 order, self._early = self._early, None
@@ -204,13 +179,13 @@ class ProviderExchange:
             case Ask(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
-                self._note_patience(now)
+                self._patience.note(now)
                 return self._count(Sale(JobId(job), request, find_ware(self._seller, request)), now)
             case Order(job, request):
                 validate_request(request)
                 self._claim(JobId(job))
-                self._note_patience(now, message.deadline_ms)
-                self._terms = self._till.identify(message.terms, message.voucher)
+                self._patience.note(now, message.deadline_ms)
+                self.first_voucher.identify(message)
                 if is_ahead(self._seller, message):
                     self._early = message
                     return [FetchSplit(), *self._wait(now)]
@@ -218,8 +193,8 @@ class ProviderExchange:
             case Accept():
                 assert self._sale is not None
                 self._refuse_leaving()
-                self._note_patience(now, message.deadline_ms)
-                self._terms = self._till.identify(message.terms, message.voucher)
+                self._patience.note(now, message.deadline_ms)
+                self.first_voucher.identify(message)
                 self._sale.take_accept(message, now)
                 return self._open(now)
             case Cancel() if state is State.WITHDRAWN:
@@ -228,16 +203,9 @@ class ProviderExchange:
                 assert self._serving is not None
                 return self._serving.on_message(message, now)
 
-    def _note_patience(self, now: UnixMs, deadline_ms: int = 0) -> None:
-        """The answer is due from here on, whatever the job waits for meanwhile (EXC-14)."""
-        self._answer_by = UnixMs(now + parameters.ANSWER_TIMEOUT_MS)
-        if deadline_ms:
-            self._until = UnixMs(now + deadline_ms)
-
     def _wait(self, now: UnixMs) -> list[Effect]:
-        """Wait for what leads to the start, and no longer than the requester does (EXC-32)."""
-        due = self._answer_by if self._until is None else min(self._answer_by, self._until)
-        return self._deadline.move(now, Millis(max(due - now, 0)))
+        """Wait until the start for what leads to it."""
+        return self._deadline.move(now, self._patience.compute_left_ms(now))
 
     def _claim(self, job: JobId) -> None:
         self._refuse_leaving()
@@ -251,13 +219,10 @@ class ProviderExchange:
 
     def _count(self, sale: Sale, now: UnixMs) -> list[Effect]:
         # Counting a prompt costs the engine time that nobody pays, so what cannot fit is not.
-        most = pricing.compute_prompt_bytes_max(sale.ware.offer)
-        if pricing.compute_prompt_bytes(sale.request) > most:
-            raise JobRefused("prompt_too_long", "EXC-6: more text than the context holds")
+        sale.validate_text()
         self._sale = sale
         self._is_counting = True
-        wait = self._wait(now)
-        return [CountTokens(sale.job, sale.request), *wait]
+        return [CountTokens(sale.job, sale.request), *self._wait(now)]
 
     def _on_counted(self, prompt_tokens: int, now: UnixMs) -> list[Effect]:
         self._is_counting = False
@@ -273,31 +238,12 @@ class ProviderExchange:
         """Judge the first voucher, with a look at the chain if we may know too little (EXC-8)."""
         sale = self._sale
         assert sale is not None
-        assert sale.signed is not None
         wait = self._wait(now)
-        if not self._has_fetched and self._till.is_short(sale.signed, sale.epoch, sale.ceiling):
-            return [*self._fetch(), *wait]
-        try:
-            rows = self._till.open_lane(
-                sale.job,
-                sale.signed,
-                sale.epoch,
-                base=sale.base,
-                window=sale.window,
-                ceiling=sale.ceiling,
-            )
-        except JobRefused as refusal:
-            if refusal.code not in _STALE or self._has_fetched:
-                raise
-            return [*self._fetch(), *wait]
+        rows = self.first_voucher.judge(sale)
+        if rows is None:
+            return [self.first_voucher.look(sale), *wait]
         self._serving = Serving(self.stream, self.peer, self._seller, self._till, sale)
         return [*self._serving.open(rows, now), Generate(sale.job, sale.pinned), *wait]
-
-    def _fetch(self) -> list[Effect]:
-        assert self._terms is not None
-        self._has_fetched = True
-        self._fetching = self.stake.channel
-        return [FetchChannel(self._fetching, self._terms)]
 
     def _on_started(self, now: UnixMs) -> list[Effect]:
         sale, serving = self._sale, self._serving
@@ -309,8 +255,7 @@ class ProviderExchange:
     def _on_engine_failed(self, failed: EngineFailed, now: UnixMs) -> list[Effect]:
         if self._serving is not None and self._state is not State.ORDERED:
             return self._serving.on_engine(failed, now)
-        code = _ENGINE_REFUSALS.get(failed.code, "busy")
-        return self._refuse(JobRefused(code, failed.reason), now, failed.retry_after_ms)
+        return self._refuse(refusal_of(failed), now, failed.retry_after_ms)
 
     def _on_ended(self, ended: StreamEnded, now: UnixMs) -> list[Effect]:
         if self._serving is not None:
@@ -326,7 +271,7 @@ class ProviderExchange:
             return self._refuse(JobRefused("quote_expired", "EXC-5: ask again"), now)
         if self._state is State.IDLE:
             return self._break_off("stalled", "EXC-14: no request came", now)
-        if self._until is not None and now >= self._until:
+        if self._patience.is_over(now):
             return self._refuse(JobRefused("deadline", "EXC-32: nobody waits any more"), now)
         return self._refuse(JobRefused("busy", "EXC-14: the engine or the chain is slow"), now)
 
@@ -334,13 +279,7 @@ class ProviderExchange:
         self, refusal: JobRefused, now: UnixMs, retry_after_ms: int | None = None
     ) -> list[Effect]:
         """Say why not and close; nothing is owed (EXC-7)."""
-        code: RefusalCode = refusal.code  # type: ignore[assignment]  # raised by us and the till
-        reason = refusal.message.removeprefix(code).removeprefix(": ")[: limits.REASON_BYTES // 4]
-        if retry_after_ms is None and code == "busy":
-            retry_after_ms = self._jobs.compute_wait_ms()
-        elif retry_after_ms is None:
-            retry_after_ms = parameters.RACE_RETRY_MS if code in _RACES else 0
-        refused = Refused(self._named, code, reason, min(retry_after_ms, 2**32 - 1))
+        refused = build_refused(self._named, refusal, self._jobs, retry_after_ms)
         effects = self._serving.withdraw(now) if self._serving is not None else []
         self._state = table.on_sent(self._state, refused)
         effects += [Send(self.stream, codec.encode(refused)), CloseStream(self.stream)]

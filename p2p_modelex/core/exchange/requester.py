@@ -1,6 +1,6 @@
 """The requester's end of one exchange stream: what it sends, and how a job ends.
 
-What it believes of what it receives is in `intake.py`.
+What it believes of what it receives is in `intake.py`, what it pays for that in `payments.py`.
 """
 
 import re
@@ -23,6 +23,7 @@ from p2p_modelex.core.effects import (
 from p2p_modelex.core.exchange import parameters, table
 from p2p_modelex.core.exchange.deadline import Deadline
 from p2p_modelex.core.exchange.intake import Intake
+from p2p_modelex.core.exchange.payments import Payments
 from p2p_modelex.core.exchange.ports import Purse
 from p2p_modelex.core.exchange.table import State
 from p2p_modelex.core.exchange.terms import Purchase
@@ -43,8 +44,7 @@ from p2p_modelex.records.job import (
     Refused,
     Started,
 )
-from p2p_modelex.records.rows import JobRow, ReceiptRow, Row
-from p2p_modelex.records.voucher import SignedVoucher
+from p2p_modelex.records.rows import ReceiptRow
 from p2p_modelex.units import UINT128_MAX, UnixMs, Wei
 
 _NOTHING = Wei(0)
@@ -67,12 +67,10 @@ class RequesterExchange:
         self._purchase = purchase
         self._purse = purse
         self._intake = Intake(peer, purchase, purse.channel, purse.lane)
+        self._payments = Payments(peer, purchase, purse, self._intake)
         self._deadline = Deadline(stream, "wait")
         self._due_tokens = 0
         self._state = State.IDLE
-        self._paid = _NOTHING
-        self._most = purchase.max_cost
-        self._has_promised = False
 
     @property
     def is_over(self) -> bool:
@@ -82,12 +80,7 @@ class RequesterExchange:
     @property
     def at_stake(self) -> Wei:
         """The most that may still come to be paid, in all, of a job that we cancelled."""
-        return _NOTHING if self.is_over else self._intake.compute_doubt(self._paid)
-
-    @property
-    def _owed(self) -> Wei:
-        """What we agree to owe by what we received; a job that we cancelled may bring little."""
-        return min(self._intake.owed, self._most)
+        return _NOTHING if self.is_over else self._payments.doubt
 
     def start(self, now: UnixMs) -> list[Effect]:
         """Call once, on StreamReady: persists the first voucher and sends Order, or sends Ask."""
@@ -100,7 +93,7 @@ class RequesterExchange:
         if not self._intake.may_order_fast:
             return [self._send(Ask(self.job, purchase.request)), *wait]
         offer = purchase.offer
-        rows, voucher = self._promise(purchase.prepay, now)
+        rows, voucher = self._payments.promise(purchase.prepay, now)
         order = Order(
             self.job,
             purchase.request,
@@ -151,7 +144,7 @@ class RequesterExchange:
                 self._intake.take_started(message)
                 self._state = state
                 if state is State.CANCELLED:  # it crossed our Cancel
-                    self._limit_cost()
+                    self._payments.limit()
                 begun = Emit(RunStarted(self.job, self.peer, message.prompt_tokens))
                 return [begun, *self._go_on(now)]
             case Chunk():
@@ -167,9 +160,9 @@ class RequesterExchange:
                 return self._on_refused(message, now)
             case _:
                 # EXC-15: only an unpaid job stays owed.
-                owed = self._owed
+                owed = self._payments.owed
                 if message.code != "unpaid":
-                    owed = min(owed, self._paid)
+                    owed = min(owed, self._payments.paid)
                 closing: list[Effect] = [CloseStream(self.stream)]
                 return closing + self._fail(message.code, message.reason, now, owed=owed)
 
@@ -183,7 +176,7 @@ class RequesterExchange:
         if too_much:
             return ending + self._fail("over_ceiling", too_much, now, refused=True)
         self._state = state
-        rows, voucher = self._promise(self._purchase.prepay, now)
+        rows, voucher = self._payments.promise(self._purchase.prepay, now)
         left_ms = self._purchase.compute_left_ms(now)
         accept = Accept(self.job, digest, self._purse.terms, voucher, self._purse.base, left_ms)
         wait = self._deadline.move(now, parameters.START_TIMEOUT_MS)
@@ -198,30 +191,17 @@ class RequesterExchange:
             if not self._intake.tokens:
                 self._due_tokens = 1
             wait = self._deadline.move(now, parameters.IDLE_TIMEOUT_MS)
-        unpaid = self._owed - self._paid
-        if unpaid <= 0 or 2 * unpaid < self._intake.window:
+        if not self._payments.is_due:
             return wait
-        return [*self._pay(now), *wait]
-
-    def _pay(self, now: UnixMs, *kept: Row) -> list[Effect]:
-        rows, voucher = self._promise(self._owed, now, *kept)
-        return [Persist(rows), self._send(Pay(self.job, voucher))]
-
-    def _promise(self, paid: Wei, now: UnixMs, *kept: Row) -> tuple[tuple[Row, ...], SignedVoucher]:
-        """Sign for `paid` wei in all; the rows must be durable before the voucher goes out."""
-        voucher, issued = self._purse.sign(paid)
-        self._paid = paid
-        self._has_promised = True
-        known = self._purse.note_peer(self.peer)
-        row = self._build_row("running", self._intake.compute_doubt(paid), now)
-        return (*kept, *known, *issued, row), voucher
+        rows, voucher = self._payments.promise(self._payments.owed, now)
+        return [Persist(rows), self._send(Pay(self.job, voucher)), *wait]
 
     def _on_finished(self, finished: Finished, now: UnixMs) -> list[Effect]:
         """EXC-16: believe the receipt or pay no more. EXC-13: it is durable before it is told."""
         is_cancelled = self._state is State.CANCELLED
         completion = self._intake.take_receipt(finished, now, is_cancelled=is_cancelled)
         self._state = table.on_received(self._state, finished)
-        purchase, owed = self._purchase, self._owed
+        purchase = self._purchase
         row = ReceiptRow(
             is_provider=False,
             peer=self.peer,
@@ -230,20 +210,14 @@ class RequesterExchange:
             completion=completion,
             ownership=purchase.ownership,
         )
-        effects: list[Effect] = []
-        kept: tuple[Row, ...] = (row,)
-        if owed > self._paid:
-            voucher, issued = self._purse.sign(owed)
-            self._paid = owed
-            kept += issued
-            effects.append(self._send(Pay(self.job, voucher)))
-        last = self._build_row("finished", owed, now)
-        self._purse.close(owed, last)
+        issued, voucher = self._payments.pay_rest()
+        paying = [] if voucher is None else [self._send(Pay(self.job, voucher))]
+        last = self._payments.finish(now)
         self._state = State.OVER
         finish = finished.receipt.receipt.finish
-        done = RunFinished(self.job, row, finish, self._paid, finished.cached)
-        effects += [CloseStream(self.stream), *self._deadline.cancel(), Emit(done)]
-        return [Persist((*kept, last)), *effects]
+        done = RunFinished(self.job, row, finish, self._payments.paid, finished.cached)
+        ending = [CloseStream(self.stream), *self._deadline.cancel(), Emit(done)]
+        return [Persist((row, *issued, last)), *paying, *ending]
 
     def _on_refused(self, refused: Refused, now: UnixMs) -> list[Effect]:
         """Nothing is owed. A debt's amount is in the reason: EXC-7."""
@@ -260,7 +234,7 @@ class RequesterExchange:
     def _cancel(self, now: UnixMs) -> list[Effect]:
         """EXC-12: a running job is cancelled and receipted; before that the stream is dropped."""
         if self._state is State.RUNNING:
-            self._limit_cost()
+            self._payments.limit()
             return self._send_cancel(now)
         if self._state is State.CANCELLED:
             return []
@@ -278,10 +252,6 @@ class RequesterExchange:
         sent = self._send(Cancel(self.job))
         return [sent, *self._deadline.move(now, parameters.PAY_TIMEOUT_MS)]
 
-    def _limit_cost(self) -> None:
-        """An honest provider delivers no more than the window lets out."""
-        self._most = self._intake.compute_doubt(self._paid)
-
     def _on_deadline(self, now: UnixMs) -> list[Effect]:
         passed, effects = self._deadline.on_fired(now)
         if not passed:
@@ -293,9 +263,9 @@ class RequesterExchange:
         """There will be no agreement on what was delivered: pay for what we got, next time."""
         ending: list[Effect] = [ResetStream(self.stream)]
         is_begun = self._state not in (State.IDLE, State.ASKED, State.QUOTED)
-        doubt = self._intake.compute_doubt(self._paid) if is_begun else _NOTHING
+        doubt = self._payments.doubt if is_begun else _NOTHING
         return ending + self._fail(
-            code, reason, now, owed=self._owed, doubt=doubt, refused=not is_begun
+            code, reason, now, owed=self._payments.owed, doubt=doubt, refused=not is_begun
         )
 
     def _break_off(self, error: RemoteProtocolError, now: UnixMs) -> list[Effect]:
@@ -305,7 +275,7 @@ class RequesterExchange:
             ResetStream(self.stream),
             Penalize(self.peer, offence, str(error)),
         ]
-        return ending + self._fail("protocol", str(error), now, owed=self._paid)
+        return ending + self._fail("protocol", str(error), now, owed=self._payments.paid)
 
     def _fail(
         self,
@@ -318,18 +288,12 @@ class RequesterExchange:
         refused: bool = False,
         retry_after_ms: int = 0,
     ) -> list[Effect]:
-        # What we agreed to and did not sign for must be found again after a crash, too.
-        state = "lost" if doubt > owed or owed > self._paid else "failed"
-        last = self._build_row(state, max(owed, doubt), now)
-        self._purse.close(owed, last)
+        last = self._payments.fail(owed, doubt, now)
         self._state = State.OVER
-        failed = RunFailed(self.job, self.peer, code, reason, refused, retry_after_ms, self._paid)
-        kept: list[Effect] = [Persist((last,))] if self._has_promised else []
+        paid = self._payments.paid
+        failed = RunFailed(self.job, self.peer, code, reason, refused, retry_after_ms, paid)
+        kept: list[Effect] = [Persist((last,))] if self._payments.has_promised else []
         return [*kept, *self._deadline.cancel(), Emit(failed)]
-
-    def _build_row(self, state: str, owed: Wei, now: UnixMs) -> JobRow:
-        epoch = self._purse.epoch
-        return JobRow(self.job, False, self.peer, state, owed, self._paid, now, epoch)
 
     def _send(self, message: Ask | Order | Accept | Pay | Cancel) -> Send:
         self._state = table.on_sent(self._state, message)

@@ -118,6 +118,12 @@ class Sale:
         price = self.ware.offer.completion_price
         return max(0, paid + self.window - self.earned) // price if price else None
 
+    def validate_text(self) -> None:
+        """Refuse what cannot fit the model, whatever its tokens are; JobRefused."""
+        most = pricing.compute_prompt_bytes_max(self.ware.offer)
+        if pricing.compute_prompt_bytes(self.request) > most:
+            raise JobRefused("prompt_too_long", "EXC-6: more text than the context holds")
+
     def validate_size(self) -> None:
         """Refuse what does not fit the model or costs more than allowed; JobRefused."""
         if self.prompt_tokens + self.request.max_tokens > self.ware.offer.context_length:

@@ -81,6 +81,11 @@ class ChannelAccount:
         return all(lane.signed is None for lane in self.lanes.values())
 
     @property
+    def is_redeemed(self) -> bool:
+        """Whether it is noted that something was redeemed."""
+        return any(lane.redeemed for lane in self.lanes.values())
+
+    @property
     def epoch(self) -> Epoch:
         """The latest epoch of the lanes."""
         return max((lane.epoch for lane in self.lanes.values()), default=Epoch(0))
@@ -147,4 +152,20 @@ class ChannelAccount:
             if key != number and other.holder is None and other.debt and other.signed is not None:
                 other.earned = other.amount
                 rows.append(other.build_row(other.signed))
+        return tuple(rows)
+
+    def take_back(self, state: ChannelState) -> tuple[Row, ...]:
+        """Count nothing as redeemed if the chain has claimed less than is noted, and holds
+        something still: a reorg undid it, and all lanes are tried anew.
+        """
+        epoch = max(self.epoch, Epoch(state.epoch))
+        noted = sum(rescale(lane.redeemed, lane.epoch, epoch) for lane in self.lanes.values())
+        is_whole = rescale(state.claimed, state.epoch, epoch) >= noted
+        if is_whole or state.claimed == state.deposit:
+            return ()
+        rows: list[Row] = []
+        for number, lane in self.lanes.items():
+            if lane.redeemed:
+                lane.redeemed = 0
+                rows.append(RedeemedRow(ChannelId(state.channel), number, Wei(0)))
         return tuple(rows)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from p2p_modelex.core.ledger import rules
 from p2p_modelex.core.ledger.accounts import ChannelAccount, JobAccount
 from p2p_modelex.core.ledger.amount import Amount
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat, get_share
 from p2p_modelex.core.ledger.settlement import Settlement, SettlementPolicy
-from p2p_modelex.errors import JobRefused, RemoteProtocolError
+from p2p_modelex.errors import JobRefused
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId
-from p2p_modelex.records import voucher
 from p2p_modelex.records.channel import (
     ChannelState,
     ChannelTerms,
@@ -159,10 +159,7 @@ class PayeeLedger:
         if account is None or epoch < account.epoch:
             return False
         most = account.compute_most(promise.lane, epoch, self._jobs) + promise.amount + ceiling
-        return not self._covers(account, most, epoch)
-
-    def _covers(self, account: ChannelAccount, amount: int, epoch: Epoch) -> bool:
-        return account.covers(amount, epoch, self.get_line(account).wei)
+        return not account.covers(most, epoch, self.get_line(account).wei)
 
     def open_lane(
         self,
@@ -176,46 +173,24 @@ class PayeeLedger:
     ) -> tuple[Row, ...]:
         """Give a job the lane of its first voucher; JobRefused says why not (LED-1 to LED-8)."""
         promise = signed.voucher
-        account = self._channels.get(ChannelId(promise.channel))
+        channel, number = ChannelId(promise.channel), promise.lane
+        account = self._channels.get(channel)
         if account is None:
             raise JobRefused("no_channel", "LED-1: the channel is not known to pay us")
         if not account.state.is_open:
             raise JobRefused("no_channel", "LED-1: the channel is closing")
         if account.state.payee not in self._taken:
             raise JobRefused("no_channel", "LED-13: our membership in this farm has ended")
-        if not account.seat.owns(promise.lane):
-            raise JobRefused("bad_voucher", "LED-2: the lane is none of ours")
-        lane = account.get_lane(promise.lane)
-        self._validate_epoch(signed, epoch, account.epoch)
-        if lane.holder is not None and not self._jobs[lane.holder].is_settling:
-            raise JobRefused("lane_in_use", "LED-5: another job runs on this lane")
-        if promise.amount < rescale(lane.amount, lane.epoch, epoch):
-            raise JobRefused("bad_voucher", "LED-4: less than the lane's last voucher")
-        if promise.amount < base:
-            raise JobRefused("bad_voucher", "LED-7: less than its own base")
-        # The exact text is protocol: the payer learns from it what its base must reach.
-        due = account.compute_due(promise.lane, epoch)
-        if base < due:
-            raise JobRefused("debt", f"earned={due}")  # LED-7
-        # What it is over that, the payer owes for work that we lost count of in a crash. Were it
-        # credit, we would work two windows ahead of the next voucher.
-        if account.seat.index:
-            # MEM-5: what a job may yet need must not be lent away meanwhile.
-            needed = account.compute_most(promise.lane, epoch, self._jobs)
-            needed += max(promise.amount, base + ceiling)
-        else:
-            needed = account.compute_committed(promise.lane, epoch, self._jobs)
-            needed += max(promise.amount, base + window)
-        if not self._covers(account, needed, epoch):
-            raise JobRefused("channel_exhausted", "LED-6: the deposit left is too little")
-        self._validate_signature(account, signed)
-        rows = account.move_debts(promise.lane, epoch)
+        wanted = JobAccount(channel, number, epoch, base, window, ceiling)
+        line = self.get_line(account).wei
+        rules.validate_opening(account, wanted, promise, self._jobs, line)
+        rules.validate_signature(account, signed, self._domain)
+        rows = account.move_debts(number, epoch)
+        lane = account.get_lane(number)
         lane.take(signed)
         lane.earned = base
         lane.holder = job
-        self._jobs[job] = JobAccount(
-            ChannelId(promise.channel), promise.lane, epoch, base, window, ceiling
-        )
+        self._jobs[job] = wanted
         return (*rows, lane.build_row(signed))
 
     def receive(self, job: JobId, signed: SignedVoucher) -> tuple[Row, ...]:
@@ -231,17 +206,11 @@ class PayeeLedger:
         lane = account.get_lane(held.lane)
         if lane.holder != job:
             return ()
-        self._validate_epoch(signed, held.epoch, lane.epoch)
-        if promise.amount < lane.amount:
-            raise JobRefused("bad_voucher", "LED-4: less than the lane's last voucher")
+        rules.validate_epoch(promise, held.epoch, lane.epoch)
         if promise.amount == lane.amount:
             return ()
-        latest = account.epoch
-        promised = account.compute_promised(held.lane, latest)
-        promised += rescale(promise.amount, held.epoch, latest)
-        if not self._covers(account, promised, latest):
-            raise JobRefused("channel_exhausted", "LED-6: more than the deposit is promised")
-        self._validate_signature(account, signed)
+        rules.validate_bigger(account, held, promise, self.get_line(account).wei)
+        rules.validate_signature(account, signed, self._domain)
         lane.take(signed)
         return (lane.build_row(signed),)
 
@@ -250,22 +219,10 @@ class PayeeLedger:
         account = self._channels.get(ChannelId(signed.voucher.channel))
         try:
             if account is not None:
-                self._validate_signature(account, signed)
+                rules.validate_signature(account, signed, self._domain)
         except JobRefused:
             return False
         return account is not None
-
-    def _validate_epoch(self, signed: SignedVoucher, epoch: Epoch, least: Epoch) -> None:
-        if signed.voucher.epoch != epoch or epoch < least:
-            raise JobRefused("wrong_epoch", "LED-3: not written in the epoch of the price")
-
-    def _validate_signature(self, account: ChannelAccount, signed: SignedVoucher) -> None:
-        try:
-            signer = voucher.recover_signer(signed, self._domain)
-        except RemoteProtocolError as error:
-            raise JobRefused("bad_voucher", f"LED-8: {error.message}") from error
-        if signer != account.state.voucher_signer:
-            raise JobRefused("bad_voucher", "LED-8: not signed by the channel's signer")
 
     def get_paid(self, job: JobId) -> Wei:
         """What the job was paid so far, credit left on its lane by earlier jobs included."""
@@ -329,28 +286,13 @@ class PayeeLedger:
 
     def get_redeemed(self) -> tuple[ChannelId, ...]:
         """The channels of which we noted that something was redeemed."""
-        return tuple(
-            channel
-            for channel, account in self._channels.items()
-            if any(lane.redeemed for lane in account.lanes.values())
-        )
+        return tuple(key for key, held in self._channels.items() if held.is_redeemed)
 
     def take_back(self, state: ChannelState) -> tuple[Row, ...]:
         """Count nothing of a channel of ours as redeemed if the chain has claimed less there than
         we noted, and holds something still: a reorg undid it, and all lanes are tried anew.
         """
-        account = self._channels[ChannelId(state.channel)]
-        epoch = max(account.epoch, Epoch(state.epoch))
-        noted = sum(rescale(lane.redeemed, lane.epoch, epoch) for lane in account.lanes.values())
-        is_whole = rescale(state.claimed, state.epoch, epoch) >= noted
-        if is_whole or state.claimed == state.deposit:
-            return ()
-        rows: list[Row] = []
-        for number, lane in account.lanes.items():
-            if lane.redeemed:
-                lane.redeemed = 0
-                rows.append(RedeemedRow(ChannelId(state.channel), number, Wei(0)))
-        return tuple(rows)
+        return self._channels[ChannelId(state.channel)].take_back(state)
 
     def note_epoch(self, epoch: Epoch) -> None:
         """The token has split: what the settlement policy says is worth more wei now."""

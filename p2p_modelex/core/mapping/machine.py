@@ -7,7 +7,6 @@ late: the first answer counts, and the other order is cancelled.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from p2p_modelex.core.mapping.acts import (
     Act,
@@ -30,8 +29,8 @@ from p2p_modelex.core.mapping.members import (
     Member,
     Members,
 )
+from p2p_modelex.core.mapping.orders import Orders, Task
 from p2p_modelex.core.mapping.pace import Pace
-from p2p_modelex.ids import PeerId
 from p2p_modelex.units import UnixMs, Wei
 
 ATTEMPTS = 4
@@ -52,48 +51,18 @@ PUT_BACK = ("busy", "lane_in_use", "shutting_down", "wrong_epoch")
 UNPAID = ("no_channel", "channel_exhausted")
 
 
-@dataclass(slots=True)
-class _Task:
-    """A prompt in hand. tried: who has failed at it. orders: those under way, by number."""
-
-    number: int
-    prompt_tokens: int
-    max_tokens: int
-    tried: dict[PeerId, None] = field(default_factory=dict)
-    failures: int = 0
-    extras: int = 0
-    orders: dict[int, None] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Order:
-    """reserved: wei that it may cost."""
-
-    task: _Task
-    member: Member
-    began: UnixMs
-    reserved: int
-    is_cancelled: bool = False
-
-
 class MappingMachine:
     """Decides who is asked what. The caller tells it of prompts while there is `room`, and wakes it
     at `get_timer`.
     """
 
     def __init__(self, max_cost: Wei, budget: Wei | None, at_once: int, now: UnixMs) -> None:
-        """max_cost: wei for one order. budget: wei for all that are begun, None for no bound.
-        at_once: orders in hand at most.
-        """
-        self._max_cost = max_cost
-        self._budget = budget
-        self._at_once = at_once
+        """max_cost, budget, at_once: as `Orders` has them."""
         self._members = Members()
         self._pace = Pace()
-        self._waiting: deque[_Task] = deque()
-        self._orders: dict[int, _Order] = {}
-        self._begun = self._extras = 0
-        self._spent = self._reserved = 0
+        self._waiting: deque[Task] = deque()
+        self._orders = Orders(max_cost, budget, at_once)
+        self._extras = 0
         self._is_drained = False
         self._is_over = False
         self._was_seen = False
@@ -106,7 +75,7 @@ class MappingMachine:
         """How many more prompts may come now."""
         if self._is_over:
             return 0
-        most = min(self._members.goal, self._at_once) + READY
+        most = min(self._members.goal, self._orders.at_once) + READY
         return max(most - len(self._waiting) - len(self._orders), 0)
 
     @property
@@ -132,7 +101,7 @@ class MappingMachine:
             case TaskCame(number, prompt_tokens, max_tokens):
                 if not self._waiting:
                     self._idle_since = now
-                self._waiting.append(_Task(number, prompt_tokens, max_tokens))
+                self._waiting.append(Task(number, prompt_tokens, max_tokens))
             case SourceEnded():
                 self._is_drained = True
             case MembersSeen(members, why):
@@ -163,13 +132,14 @@ class MappingMachine:
         if end_of_rest is not None:
             times.append(end_of_rest)
         late_ms = self._late_ms
-        oldest = next(self._not_late(late_ms, now), None) if late_ms is not None else None
-        if late_ms is not None and oldest is not None:
-            times.append(UnixMs(oldest.began + late_ms))
+        if late_ms is not None:
+            order = self._orders.find_next_late(late_ms, now)
+            times += [] if order is None else [UnixMs(order.began + late_ms)]
         return min(times, default=None)
 
     def _on_done(self, done: OrderDone, now: UnixMs) -> Iterator[Act]:
-        order = self._drop(done.order, done.paid, now)
+        order = self._orders.end(done.order, done.paid)
+        self._idle_since = now
         order.member.grow()
         task = order.task
         if not order.is_cancelled:
@@ -181,7 +151,8 @@ class MappingMachine:
             yield from self._cancel(task.orders)
 
     def _on_failed(self, failed: OrderFailed, now: UnixMs) -> Iterator[Act]:
-        order = self._drop(failed.order, failed.paid, now)
+        order = self._orders.end(failed.order, failed.paid)
+        self._idle_since = now
         member, task = order.member, order.task
         if order.is_cancelled:
             return
@@ -213,15 +184,6 @@ class MappingMachine:
             member.unpaid = reason
             member.rest(now + UNPAID_PAUSE_MS)
 
-    def _drop(self, number: int, paid: Wei, now: UnixMs) -> _Order:
-        order = self._orders.pop(number)
-        del order.member.orders[number]
-        del order.task.orders[number]
-        self._reserved -= order.reserved
-        self._spent += paid
-        self._idle_since = now
-        return order
-
     def _cancel(self, numbers: Iterable[int]) -> Iterator[Act]:
         for number in numbers:
             order = self._orders[number]
@@ -231,8 +193,8 @@ class MappingMachine:
 
     def _begin_waiting(self, now: UnixMs) -> Iterator[Act]:
         """Give what waits to whom has room; what was tried already may have to wait for others."""
-        passed: list[_Task] = []
-        while self._waiting and len(self._orders) < self._at_once:
+        passed: list[Task] = []
+        while self._waiting and not self._orders.is_full:
             task = self._waiting.popleft()
             member = self._members.pick(now, task.tried)
             begun = None if member is None else self._begin(task, member, now, is_extra=False)
@@ -247,9 +209,9 @@ class MappingMachine:
     def _begin_late(self, now: UnixMs) -> Iterator[Act]:
         """Begin what is late once more, at another member."""
         late_ms = self._late_ms
-        for order in list(self._late(late_ms, now)) if late_ms is not None else ():
+        for order in self._orders.find_late(late_ms, now) if late_ms is not None else ():
             task = order.task
-            if not self._may_repeat(task) or len(self._orders) >= self._at_once:
+            if not self._may_repeat(task) or self._orders.is_full:
                 continue
             at_it = [self._orders[number].member.seen.peer for number in task.orders]
             member = self._members.pick(now, task.tried, at_it)
@@ -259,40 +221,21 @@ class MappingMachine:
                 self._extras += 1
                 yield begun
 
-    def _may_repeat(self, task: _Task) -> bool:
-        most = EXTRAS_FLOOR + self._begun // EXTRAS_SHARE
+    def _may_repeat(self, task: Task) -> bool:
+        most = EXTRAS_FLOOR + self._orders.begun // EXTRAS_SHARE
         return len(task.orders) == 1 and task.extras < EXTRAS_PER_TASK and self._extras < most
 
     @property
     def _late_ms(self) -> int | None:
         return self._pace.compute_late_ms(is_drained=self._is_drained and not self._waiting)
 
-    def _late(self, late_ms: int, now: UnixMs) -> Iterator[_Order]:
-        """Orders begun so long ago or longer, the oldest first."""
-        for order in self._orders.values():
-            if now - order.began < late_ms:
-                return
-            if not order.is_cancelled:
-                yield order
-
-    def _not_late(self, late_ms: int, now: UnixMs) -> Iterator[_Order]:
-        return (order for order in self._orders.values() if now - order.began < late_ms)
-
-    def _begin(self, task: _Task, member: Member, now: UnixMs, *, is_extra: bool) -> Begin | None:
+    def _begin(self, task: Task, member: Member, now: UnixMs, *, is_extra: bool) -> Begin | None:
         """Order it, or return None where the budget may not suffice."""
-        seen = member.seen
-        most = task.prompt_tokens * seen.prompt_price + task.max_tokens * seen.completion_price
-        reserved = min(most, self._max_cost)
-        if self._budget is not None and self._spent + self._reserved + reserved > self._budget:
+        order = self._orders.begin(task, member, now)
+        if order is None:
             self._is_short = True
             return None
-        self._begun += 1
-        number = self._begun
-        order = _Order(task, member, now, reserved)
-        self._orders[number] = order
-        member.orders[number] = task.orders[number] = None
-        self._reserved += reserved
-        return Begin(number, task.number, seen.peer, Wei(reserved), is_extra)
+        return Begin(order.number, task.number, member.seen.peer, Wei(order.reserved), is_extra)
 
     def _check(self, now: UnixMs) -> Iterator[Act]:
         """Stop if there is work that nobody can be given, and none that is under way."""

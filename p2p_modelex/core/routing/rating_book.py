@@ -9,7 +9,7 @@ RATING_MAX = 10_000
 
 
 class RatingBook:
-    """The mean rating of each peer by those whom the operator believes."""
+    """The rating of each peer by those whom the operator believes (RTE-48)."""
 
     def __init__(self) -> None:
         self._ratings: dict[PeerId, int] = {}

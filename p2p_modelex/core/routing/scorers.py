@@ -136,7 +136,7 @@ class Distance:
 
 
 class Rating:
-    """RTE-49: the mean rating on chain by those whom the operator believes."""
+    """RTE-49: the rating on chain by those whom the operator believes."""
 
     rule = "RTE-49"
     name = "rating"

@@ -48,6 +48,7 @@ class MuxedStream:
         """`flags` travel with the first frame: the ACK of a stream that the peer has opened."""
         self.stream_id = stream_id
         self.muxed_conn = conn
+        self._out = conn.out
         self.unread_bytes = 0
         self._flags = flags
         self._pieces: deque[bytes | bytearray] = deque()
@@ -123,7 +124,7 @@ class MuxedStream:
                     if self._send_window == 0:
                         await self._waiting.park()
                     else:
-                        await self.muxed_conn.wait_room()
+                        await self._out.wait_room()
             if stall.cancelled_caught:
                 raise MuxedStreamError(f"the peer has read nothing for {STALL_S:.0f} s")
         size = min(len(data), self._send_window, _FRAME_BYTES)
@@ -254,10 +255,10 @@ class MuxedStream:
             raise MuxedStreamReset("the stream was reset")
         if self._fin_sent:
             raise MuxedStreamClosed("closed for sending")
-        return self._send_window > 0 and self.muxed_conn.has_room
+        return self._send_window > 0 and self._out.has_room
 
     def _send(self, kind: int, flags: int, length: int, payload: bytes | memoryview = b"") -> None:
-        self.muxed_conn.send(kind, flags | self._flags, self.stream_id, length, payload)
+        self._out.send(kind, flags | self._flags, self.stream_id, length, payload)
         self._flags = 0
 
     def _count_unread(self, change: int) -> None:

@@ -2,10 +2,10 @@
 
 Specification: github.com/hashicorp/yamux/blob/master/spec.md. Three ideas make it safe:
 
-- Sending is synchronous: a frame is put whole into one bounded queue or not at all, and one task
-  writes the queue out. So a cancelled sender can tear neither the stream nor the connection.
+- Sending is synchronous: a cancelled sender can tear neither the stream nor the connection
+  (`yamux_writer.py`).
 - Each stream accounts its window to the byte and never grows it: a peer that sends more than it
-  was allowed is cut off.
+  was allowed is cut off (`muxed_stream.py`).
 - Every stream ends in one of two ways that cannot be confused: FIN (clean) or dead.
 
 The classes have the shape of libp2p's IMuxedConn and IMuxedStream.
@@ -19,11 +19,10 @@ from typing import Any
 import trio
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 
-from p2p_modelex.limits import KIB, MIB, STREAMS_PER_PEER_MAX
+from p2p_modelex.limits import MIB, STREAMS_PER_PEER_MAX
 from p2p_modelex.net.libp2p.muxed_stream import (
     ACK,
     GO_AWAY,
-    HEADER,
     PING,
     RST,
     SYN,
@@ -32,21 +31,16 @@ from p2p_modelex.net.libp2p.muxed_stream import (
     YamuxViolation,
 )
 from p2p_modelex.net.libp2p.yamux_reader import YamuxReader
+from p2p_modelex.net.libp2p.yamux_writer import YamuxWriter
 
 _log = logging.getLogger(__name__)
 
-# Writers wait while more than this is queued: about one window.
-QUEUE_BYTES = 256 * KIB
-# Control frames do not wait; a peer that makes us queue more than this does not read: cut it off.
-QUEUE_BYTES_MAX = QUEUE_BYTES + 128 * KIB
 # All unread bytes of a connection; one stream's share is at most its window (256 KiB).
 BUFFER_BYTES_MAX = 16 * MIB
 # The network layer refuses at STREAMS_PER_PEER_MAX; the slack is for identify, ping and gossip.
 OPEN_MAX = STREAMS_PER_PEER_MAX + 16
 # Both ends open at once, so what we accept lies a little above what we would open.
 ACCEPT_MAX = OPEN_MAX + 32
-# A TCP write that makes no progress for this long means a dead peer.
-WRITE_STALL_S = 60.0
 CLOSE_FLUSH_S = 1.0
 # After we have closed a stream, the peer has so long to send its own FIN.
 LINGER_S = 10.0
@@ -71,21 +65,13 @@ class Yamux:
         self.unanswered = 0
         # What the peer did that ended the connection; empty if it did nothing.
         self.violation = ""
+        self.out = YamuxWriter(secured_conn, self._on_broken)
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         self._next_id = 1 if self.is_initiator else 2
         self._arrivals, self._accept = trio.open_memory_channel[MuxedStream](ACCEPT_MAX)
         self._unread_bytes = 0
         self._lingering: dict[MuxedStream, float] = {}
-        # Frames not yet given to the connection, and whether more are about to be queued.
-        self._queue: list[bytes | memoryview] = []
-        self._queued_bytes = 0
-        self._corked = False
-        # Our channel takes bytes at once; any other connection only through the writing task.
-        self._write_nowait = getattr(secured_conn, "write_nowait", None)
-        self._writer = trio.lowlevel.ParkingLot()
-        self._room = trio.lowlevel.ParkingLot()
-        self._writing = False
         self._dead = False
         self._closing = False
         self._nursery: trio.Nursery | None = None
@@ -112,7 +98,7 @@ class Yamux:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._write_loop)
+                self.out.start(nursery)
                 self.event_started.set()
                 try:
                     await self._read_loop()
@@ -140,12 +126,10 @@ class Yamux:
         if not self._closing and not self._dead:
             self._closing = True
             with suppress(YamuxViolation):
-                self.send(GO_AWAY, 0, 0, error_code)
+                self.out.send(GO_AWAY, 0, 0, error_code)
             with trio.move_on_after(CLOSE_FLUSH_S) as scope:
                 scope.shield = True
-                # A connection that was never started has nobody to flush it.
-                while (self._queue or self._writing) and self._nursery and not self._dead:
-                    await self._room.park()
+                await self.out.flush()
         self._die()
         if self._nursery is None:
             with suppress(Exception):
@@ -169,11 +153,11 @@ class Yamux:
         stream = MuxedStream(self._next_id, self)
         self._next_id += 2
         self.streams[stream.stream_id] = stream
-        self._enqueue(WINDOW, SYN, stream.stream_id, 0)
+        self.out.cork()
+        self.out.send(WINDOW, SYN, stream.stream_id, 0)
         if first:
             stream.write_nowait(first)
-        else:
-            self._push()
+        self.out.uncork()
         return stream
 
     async def accept_stream(self) -> MuxedStream:
@@ -185,36 +169,7 @@ class Yamux:
     def ping(self) -> None:
         """Ask for a sign of life; `unanswered` counts until anything arrives."""
         self.unanswered += 1
-        self.send(PING, SYN, 0, 0)
-
-    @property
-    def has_room(self) -> bool:
-        return self._queued_bytes < QUEUE_BYTES or self._dead
-
-    async def wait_room(self) -> None:
-        """Wait until the queue may be written to again (not until it is empty)."""
-        await self._room.park()
-
-    def send(
-        self, kind: int, flags: int, stream_id: int, length: int, payload: bytes | memoryview = b""
-    ) -> None:
-        """Queue one frame, whole. Raises YamuxViolation if the peer lets the queue overflow."""
-        if self._dead:
-            return
-        self._enqueue(kind, flags, stream_id, length, payload)
-        if not self._corked:
-            self._push()
-
-    def _enqueue(
-        self, kind: int, flags: int, stream_id: int, length: int, payload: bytes | memoryview = b""
-    ) -> None:
-        if self._queued_bytes > QUEUE_BYTES_MAX:
-            self._die()
-            raise YamuxViolation("the peer does not read what it asks for")
-        self._queue.append(HEADER.pack(0, kind, flags, stream_id, length))
-        if payload:
-            self._queue.append(payload)
-        self._queued_bytes += HEADER.size + len(payload)
+        self.out.send(PING, SYN, 0, 0)
 
     def forget(self, stream: MuxedStream) -> None:
         self.streams.pop(stream.stream_id, None)
@@ -249,16 +204,20 @@ class Yamux:
             return False
         ours = stream_id % 2 == self._next_id % 2
         if ours or stream_id == 0 or stream_id in self.streams or len(self.streams) >= ACCEPT_MAX:
-            self.send(WINDOW, RST, stream_id, 0)
+            self.out.send(WINDOW, RST, stream_id, 0)
             return False
         stream = MuxedStream(stream_id, self, ACK)
         try:
             self._arrivals.send_nowait(stream)
         except trio.WouldBlock:
-            self.send(WINDOW, RST, stream_id, 0)
+            self.out.send(WINDOW, RST, stream_id, 0)
             return False
         self.streams[stream_id] = stream
         return True
+
+    def _on_broken(self, error: Exception) -> None:
+        _log.debug("connection to %s broke: %r", self.peer_id, error)
+        self._die()
 
     def _die(self) -> None:
         if self._dead:
@@ -269,48 +228,9 @@ class Yamux:
             stream.on_connection_lost()
         self.streams.clear()
         self._lingering.clear()
-        self._queue.clear()
-        self._queued_bytes = 0
-        self._room.unpark_all()
+        self.out.stop()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
-
-    def _push(self) -> None:
-        """Hand what is queued to the connection: at once if it can, or wake the writing task."""
-        if self._writing or not self._queue:
-            return
-        if self._write_nowait is not None and self._nursery is not None:
-            try:
-                if self._write_nowait(self._take_queue()):
-                    return
-            except Exception as error:  # what sends is not to blame; its streams learn of it
-                _log.debug("connection to %s broke: %r", self.peer_id, error)
-                self._die()
-                return
-        # From here on everything is queued behind what the writing task has.
-        self._writing = True
-        self._writer.unpark_all()
-
-    def _take_queue(self) -> list[bytes | memoryview]:
-        parts, self._queue = self._queue, []
-        self._queued_bytes = 0
-        return parts
-
-    async def _write_loop(self) -> None:
-        flush = getattr(self.secured_conn, "flush", None)
-        self._push()
-        while True:
-            while not self._writing:
-                await self._writer.park()
-            with trio.fail_after(WRITE_STALL_S):
-                if flush is not None:
-                    await flush()
-            while self._queue:
-                with trio.fail_after(WRITE_STALL_S):
-                    await self.secured_conn.write(b"".join(self._take_queue()))
-                self._room.unpark_all()
-            self._writing = False
-            self._room.unpark_all()
 
     async def _read_loop(self) -> None:
         reader = YamuxReader(self)
@@ -322,10 +242,7 @@ class Yamux:
             self.last_received_s = trio.current_time()
             self.unanswered = 0
             # Answers to all of it travel together: a flood of pings is not one of system calls.
-            self._corked = True
-            try:
-                if reader.feed(chunk):
-                    return
-            finally:
-                self._corked = False
-            self._push()
+            self.out.cork()
+            if reader.feed(chunk):
+                return
+            self.out.uncork()

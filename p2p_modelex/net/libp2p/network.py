@@ -5,9 +5,8 @@ disconnected, and it starts again on the same ports.
 """
 
 import logging
-import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -22,9 +21,7 @@ from p2p_modelex.errors import (
     ConfigurationError,
     DialFailed,
     LocalProtocolError,
-    ModelexError,
     NetworkError,
-    StreamBroken,
 )
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id, peer_id_of
 from p2p_modelex.limits import (
@@ -61,15 +58,11 @@ from p2p_modelex.net.libp2p.host import (
 )
 from p2p_modelex.net.libp2p.muxed_stream import MuxedStream
 from p2p_modelex.net.libp2p.negotiation import MuxedService
-from p2p_modelex.net.libp2p.stream import Libp2pStream
+from p2p_modelex.net.libp2p.open_streams import OpenStreams
+from p2p_modelex.net.libp2p.ping import PING_ID, echo, measure_round_trip
 from p2p_modelex.net.serving import serve_stream
 
 _log = logging.getLogger(__name__)
-
-PING_ID = "/modelex/ping/1"
-_PING_BYTES = 32
-# A stream that asks for no echo for this long is closed.
-_PING_IDLE_S = 60.0
 
 # Restarts wait 0.2, 0.4 .. 30 s; a host that ran for a minute starts over at the front.
 _RESTART_FIRST_S = 0.2
@@ -93,17 +86,18 @@ class Libp2pNetwork(Network):
         self._handlers: dict[str, tuple[StreamHandler, int]] = {}
         self._validators: dict[str, Validator] = {}
         self._limiter = GossipLimiter(self._options.gossip_rates)
-        self._streams: dict[PeerId, set[Libp2pStream]] = {}
+        self._streams = OpenStreams(
+            self._options.streams_per_peer_max, partial(self.penalize, offence="protocol")
+        )
         self._gossip: DroppingQueue[GossipMessage] = DroppingQueue(GOSSIP_QUEUE_MAX)
         self._seen: DroppingQueue[PeerSeen] = DroppingQueue(SEEN_QUEUE_MAX)
-        self._gate = Gate(self._options, self._is_busy)
+        self._gate = Gate(self._options, self._streams.is_busy)
         self._nursery: trio.Nursery | None = None
         self._connections: Connections | None = None
         self._topics: Gossip | None = None
         self._lookup: Lookup | None = None
-        self._restarts = self._frames_in = self._frames_out = 0
-        self._gossip_in = self._gossip_dropped = 0
-        self.handle(PING_ID, _echo, frame_limit=PING_FRAME_BYTES)
+        self._restarts = self._gossip_in = self._gossip_dropped = 0
+        self.handle(PING_ID, echo, frame_limit=PING_FRAME_BYTES)
 
     @property
     def peer(self) -> PeerId:
@@ -122,11 +116,8 @@ class Libp2pNetwork(Network):
     def subscribe(self, topic: str, validator: Validator) -> None:
         self._validators[topic] = validator
 
-    def run(self) -> AbstractAsyncContextManager[None]:
-        return self._run()
-
     @asynccontextmanager
-    async def _run(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         validate_listen(self._options.listen)
         async with open_flat_nursery() as nursery:
             self._nursery = nursery
@@ -246,10 +237,6 @@ class Libp2pNetwork(Network):
         if peer is not None:
             self.penalize(peer, "protocol")
 
-    def _is_busy(self, peer: PeerId) -> bool:
-        """Whether a stream is open with the peer that is more than a ping."""
-        return any(stream.protocol != PING_ID for stream in self._streams.get(peer, ()))
-
     def _live(self) -> Connections:
         if self._connections is None:
             raise DialFailed("the network is not running", hint="it restarts by itself; try again")
@@ -257,66 +244,26 @@ class Libp2pNetwork(Network):
 
     async def open_stream(self, peer: PeerId, protocol: str, *, frame_limit: int) -> Stream:
         connections = self._live()
-        if len(self._streams.get(peer, ())) >= self._options.streams_per_peer_max:
+        if self._streams.is_full(peer):
             raise NetworkError(
                 f"{self._options.streams_per_peer_max} streams are open with "
                 f"{format_peer_id(peer)}",
                 hint="close streams that are done",
             )
         muxed = await connections.open_stream(peer, protocol)
-        return self._wrap(muxed, peer, protocol, frame_limit)
-
-    def _wrap(
-        self, muxed: MuxedStream, peer: PeerId, protocol: str, frame_limit: int
-    ) -> Libp2pStream:
-        stream = Libp2pStream(
-            muxed,
-            peer,
-            protocol,
-            frame_limit=frame_limit,
-            count=self._count_frame,
-            on_end=self._forget_stream,
-            on_violation=partial(self.penalize, offence="protocol"),
-        )
-        self._streams.setdefault(peer, set()).add(stream)
-        return stream
-
-    def _count_frame(self, inbound: bool) -> None:
-        self._frames_in += inbound
-        self._frames_out += not inbound
-
-    def _forget_stream(self, stream: Libp2pStream) -> None:
-        streams = self._streams.get(stream.peer, set())
-        streams.discard(stream)
-        if not streams:
-            self._streams.pop(stream.peer, None)
+        return self._streams.open(muxed, peer, protocol, frame_limit)
 
     async def _on_stream(
         self, protocol: str, handler: StreamHandler, frame_limit: int, muxed: MuxedStream
     ) -> None:
         peer = peer_of(muxed.muxed_conn.peer_id)
-        # Each connection bounds its streams, and a peer may have several connections.
-        if peer is None or len(self._streams.get(peer, ())) >= self._options.streams_per_peer_max:
+        if peer is None or self._streams.is_full(peer):
             await muxed.reset()
             return
-        await serve_stream(handler, self._wrap(muxed, peer, protocol, frame_limit))
+        await serve_stream(handler, self._streams.open(muxed, peer, protocol, frame_limit))
 
     async def ping(self, peer: PeerId) -> float:
-        nonce = os.urandom(_PING_BYTES)
-        stream = None
-        try:
-            with trio.fail_after(self._options.ping_interval_s):
-                stream = await self.open_stream(peer, PING_ID, frame_limit=PING_FRAME_BYTES)
-                started_s = trio.current_time()
-                await stream.send_frame(nonce)
-                if await stream.receive_frame() != nonce:
-                    raise StreamBroken("the ping came back changed")
-                return trio.current_time() - started_s
-        except (trio.TooSlowError, ModelexError) as error:
-            raise StreamBroken(f"{format_peer_id(peer)} does not answer a ping") from error
-        finally:
-            if stream is not None:
-                await stream.aclose()
+        return await measure_round_trip(self, peer, self._options.ping_interval_s)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         if len(payload) > GOSSIP_MESSAGE_BYTES:
@@ -345,18 +292,10 @@ class Libp2pNetwork(Network):
     def statistics(self) -> NetworkStatistics:
         return NetworkStatistics(
             connections=len(self.connected()),
-            streams=sum(len(streams) for streams in self._streams.values()),
+            streams=len(self._streams),
             restarts=self._restarts,
-            frames_in=self._frames_in,
-            frames_out=self._frames_out,
+            frames_in=self._streams.frames_in,
+            frames_out=self._streams.frames_out,
             gossip_in=self._gossip_in,
             gossip_dropped=self._gossip_dropped + self._gossip.dropped,
         )
-
-
-async def _echo(stream: Stream) -> None:
-    while True:
-        with trio.move_on_after(_PING_IDLE_S) as idle:
-            await stream.send_frame(await stream.receive_frame())
-        if idle.cancelled_caught:
-            return

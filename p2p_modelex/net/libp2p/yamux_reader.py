@@ -64,7 +64,7 @@ class YamuxReader:
             return True
         if kind == PING:
             if flags & SYN:
-                self._conn.send(PING, ACK, 0, length)
+                self._conn.out.send(PING, ACK, 0, length)
             return False
         if kind == DATA and length > WINDOW_BYTES:
             raise YamuxViolation(f"a frame of {length} bytes is over any window")

@@ -28,6 +28,7 @@ from p2p_modelex.node.gateway.batches.cabinet import Cabinet
 from p2p_modelex.node.gateway.batches.desk import Desk
 from p2p_modelex.node.gateway.batches.shapes import Line
 from p2p_modelex.node.gateway.books import Books, NodeBooks
+from p2p_modelex.node.gateway.bounds import Bounds
 from p2p_modelex.node.gateway.charging.payment import Payment
 from p2p_modelex.node.gateway.charging.till import Till
 from p2p_modelex.node.gateway.entry import Account, Entry
@@ -66,12 +67,12 @@ class Gateway:
     def __init__(self, exchange: Exchange, settings: GatewaySettings, home: Home | None) -> None:
         """home: where keys and receipt files are, None for neither."""
         self._exchange = exchange
-        self._settings = settings
         self._receipts = None if home is None else home.receipts
         books = NodeBooks(exchange.node)
         self._entry = Entry(None if home is None else home.api_keys, books)
         self._till = _open_till(exchange, books)
         self._shelf = Shelf(exchange)
+        self._bounds = Bounds(exchange, self._shelf, settings.max_tokens)
         self._desk = None if home is None else Desk(Cabinet(home.batches), self._answer_line)
         self._under_way: set[Answering] = set()
         self._is_leaving = False
@@ -152,7 +153,7 @@ class Gateway:
     ) -> None:
         _check_method(request, "POST")
         account = await self._admit(request)
-        asked = take_headers(read(request.body, self._room), request.headers)
+        asked = take_headers(read(request.body, self._bounds.find_room), request.headers)
         if account is None:
             await self._sell(asked, request, wire)
         else:
@@ -177,12 +178,12 @@ class Gateway:
         is_own = model in self._exchange.node.parts.engines
         if not is_own and not self._shelf.find_named(model):
             self._shelf.get_model(model)  # who pays for what nobody has?
-        most, answers = self._find_most(asked), len(asked.requests)
+        most, answers = self._bounds.find_most(asked), len(asked.requests)
         price = self._till.price(model, most, answers, is_own=is_own)
         is_timed = asked.terms.timeout_s is not None
         async with self._till.take(request, price, is_timed=is_timed) as payment:
             worth = payment.compute_worth(self._exchange.node.epoch)
-            ceiling = min(price.compute_ceiling(worth), self._find_ceiling(asked))
+            ceiling = min(price.compute_ceiling(worth), self._bounds.find_ceiling(asked))
             asked = replace(asked, terms=replace(asked.terms, max_cost=ceiling))
             await self._answer_ask(asked, self._entry.nobody, wire, payment)
 
@@ -196,7 +197,7 @@ class Gateway:
         """Answer a line of a batch, on its owner's account."""
 
         async def answer() -> None:
-            asked = self._posts[line.url](bytes(line.body), self._room)
+            asked = self._posts[line.url](bytes(line.body), self._bounds.find_room)
             if asked.is_stream:
                 raise Refusal(400, "unsupported", "a batch has no streams", param="stream")
             await self._answer_ask(asked, await self._entry.find(owner), wire)
@@ -206,10 +207,10 @@ class Gateway:
     async def _answer_ask(
         self, asked: Asked, account: Account, wire: Wire, payment: Payment | None = None
     ) -> None:
-        count, ceiling = len(asked.requests), self._find_ceiling(asked)
+        count, ceiling = len(asked.requests), self._bounds.find_ceiling(asked)
         epoch = self._exchange.node.epoch
         # What it can cost at all is enough to hold, so that more requests find room in a budget.
-        reserved = account.reserve(Wei(self._find_most(asked) * count), epoch)
+        reserved = account.reserve(Wei(self._bounds.find_most(asked) * count), epoch)
         if account.is_bounded:
             ceiling = Wei(reserved // count)
         terms = replace(asked.terms, max_cost=ceiling)
@@ -225,17 +226,6 @@ class Gateway:
             if self._is_leaving:
                 async with self._quiet:
                     self._quiet.notify_all()
-
-    def _find_ceiling(self, asked: Asked) -> Wei:
-        """Who may ask is not who says what the node's owner risks: a request can only lower it."""
-        most, wanted = self._exchange.spending.max_cost, asked.terms.max_cost
-        return most if wanted is None else min(wanted, most)
-
-    def _find_most(self, asked: Asked) -> Wei:
-        """The most that one of a request's jobs can cost."""
-        ceiling = self._find_ceiling(asked)
-        dearest = max(self._shelf.compute_most(one, ceiling) for one in asked.requests)
-        return Wei(min(ceiling, dearest))
 
     async def _run(self, answering: Answering, account: Account, reserved: Wei) -> list[Answered]:
         """Run to the end, and account for what was paid, before anybody is told."""
@@ -256,18 +246,6 @@ class Gateway:
             own = msgspec.structs.replace(request, model=engine.info.model)
             return OwnRun(engine, own, node.peer, terms.timeout_s)
         return self._exchange.request(request, terms)
-
-    def _room(self, model: str) -> int:
-        """As many tokens as the configuration says, and no more than somebody generates."""
-        most, model = self._settings.max_tokens, self._exchange.resolve(model)
-        engine = self._exchange.node.parts.engines.get(model)
-        if engine is not None:
-            return max(1, min(most, engine.info.context_length // 2))
-        offered = self._shelf.find(model)
-        if offered is None:
-            return most  # nobody has it, which the router says better
-        fits = offered.modelex.context_length // 2
-        return max(1, min(most, offered.modelex.max_tokens, fits))
 
     async def _write_receipts(self, answered: Sequence[Answered]) -> None:
         rows = [one.outcome.row for one in answered if one.outcome.row is not None]

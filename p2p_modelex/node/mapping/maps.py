@@ -13,7 +13,8 @@ from p2p_modelex.limits import MAP_ORDERS_MAX
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.failures import flattened
 from p2p_modelex.node.mapping.inputs import Prompt
-from p2p_modelex.node.mapping.journal import Journal, Tally
+from p2p_modelex.node.mapping.journal import Journal
+from p2p_modelex.node.mapping.notes import Tally
 from p2p_modelex.node.mapping.results import MapResult, decode_result
 from p2p_modelex.node.mapping.resuming import Resuming
 from p2p_modelex.node.mapping.spreading import Plan, Progress, Spreading

@@ -4,13 +4,13 @@ from p2p_modelex.core.runs import name_exchange
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import JobId
 from p2p_modelex.node.mapping.inputs import Prompt
-from p2p_modelex.node.mapping.journal import (
+from p2p_modelex.node.mapping.journal import Journal
+from p2p_modelex.node.mapping.notes import (
     CUT,
     EXTRA,
     FAILED,
     KEPT,
     JobEnd,
-    Journal,
     Known,
     Note,
     ResultNote,

@@ -3,10 +3,9 @@
 What decides is core/mapping: who is asked, what is late, when to stop.
 """
 
-import secrets
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from contextlib import aclosing
+from dataclasses import dataclass
 
 import trio
 
@@ -15,13 +14,9 @@ from p2p_modelex.core.mapping.acts import (
     Act,
     Begin,
     Cancel,
-    GiveUp,
     Happened,
-    Keep,
     Leave,
     MembersSeen,
-    OrderDone,
-    OrderFailed,
     Sighting,
     SourceEnded,
     Stop,
@@ -30,20 +25,19 @@ from p2p_modelex.core.mapping.acts import (
 )
 from p2p_modelex.core.mapping.machine import MappingMachine
 from p2p_modelex.errors import BadInput, ModelexError
-from p2p_modelex.ids import JobId, PeerId
+from p2p_modelex.ids import PeerId
 from p2p_modelex.node.completion import Completion
 from p2p_modelex.node.configuration import Configuration
 from p2p_modelex.node.driver import wall_clock
-from p2p_modelex.node.mapping import journal as books
-from p2p_modelex.node.mapping.failures import describe_failure, error_of_stop
+from p2p_modelex.node.mapping.failures import error_of_stop
 from p2p_modelex.node.mapping.inputs import BATCH, Prompt
-from p2p_modelex.node.mapping.journal import JobEnd, JobNote, Journal, Known, ResultNote, Tally
-from p2p_modelex.node.mapping.results import encode_answer, encode_failure
+from p2p_modelex.node.mapping.journal import Journal
+from p2p_modelex.node.mapping.notes import Known, Tally
+from p2p_modelex.node.mapping.order import Order
 from p2p_modelex.node.mapping.resuming import Resuming
 from p2p_modelex.node.node import Node
 from p2p_modelex.node.request import Terms
 from p2p_modelex.records.job import Request
-from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei, rescale
 
 SURVEY_S = 1.0
@@ -107,8 +101,7 @@ class Spreading:
         self._done, self._failed = tally.results + tally.failures, tally.failures
         self._paid = int(tally.paid)
         self._prompts: dict[int, Prompt] = {}
-        self._running: dict[int, Completion] = {}
-        self._cancelled: set[int] = set()
+        self._running: dict[int, Order] = {}
         self._members: tuple[PeerId, ...] = ()
         self._ready: dict[int, bytes] = {}
         self._next = 0
@@ -199,8 +192,8 @@ class Spreading:
                 case Begin():
                     self._begin(act)
                 case Cancel(order):
-                    self._cancelled.add(order)
-                    self._start(self._running[order].cancel)
+                    assert self._nursery is not None
+                    self._running[order].cancel(self._nursery)
                 case Stop():
                     self._error = error_of_stop(act)
                     self._feeding.cancel()
@@ -208,10 +201,6 @@ class Spreading:
             self._feeding.cancel()
         self._say_changed()
         return acts
-
-    def _start(self, task: Callable[..., object], *arguments: object) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(task, *arguments)  # type: ignore[arg-type]
 
     # What comes in.
 
@@ -281,55 +270,27 @@ class Spreading:
     # What goes out.
 
     def _begin(self, begin: Begin) -> None:
-        prompt = self._prompts[begin.number]
-        max_cost = Wei(rescale(begin.max_cost, self._epoch, self._node.epoch))
-        terms = replace(self._plan.terms, only=(begin.peer,), attempts=1, max_cost=max_cost)
-        job = JobId(secrets.token_bytes(16))
-        completion = Completion(self._node, self._configuration, prompt.request, terms, job)
-        self._running[begin.order] = completion
-        self._start(self._order, begin, prompt, job, completion)
+        order = Order(
+            self._node,
+            self._configuration,
+            self._journal,
+            begin,
+            self._prompts[begin.number],
+            self._plan.terms,
+            self._epoch,
+        )
+        self._running[begin.order] = order
+        assert self._nursery is not None
+        self._nursery.start_soon(self._follow, order)
 
-    async def _order(
-        self, begin: Begin, prompt: Prompt, job: JobId, completion: Completion
-    ) -> None:
-        """Order it, durably noted before; then note how it ended, with the result if it has one."""
-        note = JobNote(job, begin.number, prompt.digest, begin.is_extra)
-        await self._journal.note(note)
-        if begin.order not in self._cancelled:
-            # What went wrong is in `failed`.
-            with suppress(ModelexError):
-                await completion.wait()
-        await self._conclude(begin, prompt, job, completion)
-        del self._running[begin.order]
-        self._cancelled.discard(begin.order)
+    async def _follow(self, order: Order) -> None:
+        """See an order to its end; a result is durable before it can be taken."""
+        ended = await order.run()
+        self._paid += ended.paid
+        result = await order.close(self._tell(ended))
+        if result is not None:
+            self._done, self._failed = self._done + 1, self._failed + (not result.is_good)
+            self._ready[result.number] = result.body
+            del self._prompts[result.number]
+        del self._running[ended.order]
         self._say_changed()
-
-    async def _conclude(
-        self, begin: Begin, prompt: Prompt, job: JobId, completion: Completion
-    ) -> None:
-        row = completion.row
-        epoch = self._node.epoch if row is None else Epoch(row.receipt.receipt.epoch)
-        paid = Wei(rescale(completion.paid, epoch, self._epoch))
-        self._paid += paid
-        ended: OrderDone | OrderFailed
-        if row is not None and row.receipt.receipt.finish != Finish.CANCELLED:
-            ended = OrderDone(begin.order, paid)
-        else:
-            ended = describe_failure(begin.order, completion.failed, paid)
-        is_spare = begin.order in self._cancelled
-        outcome, body = books.EXTRA if is_spare else books.FAILED, None
-        for act in self._tell(ended):
-            if isinstance(act, Keep):
-                assert row is not None
-                outcome, body = books.KEPT, encode_answer(begin.number, prompt.name, row)
-            elif isinstance(act, GiveUp):
-                body = encode_failure(begin.number, prompt.name, act)
-        end = JobEnd(job, outcome, completion.paid, epoch)
-        if body is None:
-            await self._journal.note(end)
-            return
-        is_good = outcome == books.KEPT
-        await self._journal.note(end, ResultNote(begin.number, prompt.digest, is_good, body))
-        self._done, self._failed = self._done + 1, self._failed + (not is_good)
-        self._ready[begin.number] = body
-        del self._prompts[begin.number]

@@ -10,7 +10,7 @@ import trio
 from p2p_modelex.core.directory.sessions import RECONCILE_PROTOCOL
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
-from p2p_modelex.net.libp2p.network import PING_ID
+from p2p_modelex.net.libp2p.ping import PING_ID
 from tests.attacks.harness import Siege, Subject
 from tests.attacks.toolbox import (
     ACK,

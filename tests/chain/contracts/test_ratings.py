@@ -102,14 +102,16 @@ def sign_receipt(peer: PublicKey, domain: Digest, delegate: EvmSigner) -> Signed
 
 async def test_a_node_reads_the_ratings_of_many_at_once(place: Place) -> None:
     """As the port of nodes does, in memory and on chain alike."""
-    node, one, other = [await place.newcomer() for _ in range(3)]
+    node, one, other, third = [await place.newcomer() for _ in range(4)]
     about = (await register(node), node.account)
     nobody = (PublicKey(b"\7" * 32), node.account)
     await Ratings(one).rate(*about, GOOD, EVIDENCE, RECEIPT)
     await Ratings(other).rate(*about, BAD, EVIDENCE, RECEIPT)
+    await Ratings(third).rate(*about, BAD, EVIDENCE, RECEIPT)
     async with place.port(new_key(), place.deployment) as port:
         believed = [one.account, other.account, one.account]
         assert await port.fetch_ratings([about, nobody], believed) == (4_750, None)
+        assert await port.fetch_ratings([about], [*believed, third.account]) == (500,)
         assert await port.fetch_ratings([about], [one.account]) == (9_000,)
         assert await port.fetch_ratings([], [one.account]) == ()
     async with place.port(new_key(), replace(place.deployment, ratings=None)) as port:

@@ -258,7 +258,7 @@ class Market(RuleBasedStateMachine):
             paid = pair.payee.get_paid(pair.purchase.job)
             assert sale.earned - paid <= compute_window(sale.epoch)
         intake = pair.requester._intake
-        assert pair.requester._paid - intake.owed <= compute_window(pair.lane.epoch)
+        assert pair.requester._payments.paid - intake.owed <= compute_window(pair.lane.epoch)
 
     @invariant()
     def vouchers_never_shrink_nor_exceed_the_deposit(self) -> None:

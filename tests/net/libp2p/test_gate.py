@@ -10,8 +10,9 @@ import trio
 from p2p_modelex.errors import DialFailed, NetworkError
 from p2p_modelex.limits import CONNECTIONS_PER_PEER_MAX
 from p2p_modelex.net.abc import Stream
-from p2p_modelex.net.libp2p import network as network_module
-from p2p_modelex.net.libp2p.network import PING_ID, Libp2pNetwork
+from p2p_modelex.net.libp2p import ping as ping_module
+from p2p_modelex.net.libp2p.network import Libp2pNetwork
+from p2p_modelex.net.libp2p.ping import PING_ID
 from tests.net.libp2p.attacker import connect, open_host
 
 PATIENCE_S = 10.0
@@ -98,7 +99,7 @@ async def test_a_peers_own_oldest_connections_make_room() -> None:
 
 
 async def test_an_idle_ping_stream_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_module, "_PING_IDLE_S", 0.1)
+    monkeypatch.setattr(ping_module, "_PING_IDLE_S", 0.1)
     async with pair() as (victim, other):
         stream = await other.open_stream(victim.peer, PING_ID, frame_limit=64)
         await stream.send_frame(b"x")

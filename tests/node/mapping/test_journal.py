@@ -8,14 +8,14 @@ import trio
 
 from p2p_modelex.errors import BadInput, StoreError
 from p2p_modelex.ids import Digest, JobId
-from p2p_modelex.node.mapping.journal import (
+from p2p_modelex.node.mapping.journal import Journal
+from p2p_modelex.node.mapping.notes import (
     CUT,
     EXTRA,
     FAILED,
     KEPT,
     JobEnd,
     JobNote,
-    Journal,
     Known,
     ResultNote,
     Tally,

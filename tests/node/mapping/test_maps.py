@@ -11,9 +11,9 @@ from p2p_modelex.engine.memory import Fault, MemoryEngine
 from p2p_modelex.errors import BadInput, NoProvider, PaymentError
 from p2p_modelex.node.aliases import AliasSettings
 from p2p_modelex.node.exchange import Exchange
-from p2p_modelex.node.mapping import journal as books
 from p2p_modelex.node.mapping.journal import Journal
 from p2p_modelex.node.mapping.maps import Map
+from p2p_modelex.node.mapping.notes import KEPT
 from p2p_modelex.node.mapping.template import Template
 from p2p_modelex.node.request import Terms
 from p2p_modelex.records.receipt import Finish
@@ -322,5 +322,5 @@ async def test_the_journal_knows_how_each_job_ended(tmp_path: Path) -> None:
         assert await journal.find_cut() == ()
         assert (await journal.tally(Epoch(1))).paid_kept == 6 * COST
     connection = sqlite3.connect(tmp_path / "j")
-    assert {row[0] for row in connection.execute("SELECT outcome FROM job")} == {books.KEPT}
+    assert {row[0] for row in connection.execute("SELECT outcome FROM job")} == {KEPT}
     connection.close()
