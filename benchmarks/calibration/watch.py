@@ -38,19 +38,20 @@ class Watch(trio.abc.Instrument):
     def before_io_wait(self, timeout: float) -> None:
         """Begin anew where no task can go on."""
         if timeout:
-            self._begin("")
+            self._begin("", time.process_time())
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Note what the step was, if it is of a kind that the model has."""
         if self._kind:
-            spent_us = (time.process_time() - self._began_s) * 1e6
+            now_s = time.process_time()
+            spent_us = (now_s - self._began_s) * 1e6
             self._spent_us[-1][self._kind].append(spent_us - self._writing_us)
-            self._begin("")
+            self._begin("", now_s)
 
     def begin_publishing(self, payload: bytes, number: int, receivers: int) -> None:
         """The step at hand publishes a message from here on; so many are to get it."""
         self._spent_us.append(defaultdict(list))
-        self._begin("publish")
+        self._begin("publish", time.process_time())
         self._missing, self._complete = receivers, trio.Event()
         self.log.published[payload] = self._began_s, number
 
@@ -58,8 +59,8 @@ class Watch(trio.abc.Instrument):
         """Wait until all have the message that was published last."""
         await self._complete.wait()
 
-    def _begin(self, kind: str) -> None:
-        self._kind, self._began_s, self._writing_us = kind, time.process_time(), 0.0
+    def _begin(self, kind: str, now_s: float) -> None:
+        self._kind, self._began_s, self._writing_us = kind, now_s, 0.0
 
     @contextmanager
     def looking(self) -> Iterator[None]:
