@@ -22,6 +22,7 @@ from p2p_modelex.simulation.actors.arrivals import Arrivals, Drawn, Recorded
 from p2p_modelex.simulation.actors.budgets import Budgets, draw_reserve
 from p2p_modelex.simulation.actors.conversations import Conversations, Reply
 from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.models.compute import reads_well
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.results.spread import Spread, SpreadByLoad
@@ -82,6 +83,8 @@ class Customers:
         self._conversations = Conversations(workloads, open_stream)
         self._tell: Callable[[int, Arrival | Reply], None] = lambda *_: None
         self.asked = self.finished = self.failed = self.restarted = self.tokens = 0
+        self.sensible = 0
+        """Of those that finished, whose text a person would take for an answer."""
         self.declined = 0
         """Not asked for: the node had spent its hour's budget."""
         self.interrupted = 0
@@ -220,6 +223,7 @@ class Customers:
                 self._on_finished(event)
                 del self._running[event.job]
                 self.finished += 1
+                self.sensible += reads_well(event.row.completion)
                 self.tokens += event.row.receipt.receipt.completion_tokens
                 self.paid += event.paid
                 self._budgets.spend(errand.life.number, event.paid, now)
