@@ -165,7 +165,7 @@ bench-simulators: setup $(JS_STAMP) ## Measure our simulator, SimPy, py-libp2p a
 	$(BIN)/python -m benchmarks simulators
 
 .PHONY: calibrate
-calibrate: setup ## Hold the simulator's models to py-libp2p in memory, to hosts and to nodes on TCP (6 minutes)
+calibrate: setup ## Hold the simulator's models to py-libp2p in memory, to hosts and to nodes on TCP (7 minutes)
 	$(BIN)/python -m benchmarks.calibration
 
 .PHONY: lossy

@@ -17,6 +17,7 @@ from unittest.mock import patch
 import trio
 
 from benchmarks.calibration.on_sockets import spread_on_sockets
+from benchmarks.calibration.run_loop import average
 from benchmarks.calibration.work import Plan, Work
 from benchmarks.jobs import AT_ONCE, JOBS, buy_many, open_market
 from benchmarks.measuring import Result, begin, measure, report
@@ -148,10 +149,12 @@ async def _measure_input() -> float:
 
 
 def _report_gossip() -> None:
-    plan = Plan(20, 8, 60, 5.0, settle_s=8.0, period_s=0.12, drain_s=2.0, is_near=True)
+    plan = Plan(20, 8, 60, 5.0, settle_s=12.0, period_s=0.13, drain_s=2.0, is_near=True)
     log, costs = spread_on_sockets(Work(plan, 1))
     deliveries = plan.messages * (plan.nodes - 1)
-    _report("a frame sent or received on TCP", (costs.write + costs.read) / 2, CHARGED.frame)
+    means = average([costs])
+    frame = (means["write"] + means["read"] + means["known"]) / 2
+    _report("a frame sent or received on TCP", frame, CHARGED.frame)
     _report("a gossip message, its copies too", log.cpu_s / deliveries * 1e6, CHARGED.gossip)
 
 

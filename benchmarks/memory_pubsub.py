@@ -36,7 +36,9 @@ _NO_LIMITS = GossipRates(origin_rate=1e6, origin_burst=10**6, total_rate=1e6, to
 class Pipe(MuxedStream):
     """One direction: what is written can be read after the link's latency, in order."""
 
-    def __init__(self, conn: Any, latency_s: float, sent: Callable[[float, bytes], None]) -> None:
+    def __init__(self, latency_s: float, sent: Callable[[float, bytes], None]) -> None:
+        # No frames of a connection's go this way.
+        conn: Any = SimpleNamespace(out=None)
         super().__init__(0, conn)
         self._latency_s = latency_s
         self._sent = sent
@@ -189,7 +191,7 @@ class MemoryMesh:
             for payload in _read_payloads(data):
                 self._arrived(due, host.number, other.number, payload)
 
-        pipe = Pipe(None, self._latency(host.number, other.number), sent)
+        pipe = Pipe(self._latency(host.number, other.number), sent)
         self._nursery.start_soon(other.handler, Stream(host.get_id(), pipe))
         return Stream(peer, pipe)
 

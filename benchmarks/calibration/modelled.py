@@ -1,11 +1,11 @@
 """The model of gossip (`simulation/models/gossip.py`) on the simulator's heap, without cores."""
 
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
+from benchmarks.calibration.run_loop import Loop, RunLoop, StepCosts
 from benchmarks.calibration.work import TOPIC, Log, Work
 from benchmarks.measuring import Stopwatch
 from p2p_modelex.ids import PeerId
@@ -32,45 +32,6 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     is_outbound: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StepCosts:
-    """What each step keeps a CPU busy for, microseconds; of those measured one by one, any of them.
-
-    write: a frame, encrypting it and the system call. read: a frame, up to the router. first,
-    duplicate: what comes on top for a message that is new there, and for one that is not.
-    """
-
-    write: float = 0.0
-    read: float = 0.0
-    heartbeat: float = 0.0
-    first: Sequence[float] = (0.0,)
-    duplicate: Sequence[float] = (0.0,)
-    publish: Sequence[float] = (0.0,)
-
-
-class SharedCpu:
-    """One CPU for every node, as hosts in one process have it: steps wait for one another."""
-
-    def __init__(self, kernel: Kernel, costs: StepCosts, chance: random.Random) -> None:
-        self._kernel = kernel
-        self._chance = chance
-        self._free = 0.0
-        self.costs = costs
-
-    @property
-    def now(self) -> int:
-        """When the step at hand is done, microseconds."""
-        return int(max(self._free, self._kernel.now))
-
-    def spend(self, cost: float) -> None:
-        """Be busy for so many microseconds, from when the CPU is free."""
-        self._free = max(self._free, self._kernel.now) + cost
-
-    def spend_some(self, measured: Sequence[float]) -> None:
-        """Be busy for as long as one of those steps was."""
-        self.spend(self._chance.choice(measured))
-
-
 class Node:
     """A router of the model on the heap."""
 
@@ -78,57 +39,67 @@ class Node:
         self,
         number: int,
         kernel: Kernel,
-        cpu: SharedCpu,
+        loop: Loop,
         router: Callable[["Node"], Router],
         log: Log,
     ) -> None:
         self.number = number
         self._kernel = kernel
-        self._cpu = cpu
+        self._loop = loop
         self._log = log
         self.router = router(self)
 
     def receive(self, event: msgspec.Struct) -> None:
         """Take an event."""
-        now, costs = self._kernel.now, self._cpu.costs
+        self._loop.on_arrival(partial(self._step, event))
+
+    def _step(self, event: msgspec.Struct) -> None:
+        loop = self._loop
         if isinstance(event, Rpc):
-            self._take(event)
+            loop.spend(loop.costs.read)
+            loop.wake(partial(self._take, event))
         elif isinstance(event, Heartbeat):
-            self._cpu.spend(costs.heartbeat)
-            self.router.heartbeat(now)
-            self._kernel.at(now + self.router.settings.heartbeat, self, event)
+            loop.spend(loop.costs.heartbeat)
+            self.router.heartbeat(loop.now)
+            self._kernel.at(loop.now + self.router.settings.heartbeat, self, event)
         elif isinstance(event, Publish):
-            self._log.published[event.payload] = now / 1e6, self.number
-            self._cpu.spend_some(costs.publish)
-            self.router.publish(TOPIC, event.payload, now)
+            self._log.published[event.payload] = loop.now / 1e6, self.number
+            loop.begin_message()
+            loop.spend(loop.costs.publish)
+            self.router.publish(TOPIC, event.payload, loop.now)
         elif isinstance(event, Known):
-            self.router.add(event.peer, now, is_outbound=event.is_outbound)
+            self.router.add(event.peer, loop.now, is_outbound=event.is_outbound)
 
     def _take(self, rpc: Rpc) -> None:
-        self._cpu.spend(self._cpu.costs.read)
+        loop, tally = self._loop, self.router.tally
         sender = number_of(rpc.sender)
         for message in rpc.messages:
-            self._log.arrived(self._cpu.now / 1e6, sender, self.number, message.payload)
-        duplicates = self.router.tally.duplicates
-        self.router.take(rpc, self._kernel.now)
-        for _ in range(self.router.tally.duplicates - duplicates):
-            self._cpu.spend_some(self._cpu.costs.duplicate)
+            self._log.arrived(loop.now / 1e6, sender, self.number, message.payload)
+        if not rpc.messages:
+            loop.spend(loop.costs.control)
+        duplicates = tally.duplicates
+        self.router.take(rpc, loop.now)
+        for _ in range(tally.duplicates - duplicates):
+            loop.spend(loop.costs.known)
 
     def judge(self, _message: Message, _sender: PeerId) -> bool:
         """Take a message for the first time."""
-        self._cpu.spend_some(self._cpu.costs.first)
+        self._loop.spend(self._loop.costs.first)
         return True
 
 
-def spread_simulated(work: Work, settings: Gossip, costs: StepCosts | None = None) -> Log:
-    """Spread the messages through the model. costs: of steps on one CPU; none by default."""
+def spread_simulated(work: Work, settings: Gossip, costs: Sequence[StepCosts] | None = None) -> Log:
+    """Spread the messages through the model. costs: of the steps while each of the messages spreads
+    in one process; without them steps take no time.
+    """
     log, kernel = Log(), Kernel()
-    cpu = SharedCpu(kernel, costs or StepCosts(), open_stream(work.seed, "cpu"))
+    chance = open_stream(work.seed, "loop")
+    loop = Loop(kernel) if costs is None else RunLoop(kernel, costs, chance)
 
     def send(sender: Node, peer: PeerId, rpc: Rpc) -> None:
         receiver = nodes[number_of(peer)]
-        cpu.spend(cpu.costs.write)
-        kernel.at(cpu.now + work.latency_us(sender.number, receiver.number), receiver, rpc)
+        loop.spend(loop.costs.write)
+        kernel.at(loop.now + work.latency_us(sender.number, receiver.number), receiver, rpc)
 
     def build(node: Node) -> Router:
         chance = open_stream(work.seed, "router", node.number)
@@ -136,7 +107,7 @@ def spread_simulated(work: Work, settings: Gossip, costs: StepCosts | None = Non
         return Router(settings, chance, hand_over, node.judge, name_peer(node.number))
 
     plan = work.plan
-    nodes = [Node(number, kernel, cpu, build, log) for number in range(plan.nodes)]
+    nodes = [Node(number, kernel, loop, build, log) for number in range(plan.nodes)]
     _ask(work, kernel, nodes)
     kernel.run(int(plan.settle_s * 1e6) - 1)
     stopwatch = Stopwatch()

@@ -77,7 +77,7 @@ def _draw_links(plan: Plan, chance: random.Random) -> list[tuple[int, int]]:
 @dataclass
 class Log:
     """What was published and what arrived where, in seconds, and the CPU that was spent from the
-    first message to the end, heartbeats included.
+    first message to the end: heartbeats included, but not on sockets.
     """
 
     published: dict[bytes, tuple[float, int]] = field(default_factory=dict)

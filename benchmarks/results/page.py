@@ -34,6 +34,7 @@ PICTURES = {
     "farms": "load",
     "flashcrowd": "requests",
     "freeriders": "exposure",
+    "garbage": "money",
     "gossipcensor": "delivery",
     "jobs": "requests",
     "loadliars": "latency",
@@ -69,8 +70,8 @@ _HEAD = """\
 
 Made by `make results`; do not edit. Every scenario of [simulations](../README.md) as it stands,
 with its own size and seed, run by p2p-modelex {code} (digest of the package's code `{digest}`).
-All figures are virtual: the same on any machine. The other [results](../RESULTS.md) say what was
-learned.
+All figures are virtual: the same on any machine. What was learned of each:
+[results](../RESULTS.md#by-scenario).
 
 | scenario | what it asks | held |
 |---|---|---|

@@ -6,7 +6,7 @@ import click
 import trio
 
 from p2p_modelex.cli.common import home_option, read_home, run_trio
-from p2p_modelex.cli.serve import watch_signals
+from p2p_modelex.cli.serve import wait_to_leave, watch_signals
 from p2p_modelex.errors import ConfigurationError
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.home import Home
@@ -45,7 +45,6 @@ async def _serve(home: Home, settings: GatewaySettings) -> None:
         await nursery.start(watch_signals, ready, leaving, nursery.cancel_scope)
         async with connect(home.path) as exchange, open_gateway(exchange, settings, home) as url:
             click.echo(f"serving {url}")
-            ready.set()
-            await leaving.wait()
+            await wait_to_leave(ready, leaving)
             click.echo("leaving: requests in hand are cancelled (again to stop at once)", err=True)
         nursery.cancel_scope.cancel()

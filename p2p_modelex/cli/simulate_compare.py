@@ -131,7 +131,7 @@ def _show(one: "Side", other: "Side") -> None:
     differences = compare(one, other)
     if not differences:
         raise BadInput("the two have no point in common", hint="results of the same sweep")
-    shown = [line for line in differences if line.one != line.other or line.chance is not None]
+    shown = [line for line in differences if line.one != line.other]
     header = ("at", "measure", one.name, other.name, "difference", "chance")
     print_table(header, [_describe(line) for line in shown])
     same = sum(line.one == line.other for line in differences)

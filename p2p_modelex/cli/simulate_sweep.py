@@ -46,9 +46,11 @@ def sweep(
         ended = [found[one.key] for one in planned if one.key in found]
         if ended:
             _tell(ended, columns, recipe, out, command)
-    broken = [_label(one) for one in ended if one.broke]
+    broken = [one for one in ended if one.broke]
     if broken:
-        raise SimulationError(f"broke at {'; '.join(broken)}", hint=ended[0].broke)
+        first = f"{_label(broken[0])}: {broken[0].broke}"
+        said = f"{len(broken)} of {len(ended)} runs broke, the first at {first}"
+        raise SimulationError(said, hint="--set and --seed repeat one, and --shrink makes it small")
 
 
 def _validate_columns(show: Sequence[str], planned: "Sequence[Planned]") -> None:

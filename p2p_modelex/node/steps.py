@@ -156,7 +156,8 @@ class Steps:
     def _end_steps(self, commit: Commit) -> None:
         for taken in commit.taken:
             taken.set()
-        self._room.unpark_all()
+        if self._room:  # seldom; to find out in `unpark_all` is nine calls a step
+            self._room.unpark_all()
         if self._stepped is not None:
             self._stepped.set()
             self._stepped = None

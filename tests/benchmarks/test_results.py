@@ -48,6 +48,13 @@ def test_every_scenario_is_on_the_page() -> None:
     assert all((RESULTS / PLOTS / name).stat().st_size < PLOT_BYTES for name in plots)
 
 
+def test_what_was_learned_of_each_is_told() -> None:
+    text = (ROOT / "simulations" / "RESULTS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`(\w+)`\]\((.+?)\) \| (.+) \|$", text, re.MULTILINE)
+    assert [name for name, *_ in rows] == list(read_questions())
+    assert all(link == f"results/{PAGE}#{name}" for name, link, _ in rows)
+
+
 def test_what_a_run_came_to_is_written_and_kept(tmp_path: Path) -> None:
     scenario = tmp_path / "convergence.toml"
     scenario.write_text(MESH + HOLDS, encoding="utf-8")

@@ -1,9 +1,9 @@
-"""The sides of the comparison do the same work, and calibration's own CPU is one that all share."""
+"""The sides of the comparison do the same work."""
 
 import pytest
 
 from benchmarks.calibration.in_memory import spread_in_memory
-from benchmarks.calibration.modelled import StepCosts, spread_simulated
+from benchmarks.calibration.modelled import spread_simulated
 from benchmarks.calibration.work import Plan, Work, tally
 from benchmarks.simulators.by_simpy import SimpyMesh
 from benchmarks.simulators.whole_nodes import spread_by_whole_nodes
@@ -30,13 +30,3 @@ def test_the_real_code_in_memory_is_near_the_model() -> None:
 def test_whole_nodes_deliver_as_many() -> None:
     outcome = spread_by_whole_nodes(PLAN, 1)
     assert outcome.deliveries == PLAN.messages * (PLAN.nodes - 1)
-
-
-def test_steps_on_a_shared_cpu_wait_for_one_another() -> None:
-    plan = Plan(12, 6, 6, 1.0, settle_s=5.0, period_s=0.5, drain_s=4.0, is_near=True)
-    free = tally([spread_simulated(Work(plan, 1), Gossip())], plan.nodes)
-    busy = tally([spread_simulated(Work(plan, 1), Gossip(), StepCosts(read=1000))], plan.nodes)
-    assert free["delay p99, ms"] == 0
-    # The last of 11 nodes is read after ten others at least, and after their copies.
-    assert busy["delay p50, ms"] >= 5
-    assert busy["delay p99, ms"] >= 11

@@ -9,7 +9,7 @@ from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.repeat.failure import find_failure
 from p2p_modelex.simulation.scenario.chance import draw_scenario
-from p2p_modelex.simulation.scenario.options import OPTIONS
+from p2p_modelex.simulation.scenario.options import OPTIONS, TIGHT
 from p2p_modelex.simulation.scenario.reading import parse_scenario
 from p2p_modelex.simulation.scenario.settings import Score
 from p2p_modelex.simulation.scenario.tables import FAULT_KINDS, Scenario
@@ -72,6 +72,17 @@ def test_every_world_makes_sense(worlds: list[Scenario]) -> None:
 
 def test_a_seed_draws_one_world(worlds: list[Scenario]) -> None:
     assert [draw_scenario(seed) for seed in range(9)] == worlds[:9]
+
+
+def test_few_of_what_keeps_buyers_from_buying_is_in_a_world(worlds: list[Scenario]) -> None:
+    tight = {(kind.__name__, name) for kind, names in TIGHT.items() for name in names}
+    assert all(name in OPTIONS[kind] for kind, names in TIGHT.items() for name in names)
+    drawn = 0
+    for world in worlds:
+        seen: set[tuple[str, str]] = set()
+        note(world, seen)
+        drawn += len(seen & tight)
+    assert len(worlds) / 4 < drawn < len(worlds)
 
 
 def test_whatever_a_scenario_can_say_is_drawn(worlds: list[Scenario]) -> None:

@@ -2,13 +2,23 @@
 
 import re
 import shlex
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
+from p2p_modelex.core import effects as fx
+from p2p_modelex.core.routing.candidate import Candidate, Want
+from p2p_modelex.core.routing.filters import Sight
+from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.simulation.plugin import behaviour, scorer
+from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.reading import parse_scenario
+from tests.simulation.worlds import MARKET, build
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
 
@@ -34,6 +44,32 @@ def test_the_scenario_holds(tmp_path: Path) -> None:
 def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block("python"), "docs/simulation.md", "exec"), {})
     assert 0.0 < float(capsys.readouterr().out) <= 1.0
+
+
+@pytest.mark.slow
+def test_what_plugins_are_handed_has_what_is_said_of_it() -> None:
+    seen: dict[str, Any] = {}
+
+    def score(candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
+        seen.update(candidate=candidates[0], want=want, sight=sight)
+        return [1.0] * len(candidates)
+
+    def act(life: Life, effect: fx.Effect) -> fx.Effect:
+        seen["life"] = life
+        return effect
+
+    scorer("sees-all")(score)
+    behaviour("sees-all")(act)
+    settings = ("population.2.routing=sees-all", "population.1.behaviour=sees-all")
+    with Simulation(build(MARKET, *settings)) as run:
+        run.advance(40_000_000)
+    seen["run"] = run
+    told = PAGE[PAGE.index("What these functions are handed") : PAGE.index("Effects are in `core")]
+    paths = re.findall(rf"`((?:{'|'.join(seen)})\.[\w.]+)", told)
+    assert {path.partition(".")[0] for path in paths} == set(seen)
+    for path in paths:
+        first, _, rest = path.partition(".")
+        attrgetter(rest)(seen[first])  # it raises where there is no such thing
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import statistics
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from pyarrow import parquet
 from p2p_modelex.cli.simulate import simulate
 from p2p_modelex.errors import BadInput
 from p2p_modelex.limits import GOSSIP_ORIGIN_BURST, GOSSIP_ORIGIN_RATE
+from p2p_modelex.simulation.randomness import draw_time
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import MARKET, MESH, build, play
 
@@ -49,6 +52,29 @@ def test_an_outage_of_the_chain_stops_deposits_and_nothing_else() -> None:
 def test_a_clogged_node_catches_up() -> None:
     faults = '[[fault]]\nkind = "clog"\nat = "6 s"\nlasts = "10 s"\nshare = 0.5\n'
     assert play(MESH + faults).measures["known"] == 1.0
+
+
+def test_a_fault_of_regions_is_of_who_lives_there() -> None:
+    fault = '[[fault]]\nkind = "crash"\nat = "6 s"\nlasts = "9 s"\nshare = 1.0\n'
+    there = ("tokyo", "sydney")
+    settings = ("population.1.count=30", "population.1.join_over=1 s")
+    with Simulation(build(MESH + fault + f"regions = {list(there)}\n", *settings)) as run:
+        run.advance(10_000_000)
+        away = [one.place.region for one in run.world.machines if one.life is None]
+        up = [one.place.region for one in run.world.machines if one.life is not None]
+    assert set(away) == set(there)
+    assert not set(up) & set(there)
+    with pytest.raises(BadInput, match="no region 'sidney'"):
+        build(MESH + fault + 'regions = ["sidney"]\n')
+
+
+@pytest.mark.parametrize("shape", [0.38, 1.0, 3.0])
+def test_sessions_have_their_mean_whatever_their_shape(shape: float) -> None:
+    rng = random.Random(1)
+    drawn = [draw_time(rng, 1_000_000, shape) for _ in range(100_000)]
+    assert statistics.mean(drawn) == pytest.approx(1_000_000, rel=0.05)
+    short = sum(one < 100_000 for one in drawn) / len(drawn)
+    assert short == pytest.approx({0.38: 0.51, 1.0: 0.095, 3.0: 0.0007}[shape], abs=0.01)
 
 
 def test_a_short_partition_breaks_no_connection() -> None:

@@ -69,6 +69,7 @@ def test_who_sells_whitespace_is_paid_and_rated_by_who_reads_it() -> None:
     with Simulation(build(RATED, "duration=300 s", "population.1.behaviour=garbage")) as run:
         run.advance(200 * S)
         assert run.customers.finished == run.customers.asked > 0
+        assert run.customers.sensible == 0
         ratings = {get_rating(run, one, "buyers") for one in sellers_of(run)}
     assert ratings <= {0, None}
     assert 0 in ratings

@@ -112,6 +112,11 @@ def test_the_scenarios_that_come_with_the_project_are_good(path: object) -> None
         ),
         ("name = ", "is not TOML", ""),
         # Found by trying odd ones: each of these hung, or ran, or broke without its line.
+        (
+            _HEAD.replace("count = 2", "count = 60000"),
+            "line 5: 60000 nodes that know 50000 take some 86 GiB",
+            "under 64 GiB",
+        ),
         ('measure_every = "0 s"\n' + _HEAD, "line 1: 0 s, and 0.001 s at least", ""),
         ('measure_every = "1 ms"\n' + _HEAD.replace("60", "200"), "over 100000 samples", "longer"),
         (_HEAD + 'measure_every = "1 s"\n', "line 7: unknown key", "belongs at the top"),

@@ -94,6 +94,35 @@ def test_another_failure_is_not_taken_for_it(
     assert names == ["buyers"]
 
 
+def test_what_is_asked_in_vain_is_missed_by_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without sellers, and without time to settle, nobody is served: that was not the question."""
+
+    def find(scenario: Scenario, *, events_max: int | None = None) -> Failure:
+        names = {one.name for one in scenario.population}
+        served = 0.9 if "sellers" in names and scenario.settle >= 200_000_000 else 0.0
+        said = f"finished_share is {served}, under 0.95"
+        return Failure(said, scenario.duration, 1000, 0.95 - served)
+
+    monkeypatch.setattr(shrinking, "find_failure", find)
+    shrunk = shrink(build_crowd()).scenario
+    assert [one.name for one in shrunk.population] == ["sellers"]
+    assert shrunk.settle == 200_000_000
+
+
+def test_how_far_a_run_is_from_what_it_asks() -> None:
+    hold = '[[hold]]\nmeasure = "nodes"\nat_least = 8.0\n'
+    assert find_failure(build(MESH + hold)) is None
+    for bounds, short in (("at_least = 10.0", 2.0), ("at_most = 5.0", 3.0)):
+        asked = hold + f'[[hold]]\nmeasure = "nodes"\n{bounds}\n'
+        failure = find_failure(build(MESH + asked, "duration=80 s"))
+        assert failure is not None
+        assert failure.short == short
+    hold = '[[hold]]\nmeasure = "offence_flood"\nat_least = 1.0\n'
+    failure = find_failure(build(MESH + hold, "duration=80 s"))
+    assert failure is not None
+    assert (failure.said, failure.short) == ("offence_flood was not measured", 0.0)
+
+
 def test_tries_and_time_are_bounded(tell: Callable[[Callable[[Scenario], str]], None]) -> None:
     tell(of_two)
     few = shrink(build_crowd(), tries_max=7)

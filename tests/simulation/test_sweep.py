@@ -1,6 +1,7 @@
 """Sweeps: each combination a run, a file of those that are done, and what is wrong with either."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from p2p_modelex.cli.simulate import simulate
-from p2p_modelex.errors import BadInput
+from p2p_modelex.errors import BadInput, SimulationError
 from p2p_modelex.simulation.results import sweep
 from p2p_modelex.simulation.results.points import build_table, gather
 from p2p_modelex.simulation.results.sweep import (
@@ -173,6 +174,22 @@ def test_processes_end_with_whoever_began_them(tmp_path: Path) -> None:
         assert told.read(1) == "b"
         parent.kill()
         assert told.read() == "egun "
+
+
+@pytest.mark.slow
+def test_the_command_tells_why_a_run_broke_though_the_first_did_not(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_text(MESH, encoding="utf-8")
+    (tmp_path / "doom.py").write_text(
+        "from p2p_modelex.simulation.plugin import behaviour\n"
+        '@behaviour("doom")\ndef act(life, effect):\n    return 1 / 0\n'
+    )
+    words = [str(tmp_path / "mesh.toml"), "--plugin", str(tmp_path / "doom.py"), "--workers", "1"]
+    sweep = ["--sweep", "population.1.behaviour=honest,doom", "--show", "nodes"]
+    done = CliRunner().invoke(simulate, [*words, *sweep])
+    assert isinstance(done.exception, SimulationError)
+    where = "the first at population.1.behaviour=doom: at [0-9.]+ s plug-in .*doom.py, line 4, act"
+    assert re.match(f"1 of 2 runs broke, {where} broke: Zero", str(done.exception))
+    assert "--shrink" in str(done.exception.hint)
 
 
 @pytest.mark.slow

@@ -202,7 +202,7 @@ def _list_names() -> Iterator[str]:
     yield "| key | names |\n| --- | --- |"
     tables: Mapping[str, Any] = {
         "`routing` of a population": PROFILES,
-        "`regions` of links": REGIONS,
+        "`regions` of links and of a fault": REGIONS,
         "`device` of an engine": DEVICES,
         "`size` of an engine": SIZES,
         "`lengths` of a workload": PUBLISHED,

@@ -40,9 +40,12 @@ class Answer:
 
     async def read_some(self, timeout_s: float) -> bytes:
         """Return what came of the body, nothing at its end; Unreachable after `timeout_s`."""
-        with _bounded(timeout_s):
-            event = await self._connection.receive()
-        return bytes(event.data) if isinstance(event, h11.Data) else b""
+        try:
+            with trio.move_on_after(max(timeout_s, 0.0)):
+                return await self._connection.receive_body()
+        except FAILURES as error:
+            raise _broken(error) from error
+        raise _silent()
 
     async def read_all(self, limit: int, timeout_s: float) -> bytes:
         """Return the whole body; EngineError if it is over `limit` bytes."""
@@ -164,6 +167,14 @@ def _bounded(timeout_s: float) -> Iterator[None]:
         with trio.fail_after(max(timeout_s, 0.0)):
             yield
     except trio.TooSlowError:
-        raise Unreachable("the upstream is silent") from None
+        raise _silent() from None
     except FAILURES as error:
-        raise Unreachable(f"the upstream broke off: {error}") from error
+        raise _broken(error) from error
+
+
+def _silent() -> Unreachable:
+    return Unreachable("the upstream is silent")
+
+
+def _broken(error: Exception) -> Unreachable:
+    return Unreachable(f"the upstream broke off: {error}")

@@ -1,17 +1,17 @@
 """One request's way from what is asked to its answer, whole or streamed."""
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
 from p2p_modelex.core.effects import RunRestarted, RunText
 from p2p_modelex.errors import ModelexError
 from p2p_modelex.ids import PeerId, format_peer_id
+from p2p_modelex.node.completion import CompletionPiece
 from p2p_modelex.node.gateway.asking import Asked
 from p2p_modelex.node.gateway.charging.payment import Payment
-from p2p_modelex.node.gateway.http import EVENTS, JSON, Headers, Wire
 from p2p_modelex.node.gateway.refusal import CLIENT_GONE, Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import (
     Answered,
@@ -20,8 +20,9 @@ from p2p_modelex.node.gateway.rendering import (
     show_decision,
     show_error,
 )
-from p2p_modelex.node.gateway.runs import Run, epoch_of, outcome_of
+from p2p_modelex.node.gateway.runs import Run, epoch_of, follow, outcome_of
 from p2p_modelex.node.gateway.splice import Diverged, Logprobs, Splice
+from p2p_modelex.node.gateway.wire import EVENTS, JSON, Headers, Wire
 from p2p_modelex.records.receipt import Finish
 from p2p_modelex.units import Epoch, Wei, rescale
 
@@ -161,22 +162,23 @@ class Answering:
             choice.refusal = _gone()
             return
         try:
-            async with aclosing(choice.run.__aiter__()) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, RunText):
-                        if choice.refusal is None:
-                            await self._take(choice, piece)
-                        continue
-                    if piece.why.peer is not None:
-                        choice.route.append(piece.why.peer)
-                    if isinstance(piece, RunRestarted):
-                        choice.splice.restart()
+            await follow(choice.run, partial(self._hear, choice))
             if self._asked.is_stream and choice.refusal is None:
                 choice.splice.finish()
         except Diverged:
             choice.refusal = _diverged(choice)
         except ModelexError as error:
             choice.refusal = choice.refusal or refusal_of(error, choice.run.failed)
+
+    async def _hear(self, choice: _Choice, piece: CompletionPiece) -> None:
+        if isinstance(piece, RunText):
+            if choice.refusal is None:
+                await self._take(choice, piece)
+            return
+        if piece.why.peer is not None:
+            choice.route.append(piece.why.peer)
+        if isinstance(piece, RunRestarted):
+            choice.splice.restart()
 
     async def _take(self, choice: _Choice, piece: RunText) -> None:
         if self._payment is not None:

@@ -33,13 +33,14 @@ from p2p_modelex.node.gateway.charging.payment import Payment
 from p2p_modelex.node.gateway.charging.till import Till
 from p2p_modelex.node.gateway.entry import Account, Entry
 from p2p_modelex.node.gateway.heads import HttpRequest
-from p2p_modelex.node.gateway.http import JSON, HttpServer, Wire
+from p2p_modelex.node.gateway.http import HttpServer
 from p2p_modelex.node.gateway.openapi import build_document
 from p2p_modelex.node.gateway.refusal import Refusal, refusal_of
 from p2p_modelex.node.gateway.rendering import Answered
 from p2p_modelex.node.gateway.replies import Health
 from p2p_modelex.node.gateway.runs import OwnRun, Run
 from p2p_modelex.node.gateway.shelf import Shelf
+from p2p_modelex.node.gateway.wire import JSON, Wire
 from p2p_modelex.node.home import Home, receipt_path, write_receipt
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import ReceiptRow

@@ -1,14 +1,14 @@
 """What answers one choice: a job on the mesh, or the node's own engine, which costs nothing."""
 
-import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
 import trio
 
 from p2p_modelex.core.effects import RunFailed, RunRouted, RunText
-from p2p_modelex.engine.abc import Done, Engine, Piece
+from p2p_modelex.engine.abc import Done, Engine, Output, Piece
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.node.completion import Completion, CompletionPiece
 from p2p_modelex.node.run_errors import error_of
@@ -36,7 +36,7 @@ class Outcome:
 
 
 class Run(Protocol):
-    """One answer on its way: iterate over it once, to the end; `cancel` makes that come soon."""
+    """One answer on its way: `follow` it once, to the end; `cancel` makes that come soon."""
 
     text: str
     provider: PeerId | None
@@ -44,8 +44,6 @@ class Run(Protocol):
     failed: RunFailed | None
     logprobs: list[TokenLogprob]
     routed: RunRouted | None
-
-    def __aiter__(self) -> AsyncGenerator[CompletionPiece, None]: ...  # noqa: PYI058  # whoever leaves early closes it
 
     async def cancel(self) -> None: ...
 
@@ -78,6 +76,22 @@ def epoch_of(run: Run, now: Epoch) -> Epoch:
     return now if row is None else Epoch(row.receipt.receipt.epoch)
 
 
+Hear = Callable[[CompletionPiece], Awaitable[None]]
+
+
+async def follow(run: Run, hear: Hear) -> None:
+    """Have each piece of a run heard, to its end; once for each run. Raises as `OwnRun.follow`, or
+    as iterating over a Completion.
+    """
+    if isinstance(run, OwnRun):
+        await run.follow(hear)
+        return
+    assert isinstance(run, Completion)
+    async with aclosing(run.__aiter__()) as pieces:
+        async for piece in pieces:
+            await hear(piece)
+
+
 class OwnRun:
     """A request to an engine of this very node: nobody is paid, so there is no receipt."""
 
@@ -86,10 +100,11 @@ class OwnRun:
     ) -> None:
         """timeout_s: seconds from now that it may take, None for as long as it takes."""
         self._engine = engine
-        self._until = trio.current_time() + (math.inf if timeout_s is None else timeout_s)
+        self._until = None if timeout_s is None else trio.current_time() + timeout_s
         self._request = request
         self._scope = trio.CancelScope()
-        self._is_cancelled = False
+        self._is_cancelled = self._is_waiting = False
+        self._tokens = 0
         self.text = ""
         self.provider: PeerId | None = own
         self.paid = Wei(0)
@@ -99,41 +114,52 @@ class OwnRun:
         self.logprobs: list[TokenLogprob] = []
 
     async def cancel(self) -> None:
-        """End the run; the iteration ends with what came so far."""
+        """End the run, with what came so far."""
         self._is_cancelled = True
-        self._scope.cancel()
+        if self._is_waiting:  # and not in the middle of what hears
+            self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    def _refuse_late(self) -> None:
-        if not self._is_cancelled:
-            reason, own = "no whole answer in time", self.provider
-            self.failed = RunFailed(_NO_JOB, own, "deadline", reason, False, 0, Wei(0))
-            raise error_of(self.failed)
-
-    async def __aiter__(self) -> AsyncGenerator[CompletionPiece, None]:
-        """Raises EngineError; JobFailed if it takes too long."""
+    async def follow(self, hear: Hear) -> None:
+        """As the function. Raises EngineError; JobFailed if it takes too long."""
         outputs = self._engine.generate(self._request)
-        weights, tokens = self._engine.info.weights, 0
-        self.outcome = Outcome(0, 0, Finish.CANCELLED, weights)
+        self.outcome = Outcome(0, 0, Finish.CANCELLED, self._engine.info.weights)
         try:
-            while not self._is_cancelled:
-                # A scope must not be open across a yield, so each step has its own.
-                with trio.CancelScope(deadline=self._until) as self._scope:
-                    output = await anext(outputs)
-                if self._scope.cancelled_caught:
-                    self._refuse_late()
-                    break
-                if isinstance(output, Done):
-                    counts = output.prompt_tokens, output.completion_tokens
-                    cached = output.cached_tokens
-                    self.outcome = Outcome(*counts, output.finish, weights, cached_tokens=cached)
-                    break
-                if isinstance(output, Piece):
-                    tokens += output.tokens
-                    if output.text or output.logprobs:
-                        self.text += output.text
-                        self.logprobs += output.logprobs
-                        yield RunText(_NO_JOB, output.text, tokens, output.logprobs)
+            # One for all of the run: one for each token was 5 % of what the token costs.
+            with self._scope:
+                while not self._is_cancelled:
+                    output = await self._wait(outputs)
+                    if isinstance(output, Done):
+                        self._end(output)
+                        break
+                    if isinstance(output, Piece) and not self._is_cancelled:
+                        await self._pass_on(output, hear)
         finally:
             with trio.CancelScope(shield=True):
                 await outputs.aclose()
+
+    async def _wait(self, outputs: AsyncGenerator[Output, None]) -> Output:
+        self._is_waiting = True
+        try:
+            if self._until is None:
+                return await anext(outputs)
+            with trio.CancelScope(deadline=self._until):
+                return await anext(outputs)
+        finally:
+            self._is_waiting = False
+        reason, own = "no whole answer in time", self.provider
+        self.failed = RunFailed(_NO_JOB, own, "deadline", reason, False, 0, Wei(0))
+        raise error_of(self.failed)
+
+    async def _pass_on(self, piece: Piece, hear: Hear) -> None:
+        self._tokens += piece.tokens
+        if piece.text or piece.logprobs:
+            self.text += piece.text
+            self.logprobs += piece.logprobs
+            await hear(RunText(_NO_JOB, piece.text, self._tokens, piece.logprobs))
+
+    def _end(self, done: Done) -> None:
+        assert self.outcome is not None
+        weights, cached = self.outcome.weights, done.cached_tokens
+        counts = done.prompt_tokens, done.completion_tokens
+        self.outcome = Outcome(*counts, done.finish, weights, cached_tokens=cached)

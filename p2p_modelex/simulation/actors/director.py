@@ -18,6 +18,7 @@ from p2p_modelex.simulation.models.transactions import StartClose
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.nodes.world import World
+from p2p_modelex.simulation.randomness import draw_time
 from p2p_modelex.simulation.scenario.tables import Fault
 
 NUMBER = -1
@@ -159,7 +160,8 @@ class Director:
         session = machine.population.session
         if session is not None:
             rng = self._world.open_stream("session", machine.number, machine.lives)
-            ends = self._kernel.now + int(rng.expovariate(1.0) * session)
+            shape = machine.population.session_shape
+            ends = self._kernel.now + draw_time(rng, session, shape)
             if ends < self._until:
                 is_sudden = machine.population.goodbye is None
                 kind = Leave if is_sudden else Goodbye
@@ -181,7 +183,7 @@ class Director:
             return
         self._kill(machine)
         rng = self._world.open_stream("downtime", machine.number, machine.lives)
-        away = int(rng.expovariate(1.0) * machine.population.downtime)
+        away = draw_time(rng, machine.population.downtime)
         back = min(self._kernel.now + away, self._until)
         self._kernel.at(back, self, Join(machine.number))
 
@@ -244,6 +246,7 @@ class Director:
             machine.number
             for machine in self._world.machines
             if fault.population in (None, machine.population.name)
+            and (not fault.regions or machine.place.region in fault.regions)
         ]
 
     def _choose(self, fault: Fault, index: int) -> dict[int, None]:

@@ -22,6 +22,7 @@ from p2p_modelex.simulation.actors.budgets import Budgets, draw_reserve
 from p2p_modelex.simulation.actors.conversations import Conversations, Reply
 from p2p_modelex.simulation.actors.requests import build_request
 from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.models.answers import reads_well
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.results.spread import Spread, SpreadByLoad
@@ -84,6 +85,8 @@ class Customers:
         self._conversations = Conversations(workloads, open_stream)
         self._tell: Callable[[int, Arrival | Reply], None] = lambda *_: None
         self.asked = self.finished = self.failed = self.restarted = self.tokens = 0
+        self.sensible = 0
+        """Of those that finished, whose text a person would take for an answer."""
         self.declined = 0
         """Not asked for: the node had spent its hour's budget."""
         self.interrupted = 0
@@ -207,6 +210,7 @@ class Customers:
                 self._on_finished(event)
                 del self._running[event.job]
                 self.finished += 1
+                self.sensible += reads_well(event.row.request, event.row.completion)
                 self.tokens += event.row.receipt.receipt.completion_tokens
                 paid = rescale(event.paid, event.row.receipt.receipt.epoch, 0)
                 self.paid += paid

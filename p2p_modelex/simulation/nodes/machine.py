@@ -72,7 +72,7 @@ class Machine:
     @property
     def advertises(self) -> bool:
         """Whether others are told of it."""
-        return self.population.role != "requester"
+        return self.population.advertises
 
     def build_ownership(self) -> SignedOwnership:
         """Let the machine's account vouch for its peer, for the whole run."""

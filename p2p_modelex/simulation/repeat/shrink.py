@@ -1,7 +1,8 @@
 """The smallest scenario that fails like one that is given: delta debugging (Zeller, 2002).
 
 What can go goes, in halves, quarters and so on down to single tables and settings; then counts and
-times get smaller. Each candidate is read as a file would be, and counts if it fails alike.
+times get smaller. Each candidate is read as a file would be, and counts if it fails alike, and no
+worse: it would soon be a world where nothing works, and nothing that is asked holds.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,6 +78,7 @@ class _Search:
         progress: Progress,
     ) -> None:
         self.best, self.failure = scenario, failure
+        self._first = failure
         self.tries = 0
         self._tries_max = tries_max
         self._is_late = is_late
@@ -113,7 +115,7 @@ class _Search:
             self.tries += 1
             most = max(EVENTS_MIN, PATIENCE * self.failure.events)
             failure = find_failure(tried, events_max=most)
-            if failure is not None and failure.kind == self.failure.kind:
+            if failure is not None and failure.is_like(self._first):
                 self.best, self.failure = tried, failure
                 self._progress(self.tries, tried, failure)
                 return True
@@ -141,6 +143,8 @@ class _Search:
 
     def _lessen(self) -> None:
         for path in simpler.list_numbers(self.best):
+            if path == ("settle",) and self._first.short is not None:
+                continue  # too short, and nothing has come to its end that is measured
             while any(
                 self._try(simpler.put(self.best, path, less))
                 for less in simpler.list_less(path, simpler.get(self.best, path))

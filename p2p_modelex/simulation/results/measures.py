@@ -241,6 +241,8 @@ class Measures:
             "completion_tokens": customers.tokens,
             "paid_ai": customers.paid / AI,
         }
+        if customers.finished:
+            found["sensible_share"] = customers.sensible / customers.finished
         if customers.tokens:
             found["paid_ai_ktoken"] = customers.paid / AI * 1000 / customers.tokens
         if customers.declined:

@@ -48,11 +48,15 @@ def _list_distributions(result: Result) -> Iterator[Plot]:
     }
     if by_load:
         said = "; ".join(
-            f"{of.removesuffix('_ms')}, with up to {load} in flight: {_say(steps)}"
+            f"{_name(of)}, with up to {load} in flight: {_say(steps)}"
             for of, levels in by_load.items()
             for load, steps in (levels if len(levels) == 1 else (levels[0], levels[-1]))
         )
         yield Plot("load", "Latency against load", said, _LoadPlot(by_load))
+
+
+def _name(of: str) -> str:
+    return of.removesuffix("_ms").replace("_", " ")
 
 
 def _pick(steps: Sequence[Step], of: str) -> list[Step]:
@@ -89,7 +93,7 @@ class _LoadPlot:
 
     def __call__(self, figure: "Figure") -> None:
         for row, (of, levels) in enumerate(self._found.items(), start=1):
-            label = of.removesuffix("_ms").replace("_", " ") + ", ms"
+            label = f"{_name(of)}, ms"
             axes = open_axes(figure, "requests in flight, up to", label, rows=2, row=row)
             axes.set_yscale("log")
             axes.set_xscale("log", base=2)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from p2p_modelex.simulation.kernel import Kernel
+from p2p_modelex.simulation.randomness import draw_time
 from p2p_modelex.simulation.routers.node import FOREVER_US, Leave, Return, RouterNode
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ class Sessions:
 
     def begin(self, node: RouterNode) -> None:
         """A router has joined; if it is the first of its node, a session begins."""
-        session = self._routers.scenario.population[node.population].session
-        if session is None or not self._is_first(node):
+        population = self._routers.scenario.population[node.population]
+        if population.session is None or not self._is_first(node):
             return
-        ends = self._draw(session)
+        ends = self._kernel.now + draw_time(self._rng, population.session, population.session_shape)
         is_over = ends < self._until
         for one in self._list_siblings(node):
             one.leaves_at = ends if is_over else FOREVER_US
@@ -46,11 +47,8 @@ class Sessions:
                 self._routers.join(one)
         if is_leaving:
             downtime = self._routers.scenario.population[node.population].downtime
-            self._kernel.at(min(self._draw(downtime), self._until), node, Return())
-
-    def _draw(self, mean_us: int) -> int:
-        """Return a time to come, exponential."""
-        return self._kernel.now + int(self._rng.expovariate(1.0) * mean_us)
+            back = self._kernel.now + draw_time(self._rng, downtime)
+            self._kernel.at(min(back, self._until), node, Return())
 
     def _is_first(self, node: RouterNode) -> bool:
         nodes, at = self._routers.nodes, node.number

@@ -16,6 +16,10 @@ RATE_MIN = 125
 """Bytes a second: a kbit/s."""
 LATENCY_MAX = 60 * _S
 """Longer, and every connection is given up before it stands."""
+NODE_BYTES, ENTRY_BYTES = 140_000, 28
+"""What a whole node takes, and an entry in the directory of each (simulations/results/size.md)."""
+MEMORY_MAX = 64 * 2**30
+"""Bytes of a world: more than a machine that one has at hand."""
 
 
 class Nonsense(BadInput):
@@ -36,6 +40,11 @@ def validate_amounts(scenario: Scenario) -> None:
     if scenario.duration // scenario.measure_every > SAMPLES_MAX:
         said = f"over {SAMPLES_MAX} samples in its duration"
         raise Nonsense(TOP, "measure_every", said, "a longer time")
+    entries = min(scenario.advertisers, scenario.entries_max)
+    memory = scenario.nodes * (NODE_BYTES + ENTRY_BYTES * entries)
+    if scenario.has_cores and memory > MEMORY_MAX:
+        said = f"{scenario.nodes} nodes that know {entries} take some {memory >> 30} GiB"
+        raise Nonsense(("population", 0), "count", said, f"under {MEMORY_MAX >> 30} GiB")
     latency, regions = scenario.links.latency, scenario.links.regions
     if latency is not None and latency > LATENCY_MAX:
         said = f"over {seconds(LATENCY_MAX):g} s, no connection stands"

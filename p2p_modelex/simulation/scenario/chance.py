@@ -18,7 +18,7 @@ from p2p_modelex.core.routing.scorers import SCORERS
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS, BUYERS
 from p2p_modelex.simulation.actors.gossipers import GOSSIPERS
 from p2p_modelex.simulation.randomness import open_stream
-from p2p_modelex.simulation.scenario.options import OPTIONS
+from p2p_modelex.simulation.scenario.options import OPTIONS, TIGHT
 from p2p_modelex.simulation.scenario.quantities import Duration, Money
 from p2p_modelex.simulation.scenario.settings import (
     Chain,
@@ -58,6 +58,8 @@ TRADERS = ("garbler",)
 """Behaviours of those who buy, and of those who buy or sell; all others sell."""
 SWARM = 0.5
 """How likely an option is drawn at all."""
+TIGHT_SWARM = 0.06
+"""How likely one is that may keep buyers from buying: one of them in a world, about."""
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -94,7 +96,8 @@ class _Chance:
         """
         drawn = {}
         for field, values in OPTIONS[kind].items():
-            if self._has(kind.__name__, field):
+            likely = TIGHT_SWARM if field in TIGHT.get(kind, ()) else SWARM
+            if self._has(kind.__name__, field, likely=likely):
                 rng = self._open(kind.__name__, field, *names)
                 if rng.random() < 0.8:
                     drawn[field] = rng.choice(values)

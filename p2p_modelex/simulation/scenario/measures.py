@@ -107,6 +107,7 @@ GROUPS = (
             Measure("requests", "", "Requests of honest nodes."),
             Measure("finished", "", "Those that ended with a receipt."),
             Measure("finished_share", SHARE, "Of `requests`."),
+            Measure("sensible_share", SHARE, "Of `finished`, whose text reads like an answer."),
             Measure("failed_{code}", "", "Those that ended without, by the code."),
             Measure("interrupted", "", "Those whose node went away."),
             Measure("restarted", "", "How often one began again at another provider."),

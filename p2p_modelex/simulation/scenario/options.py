@@ -43,6 +43,18 @@ def _money(*amounts: float) -> tuple[Money, ...]:
     return tuple(Money(round(one * _AI)) for one in amounts)
 
 
+TIGHT: Mapping[type[msgspec.Struct], tuple[str, ...]] = {
+    Engine: ("completion_price", "context", "credit_tokens", "prompt_price"),
+    Population: ("deposit", "purse"),
+    Workload: (
+        *("deadline", "hourly", "lengths", "max_cost", "max_tokens", "prompt_tokens"),
+        *("reserve", "spread", "system_tokens", "window"),
+    ),
+}
+"""Each of these may keep buyers from buying, and with a few of them nobody buys: drawn in few
+worlds.
+"""
+
 Options = Mapping[str, tuple[Any, ...]]
 """What a field may be, where it is drawn."""
 
@@ -154,6 +166,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "finds": ("random",),
         "hidden": (0.3,),
         "session": _times(5, 60, 300),
+        "session_shape": (0.38, 3.0),
         "downtime": _times(1, 10),
         "goodbye": _times(0, 1, 15),
         "up": (ByteRate(20_000), ByteRate(1_000_000)),
@@ -205,6 +218,7 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
     },
     Fault: {
         "share": (0.1, 0.9, 1.0),
+        "regions": (("sydney",), ("dallas", "toronto", "washington")),
         "symmetric": (False,),
         "factor": (2.0, 1000.0),
         "takes": (0.1, 0.99),

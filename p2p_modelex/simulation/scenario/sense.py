@@ -258,6 +258,9 @@ def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: P
     if fault.population is not None and fault.population not in names:
         hint = find_nearest(fault.population, names)
         raise Nonsense(place, "population", f"no population {fault.population!r}", hint)
+    for name in fault.regions:
+        if name not in REGIONS:
+            raise Nonsense(place, "regions", f"no region {name!r}", find_nearest(name, REGIONS))
     if fault.at + fault.lasts > scenario.duration - scenario.settle:
         raise Nonsense(place, "at", "it is not over before the run settles", "earlier or shorter")
     if fault.kind in ON_CHAIN and scenario.chain is None:

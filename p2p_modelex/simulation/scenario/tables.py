@@ -25,7 +25,7 @@ from p2p_modelex.simulation.scenario.settings import (
 )
 
 NODES_MAX = 100_000
-"""A directory entry takes some hundred bytes in each node that holds it: memory ends sooner."""
+"""Of routers alone; whole nodes end sooner, by what memory they take (amounts.py)."""
 TABLES_MAX = 64
 """Populations, workloads and faults, each."""
 
@@ -80,19 +80,21 @@ class Population(Table, frozen=True, kw_only=True):
     when the first comes. join_over: the others come within that time after it. neighbours:
     connections that each wants to have at least. finds: whom they dial for that: the bootstrap
     peers alone, as net/libp2p does, or any at random, as a node would that asked a DHT. hidden: the
-    share behind a NAT that cannot be dialled. session: mean length of being there (exponential),
-    100 ms at least; always there if it has none. downtime: mean length of being away. goodbye: how
-    long a node whose session ends goes on with what it has, after saying that it goes; if it has
-    none, it is killed. up: bandwidth of each node's link from it; 1 kbit/s at least. down: and to
-    it. engine: what a provider sells, `{}` for the defaults; one without sells nothing. pricing:
-    how its price changes; the engine's, always, if it has none. also: what it sells beside
-    `engine`, on the same machine. resident: how many of these models are loaded at once, all if it
-    has none. changes: the chance that a process that starts again sells otherwise: in turns with
-    twice the credit, and with the first and other weights by the old names. purse: money of each at
-    the start. deposit: what a payer puts into a channel. farm: the one that all are members of, by
-    weights as their slots; populations may share it. rates: whether they put ratings of providers
-    on chain: what they saw themselves, or all for liars and nothing for the honest. believes: whose
-    ratings they read, populations by name.
+    share behind a NAT that cannot be dialled. session: mean length of being there, 100 ms at least;
+    always there if it has none. session_shape: of Weibull's distribution, which these lengths have:
+    1 is exponential; 0.34 to 0.59, as in BitTorrent (Stutzbach and Rejaie, 2006), many short ones
+    and a few that stay. downtime: mean length of being away (exponential). goodbye: how long a node
+    whose session ends goes on with what it has, after saying that it goes; if it has none, it is
+    killed. up: bandwidth of each node's link from it; 1 kbit/s at least. down: and to it. engine:
+    what a provider sells, `{}` for the defaults; one without sells nothing. pricing: how its price
+    changes; the engine's, always, if it has none. also: what it sells beside `engine`, on the same
+    machine. resident: how many of these models are loaded at once, all if it has none. changes: the
+    chance that a process that starts again sells otherwise: in turns with twice the credit, and
+    with the first and other weights by the old names. purse: money of each at the start. deposit:
+    what a payer puts into a channel. farm: the one that all are members of, by weights as their
+    slots; populations may share it. rates: whether they put ratings of providers on chain: what
+    they saw themselves, or all for liars and nothing for the honest. believes: whose ratings they
+    read, populations by name.
 
     dials: of routers: the populations that one dials, all if empty. addresses: of routers: IP
     addresses that the population shares, one each if 0. turns: of routers: when one that misbehaves
@@ -111,6 +113,7 @@ class Population(Table, frozen=True, kw_only=True):
     finds: Literal["bootstrap", "random"] = "bootstrap"
     hidden: Share = 0.0
     session: Duration | None = None
+    session_shape: Annotated[float, Meta(ge=0.2, le=5.0)] = 1.0
     downtime: Duration = Duration(60_000_000)
     goodbye: Duration | None = None
     up: ByteRate = ByteRate(12_500_000)
@@ -129,6 +132,11 @@ class Population(Table, frozen=True, kw_only=True):
     farm: FarmName | None = None
     rates: Literal["never", "honestly", "colluding"] = "never"
     believes: Annotated[tuple[Label, ...], Meta(max_length=8)] = ()
+
+    @property
+    def advertises(self) -> bool:
+        """Whether others are told of each."""
+        return self.role != "requester"
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -210,8 +218,10 @@ class Fault(Table, frozen=True, kw_only=True):
     `share` of it, and as it ends every amount is worth twice its number. One that begins while
     another is pending is refused. at: when it begins. lasts: how long it goes on. share: of the
     nodes, of the builders, or of a split's time.
-    population: whose nodes; all if it has none. symmetric: whether a partition cuts both ways; if
-    not, only what leaves the share. factor: of a congestion. takes: of an antagonist, as a share.
+    population: whose nodes; all if it has none. regions: where these are; everywhere if it has
+    none, and with a share of 1 a partition is a cable that breaks. symmetric: whether a partition
+    cuts both ways; if not, only what leaves the share. factor: of a congestion. takes: of an
+    antagonist, as a share.
     """
 
     kind: FaultKind
@@ -219,6 +229,7 @@ class Fault(Table, frozen=True, kw_only=True):
     lasts: Duration
     share: Share = 0.5
     population: Label | None = None
+    regions: Annotated[tuple[Label, ...], Meta(max_length=16)] = ()
     symmetric: bool = True
     factor: Annotated[float, Meta(gt=0.0, le=1000.0)] = 10.0
     takes: Annotated[float, Meta(gt=0.0, le=0.99)] = 0.5
@@ -326,3 +337,8 @@ class Scenario(Table, frozen=True, kw_only=True):
     def nodes(self) -> int:
         """How many nodes there are in all."""
         return sum(population.count for population in self.population)
+
+    @property
+    def advertisers(self) -> int:
+        """How many of them others are told of."""
+        return sum(one.count for one in self.population if one.advertises)

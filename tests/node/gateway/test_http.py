@@ -12,6 +12,7 @@ from p2p_modelex.engine.memory import MemoryEngine
 from p2p_modelex.limits import MIB
 from p2p_modelex.node.configuration import GatewaySettings
 from p2p_modelex.node.gateway import heads, http
+from p2p_modelex.node.gateway.wire import EVENTS, Wire
 from tests.node.gateway.serving import CHAT, Served, Talk, collect, serve
 from tests.node.gateway.test_gateway import serve_own
 from tests.node.world import MODEL
@@ -187,20 +188,20 @@ async def test_whoever_goes_has_the_job_cancelled_and_paid_for_what_came(is_stre
 async def test_whoever_does_not_read_is_taken_to_have_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "SEND_S", 0.05)
+    monkeypatch.setattr("p2p_modelex.node.gateway.wire.SEND_S", 0.05)
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
     ours = await listener.accept()
     state = h11.Connection(h11.SERVER)
     state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert isinstance(state.next_event(), h11.Request)
-    wire, left = http.Wire(ours, state), []
+    wire, left = Wire(ours, state), []
 
     async def leave() -> None:
         left.append(True)
 
     wire.on_gone = leave
-    await wire.begin(http.EVENTS, b"a piece")
+    await wire.begin(EVENTS, b"a piece")
     assert not wire.is_gone
     await wire.send(bytes(16 * MIB))  # more than the system keeps for whoever does not read
     assert wire.is_gone
@@ -208,6 +209,29 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
     await wire.end(b"the last")
     await wire.leave()
     assert left == [True]
+    for stream in (ours, theirs, listener):
+        await stream.aclose()
+
+
+async def test_a_piece_without_bytes_does_not_end_a_body() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
+    ours = await listener.accept()
+    state = h11.Connection(h11.SERVER)
+    state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert isinstance(state.next_event(), h11.Request)
+    wire = Wire(ours, state)
+    await wire.begin(EVENTS, b"one, ")
+    for piece in (b"two, ", b"", b"three"):
+        await wire.send(piece)
+    await wire.end(b".")
+    reader, body = h11.Connection(h11.CLIENT), b""
+    reader.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
+    reader.receive_data(bytes(await theirs.receive_some(65536)))
+    while not isinstance(event := reader.next_event(), h11.EndOfMessage):
+        body += bytes(event.data) if isinstance(event, h11.Data) else b""
+    assert body == b"one, two, three."
+    assert state.our_state is h11.DONE
     for stream in (ours, theirs, listener):
         await stream.aclose()
 
@@ -239,7 +263,7 @@ async def test_bytes_that_trickle_in_are_given_up_as_silence_is(
 async def test_who_does_not_read_a_stream_has_the_work_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "SEND_S", 0.3)
+    monkeypatch.setattr("p2p_modelex.node.gateway.wire.SEND_S", 0.3)
     # More than what the kernel keeps for both ends.
     engine = MemoryEngine(MODEL, reply=f"{'x' * 20_000} " * 1000)
     async with serve_own(engine) as served, served.talk() as talk:

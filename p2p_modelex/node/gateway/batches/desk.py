@@ -28,8 +28,8 @@ from p2p_modelex.node.gateway.batches.shapes import (
     FileObject,
 )
 from p2p_modelex.node.gateway.heads import HttpRequest
-from p2p_modelex.node.gateway.http import JSON, Wire
 from p2p_modelex.node.gateway.refusal import Refusal
+from p2p_modelex.node.gateway.wire import JSON, Wire
 
 WINDOW_S = 24 * 3600
 _CONTENT = (("content-type", "application/octet-stream"),)

@@ -28,8 +28,8 @@ from p2p_modelex.node.gateway.batches.shapes import (
     LineResponse,
     LineResult,
 )
-from p2p_modelex.node.gateway.http import Headers, Wire
 from p2p_modelex.node.gateway.refusal import Refusal
+from p2p_modelex.node.gateway.wire import Headers, Wire
 
 AT_ONCE = 8
 """Lines under way, of all batches together."""

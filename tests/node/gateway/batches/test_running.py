@@ -13,7 +13,7 @@ from p2p_modelex.node.gateway.batches import cabinet as cabinet_module
 from p2p_modelex.node.gateway.batches.cabinet import BatchCard, Cabinet, FileCard, name_outputs
 from p2p_modelex.node.gateway.batches.running import TRIES, Batches
 from p2p_modelex.node.gateway.batches.shapes import Batch, Counts, Endpoint, FileObject, Line
-from p2p_modelex.node.gateway.http import Wire
+from p2p_modelex.node.gateway.wire import Wire
 
 CHAT: Endpoint = "/v1/chat/completions"
 
