@@ -184,7 +184,7 @@ class _Watch:
         if kind is not None:
             try:
                 said = msgspec.msgpack.decode(payload, type=kind)
-            except msgspec.MsgspecError:  # a liar's need not be whole
+            except (msgspec.MsgspecError, ValueError):  # a liar's need not be whole, nor text
                 return
             self._reach.note("refusals" if kind is Refused else "failures", said.code)
             self._reach.note_rules(said.reason)
