@@ -101,8 +101,12 @@ class Choosing:
 
     def is_past(self, look: Look, now: UnixMs) -> bool:
         """Whether a farm has said since that some of those found are no more of it."""
-        memberships = (candidate.membership for candidate in look.selection.kept)
-        return any(one is not None and not self._farms.book.holds(one, now) for one in memberships)
+        return not all(self.is_member(candidate, now) for candidate in look.selection.kept)
+
+    def is_member(self, candidate: Candidate, now: UnixMs) -> bool:
+        """Whether a candidate is of the farm that it was found in still, if it was in one."""
+        membership = candidate.membership
+        return membership is None or self._farms.book.holds(membership, now)
 
     def rank(self, look: Look, want: Want, now: UnixMs) -> tuple[Candidate, ...]:
         """Return the order of trying; `want` may be of a later epoch than the look."""

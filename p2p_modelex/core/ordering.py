@@ -54,7 +54,7 @@ class Ordering:
     ) -> None:
         self._network = network
         self._registry_domain = registry_domain
-        self._router = choosing.router
+        self._choosing, self._router = choosing, choosing.router
         self._circuits = circuits
         self._ledger = ledger
         self._funding = Funding(ledger, budget)
@@ -91,7 +91,7 @@ class Ordering:
         ceiling = min(most, run.compute_room(epoch))
         if ceiling <= 0:
             raise PaymentError("what was tried has cost all that the job may cost")
-        payee, seat = _find_seat(candidate)
+        payee, seat = self._find_seat(candidate, now)
         lane = self._funding.reserve(payee, Wei(ceiling), epoch, seat, candidate.peer)
         if lane is not None:
             again = _tell_again(run, candidate, is_continued=is_continued)
@@ -120,8 +120,8 @@ class Ordering:
             is_here, is_other = candidate.peer in here, is_continued is not run.is_continued
             if is_here or is_other or ceiling > run.compute_room(epoch):
                 continue
-            payee, seat = _find_seat(candidate)
             try:
+                payee, seat = self._find_seat(candidate, now)
                 lane = self._funding.reserve(payee, ceiling, epoch, seat, candidate.peer)
             except PaymentError:
                 continue
@@ -132,6 +132,17 @@ class Ordering:
 
     def _read_offer(self, candidate: Candidate) -> Offer:
         return move_offer(candidate.offer, self._splits.epoch)  # it may have split since
+
+    def _find_seat(self, candidate: Candidate, now: UnixMs) -> tuple[Address, Seat]:
+        """Return whom a job there is paid through: the farm that was asked for, or its own account.
+        PaymentError if the farm has put it out since it was chosen, as in the wait for a deposit.
+        """
+        if candidate.membership is None:
+            return Address(candidate.advertisement.accounts[0].ownership.operator), OWN_SEAT
+        if not self._choosing.is_member(candidate, now):
+            raise PaymentError("FRM-13: it is no member of the farm any more")
+        certificate = candidate.membership.certificate
+        return Address(certificate.payee), Seat(certificate.index, certificate.weight)
 
     def _begin(
         self,
@@ -212,11 +223,3 @@ def _tell_again(run: Run, candidate: Candidate, *, is_continued: bool) -> list[E
     run.said.clear()
     run.said_tokens = run.base_tokens = 0
     return [Emit(RunRestarted(run.job, candidate.peer, run.last))]
-
-
-def _find_seat(candidate: Candidate) -> tuple[Address, Seat]:
-    """Return whom a job there is paid through: the farm that was asked for, or its own account."""
-    if candidate.membership is None:
-        return Address(candidate.advertisement.accounts[0].ownership.operator), OWN_SEAT
-    certificate = candidate.membership.certificate
-    return Address(certificate.payee), Seat(certificate.index, certificate.weight)

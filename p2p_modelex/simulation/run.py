@@ -22,6 +22,7 @@ from p2p_modelex.simulation.checks.bills import Bills
 from p2p_modelex.simulation.checks.checkers import Checkers
 from p2p_modelex.simulation.checks.exposure import Exposure
 from p2p_modelex.simulation.checks.knowledge import check_directories
+from p2p_modelex.simulation.checks.memberships import Memberships
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary, RealScheme, StubScheme
@@ -94,12 +95,14 @@ class Simulation:
             scenario.duration - scenario.settle,
             self.world.open_stream,
             self._is_honest,
+            self._find_epoch,
         )
         self.raters = Raters(self.world.machines, self.chain)
         self.exposure = Exposure(self._is_honest)
         self.settling = Settling(self.world)
         self.measures = Measures(self.world, self.customers, self.exposure, self.settling)
-        self.bills = Bills()
+        self.bills = Bills(self._find_epoch)
+        self.memberships = Memberships(self.world, self.notary, self.chain)
         self._watch.wire(self)
         self.director = Director(
             self.world, self.customers, self.raters, self._sample, self._on_death
@@ -183,6 +186,9 @@ class Simulation:
     def _is_honest(self, life: Life) -> bool:
         return self.world.machines[life.number].is_honest
 
+    def _find_epoch(self) -> int:
+        return self.chain.blocks.splits.epoch if self.chain is not None else 0
+
     def _sample(self) -> None:
         self.measures.sample()
         wrong = find_wrong(self)
@@ -235,9 +241,11 @@ class _Watch:
         """Say who wants what."""
         checkers, exposure, measures = run.checkers, run.exposure, run.measures
         has_farms = any(one.farm for one in run.scenario.population)
-        on_sent = (measures.providers.on_sent,) if has_farms else ()
+        on_sent = (measures.providers.on_sent, run.memberships.on_sent) if has_farms else ()
+        on_opened = (run.memberships.on_opened,) if has_farms else ()
         self._effects = {
             fx.Send: (exposure.on_sent, *on_sent),
+            fx.OpenStream: on_opened,
             fx.CloseStream: (exposure.on_ended,),
             fx.ResetStream: (exposure.on_ended,),
             fx.Penalize: (checkers.on_penalize, measures.on_penalize),
@@ -252,6 +260,7 @@ class _Watch:
         }
         self._ban = checkers.on_ban
         self._rows = (checkers.on_rows, measures.on_rows, run.settling.on_rows)
+        self._rows += (run.memberships.on_rows,) if has_farms else ()
         self._gossip = measures.on_gossip
 
     def on_input(self, life: Life, happened: inp.Input) -> None:

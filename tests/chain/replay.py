@@ -9,9 +9,9 @@ Accounts get keys of their own here, and vouchers are signed anew by them: the r
 """
 
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import trio
@@ -26,6 +26,7 @@ from p2p_modelex.records import voucher as voucher_record
 from p2p_modelex.records.channel import PAYER_SIGNS, ChannelState, ChannelTerms, Claim
 from p2p_modelex.records.signers import EvmSigner
 from p2p_modelex.records.voucher import Voucher
+from p2p_modelex.simulation.models.splits import Split
 from p2p_modelex.simulation.models.transactions import Done, FinishClose, Rate, StartClose
 from p2p_modelex.simulation.run import Simulation
 from p2p_modelex.simulation.scenario.reading import list_scenarios, read_scenario
@@ -38,8 +39,17 @@ EVENTS_S = 30
 """How long the events of one account may take to come."""
 
 
-def record(scenario: Scenario) -> tuple[list[Done], dict[Address, Wei], MemoryLedger]:
-    """Run a scenario; returns what its blocks took, what everybody began with, and its ledger."""
+class Record(NamedTuple):
+    """What a run's blocks took, what everybody began with, the token's splits, and its ledger."""
+
+    deeds: list[Done]
+    purses: dict[Address, Wei]
+    splits: list[Split]
+    ledger: MemoryLedger
+
+
+def record(scenario: Scenario) -> Record:
+    """Run a scenario."""
     with Simulation(scenario) as run:
         assert run.chain is not None
         run.chain.blocks.record = []
@@ -48,14 +58,16 @@ def record(scenario: Scenario) -> tuple[list[Done], dict[Address, Wei], MemoryLe
             machine.account_signer.address: Wei(machine.population.purse)
             for machine in run.world.machines
         }
-        return run.chain.blocks.record, purses, run.chain.ledger
+        blocks = run.chain.blocks
+        return Record(blocks.record or [], purses, blocks.splits.planned, run.chain.ledger)
 
 
 class Replay:
     """Does deeds on a ledger in memory and on an EVM at once."""
 
-    def __init__(self, memory: MemoryWorld, evm: World) -> None:
+    def __init__(self, memory: MemoryWorld, evm: World, splits: Sequence[Split]) -> None:
         self.memory, self.evm = memory, evm
+        self.splits = splits
         self.keys: dict[Address, EvmSigner] = {}
         self.ports: dict[Address, dict[World, Chain]] = {}
         self.channels: dict[ChannelId, ChannelTerms] = {}
@@ -81,8 +93,26 @@ class Replay:
         key = self.keys[Address(claim.terms.payer)]
         return Claim(terms, voucher_record.sign(promise, deployment.channels_domain, key))
 
+    async def follow(self, height: int) -> None:
+        """Let the token split, and its pauses begin, as it was before the block of this height."""
+        for number, split in enumerate(self.splits):
+            for port, world in self._list_ports():
+                state = await port.fetch_split()
+                if state.epoch > number or height < split.pauses:
+                    continue
+                if not state.splits_at:
+                    await world.announce_split()  # as late as may be: its notice hinders nobody
+                    state = await port.fetch_split()
+                until = state.pauses_at if height < split.splits else state.splits_at
+                if state.block + 1 < until:
+                    await world.pass_blocks(until - 1 - state.block)
+
+    def _list_ports(self) -> list[tuple[Chain, World]]:
+        return [(port, world) for world, port in next(iter(self.ports.values())).items()]
+
     async def repeat(self, done: Done) -> None:
         """Do one deed on both sides."""
+        await self.follow(done.height)
         if isinstance(done.effect, FinishClose):
             for world in (self.memory, self.evm):
                 await world.pass_time(CHALLENGE_S + 1)
@@ -142,6 +172,10 @@ class Replay:
 
     async def finish(self, ledger: MemoryLedger, deeds: list[Done]) -> None:
         """Hold everything to be equal: both sides, and the ledger of the run."""
+        for split in self.splits:
+            await self.follow(split.splits)
+            for _, world in self._list_ports():
+                await world.pass_blocks(1)  # so that it is behind the head
         for terms in self.channels.values():
             await self._compare_channel(next(iter(self.keys)), terms)
         for account, key in self.keys.items():
@@ -151,7 +185,11 @@ class Replay:
             channel = self.memory.deployment.channel_id(self.move(state.terms))
             ours = self.memory.ledger.channel(channel)
             assert ours is not None
-            assert (ours.deposit, ours.claimed) == (state.deposit, state.claimed)
+            assert (ours.deposit, ours.claimed, ours.epoch) == (
+                state.deposit,
+                state.claimed,
+                state.epoch,
+            )
             assert ours.is_open == state.is_open
         anchors = [(x.account, x.effect) for x in deeds if isinstance(x.effect, fx.PutAnchor)]
         for account, peer in sorted({(account, put.peer) for account, put in anchors}):
@@ -182,7 +220,9 @@ class Replay:
 async def _without_clock(act: Awaitable[ChannelState | None]) -> tuple[Any, ...] | None:
     """What both sides say of a channel: their clocks differ."""
     state = await act
-    return None if state is None else (state.terms, state.deposit, state.claimed, state.is_open)
+    if state is None:
+        return None
+    return state.terms, state.deposit, state.claimed, state.epoch, state.is_open
 
 
 async def _credited(port: Chain, claims: list[Claim]) -> tuple[Wei, ...]:
@@ -195,13 +235,13 @@ async def _nothing(act: Awaitable[object]) -> None:
 
 async def replay(scenario: Scenario, evm: EvmWorld) -> int:
     """Run a scenario, and do what it did on both sides; returns how many transactions that were."""
-    deeds, purses, ledger = record(scenario)
-    there = Replay(MemoryWorld(evm.deployment), evm)
-    await there.begin(purses)
-    for done in deeds:
+    found = record(scenario)
+    there = Replay(MemoryWorld(evm.deployment), evm, found.splits)
+    await there.begin(found.purses)
+    for done in found.deeds:
         await there.repeat(done)
-    await there.finish(ledger, deeds)
-    return len(deeds)
+    await there.finish(found.ledger, found.deeds)
+    return len(found.deeds)
 
 
 @click.command()

@@ -101,6 +101,21 @@ def test_who_was_revoked_is_not_chosen_even_if_it_was_looked_at_before() -> None
     assert buyer.is_idle
 
 
+def test_who_is_revoked_while_a_deposit_is_made_is_not_ordered_from() -> None:
+    """FRM-13: the record comes by gossip, between the choice and the order."""
+    buyer = build(sells=False)
+    meet(buyer, build_member(admit()))
+    effects = answer(buyer, request(buyer), FARM.record())
+    [deposit] = [one for one in effects if isinstance(one, fx.OpenChannel)]
+    record, later = FARM.record(NOW + 1, revoked=(1,)), UnixMs(NOW + 5_000)
+    assert buyer.gossip[FARMS_TOPIC](OTHER_KEY.peer, record, later).accepted
+    effects = buyer.step(given.ChannelOpened(deposit.payee, STATE), later)
+    assert not any(isinstance(one, fx.OpenStream) for one in effects)
+    [emit] = [one for one in effects if isinstance(one, fx.Emit)]
+    assert isinstance(emit.event, fx.RunFailed)
+    assert emit.event.reason == "FRM-13: it is no member of the farm any more"
+
+
 def test_a_record_that_does_not_come_leaves_the_certificates_standing() -> None:
     buyer = build(sells=False)
     meet(buyer, build_member(admit()))

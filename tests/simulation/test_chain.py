@@ -18,6 +18,7 @@ from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models import blocks, chain
 from p2p_modelex.simulation.models.chain import ChainEffect, ChainModel
 from p2p_modelex.simulation.models.fees import FEE_MIN, GWEI, TIP, FeeMarket
+from p2p_modelex.simulation.models.splits import Split
 from p2p_modelex.simulation.models.transactions import (
     GAS,
     GAS_REDEEM,
@@ -30,7 +31,7 @@ from p2p_modelex.simulation.models.transactions import (
 from p2p_modelex.simulation.scenario.quantities import Duration
 from p2p_modelex.simulation.scenario.settings import Chain, Fees
 from p2p_modelex.units import AI, Wei
-from tests.simulation.worlds import MARKET, play
+from tests.simulation.worlds import FARM, MARKET, play
 
 S = 1_000_000
 BLOCK = 10 * S
@@ -289,6 +290,100 @@ def test_a_nodes_first_anchor_registers_it() -> None:
     assert len(town.mined) == 1
     newer = fx.PutAnchor(b"p" * 32, Digest(b"e" * 32), 2)  # type: ignore[arg-type]
     assert compute_gas(town.chain.ledger, node.account, newer) == GAS[fx.PutAnchor]
+
+
+def test_a_split_doubles_every_amount_at_its_height_behind_a_pause() -> None:
+    town = Town()
+    channel = town.open()
+    town.run(12)
+    town.chain.announce_split(92 * S, 40 * S)
+    town.chain.announce_split(300 * S, 40 * S)  # one is pending
+    assert town.chain.blocks.splits.planned == [Split(announced=2, pauses=5, splits=9)]
+    town.open(salt=2)
+    town.run(28)  # until the block before the pause is made
+    assert not town.chain.fetch_split().is_paused
+    town.run(1)
+    assert town.chain.fetch_split().is_paused
+    assert len(town.nodes[0].opened()) == 2
+    town.open(salt=3)
+    town.run(30)
+    told = [type(one) for one in town.nodes[0].told[2:]]
+    assert told == [inp.SplitFetched, inp.ChannelOpenFailed]
+    town.run(12)
+    assert not town.chain.fetch_split().is_paused, "the next block has it behind it"
+    assert town.chain.blocks.splits.epoch == 0
+    town.run(8)
+    split = town.chain.fetch_split()
+    assert (split.epoch, split.splits_at) == (1, 0)
+    assert town.chain.ledger.balance(town.nodes[0].account) == 2 * 8 * AI
+    state = town.chain.ledger.channel(channel)
+    assert state is not None
+    assert (state.deposit, state.epoch) == (AI, 0), "nobody has touched it"
+
+
+def test_a_reorg_over_a_split_takes_no_height_back() -> None:
+    town = Town(reorgs=1.0, reorg_depth=3, confirmations=2)
+    town.chain.announce_split(60 * S, 20 * S)
+    town.run(1)
+    for salt in range(12):
+        town.open(payer=salt % 3, salt=salt)
+        town.run(10)
+        head = town.kernel.now // BLOCK
+        split = town.chain.fetch_split()
+        assert split.epoch == int(head >= 6)
+        assert split.is_paused == (head + 1 in (4, 5))
+        assert town.chain.ledger.supply == 30 * AI << split.epoch
+    assert town.chain.blocks.tally.undone > 0
+
+
+def test_whoever_closes_in_a_pause_gets_the_rest_behind_it() -> None:
+    town = Town(challenge=Duration(30 * S))
+    early, late = town.open(salt=1), town.open(salt=2)
+    town.run(12)
+    town.chain.announce_split(120 * S, 60 * S)
+    for channel in (early, late):
+        state = town.chain.ledger.channel(channel)
+        assert state is not None
+        town.ask(town.nodes[0], StartClose(state.terms))
+        town.run(10)
+    town.run(80)  # one is sent in time for the first block of the pause, the other one in it
+    assert not town.chain.ledger.is_closed(early)
+    assert not town.chain.ledger.is_closed(late)
+    town.run(50)
+    assert town.chain.ledger.is_closed(early)
+    assert town.chain.ledger.is_closed(late)
+    assert town.chain.ledger.balance(town.nodes[0].account) == 2 * 10 * AI
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [MARKET, FARM])
+def test_everybody_is_paid_through_splits_and_reorgs(world: str) -> None:
+    """In AI of before the splits; nothing is lost to rounding, nor in a pause."""
+    splits = """
+[[fault]]
+kind = "split"
+at = "20 s"
+lasts = "10 s"
+
+[[fault]]
+kind = "split"
+at = "35 s"
+lasts = "10 s"
+"""
+    settings = [
+        "chain.reorgs=0.1",
+        "chain.reorg_depth=3",
+        "chain.confirmations=1",
+        "chain.block=1 s",
+        "chain.threshold=0.001 AI",
+        "chain.redeem_every=5 s",
+        "population.2.deposit=0.1 AI",
+        "workload.0.every=2 s",
+    ]
+    measures = play(world + splits, *settings).measures
+    assert measures["finished"] > 15
+    assert measures["redeemed_ai"] == measures["earned_ai"] == measures["paid_ai"] > 0
+    assert measures["lost_ai"] == measures["owed_ai"] == measures["cheated_ai"] == 0
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from p2p_modelex.chain import memory_token
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
 from p2p_modelex.core.directory.directory import Directory
@@ -45,6 +46,12 @@ def test_money_from_nowhere() -> None:
         run.chain.ledger.mint(run.world.machines[0].account_signer.address, Wei(1))
 
     assert_found(r"there are \d+ wei, \d+ were given out", MARKET, mint)
+
+
+def test_a_split_that_leaves_amounts_as_they_are(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(memory_token, "rescale", lambda amount, *_: amount)
+    split = '[[fault]]\nkind = "split"\nat = "20 s"\nlasts = "10 s"\n'
+    assert_found(r"there are \d+ wei, \d+ were given out", MARKET + split)
 
 
 def test_a_forgery_that_is_believed(monkeypatch: Patch) -> None:
@@ -159,6 +166,12 @@ def test_directories_that_stay_apart() -> None:
         run.world.links.find_heal = lambda *_: run.scenario.duration + 1  # type: ignore[method-assign]
 
     assert_found("does not know what node", meddle=cut)
+
+
+def test_nodes_that_nothing_connects_are_told_from_slow_ones() -> None:
+    bootstraps = MESH.index("[[population]]")
+    alone = MESH[:bootstraps] + MESH[MESH.index("[[population]]", bootstraps + 1) :]
+    assert_found("does not know what node .*: nothing connects them", alone)
 
 
 def test_a_node_that_forgot_a_neighbour_though_liars_are_near() -> None:

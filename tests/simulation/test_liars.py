@@ -6,7 +6,6 @@ from p2p_modelex.core.routing.rating_book import RATING_MAX
 from p2p_modelex.errors import BadInput
 from p2p_modelex.ids import public_key_of
 from p2p_modelex.simulation.actors.behaviours.mesh import SYBILS
-from p2p_modelex.simulation.models.compute import reads_well
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.run import Simulation
 from tests.simulation.worlds import MARKET, MESH, build
@@ -74,12 +73,6 @@ def test_who_sells_whitespace_is_paid_and_rated_by_who_reads_it() -> None:
         ratings = {get_rating(run, one, "buyers") for one in sellers_of(run)}
     assert ratings <= {0, None}
     assert 0 in ratings
-
-
-def test_what_reads_like_an_answer() -> None:
-    assert reads_well("word1 word63 ")
-    assert not reads_well("   ")
-    assert not reads_well("word1 rubbish ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from p2p_modelex.errors import SimulationError
 from p2p_modelex.simulation.repeat import shrink as shrinking
 from p2p_modelex.simulation.repeat.failure import Failure, find_failure
 from p2p_modelex.simulation.repeat.shrink import Shrunk, shrink
-from p2p_modelex.simulation.repeat.simpler import list_settings, reset
+from p2p_modelex.simulation.repeat.simpler import list_numbers, list_settings, reset
+from p2p_modelex.simulation.scenario.chance import draw_scenario
 from p2p_modelex.simulation.scenario.reading import read_scenario
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Scenario
@@ -196,3 +197,11 @@ def test_settings_of_what_went_before_them_are_passed_over() -> None:
     paths = list_settings(crowd)
     assert ("population", 1, "also", 1, "decode") in paths
     assert reset(crowd, paths).population[1].also == ()
+
+
+def test_a_world_keeps_the_time_it_has_to_come_to_rest() -> None:
+    """With less of it, whatever is not known yet would be a failure alike."""
+    world = draw_scenario(3)
+    assert world.settle > 0
+    assert ("duration",) in list_numbers(world)
+    assert ("settle",) not in list_numbers(world)

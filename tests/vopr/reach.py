@@ -176,6 +176,7 @@ class _Watch:
                 self._reach.note("what buyers hear", type(effect.event).__name__)
                 if isinstance(effect.event, fx.RunFailed):
                     self._reach.note("what runs fail by", effect.event.code)
+                    self._reach.note_rules(effect.event.reason)
         self._before.on_effect(life, effect, at)
 
     def _on_sent(self, payload: bytes) -> None:
@@ -183,7 +184,7 @@ class _Watch:
         if kind is not None:
             try:
                 said = msgspec.msgpack.decode(payload, type=kind)
-            except msgspec.MsgspecError:  # a liar's need not be whole
+            except (msgspec.MsgspecError, ValueError):  # a liar's need not be whole, nor text
                 return
             self._reach.note("refusals" if kind is Refused else "failures", said.code)
             self._reach.note_rules(said.reason)

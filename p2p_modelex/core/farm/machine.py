@@ -1,7 +1,7 @@
 """Farms' records on the move: asked of members, told to who asks, gossiped. Rules FRM-n."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from p2p_modelex import limits
@@ -46,7 +46,10 @@ ASKED_MEMBERS = 3
 ASKING_MAX = 64
 """Questions of ours under way; who names more farms at once goes by what is known."""
 ANSWER_MS = Millis(1_000)
-"""An answer that takes longer is not waited for; what is known stands then."""
+"""An answer that takes longer is not waited for; what is known stands until it comes."""
+LATE_MS = Millis(10_000)
+"""How long after that it is heard all the same: the quicker ones may be of those revoked, and old.
+"""
 REFRESH_MS = Millis(5 * 60_000)
 """A record that was asked for longer ago is asked for again, and not waited for."""
 STALE_MS = Millis(3_600_000)
@@ -77,11 +80,14 @@ class Rng(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """is_awaited: whether what is known is too old to choose by, or there is nothing."""
+    """is_awaited: whether what is known is too old to choose by, or there is nothing. is_late:
+    whether nobody waits for it any more.
+    """
 
     farm: PublicKey
     peer: PeerId
     is_awaited: bool
+    is_late: bool = False
 
 
 class FarmMachine:
@@ -158,11 +164,13 @@ class FarmMachine:
         """Whether a choice of members must wait: what is known of the farm is old, and an answer is
         to come. All are waited for: the first may be of one that was revoked, and old too.
         """
-        return any(one.farm == farm and one.is_awaited for one in self._asking.values())
+        return any(
+            one.farm == farm and one.is_awaited and not one.is_late for one in self._asking.values()
+        )
 
     def is_asking(self, farm: PublicKey) -> bool:
         """Whether an answer of any member is to come; it comes or times out in 1 s."""
-        return any(one.farm == farm for one in self._asking.values())
+        return any(one.farm == farm and not one.is_late for one in self._asking.values())
 
     def judge_gossip(self, origin: PeerId, payload: bytes, now: UnixMs) -> Verdict:
         """Judge a message on FARMS_TOPIC before it is passed on; what is good is taken over."""
@@ -217,6 +225,8 @@ class FarmMachine:
             news = FarmAnswer(self._find_news(farm, question.record, now))
             return [*kept, Send(stream, codec.encode(news)), CloseStream(stream), _disarm(stream)]
         except RemoteProtocolError as error:
+            if asking is not None and asking.farm in self._asked_at:  # as if it had not been asked
+                self._asked_at[asking.farm] = UnixMs(now - REFRESH_MS)
             return [Penalize(peer, "protocol", error.message), ResetStream(stream), _disarm(stream)]
 
     def _hear(self, record: bytes, farm: PublicKey, now: UnixMs) -> list[Effect]:
@@ -246,6 +256,10 @@ class FarmMachine:
             asked = [effect for farm in self._ours for effect in self.ask(farm, now)]
             return [*asked, SetTimer(_REFRESH, UnixMs(now + REFRESH_MS))]
         stream = StreamId(int(timer.removeprefix(_STREAM)))
+        asking = self._asking.get(stream)
+        if asking is not None and not asking.is_late:
+            self._asking[stream] = replace(asking, is_late=True)
+            return [_arm(stream, now + LATE_MS)]
         return [ResetStream(stream)] if self._forget(stream) else []
 
     def _forget(self, stream: StreamId) -> bool:

@@ -197,7 +197,9 @@ class Director:
     def _on_begin(self, event: Begin) -> None:
         fault = self._world.scenario.fault[event.fault]
         until = self._kernel.now + fault.lasts
-        inside = self._inside[event.fault] = self._choose(fault, event.fault)
+        is_about_nodes = fault.kind != "split"
+        inside = self._choose(fault, event.fault) if is_about_nodes else {}
+        self._inside[event.fault] = inside
         match fault.kind:
             case "partition":
                 self._world.links.cuts.append(Cut(until, frozenset(inside), fault.symmetric))
@@ -229,6 +231,8 @@ class Director:
             case "censorship":
                 weather.censored_until, weather.share = until, fault.share
                 weather.nodes = frozenset(self._find(fault))
+            case "split":
+                chain.announce_split(until, round(fault.share * fault.lasts))
             case "closing":
                 payers = {self._world.machines[number].account_signer.address for number in inside}
                 for state in chain.ledger.get_channels():

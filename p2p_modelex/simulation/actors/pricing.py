@@ -10,6 +10,7 @@ from p2p_modelex.simulation.plugin import PRICING
 from p2p_modelex.simulation.scenario.quantities import Money
 from p2p_modelex.simulation.scenario.settings import Engine
 from p2p_modelex.simulation.scenario.tables import Pricing
+from p2p_modelex.units import rescale
 
 
 class Reprice(msgspec.Struct, frozen=True, gc=False):
@@ -69,9 +70,11 @@ def compute_price(pricing: Pricing, engine: Engine, life: Life) -> int:
 
 
 def find_cheapest(life: Life, model: str) -> int | None:
-    """Return what the cheapest other asks for 1,000 completion tokens, by the own directory."""
+    """Return what the cheapest other asks for 1,000 completion tokens, by the own directory, in wei
+    of before all splits.
+    """
     prices = [
-        offer.completion_price * PRICE_TOKENS
+        rescale(offer.completion_price, offer.epoch, 0) * PRICE_TOKENS
         for entry in life.core.directory.entries()
         if entry.peer != life.peer
         for offer in entry.advertisement.offers

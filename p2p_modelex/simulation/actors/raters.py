@@ -12,8 +12,8 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.core.outcomes import is_at_fault
 from p2p_modelex.core.routing.rating_book import RATING_MAX
 from p2p_modelex.ids import PeerId, public_key_of
+from p2p_modelex.simulation.models.answers import reads_well
 from p2p_modelex.simulation.models.chain import ChainModel
-from p2p_modelex.simulation.models.compute import reads_well
 from p2p_modelex.simulation.models.transactions import Rate
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
@@ -51,7 +51,7 @@ class Raters:
         """A run of a node went on, or ended."""
         match effect.event:
             case fx.RunFinished(row=row):
-                self._note(life, row.peer, is_good=reads_well(row.completion))
+                self._note(life, row.peer, is_good=reads_well(row.request, row.completion))
             case fx.RunRestarted(why=failed) | (fx.RunFailed() as failed):
                 if failed.peer is not None and is_at_fault(failed):
                     self._note(life, failed.peer, is_good=False)

@@ -17,18 +17,18 @@ from p2p_modelex.core.inputs import CancelRun, RunRequested
 from p2p_modelex.core.runs import DEPOSITS_MS
 from p2p_modelex.errors import SimulationError
 from p2p_modelex.ids import JobId
-from p2p_modelex.records.job import Request
 from p2p_modelex.simulation.actors.arrivals import Arrivals, Drawn, Recorded
 from p2p_modelex.simulation.actors.budgets import Budgets, draw_reserve
 from p2p_modelex.simulation.actors.conversations import Conversations, Reply
+from p2p_modelex.simulation.actors.requests import build_request
 from p2p_modelex.simulation.kernel import Kernel
-from p2p_modelex.simulation.models.compute import reads_well
+from p2p_modelex.simulation.models.answers import reads_well
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.results.spread import Spread, SpreadByLoad
 from p2p_modelex.simulation.scenario.quantities import seconds
 from p2p_modelex.simulation.scenario.tables import Workload
-from p2p_modelex.units import Wei
+from p2p_modelex.units import Wei, rescale
 
 RUNNING_MAX = 100_000
 """Requests in hand at once, in the whole world."""
@@ -68,8 +68,10 @@ class Customers:
         until_us: int,
         open_stream: Callable[..., random.Random],
         is_honest: Callable[[Life], bool],
+        find_epoch: Callable[[], int],
     ) -> None:
-        """until_us: nothing is asked after it."""
+        """until_us: nothing is asked after it. find_epoch: the token's split epoch."""
+        self._find_epoch = find_epoch
         self._is_honest = is_honest
         self._workloads = workloads
         self._kernel = kernel
@@ -90,6 +92,7 @@ class Customers:
         self.interrupted = 0
         """Ended with the process of whoever asked."""
         self.paid = 0
+        """Wei of before all splits."""
         self.codes: dict[str, int] = {}
         """How often requests failed, by their code."""
         self.first_text = Spread()
@@ -168,23 +171,7 @@ class Customers:
                 return None
         else:
             messages = self._conversations.begin(workload, text)
-        request = Request(
-            model=workload.model,
-            weights=bytes(32),
-            kind="chat",
-            text="",
-            messages=messages,
-            max_tokens=workload.max_tokens,
-            temperature=0.0,
-            top_p=1.0,
-            top_k=0,
-            # The engine model reads the length of its answer here (compute.py).
-            seed=min(completion, 0xFFFF) | rng.getrandbits(40) << 16,
-            stop=(),
-            grammar="",
-            logprobs=0,
-            tools="",
-        )
+        request = build_request(workload, messages, text, completion, rng)
         most, reserve = Wei(2**100), draw_reserve(workload, rng)
         return RunRequested(
             job=JobId(hashlib.sha256(name.encode()).digest()[:16]),
@@ -223,16 +210,18 @@ class Customers:
                 self._on_finished(event)
                 del self._running[event.job]
                 self.finished += 1
-                self.sensible += reads_well(event.row.completion)
+                self.sensible += reads_well(event.row.request, event.row.completion)
                 self.tokens += event.row.receipt.receipt.completion_tokens
-                self.paid += event.paid
-                self._budgets.spend(errand.life.number, event.paid, now)
+                paid = rescale(event.paid, event.row.receipt.receipt.epoch, 0)
+                self.paid += paid
+                self._budgets.spend(errand.life.number, paid, now)
                 self.whole.add(now - errand.asked_us)
                 self.whole_by_load.add(errand.load, now - errand.asked_us)
             case fx.RunFailed():
                 self._conversations.forget(event.job)
                 del self._running[event.job]
-                self._budgets.spend(errand.life.number, event.paid, now)
+                paid = rescale(event.paid, self._find_epoch(), 0)
+                self._budgets.spend(errand.life.number, paid, now)
                 self.failed += 1
                 self.codes[event.code] = self.codes.get(event.code, 0) + 1
 

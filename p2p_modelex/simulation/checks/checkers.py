@@ -17,10 +17,12 @@ from p2p_modelex.records.advertisement import DOMAIN
 from p2p_modelex.records.rows import ReceiptRow, ReceivedVoucherRow, RecordRow, Row
 from p2p_modelex.simulation.models.chain import DEPLOYMENT, ChainModel
 from p2p_modelex.simulation.models.cryptography import Notary
+from p2p_modelex.simulation.models.splits import level
 from p2p_modelex.simulation.models.transactions import Deposit, get_signed
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.machine import Machine
 from p2p_modelex.simulation.scenario.quantities import seconds
+from p2p_modelex.units import SPLITS_MAX
 
 EXPIRY_SLACK_MS = 3_000
 """Entries are taken out up to a second late (directory machine), and a busy CPU adds to it."""
@@ -48,7 +50,9 @@ class Checkers:
         """What was given out at the start, in wei."""
         self._genuine: dict[bytes, None] = {}
         self._promises: dict[bytes, dict[int, int]] = {}
-        """By channel, what each lane's vouchers promise, whichever members of a farm keep them."""
+        """By channel, what each lane's vouchers promise (`level`), whichever members of a farm keep
+        them.
+        """
         self._takes: dict[type, Callable[[Machine, Life, Any], None]] = {
             RecordRow: self._check_record,
             ReceivedVoucherRow: self._check_voucher,
@@ -57,8 +61,9 @@ class Checkers:
 
     def check_supply(self, ledger: MemoryLedger) -> None:
         """Money is neither made nor lost by a transaction."""
-        if ledger.supply != self.minted:
-            raise SimulationError(f"there are {ledger.supply} wei, {self.minted} were given out")
+        minted = self.minted << ledger.split().epoch
+        if ledger.supply != minted:
+            raise SimulationError(f"there are {ledger.supply} wei, {minted} were given out")
 
     def on_rows(self, life: Life, rows: tuple[Row, ...]) -> None:
         """What an honest node keeps is genuine, and newer than what it replaces."""
@@ -92,10 +97,12 @@ class Checkers:
         if state is None or not self._notary.account_has_signed(state.voucher_signer, digest):
             raise breach(life, "it keeps a voucher that its payer never signed")
         lanes = self._promises.setdefault(promise.channel, {})
-        lanes[promise.lane] = max(promise.amount, lanes.get(promise.lane, 0))
-        promised = sum(lanes.values())
-        if promised > state.deposit:
-            said = f"{promised} wei on {len(lanes)} lanes, {promised - state.deposit} over the"
+        amount = level(promise.amount, promise.epoch)
+        lanes[promise.lane] = max(amount, lanes.get(promise.lane, 0))
+        over = sum(lanes.values()) - level(state.deposit, state.epoch)
+        if over > 0:
+            promised, more = (one >> SPLITS_MAX for one in (sum(lanes.values()), over))
+            said = f"{promised} wei on {len(lanes)} lanes, {more} over the"
             raise breach(life, f"with its voucher a channel's promise {said} deposit")
 
     def _check_receipt(self, _: Machine, life: Life, row: ReceiptRow) -> None:

@@ -16,7 +16,9 @@ from p2p_modelex.core.effects import StreamId
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.simulation.checks.bills import Losses
 from p2p_modelex.simulation.checks.checkers import breach
+from p2p_modelex.simulation.models.splits import level
 from p2p_modelex.simulation.nodes.life import Life
+from p2p_modelex.units import SPLITS_MAX, rescale
 
 _ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK, _FINISHED = 2, 3, 4, 16, 17, 18, 19
 """Tags of records/job.py, read without the code that is under test."""
@@ -24,10 +26,13 @@ _ORDER, _ACCEPT, _PAY, _QUOTED, _STARTED, _CHUNK, _FINISHED = 2, 3, 4, 16, 17, 1
 
 @dataclass(slots=True)
 class _Tab:
-    """One job on one end of a stream. Amounts in wei; `base` is of the lane, for earlier jobs."""
+    """One job on one end of a stream. Amounts in wei of `epoch`, in which it was ordered; `base` is
+    of the lane, for earlier jobs.
+    """
 
     peer: PeerId
     is_seller: bool
+    epoch: int = 0
     lane: tuple[bytes, int] = (b"", 0)
     base: int = 0
     amount: int = 0
@@ -73,9 +78,13 @@ class Exposure:
         if tab is not None and tab.window and self._is_honest(life):
             served = tab.cost if tab.is_seller or tab.is_answered else 0
             vouchers = self.losses.add(
-                life.number, tab.peer, is_seller=tab.is_seller, served=served, window=tab.window
+                life.number,
+                tab.peer,
+                is_seller=tab.is_seller,
+                served=level(served, tab.epoch),
+                window=level(tab.window, tab.epoch),
             )
-            vouchers[tab.lane] = max(tab.amount, vouchers.get(tab.lane, 0))
+            vouchers[tab.lane] = max(level(tab.amount, tab.epoch), vouchers.get(tab.lane, 0))
 
     def on_lost(self, life: Life, ended: inp.StreamEnded) -> None:
         """A stream broke, or was reset; nothing is said on it any more."""
@@ -88,17 +97,18 @@ class Exposure:
 
     def compute_ahead(self) -> tuple[int, int]:
         """Return how far honest providers are ahead of what they were paid now, and how far honest
-        requesters of what they got, in wei; a prompt is worth nothing to them before any text.
+        requesters of what they got, in wei of before all splits; a prompt is worth nothing to them
+        before any text.
         """
         sold = bought = 0
         for (life, _), tab in self._tabs.items():
             if not self._is_honest(life):
                 continue
             if tab.is_seller:
-                sold += max(0, tab.cost - tab.paid)
+                sold += level(max(0, tab.cost - tab.paid), tab.epoch)
             else:
-                bought += max(0, tab.paid - (tab.cost if tab.tokens else 0))
-        return sold, bought
+                bought += level(max(0, tab.paid - (tab.cost if tab.tokens else 0)), tab.epoch)
+        return sold >> SPLITS_MAX, bought >> SPLITS_MAX
 
     def _note(self, life: Life, stream: StreamId, payload: bytes, *, is_ours: bool) -> None:
         try:
@@ -123,16 +133,14 @@ class Exposure:
     ) -> None:
         if tag == _ORDER:
             tab.prompt_price, tab.completion_price = _wei(rest[1]), _wei(rest[2])
-            tab.amount, tab.base = _amount_of(rest[5]), _wei(rest[6])
-            tab.lane = _lane_of(rest[5])
+            self._begin(tab, rest[5], _wei(rest[6]))
         elif tag == _QUOTED:
             quote = msgspec.msgpack.decode(rest[0][1])
             tab.prompt_price, tab.completion_price = _wei(quote[5]), _wei(quote[6])
         elif tag == _ACCEPT:
-            tab.amount, tab.base = _amount_of(rest[2]), _wei(rest[3])
-            tab.lane = _lane_of(rest[2])
+            self._begin(tab, rest[2], _wei(rest[3]))
         elif tag == _PAY:
-            tab.amount = max(tab.amount, _amount_of(rest[0]))
+            tab.amount = max(tab.amount, _amount_of(rest[0], tab.epoch))
         elif tag == _STARTED:
             tab.prompt_tokens, tab.window = rest[0], _wei(rest[1])
             if is_ours:
@@ -141,6 +149,12 @@ class Exposure:
             tab.tokens = rest[2]
         elif tag == _FINISHED:
             tab.is_answered = True
+
+    def _begin(self, tab: _Tab, signed: list[Any], base: int) -> None:
+        """A job is ordered with this voucher."""
+        tab.epoch = signed[0][3]
+        tab.amount, tab.base = _amount_of(signed, tab.epoch), base
+        tab.lane = _lane_of(signed)
 
     def _check(self, life: Life, tag: int, tab: _Tab) -> None:
         if tag == _CHUNK and tab.cost - tab.paid > tab.window:
@@ -155,9 +169,9 @@ def _wei(value: bytes) -> int:
     return int.from_bytes(value, "big")
 
 
-def _amount_of(signed: list[Any]) -> int:
-    """The amount of an encoded SignedVoucher."""
-    return _wei(signed[0][2])
+def _amount_of(signed: list[Any], epoch: int) -> int:
+    """The amount of an encoded SignedVoucher, in a split epoch."""
+    return rescale(_wei(signed[0][2]), signed[0][3], epoch)
 
 
 def _lane_of(signed: list[Any]) -> tuple[bytes, int]:

@@ -11,6 +11,7 @@ from p2p_modelex.errors import ChainError, PaymentError
 from p2p_modelex.ids import Address
 from p2p_modelex.simulation.models.branch import Branch
 from p2p_modelex.simulation.models.fees import FeeMarket
+from p2p_modelex.simulation.models.splits import Splits
 from p2p_modelex.simulation.models.tally import Tally
 from p2p_modelex.simulation.models.transactions import (
     Deposit,
@@ -63,7 +64,7 @@ class Blocks:
         self.refused: dict[tuple[bytes, ...], None] = {}
         """What was signed for deposits that came to nothing."""
         self._settings = settings
-        self._ledger = ledger
+        self.ledger = ledger
         self._rng = open_stream("blocks")
         self._tell = tell
         self._note = note
@@ -71,6 +72,7 @@ class Blocks:
         self._deposits: dict[tuple[Address, Address], Transaction] = {}
         self._last = 0
         self._reorg_depth = settings.reorg_depth if settings.reorgs else 0
+        self.splits = Splits(ledger)
         self.branch = Branch(ledger, max(self._reorg_depth, settings.confirmations))
 
     @property
@@ -93,6 +95,7 @@ class Blocks:
         """Make the block of this height; returns whether anything is to be done in the next."""
         self.market.advance(height)
         self._reorganise(height, now_us)
+        self.splits.follow(height - 1)
         self._raise_bids(now_us)
         mined = self._mine(height, now_us)
         self.market.seal(sum(one.gas for one in mined))
@@ -173,7 +176,7 @@ class Blocks:
     def _execute(self, one: Transaction, now_us: int) -> bool:
         """Do it. What would revert is refused, as by an estimate, and costs nothing."""
         try:
-            answer = transact(self._ledger, one.account, one.effect)
+            answer = transact(self.ledger, one.account, one.effect)
         except (ChainError, PaymentError):
             is_done = False
             answer = fail(one.effect, is_known=True)

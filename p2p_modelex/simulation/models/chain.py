@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from p2p_modelex.chain.abc import REGISTRY_PAGE_MAX, Deployment
+from p2p_modelex.chain.abc import Deployment
 from p2p_modelex.chain.memory_ledger import MemoryLedger
 from p2p_modelex.core import effects as fx
 from p2p_modelex.core import inputs as inp
@@ -20,6 +20,8 @@ from p2p_modelex.records.registry import RegistryEntry
 from p2p_modelex.records.split import SplitState
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.blocks import Blocks
+from p2p_modelex.simulation.models.reads import READS, Reads
+from p2p_modelex.simulation.models.splits import Split, level
 from p2p_modelex.simulation.models.transactions import (
     Caller,
     Deed,
@@ -43,7 +45,6 @@ DOUBT_US = 10_000_000
 """Before a node asks again what became of a deposit (node/money.py: DOUBT_PAUSE_S)."""
 NUMBER = -2
 """The chain's number in the trace."""
-_READS = (fx.FetchChannel, fx.FetchSplit, fx.ReadRegistry, fx.ReadRatings)
 
 ChainEffect = fx.FetchChannel | fx.FetchSplit | fx.ReadRegistry | fx.ReadRatings | Deed
 
@@ -72,6 +73,12 @@ class Sealing(msgspec.Struct, frozen=True, gc=False):
     height: int
 
 
+class Turning(msgspec.Struct, frozen=True, gc=False):
+    """A block is made after which a split of the token is nearer, or over."""
+
+    height: int
+
+
 class ChainModel:
     """What all nodes share; `on_mined` is called after each transaction."""
 
@@ -90,6 +97,7 @@ class ChainModel:
         self.blocks = Blocks(settings, self.ledger, open_stream, self._tell, self._note)
         self.known: dict[ChannelId, ChannelState] = {}
         """Each channel that ever was, with the most it held: what a reorg undid was signed for."""
+        self._reads = Reads(settings, kernel, self.blocks)
         self._settings = settings
         self._kernel = kernel
         self._rng = open_stream("chain")
@@ -98,8 +106,6 @@ class ChainModel:
         self._calls: dict[int, Caller] = {}
         self._last = 0
         self._is_armed = False
-        self._followers: list[Caller] = []
-        self._told = 0
 
     @property
     def has_reorgs(self) -> bool:
@@ -111,7 +117,7 @@ class ChainModel:
         self.blocks.branch.begin()
 
     def fetch_split(self) -> SplitState:
-        """The split epoch that a node begins in."""
+        """The token's split epoch; its block numbers are the ledger's own."""
         return self.ledger.split()
 
     def fetch_registration(self, caller: Caller, peer: bytes) -> RegistryEntry | None:
@@ -129,18 +135,33 @@ class ChainModel:
         event = Call(index, caller.number, effect, is_first)
         self._kernel.at(at + self._settings.read, self, event)
 
-    def receive(self, event: Call | Confirmed | Sealing) -> None:
+    def receive(self, event: Call | Confirmed | Sealing | Turning) -> None:
         """Take a call, or make a block."""
         if isinstance(event, Confirmed):
             self._on_confirmed(event)
+        elif isinstance(event, Turning):
+            self.blocks.splits.follow(event.height)
         elif isinstance(event, Sealing):
             self._is_armed = False
             is_wanted = self.blocks.seal(event.height, self._kernel.now)
-            self._tell_followers()
+            self._reads.tell_followers()
             if is_wanted:
                 self._arm()
         else:
             self._on_call(event)
+
+    def announce_split(self, until_us: int, pause_us: int) -> None:
+        """Have the token split at a time, behind a pause, as its owner; refused as the contract
+        does while another split is pending.
+        """
+        block = self._settings.block
+        announced = self._kernel.now // block + 1
+        pauses = max(announced + 1, (until_us - pause_us) // block)
+        split = Split(announced, pauses, max(pauses + 1, until_us // block))
+        if self.blocks.splits.plan(split):
+            for head in split.turns:
+                # Behind the block of that height, which is made with what was true before it.
+                self._kernel.at(head * block + 1, self, Turning(head))
 
     def _arm(self) -> None:
         """Ask for the next block: there is something to do in it."""
@@ -171,8 +192,8 @@ class ChainModel:
     def _on_confirmed(self, event: Confirmed) -> None:
         caller, effect = self._calls.pop(event.index), event.effect
         assert isinstance(effect, Deposit)
-        state = self._fetch_channel(ChannelId(event.state.channel))
-        if state is None or state.deposit < event.state.deposit:  # a reorg undid it
+        state = self._reads.fetch_channel(ChannelId(event.state.channel))
+        if state is None or _find_held(state) < _find_held(event.state):  # a reorg undid it
             self._answer(caller, effect, fail(effect))
         else:
             self._answer(caller, effect, inp.ChannelOpened(effect.payee, state))
@@ -189,16 +210,35 @@ class ChainModel:
             self._answer(caller, effect, fail(effect, is_known=event.is_first))
             return
         is_lost = luck < 2 * fails
-        if isinstance(effect, _READS):
-            answer: inp.Input | None = self._read(caller, effect)
+        if isinstance(effect, READS):
+            answer: inp.Input | None = self._reads.answer(caller, effect)
         else:
             answer = find_done(self.ledger, caller.account, effect)
+            if answer is None and self._waits_for_split(caller, effect, is_first=event.is_first):
+                return
             if answer is None and get_signed(effect) in self.blocks.refused:
                 answer = fail(effect, is_known=True)
             if answer is None:
                 self._submit(caller, effect, is_awaited=not is_lost)
         if answer is not None or is_lost:
             self._confirm(caller, effect, fail(effect) if is_lost else answer)
+
+    def _waits_for_split(self, caller: Caller, effect: Deed, *, is_first: bool) -> bool:
+        """Whether it is not sent, since the token's pause would refuse it: a deposit fails, as in
+        `node/money.py`, and an operator that wants its rest waits.
+        """
+        split = self.ledger.split()
+        if not split.is_paused:
+            return False
+        if isinstance(effect, FinishClose):
+            over = self.blocks.splits.planned[-1].splits * self._settings.block
+            self.call(caller, effect, over)
+            return True
+        if isinstance(effect, Deposit) and is_first:
+            self._answer(caller, effect, inp.SplitFetched(split))
+            self._answer(caller, effect, fail(effect, is_known=True))
+            return True
+        return False
 
     def _submit(self, caller: Caller, effect: Deed, *, is_awaited: bool) -> None:
         if isinstance(effect, fx.PayOut) and not self.ledger.unpaid(effect.payee):
@@ -215,13 +255,14 @@ class ChainModel:
 
     def _tell(self, one: Transaction, answer: inp.Input | None) -> None:
         """A transaction has its receipt, or its sender gives up."""
-        self._confirm(one.caller, one.effect, answer)
+        if not self._waits_for_split(one.caller, one.effect, is_first=False):
+            self._confirm(one.caller, one.effect, answer)
 
     def _note(self, one: Transaction, done: inp.Input | None) -> None:
         """A transaction is mined."""
         if isinstance(done, inp.ChannelOpened):
             before = self.known.get(ChannelId(done.state.channel))
-            if before is None or before.deposit < done.state.deposit:
+            if before is None or _find_held(before) < _find_held(done.state):
                 self.known[ChannelId(done.state.channel)] = done.state
         self._on_mined(one)
         if isinstance(one.effect, StartClose):
@@ -230,50 +271,10 @@ class ChainModel:
             wait = (channel.closes_at - self._clock()) * 1_000_000
             self.call(one.caller, FinishClose(one.effect.terms), self._kernel.now + wait)
 
-    # Reads.
 
-    def _read(self, caller: Caller, effect: fx.Effect) -> inp.Input:
-        match effect:
-            case fx.FetchChannel(channel):
-                return inp.ChannelFetched(channel, self._fetch_channel(channel))
-            case fx.FetchSplit():
-                return inp.SplitFetched(self.ledger.split())
-            case fx.ReadRatings(nodes, evaluators):
-                get = self.ledger.registry.get_rating
-                rated = ((peer, get(peer, operator, evaluators)) for peer, operator in nodes)
-                return inp.RatingsRead(tuple(rated))
-            case _:
-                return self._read_registry(caller)
-
-    def _fetch_channel(self, channel: ChannelId) -> ChannelState | None:
-        confirmations = self._settings.confirmations
-        if not confirmations:
-            return self.ledger.channel(channel)
-        height = self._kernel.now // self._settings.block - confirmations
-        return self.blocks.branch.fetch_channel(channel, max(0, height))
-
-    def _read_registry(self, caller: Caller) -> inp.Input:
-        """Answer with the first page, send the others after it, and then what happens."""
-        registry, block = self.ledger.registry, self.ledger.block
-        page = registry.page(0, REGISTRY_PAGE_MAX, block)
-        answer = inp.RegistryRead(page.entries, True, page.total <= REGISTRY_PAGE_MAX)
-        when = self._kernel.now + self._settings.read
-        for offset in range(REGISTRY_PAGE_MAX, page.total, REGISTRY_PAGE_MAX):
-            more = registry.page(offset, REGISTRY_PAGE_MAX, block)
-            is_last = offset + REGISTRY_PAGE_MAX >= page.total
-            when += self._settings.read
-            self._kernel.at(when, caller, inp.RegistryRead(more.entries, False, is_last))
-        self._followers = [one for one in self._followers if one is not caller and not one.is_over]
-        self._followers.append(caller)
-        return answer
-
-    def _tell_followers(self) -> None:
-        news = self.ledger.registry.history.since(self._told)
-        self._told += len(news)
-        for event in news:
-            for follower in self._followers:
-                when = self._kernel.now + self._settings.read
-                self._kernel.at(when, follower, inp.RegistryChanged(event))
+def _find_held(state: ChannelState) -> int:
+    """What a channel holds, comparable whatever was split since."""
+    return level(state.deposit, state.epoch)
 
 
 def answer_without_chain(effect: ChainEffect) -> inp.Input | None:

@@ -24,6 +24,7 @@ from p2p_modelex.core.prefixes import Turn, compute_turns
 from p2p_modelex.ids import JobId
 from p2p_modelex.records.job import Message, Request
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.simulation.models import answers
 from p2p_modelex.simulation.models.host import Host
 from p2p_modelex.simulation.models.keys_and_values import Memory, count_blocks
 from p2p_modelex.simulation.models.pace import Step, build_pace
@@ -32,7 +33,6 @@ from p2p_modelex.simulation.scenario.settings import Engine
 COUNT_US = 1_000
 """What counting a prompt's tokens takes."""
 RETRY_MS = 1_000
-_WORDS = tuple(f"word{number} " for number in range(64))
 
 
 class EngineStep(msgspec.Struct, frozen=True, gc=False):
@@ -67,27 +67,6 @@ class _Sequence:
         return self.prompt_tokens + self.made
 
 
-def count_tokens(request: Request) -> int:
-    """Return the words of a prompt, and two for each turn: the tokenizer of this model."""
-    texts = [request.text, *(message.content for message in request.messages)]
-    return sum(len(text.split()) for text in texts) + 2 * len(request.messages)
-
-
-def count_wanted(request: Request) -> int:
-    """Return how long an answer is: that is in the seed, so the same request has the same, and
-    who goes on with one that another began has the rest.
-    """
-    last = request.messages[-1:]
-    begun = sum(len(one.content.split()) for one in last if one.role == "assistant")
-    return max(1, (request.seed & 0xFFFF) - begun)
-
-
-def reads_well(text: str) -> bool:
-    """Whether a person would take a text for an answer of this model."""
-    words = text.split()
-    return bool(words) and all(f"{word} " in _WORDS for word in words)
-
-
 class EngineModel:
     """One engine of one node. `tell(input, at)` hands over what a core is told."""
 
@@ -116,15 +95,15 @@ class EngineModel:
 
     def count(self, job: JobId, request: Request, now: int) -> None:
         """Answer CountTokens."""
-        self._tell(TokensCounted(job, count_tokens(request)), now + COUNT_US)
+        self._tell(TokensCounted(job, answers.count_tokens(request)), now + COUNT_US)
 
     def generate(self, job: JobId, request: Request, now: int) -> None:
         """Answer Generate: at once if it is refused, else as the steps go."""
         if len(self._running) + len(self._waiting) >= self._settings.slots + self._settings.waiting:
             self._tell(EngineFailed(job, "busy", "the queue is full", RETRY_MS), now)
             return
-        left = min(count_wanted(request), request.max_tokens)
-        prompt_tokens = count_tokens(request)
+        left = min(answers.count_wanted(request), request.max_tokens)
+        prompt_tokens = answers.count_tokens(request)
         if prompt_tokens + left > self._pace.room:
             reason = f"{prompt_tokens + left} tokens, there is room for {self._pace.room}"
             self._tell(EngineFailed(job, "prompt_too_long", reason, 0), now)
@@ -245,11 +224,15 @@ class EngineModel:
         return True
 
     def _make_token(self, one: _Sequence, now: int) -> None:
-        one.made += 1
         one.left -= 1
+        if one.request.kind == "embedding":
+            self._tell(EngineProduced(one.job, answers.build_vector(one.request), 0), now)
+            return
+        one.made += 1
         self._host.tally.tokens += 1
-        word = _WORDS[(one.request.seed + one.made) % len(_WORDS)]
-        self._tell(EngineProduced(one.job, word, 1), now)
+        text = answers.build_piece(one.request, one.made)
+        logprobs = answers.list_logprobs(one.request, text)
+        self._tell(EngineProduced(one.job, text, 1, logprobs), now)
 
     def _end(self, one: _Sequence, now: int) -> bool:
         """A request is answered; False if the engine crashed over it, and all others with it."""
@@ -257,20 +240,19 @@ class EngineModel:
             self._crash(now)
             return False
         del self._running[one.job]
-        if one.turns:
+        if one.turns and one.made:
             self._share(one, self._compute_answered(one), one.tokens)
         self._release(one)
         self._host.tally.cached_tokens += one.cached
-        is_whole = one.made >= count_wanted(one.request)
-        finish = Finish.STOP if is_whole else Finish.LENGTH
+        finish = answers.choose_finish(one.request, one.made)
         done = EngineFinished(one.job, finish, one.prompt_tokens, one.made, one.cached)
         self._tell(done, now)
         return True
 
     def _compute_answered(self, one: _Sequence) -> bytes:
         """Return the name of a prompt that goes on with the answer to this one."""
-        seed, request = one.request.seed, one.request
-        answer = "".join(_WORDS[(seed + at) % len(_WORDS)] for at in range(1, one.made + 1))
+        request, pieces = one.request, range(1, one.made + 1)
+        answer = "".join(answers.build_piece(request, at) for at in pieces)
         messages = (*request.messages, Message("assistant", answer))
         return compute_turns(msgspec.structs.replace(request, messages=messages))[0].digest
 

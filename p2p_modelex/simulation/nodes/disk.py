@@ -7,8 +7,9 @@ from p2p_modelex.core.anchoring.own import SENT
 from p2p_modelex.core.funding import SALT_SEED
 from p2p_modelex.core.job_states import FINAL_STATES
 from p2p_modelex.ids import PeerId
-from p2p_modelex.records.rows import RecordRow, Row, SettingRow
+from p2p_modelex.records.rows import FarmRow, RecordRow, Row, SettingRow
 from p2p_modelex.store.memory import MemoryStore
+from p2p_modelex.units import UnixMs
 
 R = TypeVar("R")
 
@@ -40,6 +41,10 @@ class Disk:
             _complete(self._store.apply(others))
         if self._keeps_records:
             self.records.update((row.peer, row) for row in rows if isinstance(row, RecordRow))
+
+    def read_farms(self, now: UnixMs) -> Sequence[FarmRow]:
+        """Return the farms' records that hold."""
+        return _complete(self._store.farms(now))
 
     def read(self) -> list[Row]:
         """Return what a core is restored from, as `node/restoring.py` reads it."""

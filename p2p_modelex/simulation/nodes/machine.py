@@ -1,6 +1,7 @@
 """A machine: what of a node outlives its process. Keys, disk, place, what it sells."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from p2p_modelex.core.anchoring.own import AnchoringPolicy
@@ -134,6 +135,14 @@ class Machine:
         return Shop(seller, offers, sum(slots.values()), slots)
 
 
+def _list_features(engine: Engine) -> Iterator[str]:
+    if engine.continues:
+        yield CONTINUE
+    for answer in engine.answers:
+        if answer != "embedding":
+            yield "json_schema" if answer == "schema" else answer
+
+
 def build_offer(engine: Engine, edition: int) -> Offer:
     """Return what a population's engine is advertised as: each edition has either other weights
     than the one before, or twice its credit.
@@ -143,10 +152,10 @@ def build_offer(engine: Engine, edition: int) -> Offer:
     return Offer(
         model=engine.model,
         weights=hashlib.sha256(b"simulated weights/" + name.encode()).digest(),
-        kinds=("chat", "completion"),
+        kinds=("chat", "completion", *(("embedding",) if "embedding" in engine.answers else ())),
         context_length=engine.context,
         max_tokens=engine.context,
-        features=(CONTINUE,) if engine.continues else (),
+        features=tuple(sorted(_list_features(engine))),
         prompt_price=Wei(engine.prompt_price // PRICE_TOKENS),
         completion_price=Wei(engine.completion_price // PRICE_TOKENS),
         epoch=0,

@@ -10,6 +10,7 @@ from p2p_modelex.ids import Address, PeerId
 from p2p_modelex.records.ownership import SignedOwnership
 from p2p_modelex.simulation.actors.behaviours import BEHAVIOURS
 from p2p_modelex.simulation.actors.behaviours.base import be_honest
+from p2p_modelex.simulation.actors.behaviours.farming import PAST
 from p2p_modelex.simulation.kernel import Kernel
 from p2p_modelex.simulation.models.chain import ChainModel
 from p2p_modelex.simulation.models.compute import EngineModel, EngineStep
@@ -64,7 +65,7 @@ class World:
         for population in scenario.population:
             for _ in range(population.count):
                 self._place(population)
-        self._farms = found_farms(self.machines, notary)
+        self.farms = found_farms(self.machines, notary)
 
     def open_stream(self, *names: str | int) -> random.Random:
         """Return the random numbers of a purpose."""
@@ -143,12 +144,18 @@ class World:
             if machine.advertises:
                 entry = chain.fetch_registration(life, machine.peer_signer.public_key)
         machine.disk.apply(core.restore(machine.disk.read(), entry))
+        core.farming.book.restore(machine.disk.read_farms(life.now_ms), life.now_ms)
         core.directory.restore(machine.disk.records.values(), life.now_ms)
 
     def _join_farm(self, machine: Machine, life: Life) -> None:
         if machine.population.farm is not None:
-            farm = self._farms[machine.population.farm]
-            certificates, records = (farm.certificates[machine.peer],), (farm.record,)
+            farm, peer = self.farms[machine.population.farm], machine.peer
+            past = farm.past.get(peer)
+            if past is None:
+                certificates, records = (farm.certificates[peer],), (farm.record,)
+            else:
+                life.memory[PAST] = past
+                certificates, records = (past.revoked,), (past.record,)
             life.perform(lambda now: life.core.farming.join(certificates, (), records, now))
 
     def _advertise(self, machine: Machine, life: Life, proof: SignedOwnership) -> None:

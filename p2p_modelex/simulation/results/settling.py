@@ -4,17 +4,17 @@ from p2p_modelex.core import effects as fx
 from p2p_modelex.ids import ChannelId
 from p2p_modelex.records.rows import ReceivedVoucherRow, Row
 from p2p_modelex.simulation.models.chain import ChainModel
+from p2p_modelex.simulation.models.splits import LEVEL_AI, level
 from p2p_modelex.simulation.models.transactions import Transaction
 from p2p_modelex.simulation.nodes.life import Life
 from p2p_modelex.simulation.nodes.world import World
 from p2p_modelex.simulation.results.spread import Spread
-from p2p_modelex.units import AI
 
 Lane = tuple[ChannelId, int]
 
 
 class Settling:
-    """Follows each lane from its first voucher on. Amounts are wei."""
+    """Follows each lane from its first voucher on. Amounts are as `level` has them."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -35,9 +35,9 @@ class Settling:
                 if isinstance(row, ReceivedVoucherRow):
                     promise = row.signed.voucher
                     lane = ChannelId(promise.channel), promise.lane
-                    self._promised[lane] = promise.amount
+                    amount = self._promised[lane] = level(promise.amount, promise.epoch)
                     self._sellers[lane] = machine.population.name
-                    if promise.amount > self._claimed.get(lane, 0):
+                    if amount > self._claimed.get(lane, 0):
                         self._since.setdefault(lane, life.kernel.now)
 
     def on_mined(self, one: Transaction) -> None:
@@ -47,11 +47,11 @@ class Settling:
             for claim in one.effect.claims:
                 promise = claim.signed.voucher
                 lane = ChannelId(promise.channel), promise.lane
-                self._claimed[lane] = promise.amount
+                amount = self._claimed[lane] = level(promise.amount, promise.epoch)
                 since = self._since.pop(lane, None)
                 if since is not None:
                     self.waits.add(now - since)
-                    if promise.amount < self._promised[lane]:
+                    if amount < self._promised[lane]:
                         self._since[lane] = now
 
     def sample(self, chain: ChainModel) -> None:
@@ -62,16 +62,18 @@ class Settling:
         exposed = 0
         for channel, amount in promised.items():
             state = chain.ledger.channel(channel)
-            exposed += max(0, amount - (state.deposit if state is not None else 0))
+            held = level(state.deposit, state.epoch) if state is not None else 0
+            exposed += max(0, amount - held)
         self.exposed = max(self.exposed, exposed)
 
     def summarise(self, chain: ChainModel) -> dict[str, float]:
-        """Return measures by name, money in AI: earned is what was redeemed, is owed, or is lost
-        with a channel that is closed or not there.
+        """Return measures by name, money in AI of before all splits: earned is what was redeemed,
+        is owed, or is lost with a channel that is closed or not there.
         """
         totals = {"earned_ai": 0, "redeemed_ai": 0, "owed_ai": 0, "lost_ai": 0}
         for (channel, lane), amount in self._promised.items():
-            claimed = min(amount, chain.ledger.claimed(channel, lane))
+            on_chain = chain.ledger.claimed(channel, lane)
+            claimed = min(amount, level(on_chain, chain.blocks.splits.epoch))
             is_there = chain.ledger.channel(channel) and not chain.ledger.is_closed(channel)
             seller = "earned_ai_" + self._sellers[channel, lane]
             totals["earned_ai"] += amount
@@ -80,4 +82,4 @@ class Settling:
             totals["owed_ai" if is_there else "lost_ai"] += amount - claimed
         if self.exposed:
             totals["reorg_exposed_ai"] = self.exposed
-        return {name: amount / AI for name, amount in totals.items()}
+        return {name: amount / LEVEL_AI for name, amount in totals.items()}

@@ -231,19 +231,28 @@ class _Chance:
         return Policy(name=POLICY, weights={one: rng.randint(1, 4) for one in names}, **drawn)
 
     def _draw_workloads(self, populations: tuple[Population, ...]) -> tuple[Workload, ...]:
-        sold = [engine.model for one in populations for engine in one.engines]
         farms = [None, *(one.farm for one in populations if one.behaviour == "honest")]
         return tuple(
             Workload(
                 population=population.name,
-                model=self._open("wanted", population.name).choice(sold),
                 farm=self._open("farm", population.name).choice(farms),
                 every=self._open("every", population.name).choice(EVERY),
-                **self._draw(Workload, population.name),
+                **self._draw_wanted(populations, population.name),
             )
             for population in populations
             if population.role == "requester"
         )
+
+    def _draw_wanted(self, populations: tuple[Population, ...], name: str) -> dict[str, Any]:
+        """Draw what is asked for of what is sold, and how."""
+        drawn = self._draw(Workload, name)
+        sold = [engine for one in populations for engine in one.engines]
+        drawn["model"] = self._open("wanted", name).choice([engine.model for engine in sold])
+        given = [answer for one in sold if one.model == drawn["model"] for answer in one.answers]
+        drawn["asks"] = self._open("asks", name).choice(("chat", *given))
+        if drawn["asks"] == "embedding":
+            drawn.pop("turns", None)
+        return drawn
 
     def _draw_faults(
         self, populations: tuple[Population, ...], chain: Chain | None

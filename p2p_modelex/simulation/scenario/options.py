@@ -152,6 +152,12 @@ OPTIONS: dict[type[msgspec.Struct], Options] = {
         "kv": (4096, 20_000),
         "cache": (False,),
         "continues": (True,),
+        "answers": (
+            ("embedding", "logprobs", "schema", "tools"),
+            ("embedding",),
+            ("logprobs", "tools"),
+            ("schema",),
+        ),
     },
     Population: {
         "starts": _times(1, 30),

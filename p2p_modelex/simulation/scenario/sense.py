@@ -229,6 +229,7 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
     if workload.model not in sold:
         hint = find_nearest(workload.model, sold)
         raise Nonsense(place, "model", f"nobody sells {workload.model!r}", hint)
+    _validate_asks(scenario, workload, place)
     farms = {one.farm: None for one in scenario.population if one.farm is not None}
     if workload.farm is not None and workload.farm not in farms:
         hint = find_nearest(workload.farm, farms)
@@ -240,6 +241,17 @@ def _validate_workload(scenario: Scenario, workload: Workload, place: Place) -> 
         raise Nonsense(place, "lengths", f"no lengths {workload.lengths!r}", hint)
     if workload.trace is not None and workload.turns > 1:
         raise Nonsense(place, "trace", "a record has no conversations", "turns = 1.0")
+
+
+def _validate_asks(scenario: Scenario, workload: Workload, place: Place) -> None:
+    """Whether anybody gives such answers, and whether they can be gone on with."""
+    engines = (engine for one in scenario.population for engine in one.engines)
+    given = [answer for one in engines if one.model == workload.model for answer in one.answers]
+    if workload.asks not in ("chat", *given):
+        hint = f'answers = ["{workload.asks}"] of its engine'
+        raise Nonsense(place, "asks", f"nobody answers so by {workload.model!r}", hint)
+    if workload.asks == "embedding" and workload.turns > 1:
+        raise Nonsense(place, "turns", "nobody goes on with a vector", "turns = 1.0")
 
 
 def _validate_fault(scenario: Scenario, fault: Fault, names: list[str], place: Place) -> None:

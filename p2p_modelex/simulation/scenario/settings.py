@@ -1,6 +1,6 @@
 """What a scenario says of the models around its nodes: links, gossip, chain, CPUs, engines."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,7 @@ from p2p_modelex.simulation.scenario.quantities import Duration, Money
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Answer = Literal["embedding", "schema", "tools", "logprobs"]
 Decay = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Penalty = Annotated[float, Meta(le=0.0)]
 Weight = Annotated[float, Meta(ge=0.0)]
@@ -245,7 +246,8 @@ class Engine(Table, frozen=True, kw_only=True):
     what the device takes for them, or no time. crash: the share of answers at whose end the
     engine's process dies, with all that it has. prompt_price: of 1,000 prompt tokens.
     completion_price: of 1,000 completion tokens. credit_tokens: completion tokens that it works
-    ahead of vouchers. context: tokens of a prompt and its completion together at most.
+    ahead of vouchers. context: tokens of a prompt and its completion together at most. answers:
+    what it gives beside chats: embeddings, JSON by a schema, calls of tools, log probabilities.
     """
 
     model: Label = "tiny"
@@ -266,3 +268,4 @@ class Engine(Table, frozen=True, kw_only=True):
     completion_price: Money = Money(6 * 10**16)
     credit_tokens: Annotated[int, Meta(ge=2, le=65_536)] = 64
     context: Annotated[int, Meta(ge=64, le=10**6)] = 4096
+    answers: Annotated[tuple[Answer, ...], Meta(max_length=4)] = ()

@@ -35,10 +35,18 @@ Count = Annotated[int, Meta(ge=1, le=NODES_MAX)]
 
 
 FaultKind = Literal[
-    "partition", "clog", "crash", "outage", "congestion", "censorship", "closing", "antagonist"
+    "partition",
+    "clog",
+    "crash",
+    "outage",
+    "congestion",
+    "censorship",
+    "closing",
+    "antagonist",
+    "split",
 ]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closing")
+ON_CHAIN: tuple[FaultKind, ...] = ("outage", "congestion", "censorship", "closing", "split")
 """Those that need a chain."""
 
 
@@ -139,7 +147,8 @@ class Population(Table, frozen=True, kw_only=True):
 class Workload(Table, frozen=True, kw_only=True):
     """Requests of each node of a population.
 
-    population: who asks. model: what for; some engine must sell it. every: time between two
+    population: who asks. model: what for; some engine must sell it. asks: what kind of answer;
+    some engine of the model must give it; embeddings have no `turns`. every: time between two
     requests of a node, on average; 1 ms at least. arrivals: `poisson`; `bursty`, with pauses that
     are Gamma (BurstGPT, arXiv 2401.17644: a `cv` of 1.4); `diurnal`, a rate that swings within a
     `day`, from the middle of its rise on. cv: the coefficient of variation of bursty pauses. day:
@@ -164,6 +173,7 @@ class Workload(Table, frozen=True, kw_only=True):
 
     population: Label
     model: Label = "tiny"
+    asks: Literal["chat", "embedding", "schema", "tools", "logprobs"] = "chat"
     every: Duration
     arrivals: Literal["poisson", "bursty", "diurnal"] = "poisson"
     cv: Annotated[float, Meta(gt=0.0, le=20.0)] = 1.4
@@ -204,7 +214,10 @@ class Fault(Table, frozen=True, kw_only=True):
     blocks' builders leave out the transactions of a population, or of everybody. `closing`:
     operators begin to close all channels that their nodes opened, and take the rest as soon as they
     may. `antagonist`: another process `takes` so much of their machines, and their engines have the
-    rest. at: when it begins. lasts: how long it goes on. share: of the nodes, or of the builders.
+    rest. `split`: of the token, 2:1, announced as it begins; nothing is transferred for the last
+    `share` of it, and as it ends every amount is worth twice its number. One that begins while
+    another is pending is refused. at: when it begins. lasts: how long it goes on. share: of the
+    nodes, of the builders, or of a split's time.
     population: whose nodes; all if it has none. regions: where these are; everywhere if it has
     none, and with a share of 1 a partition is a cable that breaks. symmetric: whether a partition
     cuts both ways; if not, only what leaves the share. factor: of a congestion. takes: of an

@@ -13,6 +13,7 @@ from p2p_modelex.core.farm.machine import (
     ANSWER_MS,
     FARM_PROTOCOL,
     FARMS_TOPIC,
+    LATE_MS,
     REFRESH_MS,
     STALE_MS,
     TELL_MS,
@@ -104,12 +105,46 @@ def test_members_that_do_not_answer_are_not_waited_for() -> None:
     scene.machine.step(inp.StreamFailed(streams[0], "no route"), AT)
     scene.machine.step(inp.StreamEnded(streams[1], clean=True, reason=""), AT)
     assert scene.machine.is_waiting(FARM.public_key)
-    late = UnixMs(NOW + ANSWER_MS)
+    late, over = UnixMs(NOW + ANSWER_MS), UnixMs(NOW + ANSWER_MS + LATE_MS)
     timer = TimerId(f"farm/stream/{streams[2]}")
-    assert scene.machine.step(inp.TimerFired(timer), late) == [fx.ResetStream(streams[2])]
-    assert scene.machine.step(inp.TimerFired(timer), late) == []
+    assert scene.machine.step(inp.TimerFired(timer), late) == [fx.SetTimer(timer, over)]
     assert not scene.machine.is_waiting(FARM.public_key)
+    assert not scene.machine.is_asking(FARM.public_key)
+    assert scene.machine.step(inp.TimerFired(timer), over) == [fx.ResetStream(streams[2])]
+    assert scene.machine.step(inp.TimerFired(timer), over) == []
     assert scene.ask(NOW + REFRESH_MS), "asked again after a while"
+
+
+def test_a_late_answer_counts_where_the_quick_ones_were_old() -> None:
+    """Those that were revoked have an old record, and may be nearer."""
+    scene = Scene(2)
+    quick, slow = scene.ask()
+    old, new = FARM.record(), FARM.record(NOW + 1, revoked=(3,))
+    scene.machine.step(inp.FrameReceived(quick, codec.encode(FarmAnswer(old))), AT)
+    late = UnixMs(NOW + ANSWER_MS)
+    scene.machine.step(inp.TimerFired(TimerId(f"farm/stream/{slow}")), late)
+    scene.machine.step(inp.FrameReceived(slow, codec.encode(FarmAnswer(new))), late)
+    held = scene.book.get(FARM.public_key, late)
+    assert held is not None
+    assert held.envelope == new
+
+
+def test_a_bad_answer_is_none_and_others_are_asked_with_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(1)
+    bad = codec.encode(FarmAnswer(OTHER_FARM.record()))
+    [stream] = scene.ask()
+    effects = scene.machine.step(inp.FrameReceived(stream, bad), AT)
+    assert any(isinstance(effect, fx.Penalize) for effect in effects)
+    [stream] = scene.ask()
+    assert scene.machine.is_waiting(FARM.public_key)
+    scene.machine.step(inp.FrameReceived(stream, codec.encode(FarmAnswer(FARM.record()))), AT)
+    assert scene.ask() == []
+    monkeypatch.setattr(module, "WANTED_MAX", 0)
+    [stream] = scene.ask(NOW + REFRESH_MS)
+    scene.machine.step(inp.FrameReceived(stream, bad), AT)
+    assert not scene.machine._asked_at, "a bad answer about a farm that was forgotten adds none"
 
 
 def test_a_farm_without_members_is_asked_when_there_are_some(

@@ -5,7 +5,13 @@ nothing. What it has to remember is in the life's `memory`. Add one to the file 
 here, or register your own from a program (docs/simulation.md).
 """
 
-from p2p_modelex.simulation.actors.behaviours import buying, garbling, mesh, selling
+from p2p_modelex.simulation.actors.behaviours import (
+    buying,
+    farming,
+    garbling,
+    mesh,
+    selling,
+)
 from p2p_modelex.simulation.actors.behaviours.base import Behaviour, be_honest
 
 BEHAVIOURS: dict[str, Behaviour] = {
@@ -22,12 +28,14 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "load-liar": selling.understate_load,
     "garbage": selling.sell_blanks,
     "padder": selling.pad_tokens,
+    "misshaper": selling.misshape,
     "slow-loris": selling.drip,
     "spammer": mesh.repeat_announcements,
     "corrupt": mesh.corrupt_records,
     "silent": mesh.fall_silent,
     "eclipser": mesh.hide_peers,
     "sybil": mesh.invent_peers,
+    "outcast": farming.impersonate,
     "garbler": garbling.garble,
 }
 """By the name that a population gives. A colluder lies on chain alone (raters.py)."""

@@ -11,8 +11,9 @@ from p2p_modelex.core.routing.probes import PROBE_PROTOCOL
 from p2p_modelex.records import codec
 from p2p_modelex.records.job import Chunk, Finished, Load
 from p2p_modelex.records.receipt import Finish
+from p2p_modelex.records.tools import MARK
 from p2p_modelex.simulation.actors.behaviours.base import Behaviour, drop_sent, read_sent
-from p2p_modelex.simulation.models.compute import count_tokens, count_wanted
+from p2p_modelex.simulation.models.answers import count_tokens, count_wanted
 
 if TYPE_CHECKING:
     from p2p_modelex.simulation.nodes.life import Life
@@ -51,6 +52,20 @@ def inflate_tokens(life: "Life", effect: fx.Effect) -> fx.Effect | None:
         return effect
     more = msgspec.structs.replace(chunk, tokens=chunk.tokens + _PADDING)
     return fx.Send(effect.stream, codec.encode(more))
+
+
+def misshape(life: "Life", effect: fx.Effect) -> fx.Effect | None:
+    """Give answers in no right form: vectors that are none, calls within calls, log probabilities
+    of more tokens than there are; and a receipt for what the engine said.
+    """
+    chunk = read_sent(life, effect, EXCHANGE, Chunk)
+    if chunk is None or not isinstance(effect, fx.Send):
+        return effect
+    if chunk.logprobs:
+        wrong = msgspec.structs.replace(chunk, logprobs=chunk.logprobs * 2)
+    else:
+        wrong = msgspec.structs.replace(chunk, text=MARK + chunk.text)
+    return fx.Send(effect.stream, codec.encode(wrong))
 
 
 def _make_up(meaning: str, text: str, tokens: int, pause_us: int) -> Behaviour:
