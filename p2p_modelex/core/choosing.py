@@ -178,7 +178,8 @@ class Choosing:
             peers = group.after(want.prefix, limit)
         else:
             known = self.router.loads.get_newest(now, KNOWN_MAX) if reach == "known" else ()
-            peers = list(dict.fromkeys((*known, *group.sample(limit, self._rng))))
+            drawn = group.sample(limit, self._rng)
+            peers = list(dict.fromkeys((*known, *self.router.find_customary(), *drawn)))
         reader = self.router.find_reader(want)
         if reader is not None and reader not in peers:
             peers = [reader, *peers]

@@ -7,12 +7,13 @@ from p2p_modelex.core.effects import Effect, OpenChannel, TopUpChannel
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.ledger.reserved import ReservedLane
 from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
+from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
 from p2p_modelex.errors import PaymentError
 from p2p_modelex.ids import Address, ChannelId, Digest, JobId, PeerId
 from p2p_modelex.records import envelope
 from p2p_modelex.records.channel import ChannelState, ChannelTerms, build_salt
 from p2p_modelex.records.rows import ChannelRow, DepositRow, Row, SettingRow
-from p2p_modelex.units import Epoch, Wei, format_ai, rescale
+from p2p_modelex.units import Epoch, UnixMs, Wei, format_ai, rescale
 
 SALT_SEED = "funding/seed"
 """The setting that our channels' salts are made from. A home that lost its database has another
@@ -39,7 +40,8 @@ class Deposit:
     """A deposit under way: `amount` wei in split epoch `epoch`. channel: the one topped up, None
     for a new one. asker: the job it was made for, None after a restart. waiting: the jobs that want
     to go on after it, in order, the asker among them. signed: what was for it before a restart.
-    is_late: nobody can say whether it will be mined, so nobody waits for it.
+    is_late: nobody can say whether it will be mined, so nobody waits for it. asked_at: None after a
+    restart.
     """
 
     channel: ChannelId | None
@@ -49,6 +51,22 @@ class Deposit:
     waiting: dict[JobId, None]
     signed: tuple[bytes, ...] = ()
     is_late: bool = False
+    asked_at: UnixMs | None = None
+
+
+def find_seat(candidate: Candidate) -> tuple[Address, Seat]:
+    """Return whom a job there is paid through: the farm that was asked for, or its own account."""
+    if candidate.membership is None:
+        return Address(candidate.advertisement.accounts[0].ownership.operator), OWN_SEAT
+    certificate = candidate.membership.certificate
+    return Address(certificate.payee), Seat(certificate.index, certificate.weight)
+
+
+def can_pay(ledger: PayerLedger, candidate: Candidate, want: Want) -> bool:
+    """Whether a channel of ours has what the job can cost there at most: no deposit is wanted."""
+    payee, seat = find_seat(candidate)
+    left = ledger.find_left(payee, want.epoch, seat)
+    return left > 0 and left >= compute_cost(candidate.offer, want)
 
 
 def build_row(
@@ -125,7 +143,7 @@ class Funding:
         return None
 
     def ask(
-        self, job: JobId, payee: Address, ceiling: Wei, epoch: Epoch, seat: Seat = OWN_SEAT
+        self, job: JobId, payee: Address, ceiling: Wei, epoch: Epoch, seat: Seat, now: UnixMs
     ) -> list[Effect]:
         """Have a deposit made for the job, or let it wait for the one under way.
 
@@ -143,7 +161,8 @@ class Funding:
         channel = ChannelId(channels[0].channel) if channels else None
         least = ceiling if channel is None else self._find_lack(channel, epoch, seat, ceiling)
         amount = self._choose_amount(least, epoch)
-        deposit = self._deposits[payee] = Deposit(channel, amount, epoch, job, {job: None})
+        deposit = Deposit(channel, amount, epoch, job, {job: None}, asked_at=now)
+        self._deposits[payee] = deposit
         return [self._request(payee, deposit)]
 
     def _find_lack(self, channel: ChannelId, epoch: Epoch, seat: Seat, ceiling: Wei) -> Wei:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from p2p_modelex.core import funding
 from p2p_modelex.core.anchoring.machine import AnchoringMachine
 from p2p_modelex.core.buying import Buying
 from p2p_modelex.core.choosing import Choosing
@@ -107,9 +109,10 @@ def build_trade(
     circuits, loads, ratings = Circuits(), ProbeBook(), RatingBook()
     watch = RatingWatch(policies.ratings, directory, get_standing, ratings)
     probes = ProbeMachine(selling.get_load if selling else lambda: NO_LOAD, next_stream, loads)
-    router = Router(rng, circuits, loads, History(), policies.routing, ratings)
-    choosing = Choosing(directory, router, probes, rng, get_standing, ground.farming.machine)
     payer = PayerLedger(identity.account_signer, identity.channels_domain)
+    can_pay = partial(funding.can_pay, payer)
+    router = Router(rng, circuits, loads, History(), policies.routing, ratings, can_pay)
+    choosing = Choosing(directory, router, probes, rng, get_standing, ground.farming.machine)
     buying = Buying(
         identity.network,
         identity.registry_domain,

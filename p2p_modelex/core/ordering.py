@@ -17,10 +17,10 @@ from p2p_modelex.core.effects import (
 from p2p_modelex.core.exchange import parameters
 from p2p_modelex.core.exchange.requester import RequesterExchange
 from p2p_modelex.core.exchange.terms import Purchase
-from p2p_modelex.core.funding import LATE_DEPOSIT, Budget, Deposit, Funding
+from p2p_modelex.core.funding import LATE_DEPOSIT, Budget, Deposit, Funding, find_seat
 from p2p_modelex.core.ledger.payer import PayerLedger
 from p2p_modelex.core.ledger.reserved import ReservedLane
-from p2p_modelex.core.ledger.seat import OWN_SEAT, Seat
+from p2p_modelex.core.ledger.seat import Seat
 from p2p_modelex.core.routing.candidate import Candidate
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.runs import Attempt, Run
@@ -32,7 +32,7 @@ from p2p_modelex.records.advertisement import Offer, move_offer
 from p2p_modelex.records.channel import ChannelState
 from p2p_modelex.records.job import Request
 from p2p_modelex.records.rows import Row
-from p2p_modelex.units import Epoch, UnixMs, Wei
+from p2p_modelex.units import Epoch, Millis, UnixMs, Wei
 
 RIVALS_LOOKED_AT = 4
 """Candidates of which the first that can be paid at once is ordered at beside another."""
@@ -106,7 +106,7 @@ class Ordering:
                 f"{self._splits.paused_until}"
             )
         run.payable = candidate
-        return self._funding.ask(run.job, payee, Wei(ceiling), epoch, seat)
+        return self._funding.ask(run.job, payee, Wei(ceiling), epoch, seat, now)
 
     def order_beside(self, run: Run, now: UnixMs) -> list[Effect]:
         """Order at one more candidate, if one of the next can be paid at once and the run's ceiling
@@ -134,15 +134,12 @@ class Ordering:
         return move_offer(candidate.offer, self._splits.epoch)  # it may have split since
 
     def _find_seat(self, candidate: Candidate, now: UnixMs) -> tuple[Address, Seat]:
-        """Return whom a job there is paid through: the farm that was asked for, or its own account.
-        PaymentError if the farm has put it out since it was chosen, as in the wait for a deposit.
+        """Return whom a job there is paid through; PaymentError if the farm has put it out since it
+        was chosen, as in the wait for a deposit.
         """
-        if candidate.membership is None:
-            return Address(candidate.advertisement.accounts[0].ownership.operator), OWN_SEAT
         if not self._choosing.is_member(candidate, now):
             raise PaymentError("FRM-13: it is no member of the farm any more")
-        certificate = candidate.membership.certificate
-        return Address(certificate.payee), Seat(certificate.index, certificate.weight)
+        return find_seat(candidate)
 
     def _begin(
         self,
@@ -190,9 +187,14 @@ class Ordering:
         """Have the deposits that a restart left in doubt looked after."""
         return self._funding.resume()
 
-    def settle(self, payee: Address) -> tuple[Deposit | None, tuple[Row, ...]]:
+    def settle(
+        self, payee: Address, now: UnixMs, *, is_made: bool
+    ) -> tuple[Deposit | None, tuple[Row, ...]]:
         """A deposit was made, or failed; return who waits for it, and what to persist."""
-        return self._funding.settle(payee)
+        deposit, rows = self._funding.settle(payee)
+        if is_made and deposit is not None and deposit.asked_at is not None:
+            self._router.on_deposit(Millis(now - deposit.asked_at))
+        return deposit, rows
 
     def delay(self, payee: Address) -> list[JobId]:
         """A deposit is in doubt; return who no longer waits for it."""

@@ -106,7 +106,7 @@ class Trying:
 
         The asker is served or fails, so each deposit brings at least one run on.
         """
-        deposit, settled = self._ordering.settle(payee)
+        deposit, settled = self._ordering.settle(payee, now, is_made=not failure)
         kept = (*rows, *settled)
         effects: list[Effect] = [Persist(kept)] if kept else []
         if deposit is None:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -19,7 +20,7 @@ from p2p_modelex.core.exchange.provider import ProviderExchange
 from p2p_modelex.core.exchange.terms import Seller, Ware
 from p2p_modelex.core.farm.book import FarmBook
 from p2p_modelex.core.farm.machine import FarmMachine, Members
-from p2p_modelex.core.funding import Budget
+from p2p_modelex.core.funding import Budget, can_pay
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.ledger.payee import PayeeLedger
 from p2p_modelex.core.ledger.payer import PayerLedger
@@ -143,7 +144,14 @@ class Buyer:
             REGISTRY,
             Choosing(
                 self.shelf,
-                Router(random.Random(1), self.circuits, book, self.history, profile),
+                Router(
+                    random.Random(1),
+                    self.circuits,
+                    book,
+                    self.history,
+                    profile,
+                    can_pay=partial(can_pay, self.payer),
+                ),
                 self.probes,
                 random.Random(2),
                 lambda peer, _: self.standings.get(peer, Standing.UNREGISTERED),

@@ -13,9 +13,10 @@ from p2p_modelex.core.routing import retries
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
 from p2p_modelex.ids import ChannelId, JobId
 from p2p_modelex.records.channel import compute_id
-from p2p_modelex.units import Epoch, Wei
+from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.buyer import Buyer, Sale, build_state, opening
 from tests.core.exchange.pair import CHANNELS, REQUEST, REQUESTER_KEY, STRANGER
+from tests.core.routing.scene import load
 
 # A request's ceiling at OFFER's prices: (16 + 80) prompt tokens at 2, 64 tokens at 10.
 CEILING = 800
@@ -50,6 +51,23 @@ def test_a_second_run_uses_the_channel_there_is() -> None:
     Sale(buyer).begin().finish()
     buyer.request(2)
     assert buyer.opened().peer == buyer.vendors[0].key.peer
+
+
+def test_who_can_be_paid_is_ordered_from_again_where_deposits_take_their_time() -> None:
+    """RTE-10 and RTE-52: whoever was drawn first, the other three have no channel."""
+    buyer = Buyer(4)
+    buyer.request()
+    first = buyer.vendor().key.peer
+    buyer.now = UnixMs(buyer.now + 12_000)
+    buyer.make()
+    assert buyer.history.deposit_ms == 12_000
+    Sale(buyer).begin().finish()
+    for one in buyer.vendors:
+        buyer.book.put(one.key.peer, load(0), buyer.now)
+    for number in range(2, 12):
+        buyer.request(number)
+        assert buyer.opened().peer == first
+        Sale(buyer).begin().finish()
 
 
 def test_who_fails_is_followed_by_the_next_and_the_caller_is_told() -> None:

@@ -13,6 +13,7 @@ from p2p_modelex.core.inputs import StreamFailed
 from p2p_modelex.core.prefixes import compute_turns
 from p2p_modelex.core.routing.candidate import Want
 from p2p_modelex.core.routing.profile import CHOICES, PROFILES, build_profile
+from p2p_modelex.core.routing.router import CUSTOMARY
 from p2p_modelex.ids import PeerId, PublicKey, format_peer_id
 from p2p_modelex.units import Wei
 from tests.core.exchange.pair import CHAT, NOW, OFFER, build_job
@@ -80,16 +81,34 @@ def test_those_whose_load_is_known_are_looked_at_too(mesh: Mesh) -> None:
 def test_who_has_read_the_prompt_is_looked_at_if_the_profile_weighs_it(
     mesh: Mesh, profile: str
 ) -> None:
-    """RTE-50."""
+    """RTE-50: though others have served since."""
     stage = Stage(mesh, profile)
     turns = compute_turns(CHAT)
-    stage.router.on_order(build_job(1), peer(777), NOW, turns)
-    stage.router.on_end(build_job(1), peer(777), is_good=True)
+    for number in range(777, 777 + CUSTOMARY + 1):
+        read = turns if number == 777 else ()
+        stage.router.on_order(build_job(1), peer(number), NOW, read)
+        stage.router.on_end(build_job(1), peer(number), is_good=True)
     for _ in range(10):
         look = stage.look(turns=turns, prefix=bytes(8))
         is_listed = peer(777) in [one.peer for one in look.draw.shortlist]
         assert is_listed == (profile == "default")
-        assert mesh.looked_at <= choosing.LIMITS[0] + 1
+        assert mesh.looked_at <= choosing.LIMITS[0] + CUSTOMARY + 1
+
+
+@pytest.mark.parametrize("profile", ["default", "sticky"])
+def test_those_that_served_last_are_looked_at_if_the_profile_weighs_latency(
+    mesh: Mesh, profile: str
+) -> None:
+    """RTE-52."""
+    stage = Stage(mesh, profile)
+    customary = [peer(number) for number in range(701, 720)]
+    for number, one in enumerate(customary):
+        stage.router.on_order(build_job(number), one, NOW)
+        stage.router.on_end(build_job(number), one, is_good=True)
+    look = stage.look(prefix=bytes(8))
+    kept = {one.peer for one in look.selection.kept}
+    assert kept.issuperset(customary[-CUSTOMARY:]) == (profile == "default")
+    assert mesh.looked_at <= choosing.LIMITS[0] + CUSTOMARY
 
 
 def test_more_are_looked_at_where_a_few_will_not_do(mesh: Mesh) -> None:

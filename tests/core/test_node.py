@@ -16,6 +16,7 @@ from p2p_modelex.core.funding import SALT_SEED, Budget, Funding
 from p2p_modelex.core.inputs import RunRequested
 from p2p_modelex.core.job_states import CUT, FINAL_STATES
 from p2p_modelex.core.ledger.payer import PayerLedger
+from p2p_modelex.core.ledger.seat import OWN_SEAT
 from p2p_modelex.core.members.machine import TELL_TIMER
 from p2p_modelex.core.members.parameters import MEMBERS_PROTOCOL, TELL_INTERVAL_MS
 from p2p_modelex.core.node import ANNOUNCEMENTS_TOPIC, PROTOCOLS, NodeCore
@@ -321,7 +322,7 @@ def make_salt(rows: list[Row]) -> bytes:
     payer = PayerLedger(PAYER, CHANNELS)
     funding = Funding(payer, Budget(Wei(1), Wei(10)))
     funding.restore(rows)
-    [opening] = funding.ask(JobId(bytes(16)), Address(STATE.payee), Wei(1), Epoch(0))
+    [opening] = funding.ask(JobId(bytes(16)), Address(STATE.payee), Wei(1), Epoch(0), OWN_SEAT, NOW)
     assert isinstance(opening, fx.OpenChannel)
     return opening.salt
 

@@ -1,6 +1,6 @@
 """What we pay: our channels, their lanes, and the vouchers we sign."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from p2p_modelex import limits
 from p2p_modelex.core.ledger.lanes import (
@@ -35,6 +35,7 @@ class PayerLedger:
         self._signer = signer
         self._domain = domain
         self._channels: dict[ChannelId, PaidChannel] = {}
+        self._by_payee: dict[Address, list[PaidChannel]] = {}
 
     def restore(self, rows: Iterable[Row]) -> None:
         """Take over ChannelRow, MemberRow, IssuedVoucherRow and our JobRows; skip other rows.
@@ -44,8 +45,7 @@ class PayerLedger:
         rows = tuple(rows)
         for row in rows:
             if isinstance(row, ChannelRow) and row.is_payer:
-                own = Part(row.peer)
-                self._channels[ChannelId(row.state.channel)] = PaidChannel(row.state, {0: own})
+                self._add(PaidChannel(row.state, {0: Part(row.peer)}))
         for row in rows:
             if isinstance(row, MemberRow) and row.channel in self._channels:
                 self._channels[row.channel].get_part(row.index).peer = row.peer
@@ -53,6 +53,11 @@ class PayerLedger:
             if isinstance(row, IssuedVoucherRow):
                 self._restore_voucher(row.signed.voucher)
         self._restore_doubts(rows)
+
+    def _add(self, account: PaidChannel) -> PaidChannel:
+        self._channels[ChannelId(account.state.channel)] = account
+        self._by_payee.setdefault(Address(account.state.payee), []).append(account)
+        return account
 
     def _restore_voucher(self, promise: Voucher) -> None:
         account = self._channels.get(ChannelId(promise.channel))
@@ -80,7 +85,7 @@ class PayerLedger:
         """Take over a channel as the chain has it; PaymentError if its signer is not our key."""
         if state.voucher_signer != self._signer.address:
             raise PaymentError("the channel's vouchers are signed by another key")
-        account = self._channels.setdefault(ChannelId(state.channel), PaidChannel(state))
+        account = self._channels.get(ChannelId(state.channel)) or self._add(PaidChannel(state))
         if state.deposit > account.state.deposit:
             for part in account.parts.values():
                 part.is_tight = False
@@ -95,12 +100,20 @@ class PayerLedger:
         """Our open channels, all or those to one account; the one with the most left first."""
         found = [
             account
-            for account in self._channels.values()
-            if account.state.is_open and payee in (None, account.state.payee)
+            for account in (self._channels.values() if payee is None else self._to(payee))
+            if account.state.is_open
         ]
         latest = max((find_epoch(account) for account in found), default=Epoch(0))
         found.sort(key=lambda account: -compute_left(account, latest, seat))
         return tuple(account.state for account in found)
+
+    def find_left(self, payee: Address, epoch: Epoch, seat: Seat = OWN_SEAT) -> Wei:
+        """The most that a seat has left on one of our open channels to an account (get_left)."""
+        channels = [account for account in self._to(payee) if account.state.is_open]
+        return Wei(max((0, *(compute_left(account, epoch, seat) for account in channels))))
+
+    def _to(self, payee: Address) -> Sequence[PaidChannel]:
+        return self._by_payee.get(payee, ())
 
     def get_terms(self, channel: ChannelId) -> ChannelTerms:
         """What names a channel of ours on chain."""

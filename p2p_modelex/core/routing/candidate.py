@@ -1,5 +1,6 @@
 """What routing chooses among, and what for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2p_modelex.core.prefixes import Turn
@@ -56,6 +57,10 @@ class Want:
     farm: str = ""
     family: str | None = None
     turns: tuple[Turn, ...] = ()
+
+
+CanPay = Callable[[Candidate, Want], bool]
+"""Whether a job can be paid at once: no deposit has to be made first."""
 
 
 def build_candidates(

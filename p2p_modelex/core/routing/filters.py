@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
+from p2p_modelex.core.routing.candidate import Candidate, CanPay, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
@@ -26,6 +26,7 @@ class Sight:
     history: History
     now: UnixMs
     ratings: RatingBook = field(default_factory=RatingBook)
+    can_pay: CanPay = lambda *_: False
 
 
 class Filter(Protocol):

@@ -1,10 +1,12 @@
-"""What we saw of providers ourselves: how soon the first text came, and how jobs ended."""
+"""What we saw ourselves: when first texts came, how jobs ended, how long deposits took."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from p2p_modelex.core.prefixes import ReadBook, Turn
 from p2p_modelex.ids import JobId, PeerId
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
 
 PEERS_MAX = 4096
 """Peers remembered; the one that served us longest ago is forgotten first."""
@@ -13,7 +15,7 @@ JOBS_MAX = 1024
 MEMORY = 32
 """Jobs that count: beyond so many all counts are halved, so that what is long ago fades."""
 SMOOTHING = 0.25
-"""Share of the newest first text in the mean: four jobs make most of it."""
+"""Share of the newest time in a mean: four make most of it."""
 
 
 @dataclass(slots=True)
@@ -39,12 +41,22 @@ class History:
     def __init__(self) -> None:
         self.readers: ReadBook[PeerId] = ReadBook()
         """Who has read which prompts of ours."""
+        self.deposit_ms = 0.0
+        """Mean time from asking for a deposit until it is made; 0 before there was one."""
         self._pasts: dict[PeerId, Past] = {}
         self._jobs: dict[JobId, _Job] = {}
 
     def get(self, peer: PeerId) -> Past | None:
         """Return the peer's record, if it ever served us."""
         return self._pasts.get(peer)
+
+    def get_newest(self, count: int) -> Iterable[PeerId]:
+        """Return those that served us last, the newest first."""
+        return islice(reversed(self._pasts), count)
+
+    def on_deposit(self, took: Millis) -> None:
+        """A deposit was made."""
+        self.deposit_ms = _smooth(self.deposit_ms or None, took)
 
     def on_order(self, job: JobId, peer: PeerId, now: UnixMs, turns: tuple[Turn, ...] = ()) -> None:
         """A job of this prompt goes to a peer; an earlier one of its name counts no more."""
@@ -70,8 +82,9 @@ class History:
     def _learn(self, job: _Job, now: UnixMs, *, at_least: bool = False) -> None:
         past = self._past(job.peer)
         took = float(max(now - job.ordered_at, 0))
-        old = took if past.first_ms is None else past.first_ms
-        past.first_ms = old + SMOOTHING * (max(took - old, 0.0) if at_least else took - old)
+        if at_least and past.first_ms is not None:
+            took = max(took, past.first_ms)
+        past.first_ms = _smooth(past.first_ms, took)
 
     def on_end(self, job: JobId, *, is_good: bool | None) -> None:
         """A job is over: well, badly, or (None) in a way that says nothing of the peer."""
@@ -92,3 +105,7 @@ class History:
         if len(self._pasts) > PEERS_MAX:
             del self._pasts[next(iter(self._pasts))]
         return past
+
+
+def _smooth(mean: float | None, newest: float) -> float:
+    return newest if mean is None else mean + SMOOTHING * (newest - mean)

@@ -4,18 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from p2p_modelex.core.prefixes import Turn
-from p2p_modelex.core.routing.candidate import Candidate, Want, compute_cost
+from p2p_modelex.core.routing.candidate import Candidate, CanPay, Want, compute_cost
 from p2p_modelex.core.routing.circuits import Circuits
 from p2p_modelex.core.routing.decision import Decision
 from p2p_modelex.core.routing.filters import Sight
 from p2p_modelex.core.routing.history import History
 from p2p_modelex.core.routing.loads import ProbeBook
-from p2p_modelex.core.routing.picking import Draw, Rng, Scored, order_by_total
+from p2p_modelex.core.routing.picking import Draw, Rng, Scored, draw_by_trust, order_by_total
 from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.rating_book import RatingBook
-from p2p_modelex.core.routing.scorers import Cached
+from p2p_modelex.core.routing.scorers import Cached, Latency, Scorer
 from p2p_modelex.ids import JobId, PeerId
-from p2p_modelex.units import UnixMs
+from p2p_modelex.units import Millis, UnixMs
+
+FUNDED = 2
+"""Who can be paid at once, on each shortlist: of two that are, one may be busy."""
+CUSTOMARY = 16
+"""Who served us last and is looked at whomever a large mesh shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Router:
         history: History,
         profile: Profile = PROFILES["default"],
         ratings: RatingBook | None = None,
+        can_pay: CanPay = lambda *_: False,
     ) -> None:
         self.profile = profile
         self.loads = loads
@@ -61,6 +67,7 @@ class Router:
         self._circuits = circuits
         self._history = history
         self._ratings = ratings or RatingBook()
+        self._can_pay = can_pay
 
     def on_order(self, job: JobId, peer: PeerId, now: UnixMs, turns: tuple[Turn, ...] = ()) -> None:
         """An order goes to a peer. turns: of its prompt."""
@@ -80,13 +87,17 @@ class Router:
         self.loads.note_end(peer)
         self._history.on_end(job, is_good=is_good)
 
+    def on_deposit(self, took: Millis) -> None:
+        """A deposit that a job waited for was made."""
+        self._history.on_deposit(took)
+
     def is_full(self, peer: PeerId, now: UnixMs) -> bool:
         """Whether the peer has no free slot, as far as is known."""
         load = self.loads.get(peer, now)
         return load is not None and load.running + load.waiting >= load.slots
 
     def _look(self, now: UnixMs) -> Sight:
-        return Sight(self._circuits, self.loads, self._history, now, self._ratings)
+        return Sight(self._circuits, self.loads, self._history, now, self._ratings, self._can_pay)
 
     def select(self, candidates: Iterable[Candidate], want: Want, now: UnixMs) -> Selection:
         """Apply the profile's filters in order."""
@@ -112,11 +123,16 @@ class Router:
         """Draw whom to choose from and whom to probe, one candidate a peer: its cheapest."""
         cheapest = find_cheapest(kept, want)
         found = self.profile.picker.draw(cheapest, want, self._look(now), self._rng)
-        return self._add_reader(found, cheapest, want)
+        found = self._add_reader(found, cheapest, want)
+        return self._add_funded(found, cheapest, want, now)
+
+    def find_customary(self) -> Iterable[PeerId]:
+        """Return who served us last, if the profile cares for whom we can pay at once (RTE-52)."""
+        return self._history.get_newest(CUSTOMARY) if self._weighs(Latency) else ()
 
     def find_reader(self, want: Want) -> PeerId | None:
         """Return who has read the most of the prompt, if the profile cares (RTE-50)."""
-        if not any(isinstance(scorer, Cached) for scorer, _ in self.profile.scorers):
+        if not self._weighs(Cached):
             return None
         found = self._history.readers.find(want.turns)
         return None if found is None else found[0]
@@ -127,8 +143,21 @@ class Router:
         candidate = next((one for one in kept if one.peer == reader), None)
         if candidate is None or candidate in found.shortlist:
             return found
-        asked = (*found.asked, candidate) if found.asked else ()
-        return Draw((*found.shortlist, candidate), asked, found.waits)
+        return _extend(found, (candidate,))
+
+    def _add_funded(self, found: Draw, kept: Sequence[Candidate], want: Want, now: UnixMs) -> Draw:
+        """RTE-52: some of those who can be paid at once are on the shortlist, as power of d choices
+        with memory has it (Mitzenmacher, Prabhakar and Shah 2002).
+        """
+        if not self._weighs(Latency):
+            return found
+        funded = [one for one in kept if self._can_pay(one, want)]
+        others = [one for one in funded if one not in found.shortlist]
+        lacking = max(FUNDED - len(funded) + len(others), 0)
+        return _extend(found, draw_by_trust(others, self._look(now), self._rng, lacking))
+
+    def _weighs(self, kind: type[Scorer]) -> bool:
+        return any(isinstance(scorer, kind) for scorer, _ in self.profile.scorers)
 
     def rank(
         self, shortlist: Sequence[Candidate], kept: Sequence[Candidate], want: Want, now: UnixMs
@@ -177,3 +206,9 @@ class Router:
             total = sum(w * s for w, s in zip(weights, scores, strict=True)) / whole
             scored.append(Scored(candidate, scores, total))
         return scored
+
+
+def _extend(found: Draw, more: tuple[Candidate, ...]) -> Draw:
+    """Put more on the shortlist, asked as the others are."""
+    asked = (*found.asked, *more) if found.asked else ()
+    return Draw((*found.shortlist, *more), asked, found.waits)

@@ -55,6 +55,14 @@ def expect_latency(peer: PeerId, sight: Sight) -> float | None:
     return max((one for one in (told, seen) if one is not None), default=None)
 
 
+def _expect_wait(candidate: Candidate, want: Want, sight: Sight) -> float | None:
+    """Return the ms to the first token to expect, with those of a deposit where one is wanted."""
+    expected, deposit_ms = expect_latency(candidate.peer, sight), sight.history.deposit_ms
+    if expected is None or not deposit_ms or sight.can_pay(candidate, want):
+        return expected
+    return expected + deposit_ms
+
+
 class Latency:
     """RTE-10: the shortest expected time to the first token among these over the candidate's."""
 
@@ -63,7 +71,7 @@ class Latency:
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
         """Return shortest / expected: who is three times slower scores a third, at any size."""
-        expected = [expect_latency(candidate.peer, sight) for candidate in candidates]
+        expected = [_expect_wait(candidate, want, sight) for candidate in candidates]
         return _compare(expected, LATENCY_GRAIN_MS)
 
 

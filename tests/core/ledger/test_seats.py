@@ -287,12 +287,12 @@ def test_a_refusal_of_a_small_member_does_not_have_everything_deposited(
     funding = Funding(payer, Budget(Wei(10_000), Wei(10**9)))
     assert funding.reserve(FARM, Wei(6_000), ZERO, seat, OTHER_KEY.peer) is None
     if is_made:
-        [made] = funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
+        [made] = funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat, NOW)
         assert isinstance(made, TopUpChannel)
         assert made.amount == 10_000
     else:
         with pytest.raises(PaymentError, match="FRM-15"):
-            funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat)
+            funding.ask(build_job(1), FARM, Wei(6_000), ZERO, seat, NOW)
 
 
 def test_where_the_deposit_is_used_up_it_grows_by_what_it_lacks_itself() -> None:
@@ -300,6 +300,6 @@ def test_where_the_deposit_is_used_up_it_grows_by_what_it_lacks_itself() -> None
     payer, small = build_payer(), Seat(1, 1)
     tighten(payer, small)
     funding = Funding(payer, Budget(Wei(10), Wei(10**9)))
-    [made] = funding.ask(build_job(1), FARM, Wei(10_500), ZERO, small)
+    [made] = funding.ask(build_job(1), FARM, Wei(10_500), ZERO, small, NOW)
     assert isinstance(made, TopUpChannel)
     assert made.amount == 500

@@ -14,7 +14,7 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.rating_book import RatingBook
 from p2p_modelex.core.routing.router import Router, Selection
-from p2p_modelex.ids import PeerId, PublicKey, peer_id_of
+from p2p_modelex.ids import JobId, PeerId, PublicKey, peer_id_of
 from p2p_modelex.records.advertisement import Advertisement, Offer, Section
 from p2p_modelex.records.job import Load
 from p2p_modelex.records.registry import Standing
@@ -57,8 +57,21 @@ class Scene:
         rng = random.Random(seed)
         self.history = History()
         self.ratings = RatingBook()
+        self.funded: set[PeerId] = set()
+        """Who can be paid without a deposit."""
         chosen = PROFILES[profile] if isinstance(profile, str) else profile
-        self.router = Router(rng, self.circuits, self.loads, self.history, chosen, self.ratings)
+        self.router = Router(
+            rng, self.circuits, self.loads, self.history, chosen, self.ratings, self.can_pay
+        )
+
+    def can_pay(self, one: Candidate, _: Want) -> bool:
+        return one.peer in self.funded
+
+    def serve(self, number: int, *ends: bool) -> None:
+        """Have jobs end well or badly there."""
+        for is_good in ends:
+            self.router.on_order(JobId(bytes(16)), peer(number), NOW)
+            self.router.on_end(JobId(bytes(16)), peer(number), is_good=is_good)
 
     def select(self, *candidates: Candidate, **want: Any) -> Selection:
         wanted = Want(**({"kind": "chat"} | want))
@@ -68,7 +81,7 @@ class Scene:
         return self.router.draw(kept, WANT, NOW).shortlist
 
     def sight(self) -> Sight:
-        return Sight(self.circuits, self.loads, self.history, NOW)
+        return Sight(self.circuits, self.loads, self.history, NOW, can_pay=self.can_pay)
 
     def explain(self, kept: list[Candidate], want: Want = WANT) -> Decision:
         selection = self.router.select(kept, want, NOW)
