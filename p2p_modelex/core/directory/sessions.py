@@ -81,9 +81,13 @@ class Sessions:
         return sum(session.plan.compares for session in self._outbound.values())
 
     def begin(self, peer: PeerId, plan: Plan, now: UnixMs) -> tuple[Effect, ...]:
-        """Open a session, unless there are too many or, for a comparison, one with this peer."""
+        """Open a session, unless there are too many or, to compare or to fetch, one with this peer.
+
+        On slow links a flood of announcements would else fill all places with fetches.
+        """
         same = any(
-            session.peer == peer and session.plan.compares and plan.compares
+            session.peer == peer
+            and ((session.plan.compares and plan.compares) or (session.plan.fetch and plan.fetch))
             for session in self._outbound.values()
         )
         slow = self._find_slow(now) if len(self._outbound) >= OUTBOUND_MAX else None

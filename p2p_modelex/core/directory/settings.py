@@ -36,8 +36,9 @@ class DirectorySettings:
     """An announced record is fetched within this time, at random, so that its origin is not
     asked by all at once. Longer: more of the mesh asks a neighbour that has it already."""
     fetch_pause_ms: int = 5_000
-    """A peer is asked for announced records once in this time, then for all that wait. Longer:
-    later news where much is announced, and fewer sessions under a flood of announcements."""
+    """A peer is asked for announced records once in this time, then for all that wait, unless the
+    last question is still open. Longer: later news where much is announced, and fewer sessions
+    under a flood of announcements."""
     fetch_attempts: int = 3
     """Sources tried for an announced record: forwarder, publisher, the peer itself, in turn."""
     answer_timeout_ms: int = 15_000

@@ -17,6 +17,8 @@ from p2p_modelex.records.reconciliation import Compare, Range
 from p2p_modelex.units import UnixMs
 from tests.core.directory.worlds import NOW, Key, directory
 
+FETCH = Plan(compares=False, fetch=(bytes(32),))
+
 
 def build_sessions(held: int = 1) -> Sessions:
     numbers = iter(range(2, 10_000, 2))
@@ -98,8 +100,8 @@ def test_outbound_streams_are_bounded() -> None:
     bounded = build_sessions()
     assert bounded.begin(Key(2).peer, Plan(), NOW)
     assert bounded.begin(Key(2).peer, Plan(), NOW) == ()
-    pull = Plan(compares=False, fetch=(bytes(32),))
-    begun = [bounded.begin(Key(2).peer, pull, NOW) for _ in range(sessions.OUTBOUND_MAX)]
+    peers = [Key(2 + at).peer for at in range(sessions.OUTBOUND_MAX)]
+    begun = [bounded.begin(peer, FETCH, NOW) for peer in peers]
     assert begun[-1] == ()
     assert begun[-2] != ()
     later = UnixMs(NOW + 15_000)
@@ -107,3 +109,15 @@ def test_outbound_streams_are_bounded() -> None:
     assert isinstance(dropped, fx.CancelTimer)
     assert reset == fx.ResetStream(StreamId(2))  # who drags on holds no place that others want
     assert isinstance(opening, fx.OpenStream)
+
+
+def test_a_peer_is_asked_for_announced_records_once_at_a_time() -> None:
+    """On links where that takes longer than the pause between two, a flood of announcements would
+    fill all places with fetches, and nothing would be compared."""
+    bounded = build_sessions()
+    assert bounded.begin(Key(2).peer, FETCH, NOW)
+    assert bounded.begin(Key(2).peer, FETCH, UnixMs(NOW + 5_000)) == ()
+    for other in (Plan(), Plan(compares=False, offer=(bytes(32),))):
+        assert bounded.begin(Key(2).peer, other, NOW)
+    bounded.feed(inp.StreamFailed(StreamId(2), "gone"), NOW)
+    assert bounded.begin(Key(2).peer, FETCH, UnixMs(NOW + 10_000))
