@@ -11,7 +11,8 @@ from p2p_modelex.core import inputs as given
 from p2p_modelex.core.funding import Budget
 from p2p_modelex.core.routing import retries
 from p2p_modelex.core.routing.circuits import FAILURES_TO_OPEN
-from p2p_modelex.ids import ChannelId, JobId
+from p2p_modelex.core.routing.scorers import FUNDED
+from p2p_modelex.ids import ChannelId, JobId, PeerId
 from p2p_modelex.records.channel import compute_id
 from p2p_modelex.units import Epoch, UnixMs, Wei
 from tests.core.buyer import Buyer, Sale, build_state, opening
@@ -54,20 +55,21 @@ def test_a_second_run_uses_the_channel_there_is() -> None:
 
 
 def test_who_can_be_paid_is_ordered_from_again_where_deposits_take_their_time() -> None:
-    """RTE-10 and RTE-52: whoever was drawn first, the other three have no channel."""
-    buyer = Buyer(4)
-    buyer.request()
-    first = buyer.vendor().key.peer
-    buyer.now = UnixMs(buyer.now + 12_000)
-    buyer.make()
-    assert buyer.history.deposit_ms == 12_000
-    Sale(buyer).begin().finish()
-    for one in buyer.vendors:
-        buyer.book.put(one.key.peer, load(0), buyer.now)
-    for number in range(2, 12):
-        buyer.request(number)
-        assert buyer.opened().peer == first
+    """RTE-10 and RTE-52: once there are three of five."""
+    buyer = Buyer(5)
+    served: set[PeerId] = set()
+    for number in range(1, 30):
+        for one in buyer.vendors:
+            running = 4 if one.key.peer in served else 0
+            buyer.book.put(one.key.peer, load(running), buyer.now)
+        buyer.request(number, denied=tuple(served) if len(served) < FUNDED else ())
+        served.add(buyer.vendor().key.peer)
+        if buyer.deposits():
+            buyer.now = UnixMs(buyer.now + 12_000)
+            buyer.make()
         Sale(buyer).begin().finish()
+    assert buyer.history.deposit_ms == 12_000
+    assert len(served) == FUNDED
 
 
 def test_who_fails_is_followed_by_the_next_and_the_caller_is_told() -> None:

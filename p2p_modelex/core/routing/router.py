@@ -13,12 +13,10 @@ from p2p_modelex.core.routing.loads import ProbeBook
 from p2p_modelex.core.routing.picking import Draw, Rng, Scored, draw_by_trust, order_by_total
 from p2p_modelex.core.routing.profile import PROFILES, Profile
 from p2p_modelex.core.routing.rating_book import RatingBook
-from p2p_modelex.core.routing.scorers import Cached, Latency, Scorer
+from p2p_modelex.core.routing.scorers import FUNDED, Cached, Latency, Scorer
 from p2p_modelex.ids import JobId, PeerId
 from p2p_modelex.units import Millis, UnixMs
 
-FUNDED = 2
-"""Who can be paid at once, on each shortlist: of two that are, one may be busy."""
 CUSTOMARY = 16
 """Who served us last and is looked at whomever a large mesh shows."""
 

@@ -16,6 +16,10 @@ TRIP_GRAIN_MS = 5
 """The same of round trips: below, it is a matter of who had its turn."""
 CACHE_WHOLE = 10_000
 """All of what came again was still there, in basis points."""
+FUNDED = 3
+"""Providers that can be paid at once and are always compared. Until there are as many a deposit
+counts for nothing: of three one may be busy and one away, and a chain that is away is outlasted.
+"""
 UNKNOWN = 0.25
 """The score of a load nobody told us: below a free peer's, above a full one's."""
 
@@ -55,24 +59,25 @@ def expect_latency(peer: PeerId, sight: Sight) -> float | None:
     return max((one for one in (told, seen) if one is not None), default=None)
 
 
-def _expect_wait(candidate: Candidate, want: Want, sight: Sight) -> float | None:
-    """Return the ms to the first token to expect, with those of a deposit where one is wanted."""
-    expected, deposit_ms = expect_latency(candidate.peer, sight), sight.history.deposit_ms
-    if expected is None or not deposit_ms or sight.can_pay(candidate, want):
-        return expected
-    return expected + deposit_ms
-
-
 class Latency:
-    """RTE-10: the shortest expected time to the first token among these over the candidate's."""
+    """RTE-10: the shortest expected time to the first token among these over the candidate's, with
+    that of a deposit where one is wanted and three of the others need none.
+    """
 
     rule = "RTE-10"
     name = "latency"
 
     def scores(self, candidates: Sequence[Candidate], want: Want, sight: Sight) -> list[float]:
         """Return shortest / expected: who is three times slower scores a third, at any size."""
-        expected = [_expect_wait(candidate, want, sight) for candidate in candidates]
-        return _compare(expected, LATENCY_GRAIN_MS)
+        expected = [expect_latency(candidate.peer, sight) for candidate in candidates]
+        deposit_ms = sight.history.deposit_ms
+        funded = [bool(deposit_ms) and sight.can_pay(one, want) for one in candidates]
+        wait = deposit_ms if sum(funded) >= FUNDED else 0.0
+        waited = [
+            one if one is None or is_funded else one + wait
+            for one, is_funded in zip(expected, funded, strict=True)
+        ]
+        return _compare(waited, LATENCY_GRAIN_MS)
 
 
 class FreeSlots:
