@@ -193,7 +193,7 @@ class Ordering:
         """A deposit was made, or failed; return who waits for it, and what to persist."""
         deposit, rows = self._funding.settle(payee)
         if is_made and deposit is not None and deposit.asked_at is not None:
-            self._router.on_deposit(Millis(now - deposit.asked_at))
+            self._router.on_deposit(Millis(max(now - deposit.asked_at, 0)))
         return deposit, rows
 
     def delay(self, payee: Address) -> list[JobId]:

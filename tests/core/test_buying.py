@@ -72,6 +72,15 @@ def test_who_can_be_paid_is_ordered_from_again_where_deposits_take_their_time() 
     assert len(served) == FUNDED
 
 
+def test_a_clock_set_back_while_a_deposit_is_made_counts_as_no_time() -> None:
+    buyer = Buyer()
+    buyer.request()
+    buyer.now = UnixMs(buyer.now - 60_000)
+    buyer.make()
+    assert buyer.history.deposit_ms == 0
+    assert buyer.opened()
+
+
 def test_who_fails_is_followed_by_the_next_and_the_caller_is_told() -> None:
     buyer = ordering()
     first = buyer.opened().peer

@@ -185,16 +185,23 @@ async def test_whoever_goes_has_the_job_cancelled_and_paid_for_what_came(is_stre
         assert slow.statistics().running == 0
 
 
+async def open_asked() -> tuple[trio.SocketStream, trio.SocketStream, h11.Connection]:
+    """A connection, its client's end first, and what the server's has read: a request."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
+    ours = await listener.accept()
+    await listener.aclose()
+    state = h11.Connection(h11.SERVER)
+    state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert isinstance(state.next_event(), h11.Request)
+    return theirs, ours, state
+
+
 async def test_whoever_does_not_read_is_taken_to_have_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("p2p_modelex.node.gateway.wire.SEND_S", 0.05)
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
-    ours = await listener.accept()
-    state = h11.Connection(h11.SERVER)
-    state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert isinstance(state.next_event(), h11.Request)
+    theirs, ours, state = await open_asked()
     wire, left = Wire(ours, state), []
 
     async def leave() -> None:
@@ -209,17 +216,12 @@ async def test_whoever_does_not_read_is_taken_to_have_gone(
     await wire.end(b"the last")
     await wire.leave()
     assert left == [True]
-    for stream in (ours, theirs, listener):
+    for stream in (ours, theirs):
         await stream.aclose()
 
 
 async def test_a_piece_without_bytes_does_not_end_a_body() -> None:
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
-    ours = await listener.accept()
-    state = h11.Connection(h11.SERVER)
-    state.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert isinstance(state.next_event(), h11.Request)
+    theirs, ours, state = await open_asked()
     wire = Wire(ours, state)
     await wire.begin(EVENTS, b"one, ")
     for piece in (b"two, ", b"", b"three"):
@@ -232,7 +234,7 @@ async def test_a_piece_without_bytes_does_not_end_a_body() -> None:
         body += bytes(event.data) if isinstance(event, h11.Data) else b""
     assert body == b"one, two, three."
     assert state.our_state is h11.DONE
-    for stream in (ours, theirs, listener):
+    for stream in (ours, theirs):
         await stream.aclose()
 
 
